@@ -1,0 +1,157 @@
+"""Events as JSON that a person can read in `nats stream view`, and back.
+
+Field names are those of `schemas/*.json`. A reader ignores fields it does not know, and refuses versions it does not
+know: a newer version may have changed a meaning.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import orjson
+
+from contract.events import (
+    PROCESSORS,
+    Event,
+    LedgerPurged,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+    ProcessorName,
+)
+from contract.timestamps import InvalidTimestampError, format_us, parse_us
+
+VERSION = 1
+"""The version that is written, and the newest that is read."""
+
+
+class MalformedEventError(ValueError):
+    """The message is not an event of this contract; the text says why."""
+
+
+def encode(event: Event) -> bytes:
+    """The event as JSON."""
+    return orjson.dumps({"type": type(event).__name__, "version": VERSION, **_ENCODERS[type(event)](event)})
+
+
+def decode(payload: bytes) -> Event:
+    """The event in a message's payload. Raises MalformedEventError."""
+    try:
+        fields = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise MalformedEventError(f"not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise MalformedEventError("not a JSON object")
+    if fields.get("version") != VERSION:
+        raise MalformedEventError(f"version {fields.get('version')!r} is not known here (known: {VERSION})")
+    decoder = _DECODERS.get(fields.get("type", ""))
+    if decoder is None:
+        raise MalformedEventError(f"type {fields.get('type')!r} is not known here")
+    try:
+        return decoder(fields)
+    except KeyError as error:
+        raise MalformedEventError(f"field {error} is missing") from None
+    except InvalidTimestampError as error:
+        raise MalformedEventError(str(error)) from None
+
+
+def _encode_attempt_fact(event: PaymentInDoubt | PaymentReleased) -> dict[str, object]:
+    return {
+        "correlationId": event.correlation_id,
+        "attempt": event.attempt,
+        "processor": event.processor,
+        "why": event.why,
+    }
+
+
+_ENCODERS: dict[type, Callable[[Any], dict[str, object]]] = {
+    PaymentRequested: lambda e: {
+        "correlationId": e.correlation_id,
+        "amountCents": e.amount_cents,
+        "acceptedAt": format_us(e.accepted_at_us),
+    },
+    PaymentRouted: lambda e: {
+        "correlationId": e.correlation_id,
+        "amountCents": e.amount_cents,
+        "attempt": e.attempt,
+        "processor": e.processor,
+        "requestedAt": format_us(e.requested_at_us),
+        "why": e.why,
+    },
+    PaymentInDoubt: _encode_attempt_fact,
+    PaymentReleased: _encode_attempt_fact,
+    PaymentProcessed: lambda e: {
+        "correlationId": e.correlation_id,
+        "amountCents": e.amount_cents,
+        "attempt": e.attempt,
+        "processor": e.processor,
+        "requestedAt": format_us(e.requested_at_us),
+        "processedAt": format_us(e.processed_at_us),
+    },
+    PaymentRejected: lambda e: {
+        "correlationId": e.correlation_id,
+        "amountCents": e.amount_cents,
+        "reason": e.reason,
+    },
+    LedgerPurged: lambda e: {"who": e.who, "purgedAt": format_us(e.purged_at_us)},
+}
+
+_DECODERS: dict[str, Callable[[dict[str, Any]], Event]] = {
+    "PaymentRequested": lambda f: PaymentRequested(
+        _text(f, "correlationId"), _positive(f, "amountCents"), _time(f, "acceptedAt")
+    ),
+    "PaymentRouted": lambda f: PaymentRouted(
+        _text(f, "correlationId"),
+        _positive(f, "amountCents"),
+        _positive(f, "attempt"),
+        _processor(f),
+        _time(f, "requestedAt"),
+        _text(f, "why"),
+    ),
+    "PaymentInDoubt": lambda f: PaymentInDoubt(
+        _text(f, "correlationId"), _positive(f, "attempt"), _processor(f), _text(f, "why")
+    ),
+    "PaymentReleased": lambda f: PaymentReleased(
+        _text(f, "correlationId"), _positive(f, "attempt"), _processor(f), _text(f, "why")
+    ),
+    "PaymentProcessed": lambda f: PaymentProcessed(
+        _text(f, "correlationId"),
+        _positive(f, "amountCents"),
+        _positive(f, "attempt"),
+        _processor(f),
+        _time(f, "requestedAt"),
+        _time(f, "processedAt"),
+    ),
+    "PaymentRejected": lambda f: PaymentRejected(
+        _text(f, "correlationId"), _positive(f, "amountCents"), _text(f, "reason")
+    ),
+    "LedgerPurged": lambda f: LedgerPurged(_text(f, "who"), _time(f, "purgedAt")),
+}
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields[name]
+    if not isinstance(value, str):
+        raise MalformedEventError(f"field {name!r} is not a text: {value!r}")
+    return value
+
+
+def _positive(fields: dict[str, Any], name: str) -> int:
+    value = fields[name]
+    # `type`, not isinstance: a bool is an int to isinstance, and a float must never become money.
+    if type(value) is not int or value < 1:
+        raise MalformedEventError(f"field {name!r} is not a whole number above zero: {value!r}")
+    return value
+
+
+def _processor(fields: dict[str, Any]) -> ProcessorName:
+    value = fields["processor"]
+    if value not in PROCESSORS:
+        raise MalformedEventError(f"processor {value!r} is not known here")
+    return cast("ProcessorName", value)
+
+
+def _time(fields: dict[str, Any], name: str) -> int:
+    return parse_us(_text(fields, name))

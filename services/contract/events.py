@@ -1,0 +1,100 @@
+"""The facts that the log holds. Each is immutable; amounts are cents, times microseconds since the epoch (UTC).
+
+The life of a payment:
+
+    PaymentRequested                      accepted; durable before the client is answered
+      └─ PaymentRouted (attempt n)        the intent, in the log before the first byte leaves
+           ├─ PaymentProcessed            charged: the end
+           ├─ PaymentRejected             refused for good: the end
+           ├─ PaymentReleased             proven not charged; free to be routed anew
+           └─ PaymentInDoubt              the outcome is unknown; from here on only a charge ends the attempt
+
+What a sequence of them means is in `contract/standing.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+ProcessorName = Literal["default", "fallback"]
+PROCESSORS: tuple[ProcessorName, ...] = get_args(ProcessorName)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequested:
+    """A client asked for this payment and was, or is about to be, told that it is accepted."""
+
+    correlation_id: str
+    amount_cents: int
+    accepted_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRouted:
+    """The intent to charge at `processor`. It fixes the bytes of the attempt: sent again, it is sent as it stands."""
+
+    correlation_id: str
+    amount_cents: int
+    attempt: int
+    processor: ProcessorName
+    requested_at_us: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentInDoubt:
+    """A sending of `attempt` has, or may have, an unknown outcome. It is recorded before it is sent again."""
+
+    correlation_id: str
+    attempt: int
+    processor: ProcessorName
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentReleased:
+    """It is proven that `attempt` was not charged, and nothing has taken its place yet."""
+
+    correlation_id: str
+    attempt: int
+    processor: ProcessorName
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentProcessed:
+    """The payment is charged at `processor`, whose record carries `requested_at_us`."""
+
+    correlation_id: str
+    amount_cents: int
+    attempt: int
+    processor: ProcessorName
+    requested_at_us: int
+    processed_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRejected:
+    """The payment is refused for good and will never be charged."""
+
+    correlation_id: str
+    amount_cents: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPurged:
+    """Everything before this event is void."""
+
+    who: str
+    purged_at_us: int
+
+
+Event = (
+    PaymentRequested
+    | PaymentRouted
+    | PaymentInDoubt
+    | PaymentReleased
+    | PaymentProcessed
+    | PaymentRejected
+    | LedgerPurged
+)

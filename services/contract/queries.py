@@ -1,0 +1,99 @@
+"""What gateways and processors ask of the read model over NATS request/reply: subjects, questions and answers.
+
+Questions and answers are JSON. A fault is told by the micro protocol's `Nats-Service-Error-Code` header.
+"""
+
+from dataclasses import asdict, dataclass, field
+from dataclasses import fields as dataclass_fields
+from typing import Any, Literal
+
+import orjson
+
+from contract.events import PROCESSORS, ProcessorName
+
+SERVICE = "projector"
+SUMMARY = "projector.summary"
+PAYMENT = "projector.payment"
+STATUS = "projector.status"
+
+PaymentState = Literal["pending", "routed", "in_doubt", "processed", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Settled payments at one processor."""
+
+    count: int = 0
+    amount_cents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryQuestion:
+    """Both bounds are inclusive, in microseconds since the epoch; None leaves that side open."""
+
+    from_us: int | None = None
+    to_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The answer: totals by processor.
+
+    `settled` says that the answer is final: the window has passed and no attempt stamped inside it is open.
+    `open_attempts` counts those that are; `position` is the log's sequence that the answer holds everything up to.
+    """
+
+    totals: dict[ProcessorName, Total] = field(default_factory=lambda: {name: Total() for name in PROCESSORS})
+    settled: bool = False
+    open_attempts: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentView:
+    """A payment as the read model knows it; `sequences` are those of its events, in the log's order."""
+
+    correlation_id: str
+    amount_cents: int
+    state: PaymentState
+    sequences: list[int]
+
+    @property
+    def request_sequence(self) -> int:
+        return self.sequences[0]
+
+
+def encode_question(question: SummaryQuestion) -> bytes:
+    return orjson.dumps(asdict(question))
+
+
+def decode_question(payload: bytes) -> SummaryQuestion:
+    """Raises ValueError for anything that `encode_question` did not write."""
+    return SummaryQuestion(**_object(payload, SummaryQuestion))
+
+
+def encode_summary(summary: Summary) -> bytes:
+    return orjson.dumps(asdict(summary))
+
+
+def decode_summary(payload: bytes) -> Summary:
+    fields = _object(payload, Summary)
+    return Summary(**{**fields, "totals": {name: Total(**total) for name, total in fields["totals"].items()}})
+
+
+def encode_payment(view: PaymentView | None) -> bytes:
+    return orjson.dumps(None if view is None else asdict(view))
+
+
+def decode_payment(payload: bytes) -> PaymentView | None:
+    return None if payload == b"null" else PaymentView(**_object(payload, PaymentView))
+
+
+def _object(payload: bytes, kind: type) -> dict[str, Any]:
+    fields = orjson.loads(payload)
+    if not isinstance(fields, dict):
+        raise ValueError(  # noqa: TRY004 - one error for every kind of bad payload
+            f"not a {kind.__name__}: {payload[:80]!r}"
+        )
+    known = {one.name for one in dataclass_fields(kind)}
+    return {name: value for name, value in fields.items() if name in known}

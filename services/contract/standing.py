@@ -1,0 +1,75 @@
+"""Where a payment stands after a sequence of its events: the rule that keeps it from being charged twice.
+
+Several processor replicas may work on the same payment at once: one that is paused or cut off does not know that its
+delivery went to another. None of them decides by its own clock or memory. Each writes what it means to do, reads the
+log up to its own event, and acts only if the event is valid there. The log has one order, so all of them, and every
+reader after them, come to the same answer:
+
+- the first intent for an attempt's number counts, later ones are void;
+- an attempt is released, and so may be followed by another, only while nobody has put it in doubt; whoever sends an
+  attempt that it did not itself just record puts it in doubt first;
+- an end (PaymentProcessed, PaymentRejected) is final.
+"""
+
+from dataclasses import dataclass, replace
+
+from contract.events import (
+    Event,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+)
+from contract.timestamps import MICROSECONDS
+
+ACCEPTANCE_SECONDS_MAX = 20
+"""A gateway checks that a payment is new and stores it in under 5 s. One that was paused in between takes longer, and
+then neither its check nor the broker's duplicate window vouches any more for the request being the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unrouted:
+    """No attempt is open; the next one has this number."""
+
+    next_attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The attempt recorded at `sequence` has no outcome yet."""
+
+    attempt: PaymentRouted
+    sequence: int
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Charged or rejected: nothing is left to do."""
+
+
+Standing = Unrouted | Open | Ended
+
+
+def advance(standing: Standing, sequence: int, event: Event) -> Standing:
+    """The standing after `event`, which lies at `sequence`. The same object comes back when the event is void."""
+    match standing, event:
+        case Ended(), _:
+            return standing
+        case _, PaymentProcessed() | PaymentRejected():
+            return Ended()
+        case Unrouted(number), PaymentRouted(attempt=attempt) if attempt == number:
+            return Open(event, sequence)
+        case Open(current, in_doubt=False), PaymentReleased(attempt=attempt) if attempt == current.attempt:
+            return Unrouted(attempt + 1)
+        case Open(current, in_doubt=False), PaymentInDoubt(attempt=attempt) if attempt == current.attempt:
+            return replace(standing, in_doubt=True)
+        case _:
+            return standing
+
+
+def may_be_repeat(request: PaymentRequested, stored_at_us: int) -> bool:
+    """Whether the request was stored so long after its acceptance that it has to be checked for being a repeat."""
+    return abs(stored_at_us - request.accepted_at_us) > ACCEPTANCE_SECONDS_MAX * MICROSECONDS

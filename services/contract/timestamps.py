@@ -1,0 +1,42 @@
+"""Time: integer microseconds since the Unix epoch inside, RFC 3339 in UTC outside."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+MICROSECONDS = 1_000_000
+"""Microseconds in a second."""
+TEXT_CHARACTERS_MAX = 64
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - formats three times faster; the Z is written by hand
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class InvalidTimestampError(ValueError):
+    """The text is not an RFC 3339 timestamp with at most microseconds."""
+
+
+def now_us() -> int:
+    """The wall clock, in microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+def format_us(timestamp_us: int) -> str:
+    """2026-01-31T12:00:00.000001Z, always with six decimals, so that the text sorts as the time does."""
+    return (_NAIVE_EPOCH + timedelta(microseconds=timestamp_us)).isoformat(timespec="microseconds") + "Z"
+
+
+def parse_us(text: str) -> int:
+    """Microseconds since the epoch of an ISO 8601 timestamp; without an offset it is read as UTC.
+
+    Digits finer than a microsecond are cut off. Raises InvalidTimestampError.
+    """
+    if len(text) > TEXT_CHARACTERS_MAX or "T" not in text.upper():
+        raise InvalidTimestampError(f"not an ISO 8601 date and time: {text[:TEXT_CHARACTERS_MAX]!r}")
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return (moment - _EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):
+        raise InvalidTimestampError(f"not an ISO 8601 date and time: {text!r}") from None

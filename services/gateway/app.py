@@ -1,0 +1,154 @@
+"""The HTTP routes. Each handler reads the request, asks one use case, and renders the answer."""
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
+from blacksheep import Application, Content, Request, Response
+
+from contract.queries import SummaryQuestion
+from gateway.acceptance import Acceptance
+from gateway.documentation import OPERATIONS, documentation
+from gateway.ledger import Ledger
+from gateway.payments import BODY_BYTES_MAX, parse_correlation_id, parse_order, too_large
+from gateway.problems import RETRY_AFTER_SECONDS, Problem, malformed, unavailable
+from gateway.views import render_payment, render_summary
+from gateway.windows import parse_window
+
+logger = logging.getLogger(__name__)
+
+QUERY_FIELDS_MAX = 16
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Edge:
+    """The handlers, with the use cases as their only dependencies."""
+
+    def __init__(self, acceptance: Acceptance, ledger: Ledger, *, allow_purge: bool) -> None:
+        self._acceptance = acceptance
+        self._ledger = ledger
+        self._allow_purge = allow_purge
+
+    async def post_payment(self, request: Request) -> Response:
+        content_type, content_encoding = _header(request, b"content-type"), _header(request, b"content-encoding")
+        order = parse_order(content_type, content_encoding, await _body(request))
+        await self._acceptance.accept(order)
+        return Response(202, [(b"location", f"/payments/{order.correlation_id}".encode())])
+
+    async def get_payment(self, request: Request) -> Response:
+        correlation_id = parse_correlation_id((request.route_values or {}).get("correlation_id"))
+        view, history = await self._ledger.payment(correlation_id)
+        return _json(render_payment(view, history))
+
+    async def get_summary(self, request: Request) -> Response:
+        summary = await self._ledger.summary(_window(request))
+        return _json(
+            render_summary(summary),
+            (b"tollgate-settled", b"true" if summary.settled else b"false"),
+            (b"tollgate-open", str(summary.open_attempts).encode()),
+            (b"tollgate-position", str(summary.position).encode()),
+        )
+
+    async def purge(self, _: Request) -> Response:
+        if not self._allow_purge:
+            raise Problem(HTTPStatus.FORBIDDEN, "purging is switched off; ALLOW_PURGE=true switches it on")
+        await self._ledger.purge()
+        return _json(b'{"message":"All payments are purged."}')
+
+    async def get_readyz(self, _: Request) -> Response:
+        if (why_not := self._ledger.why_not_ready()) is not None:
+            raise unavailable(why_not)
+        return Response(204)
+
+    async def get_livez(self, _: Request) -> Response:
+        return Response(204)
+
+    async def get_healthcheck(self, _: Request) -> Response:
+        return Response(204)
+
+
+def create_app(edge: Edge) -> Application:
+    """The application: the routes of `edge`, their documentation, and problem details for everything else."""
+    routes: tuple[tuple[str, str, Handler], ...] = (
+        ("POST", "/payments", edge.post_payment),
+        ("GET", "/payments/{correlation_id}", edge.get_payment),
+        ("GET", "/payments-summary", edge.get_summary),
+        ("POST", "/purge-payments", edge.purge),
+        ("GET", "/healthcheck", edge.get_healthcheck),
+        ("GET", "/livez", edge.get_livez),
+        ("GET", "/readyz", edge.get_readyz),
+    )
+    app = Application(show_error_details=False)
+    docs = documentation(app)
+    for method, path, handler in routes:
+        app.router.add(method, path, docs(OPERATIONS[handler.__name__])(_guarded(handler)))
+    app.router.fallback = _guarded(_not_found({path: method for method, path, _ in routes}))
+    return app
+
+
+def _not_found(methods: dict[str, str]) -> Handler:
+    async def not_found(request: Request) -> Response:
+        if (method := methods.get(request.url.path.decode())) is not None:
+            return _answer(Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"only {method} is served here"), method)
+        raise Problem(HTTPStatus.NOT_FOUND, "there is nothing here; /docs lists what is")
+
+    return not_found
+
+
+def _guarded(handler: Handler) -> Handler:
+    """Turns problems into answers, and anything unforeseen into a 500 that tells the client nothing of the inside."""
+
+    @functools.wraps(handler)
+    async def guarded(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Problem as problem:
+            return _answer(problem)
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.url.path)
+            return _answer(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed; its log says why"))
+
+    return guarded
+
+
+async def _body(request: Request) -> bytes:
+    """The body, read no further than its limit. Raises Problem (413, 400)."""
+    length = _header(request, b"content-length")
+    if length is not None and length.isdigit() and int(length) > BODY_BYTES_MAX:
+        raise too_large()
+    body = bytearray()
+    async for chunk in request.stream():  # type: ignore[attr-defined]
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise too_large()
+    return bytes(body)
+
+
+def _window(request: Request) -> SummaryQuestion:
+    text = (request.url.query or b"").decode("ascii", "replace")
+    try:
+        query = parse_qs(text, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
+    except ValueError:
+        raise malformed(f"more than {QUERY_FIELDS_MAX} parameters") from None
+    return parse_window(query)
+
+
+def _header(request: Request, name: bytes) -> str | None:
+    value = request.headers.get_first(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def _json(body: bytes, *headers: tuple[bytes, bytes]) -> Response:
+    return Response(200, list(headers), Content(b"application/json", body))
+
+
+def _answer(problem: Problem, allow: str | None = None) -> Response:
+    headers: list[tuple[bytes, bytes]] = []
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
+    if allow is not None:
+        headers.append((b"allow", allow.encode()))
+    return Response(problem.status, headers, Content(b"application/problem+json", problem.body()))

@@ -1,0 +1,50 @@
+"""The `gateway` program, and its composition root."""
+
+import click
+import environ
+
+from gateway.acceptance import Acceptance
+from gateway.app import Edge, create_app
+from gateway.ledger import Ledger
+from gateway.seen import SeenPayments
+from gateway.server import serve_http
+from gateway.settings import Settings
+from gateway.tail import Tail
+from runtime.broker import Broker
+from runtime.log import Log, LogLimits
+from runtime.process import alongside
+from runtime.process import run as run_process
+from runtime.read_model import ReadModel
+
+
+@click.group()
+def main() -> None:
+    """Takes payments into the log, and answers questions about them."""
+
+
+@main.command()
+def run() -> None:
+    """Serves HTTP until stopped. Settings come from the environment (see docs/settings.md)."""
+    run_process(serve(environ.to_config(Settings)))
+
+
+async def serve(settings: Settings) -> None:
+    """Joins the parts and runs them until cancelled."""
+    broker = Broker(settings.nats_url, name=settings.gateway_name)
+    log = Log(broker)
+    read_model = ReadModel(broker)
+    seen = SeenPayments()
+    # Half of the broker's memory for message ids: what the set may lack, the broker still knows.
+    tail = Tail(broker, seen, lag_seconds_max=settings.log_duplicate_window_seconds / 2)
+    acceptance = Acceptance(log, read_model, seen, tail, timeout_seconds=settings.gateway_accept_timeout_seconds)
+    ledger = Ledger(broker, log, read_model, tail)
+    app = create_app(Edge(acceptance, ledger, allow_purge=settings.allow_purge))
+    limits = LogLimits(settings.log_duplicate_window_seconds, settings.log_bytes_max, settings.log_replicas)
+    await alongside(serve_http(app, settings), _stay_connected(broker, log, limits, tail))
+
+
+async def _stay_connected(broker: Broker, log: Log, limits: LogLimits, tail: Tail) -> None:
+    """The edge listens from the start, and says 503 until this has found the broker."""
+    async with broker:
+        await log.ensure(limits)
+        await alongside(tail.run(), broker.until_closed())

@@ -1,0 +1,76 @@
+"""Questions about the log, and its purge."""
+
+import asyncio
+import logging
+from http import HTTPStatus
+
+from contract.events import LedgerPurged
+from contract.queries import PaymentView, Summary, SummaryQuestion
+from contract.timestamps import now_us
+from gateway.problems import Problem, unavailable
+from gateway.tail import Tail
+from runtime.broker import Broker
+from runtime.errors import BrokerError
+from runtime.log import Log
+from runtime.read_model import ReadModel, ReadModelUnavailableError
+
+logger = logging.getLogger(__name__)
+
+QUESTION_TIMEOUT_SECONDS = 4.0
+HISTORY_TIMEOUT_SECONDS = 4.0
+PURGE_TIMEOUT_SECONDS = 10.0
+
+
+class Ledger:
+    """What is in the log, as the read model and the log itself tell it."""
+
+    def __init__(self, broker: Broker, log: Log, read_model: ReadModel, tail: Tail) -> None:
+        self._broker = broker
+        self._log = log
+        self._read_model = read_model
+        self._tail = tail
+
+    async def summary(self, question: SummaryQuestion) -> Summary:
+        """The totals of a window. Raises Problem (503) when the read model cannot answer."""
+        try:
+            return await self._read_model.summary(question, timeout_seconds=QUESTION_TIMEOUT_SECONDS)
+        except ReadModelUnavailableError as error:
+            raise unavailable(f"no summary can be given now: {error}") from None
+
+    async def payment(self, correlation_id: str) -> tuple[PaymentView, list[tuple[int, bytes]]]:
+        """A payment and its events as (sequence, JSON). Raises Problem (404, 503)."""
+        try:
+            view = await self._read_model.payment(correlation_id, timeout_seconds=QUESTION_TIMEOUT_SECONDS)
+            if view is None:
+                raise Problem(HTTPStatus.NOT_FOUND, f"no payment {correlation_id} was requested")
+            return view, await self._history(view)
+        except (ReadModelUnavailableError, BrokerError) as error:
+            raise unavailable(f"the payment cannot be shown now: {error}") from None
+
+    async def purge(self) -> None:
+        """Voids everything so far: records that it was asked for, then empties the log. Raises Problem (503)."""
+        try:
+            purged = await self._log.append(LedgerPurged("gateway", now_us()), timeout_seconds=PURGE_TIMEOUT_SECONDS)
+            await self._log.purge_before(purged.sequence, timeout_seconds=PURGE_TIMEOUT_SECONDS)
+        except BrokerError as error:
+            raise unavailable(f"the log cannot be purged now: {error}") from None
+        logger.warning("the log was purged before sequence %d", purged.sequence)
+
+    def why_not_ready(self) -> str | None:
+        """What keeps this gateway from accepting payments; None if nothing."""
+        if not self._broker.is_connected:
+            return "the broker is away"
+        if not self._tail.is_current:
+            return "the log is still being read"
+        return None
+
+    async def _history(self, view: PaymentView) -> list[tuple[int, bytes]]:
+        deadline = asyncio.get_running_loop().time() + HISTORY_TIMEOUT_SECONDS
+        payloads = await asyncio.gather(
+            *(self._log.payload_at(sequence, deadline=deadline) for sequence in view.sequences)
+        )
+        return [
+            (sequence, payload)
+            for sequence, payload in zip(view.sequences, payloads, strict=True)
+            if payload is not None
+        ]

@@ -1,0 +1,38 @@
+"""What a client is told when its request is not served: RFC 9457 problem details."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import orjson
+
+RETRY_AFTER_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem(Exception):  # noqa: N818 - it is the answer itself, not only an error
+    """An answer of `application/problem+json`; `detail` names the fault and what would mend it."""
+
+    status: int
+    detail: str
+
+    @property
+    def title(self) -> str:
+        return HTTPStatus(self.status).phrase
+
+    def body(self) -> bytes:
+        return orjson.dumps({"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail})
+
+
+def malformed(detail: str) -> Problem:
+    """400: the request cannot be read."""
+    return Problem(HTTPStatus.BAD_REQUEST, detail)
+
+
+def invalid(detail: str) -> Problem:
+    """422: the request can be read, and asks for something that is not allowed."""
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+
+
+def unavailable(detail: str) -> Problem:
+    """503: nothing was accepted that is not durable; the same request may be sent again."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)

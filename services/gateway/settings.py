@@ -1,0 +1,25 @@
+"""The gateway's settings, from the environment."""
+
+import environ
+
+
+@environ.config(prefix="")
+class Settings:
+    """Times are seconds."""
+
+    nats_url: str = environ.var("nats://127.0.0.1:4222", help="The broker.")
+    gateway_name: str = environ.var("gateway", help="How this replica calls itself towards the broker.")
+    gateway_uds: str = environ.var("", help="The unix socket to listen on; takes precedence over host and port.")
+    gateway_host: str = environ.var("127.0.0.1", help="The address to listen on.")
+    gateway_port: int = environ.var(9001, converter=int, help="The port to listen on.")
+    gateway_accept_timeout_seconds: float = environ.var(
+        3.0,
+        converter=float,
+        help="How long a payment may wait for the log's acknowledgement before it is answered 503.",
+    )
+    allow_purge: bool = environ.bool_var(False, help="Whether POST /purge-payments empties the log.")
+    log_duplicate_window_seconds: int = environ.var(
+        60, converter=int, help="How long the broker remembers message ids (about 200 bytes of its memory for each)."
+    )
+    log_bytes_max: int = environ.var(-1, converter=int, help="The largest size of the log; -1 is the store's limit.")
+    log_replicas: int = environ.var(1, converter=int, help="Copies of the log in a broker cluster.")

@@ -1,0 +1,43 @@
+"""Keeps the set of seen payments in step with the log, and says whether it is."""
+
+import asyncio
+
+from contract.stream import PURGED, REQUESTED
+from gateway.seen import SeenPayments
+from runtime.broker import Broker
+from runtime.reader import LogReader
+
+BATCH_MESSAGES_MAX = 5_000
+
+
+class Tail:
+    """Follows the requests in the log. `lag_seconds_max` is how far behind the set may be to be relied on."""
+
+    def __init__(self, broker: Broker, seen: SeenPayments, *, lag_seconds_max: float) -> None:
+        self._reader = LogReader(broker, 1, subjects=(REQUESTED, PURGED), headers_only=True)
+        self._seen = seen
+        self._lag_seconds_max = lag_seconds_max
+
+    @property
+    def is_current(self) -> bool:
+        """Whether each request that the broker may have forgotten the message id of is in the set."""
+        return asyncio.get_running_loop().time() - self._current_at < self._lag_seconds_max
+
+    async def run(self) -> None:
+        """Follows the log until cancelled."""
+        reading = asyncio.ensure_future(self._reader.run())
+        try:
+            while True:
+                for message in await self._reader.batch(BATCH_MESSAGES_MAX):
+                    if message.subject == PURGED:
+                        self._seen.clear()
+                    elif message.message_id is not None:
+                        # An id that was used again after a purge carries the epoch behind an @.
+                        self._seen.add(message.message_id.partition("@")[0])
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    @property
+    def _current_at(self) -> float:
+        return self._reader.current_at

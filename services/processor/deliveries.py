@@ -1,0 +1,160 @@
+"""Taking requests from the shared durable consumer: as many as there is room for, never more.
+
+Our own, in place of nats-py's `fetch`: that one can stall for seconds on an orphaned pull. Here pull
+requests stay open on one inbox, and what they still owe us is counted from what the broker says.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import nats.errors
+import orjson
+from nats.aio.msg import Msg
+
+from contract.stream import CONSUMER, REQUESTED, STREAM
+from runtime.acks import DeliveryInfo, parse_ack_subject
+from runtime.broker import Broker
+from runtime.errors import BrokerError
+
+logger = logging.getLogger(__name__)
+
+ACK_WAIT_SECONDS = 3.0
+"""A delivery that is neither acknowledged nor extended for so long is delivered again, to any replica."""
+ACK_PENDING_MAX = 10_000
+"""Deliveries not yet acknowledged, over all replicas; at the bound the broker delivers nothing new."""
+PULL_EXPIRES_SECONDS = 5.0
+PULL_GRACE_SECONDS = 1.0
+API_TIMEOUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One request as the broker handed it over. Answer it with exactly one of `ack` and `retry`."""
+
+    payload: bytes
+    info: DeliveryInfo
+    generation: int
+    _broker: Broker
+    _reply: str
+
+    async def ack(self) -> None:
+        """The request is done with: its outcome is in the log."""
+        await self._answer(b"+ACK")
+
+    async def retry(self, delay_seconds: float) -> None:
+        """Hands the request back; the broker delivers it again after the delay."""
+        await self._answer(b'-NAK {"delay": %d}' % int(delay_seconds * 1e9))
+
+    async def extend(self) -> None:
+        """The request is still being worked on: starts its acknowledgement deadline anew."""
+        await self._answer(b"+WPI")
+
+    async def _answer(self, word: bytes) -> None:
+        # An answer that is lost costs a redelivery, which the journal makes harmless.
+        with contextlib.suppress(nats.errors.Error, OSError):
+            if self._broker.is_connected:
+                await self._broker.client.publish(self._reply, word)
+
+
+async def ensure_consumer(broker: Broker) -> int:
+    """Makes sure of the durable consumer; the sequence up to which all requests are done with. Raises BrokerError."""
+    answer = await broker.request(
+        f"$JS.API.CONSUMER.CREATE.{STREAM}.{CONSUMER}",
+        orjson.dumps({"stream_name": STREAM, "config": _CONSUMER_CONFIG}),
+        timeout_seconds=API_TIMEOUT_SECONDS,
+    )
+    if "error" in answer:
+        raise BrokerError(f"no consumer of requests: {answer['error'].get('description')}")
+    floor: int = answer["ack_floor"]["stream_seq"]
+    return floor
+
+
+class Deliveries:
+    """The open pull requests of one replica."""
+
+    def __init__(self, broker: Broker, on_delivery: Callable[[Delivery], Awaitable[None]]) -> None:
+        self._broker = broker
+        self._on_delivery = on_delivery
+        self._pulls: deque[_Pull] = deque()
+        self._inbox = ""
+        self._generation = 0
+        self.is_open = False
+        """False until `open`, and again when the broker says that the consumer is not there."""
+
+    @property
+    def owed(self) -> int:
+        """How many deliveries the open pull requests may still bring."""
+        now = asyncio.get_running_loop().time()
+        while self._pulls and (self._pulls[0].remaining <= 0 or self._pulls[0].ends_at < now):
+            self._pulls.popleft()
+        return sum(pull.remaining for pull in self._pulls)
+
+    async def open(self) -> int:
+        """Makes sure of the durable consumer and listens; the sequence up to which all requests are done with.
+
+        Call it again after each reconnection. Raises BrokerError.
+        """
+        generation = await self._broker.connected()
+        floor = await ensure_consumer(self._broker)
+        self._pulls.clear()
+        self._generation = generation
+        if not self._inbox:
+            self._inbox = self._broker.client.new_inbox()
+            await self._broker.client.subscribe(self._inbox, cb=self._on_message)
+        self.is_open = True
+        return floor
+
+    async def pull(self, count: int) -> None:
+        """Asks for `count` more deliveries."""
+        self._pulls.append(_Pull(count, asyncio.get_running_loop().time() + PULL_EXPIRES_SECONDS + PULL_GRACE_SECONDS))
+        await self._broker.client.publish(
+            f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER}",
+            b'{"batch":%d,"expires":%d}' % (count, int(PULL_EXPIRES_SECONDS * 1e9)),
+            reply=self._inbox,
+        )
+
+    async def _on_message(self, message: Msg) -> None:
+        headers = message.headers
+        if headers is not None and "Status" in headers:
+            self._settle(int(headers.get("Nats-Pending-Messages", 0)))
+            if headers["Status"] in _CONSUMER_GONE:
+                self.is_open = False
+            return
+        self._settle(1)
+        info = parse_ack_subject(message.reply)
+        await self._on_delivery(Delivery(message.data, info, self._generation, self._broker, message.reply))
+
+    def _settle(self, count: int) -> None:
+        """The oldest pulls owe `count` fewer. Which one it was does not matter: only the sum is used."""
+        for pull in self._pulls:
+            settled = min(count, pull.remaining)
+            pull.remaining -= settled
+            count -= settled
+            if not count:
+                return
+
+
+@dataclass(slots=True)
+class _Pull:
+    remaining: int
+    ends_at: float
+
+
+_CONSUMER_GONE = ("503", "409")
+"""No responders; conflict (consumer deleted, server shutting down). Opening it again is harmless in each case."""
+
+_CONSUMER_CONFIG: dict[str, object] = {
+    "durable_name": CONSUMER,
+    "name": CONSUMER,
+    "filter_subject": REQUESTED,
+    "deliver_policy": "all",
+    "ack_policy": "explicit",
+    "ack_wait": int(ACK_WAIT_SECONDS * 1e9),
+    "max_ack_pending": ACK_PENDING_MAX,
+    "max_deliver": -1,
+    "max_waiting": 512,
+}

@@ -1,0 +1,98 @@
+"""Feeds the journal from the log, and lets others wait until it has read up to a sequence."""
+
+import asyncio
+import heapq
+import itertools
+import logging
+
+from contract.codec import MalformedEventError, decode
+from contract.standing import Standing, Unrouted, advance
+from contract.stream import REQUESTED
+from processor.journal import Journal
+from runtime.broker import Broker
+from runtime.errors import BrokerUnavailableError
+from runtime.reader import LogMessage, LogReader
+
+logger = logging.getLogger(__name__)
+
+BATCH_MESSAGES_MAX = 1_000
+SCAN_TIMEOUT_SECONDS = 60.0
+
+
+class Follower:
+    """The journal, as far as the log has been read: `position` is the last sequence applied."""
+
+    def __init__(self, broker: Broker, journal: Journal) -> None:
+        self._broker = broker
+        self.journal = journal
+        self.position = journal.start_sequence - 1
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    async def run(self) -> None:
+        """Follows the log until cancelled."""
+        reader = LogReader(self._broker, self.journal.start_sequence)
+        running = asyncio.ensure_future(reader.run())
+        try:
+            while True:
+                for message in await reader.batch(BATCH_MESSAGES_MAX):
+                    self._apply(message)
+                self._wake()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
+        """Waits until the journal holds everything up to `sequence`. Raises BrokerUnavailableError at the bound."""
+        if self.position >= sequence:
+            return
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (sequence, next(self._order), future))
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await future
+        except TimeoutError:
+            raise BrokerUnavailableError(f"the log could not be read up to {sequence} in time") from None
+
+    async def scan(self, correlation_id: str, request_sequence: int) -> Standing:
+        """The payment's standing, read from the log itself from its request on, up to the log's present end.
+
+        For the rare payment that was requested before the journal's memory begins. Raises BrokerUnavailableError.
+        """
+        end = (await self._broker.log_state(timeout_seconds=SCAN_TIMEOUT_SECONDS)).last_sequence
+        reader = LogReader(self._broker, request_sequence)
+        running = asyncio.ensure_future(reader.run())
+        standing: Standing = Unrouted()
+        try:
+            async with asyncio.timeout(SCAN_TIMEOUT_SECONDS):
+                while True:
+                    for message in await reader.batch(BATCH_MESSAGES_MAX):
+                        standing = _advanced(standing, correlation_id, message)
+                        if message.sequence >= end:
+                            return standing
+        except TimeoutError:
+            raise BrokerUnavailableError(f"the log could not be read from {request_sequence} on in time") from None
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    def _apply(self, message: LogMessage) -> None:
+        if message.subject != REQUESTED:
+            try:
+                self.journal.apply(message.sequence, decode(message.payload))
+            except MalformedEventError as error:
+                logger.error("message %d of the log is no event: %s", message.sequence, error)
+        self.position = message.sequence
+
+    def _wake(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self.position:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+
+def _advanced(standing: Standing, correlation_id: str, message: LogMessage) -> Standing:
+    # The message id begins with the payment's: it spares decoding the rest of the log.
+    if message.subject == REQUESTED or not (message.message_id or "").startswith(correlation_id):
+        return standing
+    return advance(standing, message.sequence, decode(message.payload))

@@ -1,0 +1,225 @@
+"""One delivered payment from its request to its outcome, or to the moment it goes back to the queue.
+
+Every step that could charge is written to the log first, and taken only after the log was read up to that writing and
+found to hold it valid (see `contract/standing.py`). So it does not matter who else works on the same payment.
+"""
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+
+from contract.events import (
+    Event,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+)
+from contract.standing import Ended, Open, Standing, Unrouted, may_be_repeat
+from contract.timestamps import MICROSECONDS, now_us
+from processor.charging import (
+    Answer,
+    Attempt,
+    Charged,
+    Duplicate,
+    LookUp,
+    Next,
+    Refused,
+    Reject,
+    Release,
+    Settle,
+    StayInDoubt,
+    after_lookup,
+    after_sending,
+)
+from processor.client import ProcessorClient
+from processor.follower import Follower
+from processor.routing import Route, Router
+from runtime.log import Appended, Log
+from runtime.read_model import ReadModel, ReadModelUnavailableError
+
+logger = logging.getLogger(__name__)
+
+INTENT_TIMEOUT_SECONDS = 5.0
+OUTCOME_TIMEOUT_SECONDS = 30.0
+"""An outcome that cannot be recorded for so long is left to the redelivery, which finds it at the processor."""
+STAMP_AGE_SECONDS_MAX = 1.0
+"""An attempt is sent only while its stamp is younger: what was stamped a second ago is in the log, or is never sent."""
+REPEAT_CHECK_TIMEOUT_SECONDS = 2.0
+ATTEMPTS_MAX = 4
+"""Attempts in one delivery; after that the payment goes back to the queue."""
+RETRY_SECONDS_MIN = 0.25
+RETRY_SECONDS_MAX = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The payment has ended and its end is in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The payment goes back to the queue for `delay_seconds`."""
+
+    delay_seconds: float
+
+
+Result = Done | Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A delivered request: its place in the log, how often it was delivered, and when the broker stored it."""
+
+    request: PaymentRequested
+    sequence: int
+    deliveries: int
+    stored_at_us: int
+
+
+def retry_delay_seconds(deliveries: int, spread: float) -> float:
+    """Exponential with full half jitter: `spread` in [0, 1) places it between half of the pause and all of it."""
+    pause = min(RETRY_SECONDS_MIN * 2 ** min(deliveries - 1, 16), RETRY_SECONDS_MAX)
+    return float(pause * (1 + spread) / 2)
+
+
+class PaymentHandler:
+    """Joins the pure parts (charging, routing, standing) to the log and the payment processors."""
+
+    def __init__(
+        self, log: Log, follower: Follower, client: ProcessorClient, router: Router, read_model: ReadModel
+    ) -> None:
+        self._read_model = read_model
+        self._log = log
+        self._follower = follower
+        self._client = client
+        self._router = router
+
+    async def handle(self, work: Work) -> Result:
+        """Works on the payment until it ends or has to wait. Raises BrokerError; it is then delivered again."""
+        if may_be_repeat(work.request, work.stored_at_us) and (result := await self._check_repeat(work)) is not None:
+            return result
+        for _ in range(ATTEMPTS_MAX):
+            match await self._standing(work):
+                case Ended():
+                    return Done()
+                case Unrouted(number):
+                    result = await self._route_and_send(work, number)
+                case Open(attempt, in_doubt=in_doubt):
+                    result = await self._take_over(work, attempt, in_doubt=in_doubt)
+            if result is not None:
+                return result
+        return self._retry(work)
+
+    async def _check_repeat(self, work: Work) -> Result | None:
+        """Done for a payment that an earlier request in the log asked for already."""
+        try:
+            known = await self._read_model.payment(
+                work.request.correlation_id, timeout_seconds=REPEAT_CHECK_TIMEOUT_SECONDS
+            )
+        except ReadModelUnavailableError as error:
+            logger.warning("request %d was stored late and cannot be checked yet: %s", work.sequence, error)
+            return self._retry(work)
+        return Done() if known is not None and known.request_sequence < work.sequence else None
+
+    async def _standing(self, work: Work) -> Standing:
+        known = self._follower.journal.standing(work.request.correlation_id, work.sequence)
+        return known or await self._follower.scan(work.request.correlation_id, work.sequence)
+
+    async def _route_and_send(self, work: Work, number: int) -> Result | None:
+        decision = self._router.decide(time.monotonic())
+        if not isinstance(decision, Route):
+            return self._retry(work, at_least_seconds=decision.seconds)
+        intent = PaymentRouted(
+            work.request.correlation_id, work.request.amount_cents, number, decision.processor, now_us(), decision.why
+        )
+        stamped_at = time.monotonic()
+        appended = await self._append(intent, INTENT_TIMEOUT_SECONDS)
+        if not self._is_mine(work, intent, appended):
+            return None
+        # Both clocks: one jumps when it is set, the other stands still while the machine sleeps.
+        age_seconds = max(time.monotonic() - stamped_at, (now_us() - intent.requested_at_us) / MICROSECONDS)
+        if age_seconds > STAMP_AGE_SECONDS_MAX:
+            await self._append(_released(intent, "not sent: its stamp had grown too old"), INTENT_TIMEOUT_SECONDS)
+            return None
+        return await self._send(work, intent, in_doubt=False)
+
+    def _is_mine(self, work: Work, intent: PaymentRouted, appended: Appended) -> bool:
+        """Whether the log, read up to the intent, holds it as the payment's open attempt that nobody has doubted."""
+        match self._follower.journal.standing(intent.correlation_id, work.sequence):
+            case Open(attempt, sequence, in_doubt=False):
+                return sequence == appended.sequence and attempt == intent
+            case _:
+                return False
+
+    async def _take_over(self, work: Work, attempt: Attempt, *, in_doubt: bool) -> Result | None:
+        """Sends an attempt again that somebody, perhaps this very process, recorded before."""
+        breaker = self._router.breaker(attempt.processor)
+        now = time.monotonic()
+        if not breaker.admits(now):
+            return self._retry(work, at_least_seconds=breaker.until - now)
+        if not in_doubt:
+            await self._append(_in_doubt(attempt, "found open in the log"), INTENT_TIMEOUT_SECONDS)
+            return None
+        breaker.admit(now)
+        return await self._send(work, attempt, in_doubt=True)
+
+    async def _send(self, work: Work, attempt: Attempt, *, in_doubt: bool) -> Result | None:
+        answer = await self._client.send(attempt)
+        self._observe(attempt, answer)
+        step = after_sending(attempt, answer, in_doubt=in_doubt)
+        if isinstance(step, LookUp):
+            record = await self._client.look_up(attempt.processor, attempt.correlation_id)
+            step = after_lookup(attempt, answer, record, in_doubt=in_doubt)
+        return await self._take(work, attempt, step, in_doubt=in_doubt)
+
+    async def _take(self, work: Work, attempt: Attempt, step: Next, *, in_doubt: bool) -> Result | None:
+        match step:
+            case Settle(requested_at_us):
+                await self._log.append(_processed(attempt, requested_at_us), timeout_seconds=OUTCOME_TIMEOUT_SECONDS)
+                return Done()
+            case Reject(reason):
+                rejected = PaymentRejected(attempt.correlation_id, attempt.amount_cents, reason)
+                await self._log.append(rejected, timeout_seconds=OUTCOME_TIMEOUT_SECONDS)
+                return Done()
+            case Release(why):
+                await self._append(_released(attempt, why), OUTCOME_TIMEOUT_SECONDS)
+                return None
+            case StayInDoubt(why):
+                if not in_doubt:
+                    await self._append(_in_doubt(attempt, why), OUTCOME_TIMEOUT_SECONDS)
+                return self._retry(work)
+            case LookUp():
+                raise AssertionError("a lookup asks for no second lookup")
+
+    async def _append(self, event: Event, timeout_seconds: float) -> Appended:
+        """Writes the event and reads the log up to it."""
+        appended = await self._log.append(event, timeout_seconds=timeout_seconds)
+        await self._follower.reached(appended.sequence, timeout_seconds=timeout_seconds)
+        return appended
+
+    def _observe(self, attempt: Attempt, answer: Answer) -> None:
+        self._router.observe(
+            attempt.processor, success=isinstance(answer, Charged | Duplicate | Refused), now=time.monotonic()
+        )
+
+    @staticmethod
+    def _retry(work: Work, *, at_least_seconds: float = 0.0) -> Retry:
+        return Retry(max(retry_delay_seconds(work.deliveries, random.random()), at_least_seconds))  # noqa: S311
+
+
+def _processed(attempt: Attempt, requested_at_us: int) -> PaymentProcessed:
+    return PaymentProcessed(
+        attempt.correlation_id, attempt.amount_cents, attempt.attempt, attempt.processor, requested_at_us, now_us()
+    )
+
+
+def _released(attempt: Attempt, why: str) -> PaymentReleased:
+    return PaymentReleased(attempt.correlation_id, attempt.attempt, attempt.processor, why)
+
+
+def _in_doubt(attempt: Attempt, why: str) -> PaymentInDoubt:
+    return PaymentInDoubt(attempt.correlation_id, attempt.attempt, attempt.processor, why)

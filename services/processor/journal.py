@@ -1,0 +1,58 @@
+"""What the log says of payments that are, or may again be, worked on. Pure: events in, a payment's standing out.
+
+It is fed the whole log from the oldest request that is not done with. Ended payments are remembered up to a bound;
+`complete_from` tells from which request on the memory has no hole, and an older request is read up in the log itself.
+"""
+
+from collections import OrderedDict
+
+from contract.events import Event, LedgerPurged, PaymentRequested
+from contract.standing import Ended, Open, Standing, Unrouted, advance
+
+ENDED_MAX = 50_000
+"""Ended payments remembered: about 6 MB, and a minute and a half of full load, against a redelivery after seconds."""
+
+
+class Journal:
+    """The standings of the payments whose requests lie at or behind `start_sequence`."""
+
+    def __init__(self, start_sequence: int, *, ended_max: int = ENDED_MAX) -> None:
+        self.start_sequence = start_sequence
+        self.complete_from = start_sequence
+        """Requests from this sequence on are known without a hole."""
+        self._ended_max = ended_max
+        self._unended: dict[str, Unrouted | Open] = {}
+        self._ended: OrderedDict[str, int] = OrderedDict()
+
+    def apply(self, sequence: int, event: Event) -> None:
+        """Takes the next event of the log."""
+        if isinstance(event, PaymentRequested):
+            return
+        if isinstance(event, LedgerPurged):
+            self._unended.clear()
+            self._ended.clear()
+            return
+        correlation_id = event.correlation_id
+        if correlation_id in self._ended:
+            return
+        standing = advance(self._unended.get(correlation_id, Unrouted()), sequence, event)
+        if isinstance(standing, Ended):
+            self._unended.pop(correlation_id, None)
+            self._remember_ended(correlation_id, sequence)
+        else:
+            self._unended[correlation_id] = standing
+
+    def standing(self, correlation_id: str, request_sequence: int) -> Standing | None:
+        """What is known of the payment requested at that sequence; None when only the log itself can tell."""
+        if correlation_id in self._ended:
+            return Ended()
+        if (known := self._unended.get(correlation_id)) is not None:
+            return known
+        return Unrouted() if request_sequence >= self.complete_from else None
+
+    def _remember_ended(self, correlation_id: str, sequence: int) -> None:
+        self._ended[correlation_id] = sequence
+        if len(self._ended) > self._ended_max:
+            _, forgotten_at = self._ended.popitem(last=False)
+            # A request behind the forgotten outcome cannot be the one that it ended.
+            self.complete_from = forgotten_at + 1

@@ -1,0 +1,155 @@
+"""One replica: takes as many requests as it has room for, keeps them its own while it works, hands the rest back."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+from contract.codec import MalformedEventError, decode
+from contract.events import PaymentRequested
+from processor.deliveries import ACK_WAIT_SECONDS, Deliveries, Delivery
+from processor.handling import Done, PaymentHandler, Retry, Work
+from processor.routing import Router
+from runtime.broker import Broker
+from runtime.errors import BrokerError, FatalError
+
+logger = logging.getLogger(__name__)
+
+EXTEND_SECONDS = ACK_WAIT_SECONDS / 3
+IDLE_POLL_SECONDS = 0.05
+"""How often the worker looks whether a circuit may be probed again while it takes nothing."""
+DRAIN_SECONDS = 4.0
+"""How long a stopping worker lets calls finish; what is left then is delivered again, and found in the log."""
+PULL_SHARE_MIN = 8
+"""A pull asks for at least this fraction (1/8) of the concurrency, so that one pull serves many payments."""
+
+
+@dataclass(slots=True)
+class _InFlight:
+    delivery: Delivery
+    extended_at: float
+
+
+class Worker:
+    """Works on up to `concurrency` payments at once."""
+
+    def __init__(
+        self, broker: Broker, handler: PaymentHandler, router: Router, *, concurrency: int, start_sequence: int
+    ) -> None:
+        self._broker = broker
+        self._handler = handler
+        self._router = router
+        self._concurrency = concurrency
+        self._start_sequence = start_sequence
+        self._deliveries = Deliveries(broker, self._on_delivery)
+        self._in_flight: dict[int, _InFlight] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Takes and works until cancelled; then finishes what is under way, within DRAIN_SECONDS."""
+        extending = asyncio.ensure_future(self._extend())
+        try:
+            while True:
+                generation = await self._open()
+                while self._deliveries.is_open and self._broker.generation == generation:
+                    await self._pull_what_fits()
+                    await self._until_changed()
+        finally:
+            self._stopping = True
+            await self._drain()
+            extending.cancel()
+            await asyncio.gather(extending, return_exceptions=True)
+
+    async def _open(self) -> int:
+        while True:
+            generation = await self._broker.connected()
+            try:
+                floor = await self._deliveries.open()
+            except BrokerError as error:
+                logger.warning("requests cannot be taken yet: %s", error)
+                await asyncio.sleep(IDLE_POLL_SECONDS)
+                continue
+            if floor + 1 < self._start_sequence:
+                raise FatalError("the consumer of requests was set back; starting again to read the log from there")
+            return generation
+
+    async def _pull_what_fits(self) -> None:
+        now = time.monotonic()
+        if not self._broker.is_connected or not self._router.can_route(now):
+            return
+        room = self._concurrency if self._router.is_any_closed else 1
+        free = room - len(self._in_flight) - self._deliveries.owed
+        if free >= max(room // PULL_SHARE_MIN, 1):
+            await self._deliveries.pull(free)
+
+    async def _until_changed(self) -> None:
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(IDLE_POLL_SECONDS):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def _on_delivery(self, delivery: Delivery) -> None:
+        if self._stopping:
+            await delivery.retry(0)
+            return
+        now = time.monotonic()
+        working = self._in_flight.get(delivery.info.sequence)
+        if working is not None:
+            # Delivered again while it is still being worked on: only the newest delivery can be answered.
+            working.delivery = delivery
+            return
+        self._in_flight[delivery.info.sequence] = _InFlight(delivery, now)
+        task = asyncio.create_task(self._work(delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, delivery: Delivery) -> None:
+        sequence = delivery.info.sequence
+        try:
+            result = await self._handle(delivery)
+            newest = self._in_flight[sequence].delivery
+            match result:
+                case Done():
+                    await newest.ack()
+                case Retry(delay_seconds):
+                    await newest.retry(delay_seconds)
+        except BrokerError as error:
+            logger.warning("request %d goes back to the queue: %s", sequence, error)
+        except Exception:
+            logger.exception("request %d goes back to the queue", sequence)
+        finally:
+            del self._in_flight[sequence]
+            self._changed.set()
+
+    async def _handle(self, delivery: Delivery) -> Done | Retry:
+        try:
+            request = decode(delivery.payload)
+        except MalformedEventError as error:
+            logger.error("request %d is no event, and is passed over: %s", delivery.info.sequence, error)
+            return Done()
+        if not isinstance(request, PaymentRequested):
+            logger.error("request %d is a %s, and is passed over", delivery.info.sequence, type(request).__name__)
+            return Done()
+        info = delivery.info
+        return await self._handler.handle(Work(request, info.sequence, info.deliveries, info.stored_at_us))
+
+    async def _extend(self) -> None:
+        while True:
+            await asyncio.sleep(EXTEND_SECONDS / 4)
+            now = time.monotonic()
+            for working in list(self._in_flight.values()):
+                if now - working.extended_at >= EXTEND_SECONDS:
+                    working.extended_at = now
+                    await working.delivery.extend()
+
+    async def _drain(self) -> None:
+        if not self._tasks:
+            return
+        _, running = await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""Builds the read model from the log, and answers questions of it."""

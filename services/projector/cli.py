@@ -1,0 +1,78 @@
+"""The `projector` program, and its composition root."""
+
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import click
+import environ
+
+from projector.follower import Follower
+from projector.service import QuestionService
+from projector.settings import Settings
+from projector.store import Store, UnusableFileError, discard
+from runtime.broker import Broker, LogState
+from runtime.errors import FatalError
+from runtime.log import Log, LogLimits
+from runtime.process import alongside
+from runtime.process import run as run_process
+
+logger = logging.getLogger(__name__)
+
+
+@click.group()
+def main() -> None:
+    """Builds the read model from the log, and answers questions of it."""
+
+
+@main.command()
+def run() -> None:
+    """Follows the log until stopped. Settings come from the environment (see docs/settings.md)."""
+    run_process(serve(environ.to_config(Settings)))
+
+
+async def serve(settings: Settings) -> None:
+    """Joins the parts and runs them until cancelled."""
+    async with Broker(settings.nats_url, name="projector") as broker:
+        limits = LogLimits(settings.log_duplicate_window_seconds, settings.log_bytes_max, settings.log_replicas)
+        await Log(broker).ensure(limits)
+        state = await broker.log_state(timeout_seconds=30)
+        with _sole_owner(settings.model_path), closing(_open_store(settings.model_path, state)) as store:
+            follower = Follower(broker, store)
+            service = QuestionService(
+                broker,
+                store,
+                follower,
+                log_identity=state.identity,
+                settle_seconds=settings.summary_settle_seconds,
+            )
+            await alongside(service.run(), follower.run(), broker.until_closed())
+
+
+def _open_store(path: Path, log: LogState) -> Store:
+    """The read model, or an empty one where the file cannot be used: following the log then builds it anew."""
+    try:
+        store = Store.open(path, log.identity)
+    except UnusableFileError as error:
+        logger.warning("%s %s; building it anew from the log", path, error)
+    else:
+        if store.checkpoint.position <= log.last_sequence:
+            return store
+        store.close()
+        logger.warning("%s is ahead of the log; building it anew from the log", path)
+    discard(path)
+    return Store.open(path, log.identity)
+
+
+@contextmanager
+def _sole_owner(path: Path) -> Iterator[None]:
+    """Raises FatalError when another projector has the read model open."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FatalError(f"another projector owns {path}") from None
+        yield

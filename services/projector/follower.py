@@ -1,0 +1,138 @@
+"""Carries the log into the store in micro-batches, and lets questions wait until it has got far enough."""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+from contract.codec import MalformedEventError, decode
+from contract.queries import PaymentState, PaymentView
+from contract.standing import Open, Standing
+from projector.projection import Change, Projection, RejectedRow, SettledRow
+from projector.store import Checkpoint, Store
+from runtime.broker import Broker
+from runtime.reader import LogMessage, LogReader
+
+logger = logging.getLogger(__name__)
+
+BATCH_MESSAGES_MAX = 5_000
+LINGER_SECONDS = 0.05
+"""How long a batch may grow before it is committed; a question that waits ends it at once."""
+UNCOMMITTED_EVENTS_MAX = 50_000
+"""So many events without a row still get a checkpoint, so that a restart does not read them again."""
+
+
+class Follower:
+    """The one writer of the read model. `position`: everything up to it can be seen in `projection` and `store`."""
+
+    def __init__(self, broker: Broker, store: Store) -> None:
+        self._store = store
+        self._reader = LogReader(broker, store.checkpoint.replay_from)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._uncommitted: dict[str, SettledRow | RejectedRow] = {}
+        self._changes: list[Change] = []
+        self._asked = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self._checkpointed = store.checkpoint.position
+        self._read = store.checkpoint.replay_from - 1
+        self.position = store.checkpoint.replay_from - 1
+        self.projection = Projection(self._is_settled)
+        self.poison_events = 0
+        """Messages that are no events; they were set aside."""
+
+    async def run(self) -> None:
+        """Follows the log until cancelled; what is uncommitted then is read again at the next start."""
+        reading = asyncio.ensure_future(self._reader.run())
+        try:
+            while True:
+                self._apply(await self._reader.batch(BATCH_MESSAGES_MAX))
+                await self._linger()
+                self._apply(self._reader.take(BATCH_MESSAGES_MAX))
+                await self._commit()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            self._thread.shutdown()
+
+    async def reached(self, sequence: int) -> None:
+        """Waits until everything up to `sequence` can be seen."""
+        while self.position < sequence:
+            self._asked.set()
+            async with self._moved:
+                await self._moved.wait()
+
+    async def moved(self) -> None:
+        """Waits until the read model has moved on."""
+        position = self.position
+        await self.reached(position + 1)
+
+    def payment(self, correlation_id: str) -> PaymentView | None:
+        """What is known of a payment; None if nothing. Blocks for a lookup in the store.
+
+        It looks in the order in which a payment moves on, so that one that moves meanwhile is not missed.
+        """
+        if (payment := self.projection.open.get(correlation_id)) is not None:
+            return PaymentView(correlation_id, payment.amount_cents, _state(payment.standing), payment.sequences)
+        if (row := self._uncommitted.get(correlation_id)) is not None:
+            state: PaymentState = "processed" if isinstance(row, SettledRow) else "rejected"
+            return PaymentView(correlation_id, row.amount_cents, state, row.sequences)
+        if (settled := self._store.settled(correlation_id)) is not None:
+            return PaymentView(correlation_id, settled[0], "processed", settled[1])
+        if (rejected := self._store.rejected(correlation_id)) is not None:
+            return PaymentView(correlation_id, rejected[0], "rejected", rejected[1])
+        return None
+
+    def _is_settled(self, correlation_id: str) -> bool:
+        return isinstance(self._uncommitted.get(correlation_id), SettledRow) or (
+            self._store.settled(correlation_id) is not None
+        )
+
+    def _apply(self, messages: list[LogMessage]) -> None:
+        for message in messages:
+            self._read = message.sequence
+            try:
+                event = decode(message.payload)
+            except MalformedEventError as error:
+                self.poison_events += 1
+                logger.error("message %d of the log is no event, and is set aside: %s", message.sequence, error)
+                continue
+            is_replay = message.sequence <= self._store.checkpoint.position
+            change = self.projection.apply(message.sequence, event, message.stored_at_us, is_replay=is_replay)
+            if change is not None and not is_replay:
+                self._remember(change)
+
+    def _remember(self, change: Change) -> None:
+        self._changes.append(change)
+        if isinstance(change, SettledRow | RejectedRow):
+            self._uncommitted[change.correlation_id] = change
+        else:
+            self._uncommitted.clear()
+
+    async def _linger(self) -> None:
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self._asked.wait()
+        except TimeoutError:
+            return
+
+    async def _commit(self) -> None:
+        self._asked.clear()
+        if self._changes or self._read - self._checkpointed > UNCOMMITTED_EVENTS_MAX:
+            oldest = self.projection.oldest_open_sequence()
+            position = max(self._read, self._store.checkpoint.position)
+            checkpoint = Checkpoint(position, self._read + 1 if oldest is None else oldest)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, self._store.commit, self._changes, checkpoint)
+            self._checkpointed = self._read
+            self._changes = []
+            self._uncommitted = {}
+        self.position = self._read
+        async with self._moved:
+            self._moved.notify_all()
+
+
+def _state(standing: Standing) -> PaymentState:
+    match standing:
+        case Open(in_doubt=in_doubt):
+            return "in_doubt" if in_doubt else "routed"
+        case _:
+            return "pending"

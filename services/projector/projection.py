@@ -1,0 +1,153 @@
+"""The read model as a function of the log. Pure: events in, rows out; what is not settled yet stays in memory.
+
+Rows are a function of the log alone, so a rebuilt read model equals the live one row for row.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from contract.events import (
+    Event,
+    LedgerPurged,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentRequested,
+    ProcessorName,
+)
+from contract.standing import Open, Standing, Unrouted, advance, may_be_repeat
+
+SEQUENCES_MAX = 64
+"""So many events of one payment are remembered: the first, and the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRow:
+    """A charged payment."""
+
+    correlation_id: str
+    processor: ProcessorName
+    amount_cents: int
+    requested_at_us: int
+    processed_at_us: int
+    attempt: int
+    sequences: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A payment that was refused for good."""
+
+    correlation_id: str
+    amount_cents: int
+    reason: str
+    sequences: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """Every row so far is void."""
+
+
+Change = SettledRow | RejectedRow | Cleared
+
+
+@dataclass(slots=True)
+class OpenPayment:
+    """A payment that has not ended; `sequences` are those of its events."""
+
+    amount_cents: int
+    accepted_at_us: int
+    sequences: list[int]
+    standing: Standing = field(default_factory=Unrouted)
+
+
+class Projection:
+    """`is_settled` tells whether a payment has a settled row; it is asked only for events that may be repeats."""
+
+    def __init__(self, is_settled: Callable[[str], bool]) -> None:
+        self._is_settled = is_settled
+        self.open: dict[str, OpenPayment] = {}
+        """Payments that have not ended, oldest request first."""
+        self.open_attempts: dict[str, Open] = {}
+        """Those of them with an attempt whose outcome is not known."""
+
+    def apply(self, sequence: int, event: Event, stored_at_us: int, *, is_replay: bool = False) -> Change | None:
+        """Takes the next event; the change that it makes to the rows, if any.
+
+        A replayed event has its rows in the store already: it only moves what is held in memory.
+        """
+        match event:
+            case PaymentRequested():
+                self._request(sequence, event, stored_at_us, is_replay=is_replay)
+                return None
+            case PaymentProcessed():
+                return self._settle(sequence, event, is_replay=is_replay)
+            case PaymentRejected():
+                return self._reject(sequence, event)
+            case LedgerPurged():
+                self.open.clear()
+                self.open_attempts.clear()
+                return Cleared()
+            case _:
+                self._advance(event.correlation_id, sequence, event)
+                return None
+
+    def oldest_open_sequence(self) -> int | None:
+        """The request's sequence of the oldest payment that has not ended."""
+        return next((payment.sequences[0] for payment in self.open.values()), None)
+
+    def attempts_in(self, from_us: int | None, to_us: int | None) -> Iterator[tuple[str, int]]:
+        """Open attempts stamped inside the window, both bounds inclusive, as (correlationId, attempt)."""
+        for correlation_id, opened in self.open_attempts.items():
+            stamp = opened.attempt.requested_at_us
+            if (from_us is None or stamp >= from_us) and (to_us is None or stamp <= to_us):
+                yield correlation_id, opened.attempt.attempt
+
+    def is_attempt_open(self, correlation_id: str, attempt: int) -> bool:
+        """Whether that attempt still has no outcome."""
+        opened = self.open_attempts.get(correlation_id)
+        return opened is not None and opened.attempt.attempt == attempt
+
+    def _request(self, sequence: int, event: PaymentRequested, stored_at_us: int, *, is_replay: bool) -> None:
+        if event.correlation_id in self.open:
+            return
+        if not is_replay and may_be_repeat(event, stored_at_us) and self._is_settled(event.correlation_id):
+            return
+        self.open[event.correlation_id] = OpenPayment(event.amount_cents, event.accepted_at_us, [sequence])
+
+    def _settle(self, sequence: int, event: PaymentProcessed, *, is_replay: bool) -> SettledRow | None:
+        payment = self._end(event.correlation_id)
+        if payment is None and not is_replay and self._is_settled(event.correlation_id):
+            return None
+        return SettledRow(
+            event.correlation_id,
+            event.processor,
+            event.amount_cents,
+            event.requested_at_us,
+            event.processed_at_us,
+            event.attempt,
+            [*(payment.sequences if payment else ()), sequence],
+        )
+
+    def _reject(self, sequence: int, event: PaymentRejected) -> RejectedRow | None:
+        payment = self._end(event.correlation_id)
+        if payment is None:
+            return None
+        return RejectedRow(event.correlation_id, event.amount_cents, event.reason, [*payment.sequences, sequence])
+
+    def _end(self, correlation_id: str) -> OpenPayment | None:
+        self.open_attempts.pop(correlation_id, None)
+        return self.open.pop(correlation_id, None)
+
+    def _advance(self, correlation_id: str, sequence: int, event: Event) -> None:
+        payment = self.open.get(correlation_id)
+        if payment is None:
+            return
+        payment.sequences.append(sequence)
+        if len(payment.sequences) > SEQUENCES_MAX:
+            del payment.sequences[1]
+        payment.standing = advance(payment.standing, sequence, event)
+        if isinstance(payment.standing, Open):
+            self.open_attempts[correlation_id] = payment.standing
+        else:
+            self.open_attempts.pop(correlation_id, None)

@@ -1,0 +1,145 @@
+"""Answers questions of the read model over NATS, as a micro service (`nats micro ls` shows it)."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import nats.micro
+from nats.micro.request import Request
+
+from contract.events import PROCESSORS
+from contract.queries import (
+    PAYMENT,
+    SERVICE,
+    SUMMARY,
+    Summary,
+    SummaryQuestion,
+    Total,
+    decode_question,
+    encode_payment,
+    encode_summary,
+)
+from contract.timestamps import MICROSECONDS, now_us
+from projector.follower import Follower
+from projector.store import Store
+from runtime.broker import Broker
+from runtime.errors import BrokerError, FatalError
+
+logger = logging.getLogger(__name__)
+
+QUESTIONS_MAX = 64
+"""Questions answered at once; one more is told to come back."""
+CATCH_UP_SECONDS = 3.0
+"""How long a question waits for the read model to reach the log's end as of the question."""
+STAMP_AGE_SECONDS_MAX = 1.0
+"""Attempts are in the log within a second of their stamp, or never sent: a window younger than that is not final."""
+
+
+class CannotAnswerError(Exception):
+    """The question cannot be answered now; the text says why."""
+
+
+class QuestionService:
+    """The read model's questions; `settle_seconds` bounds the wait for open attempts inside an asked window."""
+
+    def __init__(
+        self, broker: Broker, store: Store, follower: Follower, *, log_identity: str, settle_seconds: float
+    ) -> None:
+        self._log_identity = log_identity
+        self._is_log_replaced = asyncio.Event()
+        self._broker = broker
+        self._store = store
+        self._follower = follower
+        self._settle_seconds = settle_seconds
+        self._answering: set[asyncio.Task[None]] = set()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+
+    async def run(self) -> None:
+        """Answers until cancelled. Raises FatalError when the log is not the one that the read model was built from."""
+        service = await nats.micro.add_service(
+            self._broker.client, name=SERVICE, version="1.0.0", description="Tollgate's read model"
+        )
+        try:
+            await service.add_endpoint(name="summary", subject=SUMMARY, handler=self._endpoint(self._summary))
+            await service.add_endpoint(name="payment", subject=PAYMENT, handler=self._endpoint(self._payment))
+            await self._is_log_replaced.wait()
+            raise FatalError("the log was replaced by another; starting again to build the read model from that")
+        finally:
+            await service.stop()
+            self._thread.shutdown()
+
+    def _endpoint(self, answer: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Request], Awaitable[None]]:
+        """The service calls one handler at a time; each question gets a task, so that none waits for another."""
+
+        async def handle(request: Request) -> None:
+            if len(self._answering) >= QUESTIONS_MAX:
+                await request.respond_error("503", f"{QUESTIONS_MAX} questions are being answered already")
+                return
+            task = asyncio.create_task(_respond(request, answer))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+        return handle
+
+    async def _summary(self, payload: bytes) -> bytes:
+        question = decode_question(payload)
+        asked_at_us = now_us()
+        await self._catch_up()
+        await self._settle(question)
+        # Taken before the totals are read: what is committed in between can only be missing from the promise.
+        position = self._follower.position
+        open_attempts = sum(1 for _ in self._follower.projection.attempts_in(question.from_us, question.to_us))
+        has_passed = question.to_us is not None and (
+            question.to_us < asked_at_us - STAMP_AGE_SECONDS_MAX * MICROSECONDS
+        )
+        loop = asyncio.get_running_loop()
+        totals = await loop.run_in_executor(self._thread, self._store.totals, question.from_us, question.to_us)
+        return encode_summary(
+            Summary(
+                {name: totals.get(name, Total()) for name in PROCESSORS},
+                settled=has_passed and open_attempts == 0,
+                open_attempts=open_attempts,
+                position=position,
+            )
+        )
+
+    async def _payment(self, payload: bytes) -> bytes:
+        await self._catch_up()
+        loop = asyncio.get_running_loop()
+        return encode_payment(await loop.run_in_executor(self._thread, self._follower.payment, payload.decode()))
+
+    async def _catch_up(self) -> None:
+        """Waits until the read model holds everything that the log held when this was called."""
+        try:
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                log = await self._broker.log_state(timeout_seconds=CATCH_UP_SECONDS)
+                if log.identity != self._log_identity:
+                    self._is_log_replaced.set()
+                    raise CannotAnswerError("the log was replaced; the read model is being built anew")
+                await self._follower.reached(log.last_sequence)
+        except (TimeoutError, BrokerError):
+            raise CannotAnswerError("the read model is behind the log; try again soon") from None
+
+    async def _settle(self, question: SummaryQuestion) -> None:
+        """Waits, bounded, until the attempts that are open inside the window now have an outcome."""
+        projection = self._follower.projection
+        waiting = list(projection.attempts_in(question.from_us, question.to_us))
+        try:
+            async with asyncio.timeout(self._settle_seconds):
+                while waiting := [one for one in waiting if projection.is_attempt_open(*one)]:
+                    await self._follower.moved()
+        except TimeoutError:
+            return
+
+
+async def _respond(request: Request, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+    try:
+        await request.respond(await answer(request.data))
+    except CannotAnswerError as error:
+        await request.respond_error("503", str(error))
+    except ValueError as error:
+        await request.respond_error("400", str(error))
+    except Exception:
+        logger.exception("a question could not be answered")
+        await request.respond_error("500", "the read model failed to answer; its log says why")

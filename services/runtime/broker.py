@@ -1,0 +1,164 @@
+"""One connection to NATS, and the few questions that every service asks of the log."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import nats.errors
+import orjson
+from nats.aio.client import Client
+
+from contract.stream import STREAM
+from runtime.errors import BrokerUnavailableError, FatalError
+
+logger = logging.getLogger(__name__)
+
+RECONNECT_WAIT_SECONDS = 0.1
+REQUEST_TIMEOUT_SECONDS = 1.0
+"""How long one request waits for its answer before it is sent anew."""
+RETRY_PAUSE_SECONDS = 0.05
+
+TRANSIENT_ERRORS = (
+    nats.errors.TimeoutError,
+    nats.errors.NoRespondersError,
+    nats.errors.ConnectionClosedError,
+    nats.errors.ConnectionReconnectingError,
+    nats.errors.OutboundBufferLimitError,
+    nats.errors.StaleConnectionError,
+    nats.errors.UnexpectedEOF,
+    ConnectionError,
+    TimeoutError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """The log's ends at one moment; `identity` differs after the stream was deleted and made anew."""
+
+    first_sequence: int
+    last_sequence: int
+    identity: str
+
+
+class Broker:
+    """A connection that comes back by itself.
+
+    `generation` counts the connections made: whoever rests on server-side state that dies with a connection or a
+    server compares it, or waits for the next with `lost`.
+    """
+
+    def __init__(self, url: str, *, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._up = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._said_waiting = False
+        self._shown_url = url.rpartition("@")[2]
+        self.generation = 0
+        self.closed = asyncio.Event()
+        """Set when the connection is closed and will not come back."""
+        self.client = Client()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._up.is_set()
+
+    async def __aenter__(self) -> Self:
+        """Connects, waiting for the broker as long as it takes; cancel it to give up."""
+        await self.client.connect(
+            self._url,
+            name=self._name,
+            inbox_prefix=f"_INBOX_{self._name.replace('-', '_')}",
+            connect_timeout=2,
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]
+            ping_interval=2,
+            max_outstanding_pings=2,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_connected,
+            closed_cb=self._on_closed,
+        )
+        await self._on_connected()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._up.clear()
+        try:
+            await asyncio.wait_for(self.client.close(), timeout=2)
+        except (TimeoutError, nats.errors.Error, OSError):
+            logger.warning("the connection to the broker did not close in time")
+
+    async def connected(self) -> int:
+        """Waits until there is a connection; its generation."""
+        await self._up.wait()
+        return self.generation
+
+    async def lost(self, generation: int) -> None:
+        """Waits until the connection of that generation is gone."""
+        while self.is_connected and self.generation == generation:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def until_closed(self) -> None:
+        """Returns never; raises FatalError when the connection is closed for good."""
+        await self.closed.wait()
+        raise FatalError("the broker closed the connection for good")
+
+    async def request(self, subject: str, payload: bytes, *, timeout_seconds: float) -> dict[str, Any]:
+        """A JSON request to the broker's API, sent again until it is answered.
+
+        Raises BrokerUnavailableError when no answer came within `timeout_seconds`.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self.connected()
+                    reply = await self.client.request(subject, payload, timeout=REQUEST_TIMEOUT_SECONDS)
+                    answer: dict[str, Any] = orjson.loads(reply.data)
+                    if answer.get("error", {}).get("code") != 503:  # noqa: PLR2004 - JetStream is still starting
+                        return answer
+            except TRANSIENT_ERRORS as error:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise BrokerUnavailableError(f"the broker did not answer on {subject}") from error
+            await asyncio.sleep(RETRY_PAUSE_SECONDS)
+
+    async def log_state(self, *, timeout_seconds: float) -> LogState:
+        """Where the log begins and ends now. Raises BrokerUnavailableError."""
+        info = await self.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=timeout_seconds)
+        if "error" in info:
+            raise BrokerUnavailableError(f"the log is not there: {info['error'].get('description')}")
+        state = info["state"]
+        return LogState(state["first_seq"], state["last_seq"], info["created"])
+
+    async def _on_connected(self) -> None:
+        self.generation += 1
+        self._up.set()
+        self._changed.set()
+        self._said_waiting = False
+        logger.info("connected to the broker at %s", self._shown_url)
+
+    async def _on_disconnected(self) -> None:
+        if self._up.is_set():
+            logger.warning("lost the connection to the broker")
+        self._up.clear()
+        self._changed.set()
+
+    async def _on_closed(self) -> None:
+        # nats-py closes for good on some errors of the server, such as too many connections.
+        self._up.clear()
+        self._changed.set()
+        self.closed.set()
+
+    async def _on_error(self, error: Exception) -> None:
+        if self.is_connected:
+            logger.error("broker: %s", error or type(error).__name__)
+        elif not self._said_waiting:
+            self._said_waiting = True
+            logger.warning("waiting for the broker at %s: %s", self._shown_url, error or type(error).__name__)

@@ -1,0 +1,23 @@
+"""What can go wrong between a service and the broker.
+
+FatalError                       the service cannot go on; it exits, and the supervisor starts it anew
+BrokerError
+  ├─ BrokerUnavailableError   no answer inside the bound; whether the event was stored is unknown
+  └─ LogFullError             the broker answered that it stores nothing more
+"""
+
+
+class BrokerError(Exception):
+    """The broker did not do what was asked."""
+
+
+class BrokerUnavailableError(BrokerError):
+    """The broker gave no answer inside the bound. What was sent may have been stored."""
+
+
+class LogFullError(BrokerError):
+    """The broker answered, and refused to store: its store is full, or the event breaks a limit of the stream."""
+
+
+class FatalError(Exception):
+    """The service cannot go on; the message tells the operator why."""

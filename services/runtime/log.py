@@ -1,0 +1,155 @@
+"""The log: its definition on the broker, appending to it, reading single events of it."""
+
+import asyncio
+import logging
+from base64 import b64decode
+from dataclasses import dataclass
+
+import orjson
+
+from contract.codec import decode, encode
+from contract.events import Event
+from contract.stream import MESSAGE_BYTES_MAX, STREAM, SUBJECTS, message_id_of, subject_of
+from runtime.broker import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker, LogState
+from runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
+
+logger = logging.getLogger(__name__)
+
+_STREAM_NAME_IN_USE = 10058
+_MESSAGE_NOT_FOUND = 10037
+_NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogLimits:
+    """What an operator may choose of the log. A `bytes_max` of -1 leaves only the broker's own store limit."""
+
+    duplicate_window_seconds: int = 60
+    bytes_max: int = -1
+    replicas: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where the event is in the log; `existing` is the event that was there already under the same message id."""
+
+    sequence: int
+    existing: Event | None = None
+
+
+class Log:
+    """The stream of events."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def ensure(self, limits: LogLimits, *, timeout_seconds: float = 30) -> None:
+        """Creates the stream, or brings an existing one to this definition. Raises BrokerError."""
+        definition = orjson.dumps(_definition(limits))
+        for verb in ("CREATE", "UPDATE"):
+            answer = await self._broker.request(
+                f"$JS.API.STREAM.{verb}.{STREAM}", definition, timeout_seconds=timeout_seconds
+            )
+            if "error" not in answer:
+                return
+            if answer["error"].get("err_code") != _STREAM_NAME_IN_USE:
+                break
+        raise BrokerError(f"the broker refuses the definition of {STREAM}: {answer['error'].get('description')}")
+
+    async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
+        """Stores the event, durably, once.
+
+        Sent again until the broker acknowledges it, which the message id makes safe. Raises BrokerUnavailableError when
+        there is no acknowledgement within `timeout_seconds` (the event may be in the log all the same), and
+        LogFullError when the broker refuses to store it.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        payload = encode(event)
+        message_id = message_id_of(event)
+        sequence, is_duplicate = await self._publish(subject_of(event), payload, message_id, deadline)
+        if not is_duplicate:
+            return Appended(sequence)
+        existing = await self.event_at(sequence, deadline=deadline)
+        if existing is not None:
+            return Appended(sequence, existing)
+        # The broker remembers message ids of events that were purged since, and would drop this one as a repeat of
+        # nothing. The log's first sequence moves with each purge, so it tells the epochs apart, for every client alike.
+        first_sequence = (await self._log_state(deadline)).first_sequence
+        sequence, is_duplicate = await self._publish(
+            subject_of(event), payload, f"{message_id}@{first_sequence}", deadline
+        )
+        return Appended(sequence, await self.event_at(sequence, deadline=deadline) if is_duplicate else None)
+
+    async def event_at(self, sequence: int, *, deadline: float) -> Event | None:
+        """The event at that sequence; None when it was purged.
+
+        `deadline` is in the running loop's time. Raises BrokerUnavailableError.
+        """
+        message = await self.payload_at(sequence, deadline=deadline)
+        return None if message is None else decode(message)
+
+    async def payload_at(self, sequence: int, *, deadline: float) -> bytes | None:
+        """The raw message at that sequence, asked of the stream's leader; None when it was purged."""
+        # Not a direct get: a follower may answer that one, and not have the newest messages yet.
+        answer = await self._broker.request(
+            f"$JS.API.STREAM.MSG.GET.{STREAM}",
+            orjson.dumps({"seq": sequence}),
+            timeout_seconds=max(deadline - asyncio.get_running_loop().time(), 0),
+        )
+        if "error" not in answer:
+            return b64decode(answer["message"]["data"])
+        if answer["error"].get("err_code") == _MESSAGE_NOT_FOUND:
+            return None
+        raise BrokerUnavailableError(f"message {sequence} cannot be read: {answer['error'].get('description')}")
+
+    async def purge_before(self, sequence: int, *, timeout_seconds: float) -> None:
+        """Removes every event before `sequence`. Raises BrokerError."""
+        answer = await self._broker.request(
+            f"$JS.API.STREAM.PURGE.{STREAM}", orjson.dumps({"seq": sequence}), timeout_seconds=timeout_seconds
+        )
+        if "error" in answer:
+            raise BrokerError(f"the log cannot be purged: {answer['error'].get('description')}")
+
+    async def _log_state(self, deadline: float) -> LogState:
+        return await self._broker.log_state(timeout_seconds=max(deadline - asyncio.get_running_loop().time(), 0))
+
+    async def _publish(self, subject: str, payload: bytes, message_id: str | None, deadline: float) -> tuple[int, bool]:
+        """The acknowledged sequence, and whether the broker knew the message id already."""
+        headers = {"Nats-Msg-Id": message_id} if message_id else None
+        loop = asyncio.get_running_loop()
+        client = self._broker.client
+        while True:
+            try:
+                if not self._broker.is_connected:
+                    async with asyncio.timeout_at(deadline):
+                        await self._broker.connected()
+                wait_seconds = min(REQUEST_TIMEOUT_SECONDS, deadline - loop.time())
+                reply = await client.request(subject, payload, timeout=wait_seconds, headers=headers)
+            except TRANSIENT_ERRORS as error:
+                if loop.time() + RETRY_PAUSE_SECONDS >= deadline:
+                    raise BrokerUnavailableError("the broker did not acknowledge the event in time") from error
+                await asyncio.sleep(RETRY_PAUSE_SECONDS)
+                continue
+            answer = orjson.loads(reply.data)
+            if "error" in answer:
+                raise LogFullError(str(answer["error"].get("description", "the broker refused to store the event")))
+            return answer["seq"], answer.get("duplicate", False)
+
+
+def _definition(limits: LogLimits) -> dict[str, object]:
+    return {
+        "name": STREAM,
+        "subjects": list(SUBJECTS),
+        "storage": "file",
+        "retention": "limits",
+        # A full log refuses the newest event; it never drops the oldest to make room.
+        "discard": "new",
+        "max_bytes": limits.bytes_max,
+        "max_msg_size": MESSAGE_BYTES_MAX,
+        "max_msgs": -1,
+        "max_age": 0,
+        "max_consumers": -1,
+        "num_replicas": limits.replicas,
+        "duplicate_window": limits.duplicate_window_seconds * _NANOSECONDS,
+        "deny_delete": True,
+    }

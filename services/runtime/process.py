@@ -1,0 +1,63 @@
+"""Running one service: logging, signals, and an exit that says in one line why."""
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import uvloop
+
+from runtime.errors import BrokerError, FatalError
+
+logger = logging.getLogger(__name__)
+
+
+def configure_logging(level: str = "INFO") -> None:
+    """One line for each record on stderr: time in UTC, level, module, message."""
+    formatter = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def run(service: Coroutine[Any, Any, None]) -> None:
+    """Runs the service until it returns; SIGTERM and SIGINT cancel it, and it winds down in its `finally` blocks.
+
+    Exits with status 1 and one line when the service cannot go on.
+    """
+    configure_logging()
+    try:
+        uvloop.run(_until_signalled(service))
+    except (FatalError, BrokerError, OSError) as error:
+        logger.critical("%s", error)
+        sys.exit(1)
+
+
+async def alongside(main: Coroutine[Any, Any, None], *background: Coroutine[Any, Any, None]) -> None:
+    """Runs all side by side until `main` returns or any of them fails; that error is raised.
+
+    When it is over, or cancelled, `main` winds down first, while the others still serve it.
+    """
+    running = [asyncio.ensure_future(one) for one in (main, *background)]
+    try:
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in running:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _until_signalled(service: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(service)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()

@@ -1,0 +1,51 @@
+"""Asking the projector, over NATS request/reply."""
+
+import nats.errors
+
+from contract.queries import (
+    PAYMENT,
+    SUMMARY,
+    PaymentView,
+    Summary,
+    SummaryQuestion,
+    decode_payment,
+    decode_summary,
+    encode_question,
+)
+from runtime.broker import TRANSIENT_ERRORS, Broker
+
+ERROR_CODE_HEADER = "Nats-Service-Error-Code"
+ERROR_HEADER = "Nats-Service-Error"
+
+
+class ReadModelUnavailableError(Exception):
+    """The projector is away, or did not answer inside the bound; the text says which."""
+
+
+class ReadModel:
+    """The questions that the read model answers."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def summary(self, question: SummaryQuestion, *, timeout_seconds: float) -> Summary:
+        """The totals of a window. Raises ReadModelUnavailableError."""
+        return decode_summary(await self._ask(SUMMARY, encode_question(question), timeout_seconds))
+
+    async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView | None:
+        """What is known of a payment at the log's present end; None if nothing. Raises ReadModelUnavailableError."""
+        return decode_payment(await self._ask(PAYMENT, correlation_id.encode(), timeout_seconds))
+
+    async def _ask(self, subject: str, question: bytes, timeout_seconds: float) -> bytes:
+        if not self._broker.is_connected:
+            raise ReadModelUnavailableError("the broker is away")
+        try:
+            reply = await self._broker.client.request(subject, question, timeout=timeout_seconds)
+        except nats.errors.NoRespondersError:
+            raise ReadModelUnavailableError("the projector is away") from None
+        except TRANSIENT_ERRORS:
+            raise ReadModelUnavailableError("the projector did not answer in time") from None
+        if reply.headers and ERROR_CODE_HEADER in reply.headers:
+            raise ReadModelUnavailableError(reply.headers.get(ERROR_HEADER, "the projector cannot answer"))
+        answer: bytes = reply.data
+        return answer
