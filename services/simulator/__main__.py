@@ -1,0 +1,5 @@
+"""`python -m simulator` is the console script `simulator`."""
+
+from simulator.cli import main
+
+main()

@@ -1,0 +1,64 @@
+"""Answers: the bodies and responses that several handlers give, and the ways to end a connection after one."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from simulator.book import Payment
+from simulator.moment import moment_text
+from simulator.money import decimal_text
+from simulator.order import correlation_id_of
+
+_JSON_HEADERS = CIMultiDictProxy(CIMultiDict({"Content-Type": "application/json"}))
+
+
+def json_bytes(body: bytes, status: int = HTTPStatus.OK) -> web.Response:
+    """An answer whose body is JSON already."""
+    return web.Response(body=body, status=status, headers=_JSON_HEADERS)
+
+
+def json(content: Any, status: int = HTTPStatus.OK) -> web.Response:
+    """An answer with `content` as JSON."""
+    return json_bytes(orjson.dumps(content), status)
+
+
+def message(text: str, status: int) -> web.Response:
+    """An answer that says one thing."""
+    return json({"message": text}, status)
+
+
+def number(cents: int) -> orjson.Fragment:
+    """`cents` as a JSON number with exactly two places."""
+    return orjson.Fragment(decimal_text(cents))
+
+
+def payment_fields(payment: Payment) -> dict[str, Any]:
+    """A payment as its client knows it."""
+    return {
+        "correlationId": correlation_id_of(payment.key),
+        "amount": number(payment.amount_cents),
+        "requestedAt": moment_text(payment.requested_at_us),
+    }
+
+
+async def send_and_close(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Sends `response` whole, promising to keep the connection, and closes it all the same."""
+    await response.prepare(request)
+    await response.write_eof()
+    if request.transport is not None:
+        request.transport.close()
+
+
+def hang_up(request: web.BaseRequest, last_bytes: bytes = b"") -> None:
+    """Closes the connection after `last_bytes`; the response a handler then returns goes nowhere."""
+    transport = request.transport
+    if transport is None:
+        return
+    if last_bytes:
+        transport.write(last_bytes)
+        transport.close()
+    else:
+        transport.abort()

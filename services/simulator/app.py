@@ -1,0 +1,47 @@
+"""The application: which handler answers which request."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+
+from simulator import answers
+from simulator.admin import Admin, Pause
+from simulator.desk import Desk
+from simulator.state import State
+
+_PAYMENTS = "/payments"
+_HEALTH = "/payments/service-health"
+_PAYMENT = "/payments/"
+_ADMIN = "/admin/"
+
+
+class App:
+    """Hands each request to the desk or to the administration.
+
+    A handful of comparisons instead of aiohttp's router: the payments come first and pay for nothing else.
+    """
+
+    def __init__(self, state: State, pause: Pause) -> None:
+        self._desk = Desk(state)
+        self._admin = Admin(state, pause)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer to `request`."""
+        try:
+            return await self._route(request)
+        except ConnectionError:
+            # Clients may leave in the middle of their request or of a long answer: that is no error of this program.
+            return answers.message("the client has left", HTTPStatus.BAD_REQUEST)
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path
+        if path == _PAYMENTS and request.method == "POST":
+            return await self._desk.pay(request)
+        if path.startswith(_ADMIN):
+            return await self._admin.handle(request)
+        if request.method == "GET":
+            if path == _HEALTH:
+                return await self._desk.tell_health()
+            if path.startswith(_PAYMENT):
+                return await self._desk.look_up(path.removeprefix(_PAYMENT))
+        return answers.message("no such endpoint", HTTPStatus.NOT_FOUND)

@@ -1,0 +1,63 @@
+"""The command line: `simulator` runs one payment processor that is not real."""
+
+import os
+import secrets
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import click
+import uvloop
+
+from simulator.server import serve
+from simulator.state import Options
+
+_FEE_DECIMALS = 6
+_SEED_BITS = 32
+_MAX_SEED = (1 << 63) - 1
+_MAX_PAYMENTS = 100_000_000
+
+
+class _Fee(click.ParamType[Decimal]):
+    name = "ratio"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        try:
+            fee = Decimal(str(value))
+        except InvalidOperation:
+            fee = Decimal(-1)
+        if not 0 <= fee <= 1 or round(fee, _FEE_DECIMALS) != fee:
+            self.fail(f"{value!r} is no ratio from 0 to 1 with at most {_FEE_DECIMALS} decimals", param, ctx)
+        return fee
+
+
+@click.command(context_settings={"auto_envvar_prefix": "SIMULATOR", "show_default": True})
+@click.option("--name", default="default", help="What it calls itself in what it prints.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--port", default=8001, type=click.IntRange(0, 65_535), help="Port to listen on; 0 takes any free one.")
+@click.option("--fee", default="0.05", type=_Fee(), help="Fee as a ratio of the amount.")
+@click.option("--token", default="123", help="What /admin expects in X-Rinha-Token.")
+@click.option("--seed", type=click.IntRange(0, _MAX_SEED), help="Seed of the faults drawn.  [default: a random one]")
+@click.option(
+    "--max-payments",
+    default=5_000_000,
+    type=click.IntRange(1, _MAX_PAYMENTS),
+    help="Payments it can hold, at 220 bytes each; any above are answered 500.",
+)
+@click.option("--max-concurrent", default=800, type=click.IntRange(1), hidden=True)
+@click.option("--max-waiting", default=500, type=click.IntRange(0), hidden=True)
+@click.option("--health-interval-seconds", default=5.0, type=click.FloatRange(0), hidden=True)
+def main(seed: int | None, **others: Any) -> None:
+    """Runs a stand-in for one payment processor of the Rinha de Backend 2025, in memory.
+
+    Every option can be set in the environment too: --max-payments is SIMULATOR_MAX_PAYMENTS.
+    """
+    options = Options(seed=secrets.randbits(_SEED_BITS) if seed is None else seed, **others)
+    try:
+        uvloop.run(serve(options, lambda url: click.echo(f"simulator {options.name}: listening on {url}")))
+    except OSError as reason:
+        raise click.ClickException(f"cannot listen on {options.host}:{options.port}: {_why(reason)}") from reason
+
+
+def _why(reason: OSError) -> str | None:
+    # The event loop wraps the system's words in its own; the resolver's errors have numbers below zero and no others.
+    return os.strerror(reason.errno) if reason.errno is not None and reason.errno > 0 else reason.strerror

@@ -1,0 +1,105 @@
+"""The desk: what the processor's clients may ask (pay, look up a payment, ask for its health)."""
+
+import asyncio
+import time
+from http import HTTPStatus
+
+from aiohttp import web
+
+from simulator import answers
+from simulator.book import BookFullError, DuplicateError, Payment
+from simulator.faults import Ending, Fate
+from simulator.order import MalformedError, key_from, order_from
+from simulator.state import State
+
+_PROCESSED = b'{"message":"payment processed successfully"}'
+_GARBAGE = b"\x00\xffthis is no HTTP\r\n\r\n"
+
+
+class Desk:
+    """The public endpoints of one processor."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def pay(self, request: web.BaseRequest) -> web.StreamResponse:
+        """`POST /payments`: the gate, the delay, the injected failure, the charge, the answer; in this order.
+
+        Nothing here ends early because the client left: the charge is made all the same.
+        """
+        received_at_us = time.time_ns() // 1000
+        state = self._state
+        fate = state.dice.draw()
+        if fate.refused:
+            state.stats.refused_by_fault += 1
+            return answers.message("too many requests", HTTPStatus.TOO_MANY_REQUESTS)
+        if not await state.gate.enter():
+            state.stats.refused_by_limit += 1
+            return answers.message("too many requests", HTTPStatus.TOO_MANY_REQUESTS)
+        try:
+            answer = await self._handle(request, fate, received_at_us)
+        finally:
+            state.gate.leave()
+        if fate.closes:
+            state.stats.closed_connections += 1
+            await answers.send_and_close(request, answer)
+        return answer
+
+    async def look_up(self, correlation_id: str) -> web.StreamResponse:
+        """`GET /payments/{id}`: the payment, or 404; what is no UUID is no payment."""
+        self._state.stats.lookups += 1
+        try:
+            payment = self._state.book.find(key_from(correlation_id))
+        except ValueError:
+            payment = None
+        if payment is None:
+            return answers.message("payment not found", HTTPStatus.NOT_FOUND)
+        return answers.json(answers.payment_fields(payment))
+
+    async def tell_health(self) -> web.StreamResponse:
+        """`GET /payments/service-health`: failing or not, and the delay in ms; 429 when asked too soon."""
+        state = self._state
+        if not state.health.take(time.monotonic()):
+            state.stats.health_refused += 1
+            return answers.message("too many health checks", HTTPStatus.TOO_MANY_REQUESTS)
+        state.stats.health_calls += 1
+        return answers.json({"failing": state.failing, "minResponseTime": state.delay_ms})
+
+    async def _handle(self, request: web.BaseRequest, fate: Fate, received_at_us: int) -> web.StreamResponse:
+        state = self._state
+        if not request.headers.get("Content-Type", "").startswith("application/json"):
+            state.stats.malformed += 1
+            return answers.message("Content-Type must be application/json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+        try:
+            order = order_from(await request.read())
+        except (MalformedError, web.RequestPayloadError) as reason:
+            state.stats.malformed += 1
+            return answers.message(str(reason), HTTPStatus.BAD_REQUEST)
+        if pause_ms := state.delay_ms + fate.jitter_ms:
+            await asyncio.sleep(pause_ms / 1000)
+        if state.failing or fate.fails:
+            state.stats.injected_failures += 1
+            return answers.message("injected failure", HTTPStatus.INTERNAL_SERVER_ERROR)
+        try:
+            state.book.charge(Payment(*order, received_at_us))
+        except DuplicateError:
+            state.stats.duplicates += 1
+            return answers.message("correlationId already exists", HTTPStatus.UNPROCESSABLE_ENTITY)
+        except BookFullError:
+            state.stats.book_full += 1
+            return answers.message("the book of payments is full", HTTPStatus.INTERNAL_SERVER_ERROR)
+        state.stats.charges += 1
+        return self._answer_charge(request, fate.ending)
+
+    def _answer_charge(self, request: web.BaseRequest, ending: Ending) -> web.StreamResponse:
+        stats = self._state.stats
+        if ending is Ending.LOST:
+            stats.lost_answers += 1
+            answers.hang_up(request)
+        elif ending is Ending.GARBAGE:
+            stats.garbage_answers += 1
+            answers.hang_up(request, last_bytes=_GARBAGE)
+        elif ending is Ending.ERROR:
+            stats.errors_after_charge += 1
+            return answers.message("injected failure", HTTPStatus.INTERNAL_SERVER_ERROR)
+        return answers.json_bytes(_PROCESSED)

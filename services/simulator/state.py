@@ -1,0 +1,72 @@
+"""The state of one simulated processor: its options, its book, its switches and its counts."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from simulator.book import Book
+from simulator.faults import Dice
+from simulator.gate import Gate
+from simulator.health import HealthAllowance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What is fixed when the program starts; `fee` is a ratio of the amount, `seed` draws the faults."""
+
+    name: str
+    host: str
+    port: int
+    fee: Decimal
+    token: str
+    seed: int
+    max_payments: int
+    max_concurrent: int
+    max_waiting: int
+    health_interval_seconds: float
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts since the program started; a purge does not touch them."""
+
+    charges: int = 0
+    duplicates: int = 0
+    malformed: int = 0
+    injected_failures: int = 0
+    book_full: int = 0
+    lost_answers: int = 0
+    errors_after_charge: int = 0
+    garbage_answers: int = 0
+    closed_connections: int = 0
+    refused_by_limit: int = 0
+    refused_by_fault: int = 0
+    lookups: int = 0
+    health_calls: int = 0
+    health_refused: int = 0
+
+
+@dataclass(slots=True)
+class State:
+    """Everything a request can read or change."""
+
+    options: Options
+    token: str = field(init=False)
+    delay_ms: int = 0
+    failing: bool = False
+    stats: Stats = field(default_factory=Stats)
+    book: Book = field(init=False)
+    dice: Dice = field(init=False)
+    gate: Gate = field(init=False)
+    health: HealthAllowance = field(init=False)
+
+    def __post_init__(self) -> None:
+        options = self.options
+        self.token = options.token
+        self.dice = Dice(options.seed)
+        self.gate = Gate(options.max_concurrent, options.max_waiting)
+        self.health = HealthAllowance(options.health_interval_seconds)
+        self.purge()
+
+    def purge(self) -> None:
+        """Opens an empty book; whoever still reads the old one reads it to its end."""
+        self.book = Book(self.options.max_payments)
