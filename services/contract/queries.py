@@ -39,8 +39,9 @@ class SummaryQuestion:
 class Summary:
     """The answer: totals by processor.
 
-    `settled` says that the answer is final: the window has passed and no attempt stamped inside it is open.
-    `open_attempts` counts those that are; `position` is the log's sequence that the answer holds everything up to.
+    `settled` says that no attempt stamped inside the window is open; `open_attempts` counts those that are. A settled
+    window that ended a second ago is final: an attempt is in the log within a second of its stamp, or is never sent.
+    `position` is the log's sequence that the answer holds everything up to.
     """
 
     totals: dict[ProcessorName, Total] = field(default_factory=lambda: {name: Total() for name in PROCESSORS})

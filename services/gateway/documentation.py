@@ -165,7 +165,10 @@ OPERATIONS: dict[str, EndpointDocs] = {
             200: ResponseInfo(
                 "The totals.",
                 headers={
-                    "Tollgate-Settled": HeaderInfo(str, "true: the answer is final."),
+                    "Tollgate-Settled": HeaderInfo(
+                        str,
+                        "true: no attempt stamped inside the window is open. Final, if the window ended a second ago.",
+                    ),
                     "Tollgate-Open": HeaderInfo(int, "Attempts stamped inside the window whose outcome is open."),
                     "Tollgate-Position": HeaderInfo(int, "The log's sequence that the answer holds everything up to."),
                 },

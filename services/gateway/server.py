@@ -13,7 +13,7 @@ from runtime.errors import FatalError
 KEEP_ALIVE_SECONDS = 300
 """Longer than the proxy keeps idle connections: so it is never this side that closes one under a request."""
 CONNECTIONS_BACKLOG = 2_048
-DRAIN_SECONDS = 4
+DRAIN_SECONDS = 2
 """How long a stopping server lets requests finish."""
 
 

@@ -6,6 +6,7 @@ from contract.stream import PURGED, REQUESTED
 from gateway.seen import SeenPayments
 from runtime.broker import Broker
 from runtime.reader import LogReader
+from runtime.tasks import end
 
 BATCH_MESSAGES_MAX = 5_000
 
@@ -35,8 +36,7 @@ class Tail:
                         # An id that was used again after a purge carries the epoch behind an @.
                         self._seen.add(message.message_id.partition("@")[0])
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            await end(reading)
 
     @property
     def _current_at(self) -> float:

@@ -12,6 +12,7 @@ from processor.journal import Journal
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
 from runtime.reader import LogMessage, LogReader
+from runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,7 @@ class Follower:
                     self._apply(message)
                 self._wake()
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            await end(running)
 
     async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
         """Waits until the journal holds everything up to `sequence`. Raises BrokerUnavailableError at the bound."""
@@ -59,7 +59,7 @@ class Follower:
 
         For the rare payment that was requested before the journal's memory begins. Raises BrokerUnavailableError.
         """
-        end = (await self._broker.log_state(timeout_seconds=SCAN_TIMEOUT_SECONDS)).last_sequence
+        last = (await self._broker.log_state(timeout_seconds=SCAN_TIMEOUT_SECONDS)).last_sequence
         reader = LogReader(self._broker, request_sequence)
         running = asyncio.ensure_future(reader.run())
         standing: Standing = Unrouted()
@@ -68,13 +68,12 @@ class Follower:
                 while True:
                     for message in await reader.batch(BATCH_MESSAGES_MAX):
                         standing = _advanced(standing, correlation_id, message)
-                        if message.sequence >= end:
+                        if message.sequence >= last:
                             return standing
         except TimeoutError:
             raise BrokerUnavailableError(f"the log could not be read from {request_sequence} on in time") from None
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            await end(running)
 
     def _apply(self, message: LogMessage) -> None:
         if message.subject != REQUESTED:

@@ -12,13 +12,14 @@ from processor.handling import Done, PaymentHandler, Retry, Work
 from processor.routing import Router
 from runtime.broker import Broker
 from runtime.errors import BrokerError, FatalError
+from runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
 EXTEND_SECONDS = ACK_WAIT_SECONDS / 3
 IDLE_POLL_SECONDS = 0.05
 """How often the worker looks whether a circuit may be probed again while it takes nothing."""
-DRAIN_SECONDS = 4.0
+DRAIN_SECONDS = 2.5
 """How long a stopping worker lets calls finish; what is left then is delivered again, and found in the log."""
 PULL_SHARE_MIN = 8
 """A pull asks for at least this fraction (1/8) of the concurrency, so that one pull serves many payments."""
@@ -59,8 +60,7 @@ class Worker:
         finally:
             self._stopping = True
             await self._drain()
-            extending.cancel()
-            await asyncio.gather(extending, return_exceptions=True)
+            await end(extending)
 
     async def _open(self) -> int:
         while True:

@@ -11,6 +11,7 @@ from projector.projection import Change, Projection, RejectedRow, SettledRow
 from projector.store import Checkpoint, Store
 from runtime.broker import Broker
 from runtime.reader import LogMessage, LogReader
+from runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,7 @@ class Follower:
                 self._apply(self._reader.take(BATCH_MESSAGES_MAX))
                 await self._commit()
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            await end(reading)
             self._thread.shutdown()
 
     async def reached(self, sequence: int) -> None:

@@ -20,7 +20,6 @@ from contract.queries import (
     encode_payment,
     encode_summary,
 )
-from contract.timestamps import MICROSECONDS, now_us
 from projector.follower import Follower
 from projector.store import Store
 from runtime.broker import Broker
@@ -32,8 +31,6 @@ QUESTIONS_MAX = 64
 """Questions answered at once; one more is told to come back."""
 CATCH_UP_SECONDS = 3.0
 """How long a question waits for the read model to reach the log's end as of the question."""
-STAMP_AGE_SECONDS_MAX = 1.0
-"""Attempts are in the log within a second of their stamp, or never sent: a window younger than that is not final."""
 
 
 class CannotAnswerError(Exception):
@@ -84,21 +81,17 @@ class QuestionService:
 
     async def _summary(self, payload: bytes) -> bytes:
         question = decode_question(payload)
-        asked_at_us = now_us()
         await self._catch_up()
         await self._settle(question)
         # Taken before the totals are read: what is committed in between can only be missing from the promise.
         position = self._follower.position
         open_attempts = sum(1 for _ in self._follower.projection.attempts_in(question.from_us, question.to_us))
-        has_passed = question.to_us is not None and (
-            question.to_us < asked_at_us - STAMP_AGE_SECONDS_MAX * MICROSECONDS
-        )
         loop = asyncio.get_running_loop()
         totals = await loop.run_in_executor(self._thread, self._store.totals, question.from_us, question.to_us)
         return encode_summary(
             Summary(
                 {name: totals.get(name, Total()) for name in PROCESSORS},
-                settled=has_passed and open_attempts == 0,
+                settled=open_attempts == 0,
                 open_attempts=open_attempts,
                 position=position,
             )

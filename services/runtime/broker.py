@@ -9,6 +9,7 @@ from typing import Any, Self
 import nats.errors
 import orjson
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from contract.stream import STREAM
 from runtime.errors import BrokerUnavailableError, FatalError
@@ -110,6 +111,17 @@ class Broker:
         await self.closed.wait()
         raise FatalError("the broker closed the connection for good")
 
+    async def ask(
+        self, subject: str, payload: bytes, *, timeout_seconds: float, headers: dict[str, str] | None = None
+    ) -> Msg:
+        """One request, sent once. Raises one of TRANSIENT_ERRORS when it is not answered."""
+        reply: Msg = await self.client.request(subject, payload, timeout=timeout_seconds, headers=headers)
+        # nats-py waits with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation that comes with the reply.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return reply
+
     async def request(self, subject: str, payload: bytes, *, timeout_seconds: float) -> dict[str, Any]:
         """A JSON request to the broker's API, sent again until it is answered.
 
@@ -120,7 +132,7 @@ class Broker:
             try:
                 async with asyncio.timeout_at(deadline):
                     await self.connected()
-                    reply = await self.client.request(subject, payload, timeout=REQUEST_TIMEOUT_SECONDS)
+                    reply = await self.ask(subject, payload, timeout_seconds=REQUEST_TIMEOUT_SECONDS)
                     answer: dict[str, Any] = orjson.loads(reply.data)
                     if answer.get("error", {}).get("code") != 503:  # noqa: PLR2004 - JetStream is still starting
                         return answer

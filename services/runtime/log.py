@@ -117,14 +117,13 @@ class Log:
         """The acknowledged sequence, and whether the broker knew the message id already."""
         headers = {"Nats-Msg-Id": message_id} if message_id else None
         loop = asyncio.get_running_loop()
-        client = self._broker.client
         while True:
             try:
                 if not self._broker.is_connected:
                     async with asyncio.timeout_at(deadline):
                         await self._broker.connected()
                 wait_seconds = min(REQUEST_TIMEOUT_SECONDS, deadline - loop.time())
-                reply = await client.request(subject, payload, timeout=wait_seconds, headers=headers)
+                reply = await self._broker.ask(subject, payload, timeout_seconds=wait_seconds, headers=headers)
             except TRANSIENT_ERRORS as error:
                 if loop.time() + RETRY_PAUSE_SECONDS >= deadline:
                     raise BrokerUnavailableError("the broker did not acknowledge the event in time") from error

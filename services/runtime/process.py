@@ -11,8 +11,12 @@ from typing import Any
 import uvloop
 
 from runtime.errors import BrokerError, FatalError
+from runtime.tasks import end
 
 logger = logging.getLogger(__name__)
+
+WIND_DOWN_SECONDS = 5.0
+"""How long a service may finish what is under way before it is cut off."""
 
 
 def configure_logging(level: str = "INFO") -> None:
@@ -49,8 +53,7 @@ async def alongside(main: Coroutine[Any, Any, None], *background: Coroutine[Any,
             task.result()
     finally:
         for task in running:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task, again_seconds=WIND_DOWN_SECONDS)
 
 
 async def _until_signalled(service: Coroutine[Any, Any, None]) -> None:

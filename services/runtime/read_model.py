@@ -40,7 +40,7 @@ class ReadModel:
         if not self._broker.is_connected:
             raise ReadModelUnavailableError("the broker is away")
         try:
-            reply = await self._broker.client.request(subject, question, timeout=timeout_seconds)
+            reply = await self._broker.ask(subject, question, timeout_seconds=timeout_seconds)
         except nats.errors.NoRespondersError:
             raise ReadModelUnavailableError("the projector is away") from None
         except TRANSIENT_ERRORS:

@@ -1,0 +1,71 @@
+# The whole project from one place: `make` lists what there is. Needs Python 3.11 or newer, and nothing else.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STACK_STAMP := $(VENV)/.installed-stack
+DEV_STAMP := $(VENV)/.installed-dev
+# How many test processes run at once. The system tests time things, so they run one at a time.
+TEST_WORKERS ?= 2
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
+	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
+
+.PHONY: help install install-dev run test lint format lock clean
+
+help: ## Lists the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STACK_STAMP) ## Makes .venv with everything that `make run` needs.
+
+install-dev: $(DEV_STAMP) ## The same, with what the tests and checks need.
+
+run: install ## Starts everything; answers on http://127.0.0.1:9999 until Ctrl-C.
+	@exec $(BIN)/stack run
+
+test: install-dev ## Runs every test.
+	@$(BIN)/python -m pytest tests/unit tests/integration -n $(TEST_WORKERS)
+	@$(BIN)/python -m pytest tests/system
+
+lint: install-dev ## Checks style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install-dev ## Formats the code, and mends what can be mended.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: install-dev ## Pins the newest dependencies that pyproject.toml allows.
+	$(PIP_COMPILE) --upgrade --output-file requirements/base.txt pyproject.toml
+	$(PIP_COMPILE) --upgrade --extra stack --output-file requirements/stack.txt pyproject.toml
+	$(PIP_COMPILE) --upgrade --all-extras --output-file requirements/dev.txt pyproject.toml
+
+clean: ## Removes .venv and what the tools leave behind; the data stays.
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis services/*.egg-info
+	find services tests load bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Tollgate needs Python 3.11 or newer, and $(PYTHON) is not: try make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment: is its venv package there?" >&2; \
+		rm -rf $(VENV); exit 1; }
+
+# Only what the hashes name gets in; the project itself needs no downloads then.
+$(STACK_STAMP): requirements/stack.txt pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV) …"
+	@$(PIP) install --require-hashes --requirement requirements/stack.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# dev.txt contains all of stack.txt.
+$(DEV_STAMP): requirements/dev.txt pyproject.toml $(STACK_STAMP)
+	@echo "Installing the tools for development into $(VENV) …"
+	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@touch $@

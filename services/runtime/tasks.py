@@ -1,0 +1,18 @@
+"""Ending tasks for sure."""
+
+import asyncio
+
+AGAIN_SECONDS = 1.0
+
+
+async def end(task: asyncio.Future[None], *, again_seconds: float = AGAIN_SECONDS) -> None:
+    """Cancels the task and waits until it has wound down; its outcome is dropped.
+
+    It is cancelled again while it goes on: nats-py's flush swallows a cancellation, and so does `asyncio.wait_for` of
+    Python 3.11 when its future is done at the same moment.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=again_seconds)
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,59 @@
+"""What a person reads at the terminal."""
+
+from pathlib import Path
+
+from stack.settings import Settings
+from stack.supervision import State
+
+
+def starting(settings: Settings, names: list[str]) -> str:
+    return f"Starting {', '.join(names)}. Logs: {shown(settings.logs)}"
+
+
+def ready(settings: Settings, *, seconds: float, has_uuidgen: bool) -> str:
+    """What is up, where, and what to type next; every command works when pasted."""
+    default, fallback = settings.processor_urls
+    url = settings.edge_url
+    new_id = "$(uuidgen)" if has_uuidgen else "$(python3 -c 'import uuid; print(uuid.uuid4())')"
+    kind = "simulators" if settings.runs_simulators else "yours"
+    durability = f"fsync: {settings.sync_interval}" if settings.runs_broker else "yours"
+    return f"""
+Tollgate is up at {url} after {seconds:.1f} s.
+
+  broker      {settings.nats_url.rpartition("@")[2]} ({durability})
+  processors  {default}, {fallback} ({kind})
+  data        {shown(settings.data)}
+  logs        {shown(settings.logs)}/<program>.log
+
+Pay, and see it:
+
+  curl -i {url}/payments -H 'Content-Type: application/json' \\
+       -d '{{"correlationId": "'"{new_id}"'", "amount": 19.90}}'
+  curl {url}/payments-summary
+
+Ctrl-C stops everything; the data stays.
+"""
+
+
+def not_ready(settings: Settings, states: list[State], answer: str, *, seconds: float) -> str:
+    """Who is to blame as far as one can tell: programs that do not run, else what /readyz said."""
+    down = [state for state in states if state.state != "RUNNING"]
+    if not down:
+        return f"Not ready after {seconds:.0f} s: every program runs, but {settings.edge_url}/readyz {answer}."
+    who = "; ".join(f"{state.name} is {state.state} ({state.description})" for state in down)
+    return f"Not ready after {seconds:.0f} s: {who}."
+
+
+def log_excerpt(name: str, lines: list[str]) -> str:
+    return "\n".join([f"The end of {name}.log:", *(f"  {line}" for line in lines or ["(nothing)"])])
+
+
+def status(states: list[State]) -> str:
+    width = max((len(state.name) for state in states), default=0)
+    return "\n".join(f"{state.name:<{width}}  {state.state:<8}  {state.description}" for state in states)
+
+
+def shown(path: Path) -> str:
+    """Relative to where the person is, when it is below."""
+    here = Path.cwd()
+    return f"./{path.relative_to(here)}" if path.is_relative_to(here) else str(path)

@@ -1,0 +1,28 @@
+"""What keeps a stack from starting, or from being asked.
+
+StackError                the message is the one line a person sees; the exit code is 1
+  ├─ SettingError         a setting cannot be used
+  ├─ PortTakenError       somebody else listens where a program of ours would
+  ├─ AlreadyRunningError  another stack has this DATA_DIR
+  └─ NotRunningError      there is no stack to ask
+"""
+
+
+class StackError(Exception):
+    """The stack cannot do what it was asked to."""
+
+
+class SettingError(StackError):
+    """A setting cannot be used."""
+
+
+class PortTakenError(StackError):
+    """Somebody else listens on a port of ours, or the system does not give it to us."""
+
+
+class AlreadyRunningError(StackError):
+    """Another stack has this DATA_DIR."""
+
+
+class NotRunningError(StackError):
+    """No stack runs on this DATA_DIR."""

@@ -1,0 +1,187 @@
+"""Starting a stack, waiting until it answers, and stopping it."""
+
+import http.client
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from stack import banner
+from stack.broker import render_broker_config
+from stack.errors import NotRunningError, SettingError, StackError
+from stack.lock import data_dir_lock
+from stack.ports import check_distinct, check_free, needed_ports
+from stack.programs import Group, choose_programs, program_names, shared_environment
+from stack.settings import Settings
+from stack.supervision import State, ask_states, control_socket, render_supervisor_config
+from stack.tail import last_lines
+
+_ASK_EVERY_SECONDS = 0.1
+_ANSWER_TIMEOUT_SECONDS = 2.0
+_FIRST_WORD_SECONDS = 10.0
+"""A start that takes longer deserves an explanation before it is given up."""
+_STOP_SECONDS_MAX = 9.5
+"""The groups' bounds add up to eight seconds; what is then left is killed."""
+_LOG_LINES = 8
+
+
+class _StopRequestedError(Exception):
+    """A signal asked the launcher to stop."""
+
+
+def run_stack(settings: Settings, say: Callable[[str], None]) -> int:
+    """Runs everything until a signal comes; the exit code. Raises StackError when it cannot start."""
+    groups = choose_programs(settings)
+    _check_installed(settings, groups)
+    ports = needed_ports(settings)
+    check_distinct(ports)
+    for directory in (settings.run, settings.logs, control_socket(settings).parent):
+        _make_private(directory)
+    with data_dir_lock(settings) as lock:
+        check_free(ports)
+        _write_configs(settings, groups)
+        with _signals_raise():
+            try:
+                code = _supervise(settings, groups, lock, say)
+            except _StopRequestedError:
+                return 0
+    raise StackError(f"the supervisor ended with {code}; see {settings.logs / 'supervisord.log'}")
+
+
+def _supervise(settings: Settings, groups: list[Group], lock: int, say: Callable[[str], None]) -> int:
+    """Runs the supervisor until it ends by itself, which it should not; its exit code."""
+    supervisor = _start(settings, lock)
+    try:
+        say(banner.starting(settings, program_names(groups)))
+        _wait_until_ready(settings, supervisor, say)
+        return supervisor.wait()
+    except _StopRequestedError:
+        say("Stopping.")
+        raise
+    finally:
+        _stop(supervisor)
+
+
+def _check_installed(settings: Settings, groups: list[Group]) -> None:
+    for group in groups:
+        for program in group.programs:
+            if not os.access(program.command[0], os.X_OK):
+                raise StackError(f"{program.command[0]} is not there: run `make install`")
+    if not (settings.project / "nats.conf").is_file():
+        raise StackError(f"{settings.project} has no nats.conf: `stack` runs from a checkout (`make install`)")
+
+
+def _make_private(directory: os.PathLike[str]) -> None:
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - Path.mkdir gives parents another mode
+    except OSError as error:
+        raise SettingError(f"{directory} cannot be made ({error.strerror}); set DATA_DIR to another place") from error
+    if os.stat(directory).st_uid != os.getuid():  # noqa: PTH116
+        raise SettingError(f"{directory} belongs to another user; set DATA_DIR to another place")
+
+
+def _write_configs(settings: Settings, groups: list[Group]) -> None:
+    if settings.runs_broker:
+        template = (settings.project / "nats.conf").read_text()
+        (settings.run / "nats.conf").write_text(render_broker_config(template, settings))
+    (settings.run / "supervisord.conf").write_text(render_supervisor_config(settings, groups))
+
+
+def _start(settings: Settings, lock: int) -> subprocess.Popen[bytes]:
+    config = str(settings.run / "supervisord.conf")
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "stack.supervisord", str(os.getpid()), "-n", "-c", config],
+        env={**os.environ, **shared_environment(settings)},
+        # The terminal's Ctrl-C reaches only the launcher, which then stops the rest in order.
+        start_new_session=True,
+        pass_fds=(lock,),
+    )
+
+
+def _wait_until_ready(settings: Settings, supervisor: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
+    """Returns when the edge is ready, or the supervisor has ended. Raises StackError when
+    a program does not run in time.
+
+    When all programs run and only wait, for a broker elsewhere or for a long log to be read, so does this.
+    """
+    began = time.monotonic()
+    words = iter((_FIRST_WORD_SECONDS, settings.ready_seconds, float("inf")))
+    next_word = next(words)
+    while supervisor.poll() is None:
+        answer = _ask_ready(settings)
+        seconds = time.monotonic() - began
+        if answer is None:
+            has_uuidgen = shutil.which("uuidgen") is not None
+            say(banner.ready(settings, seconds=seconds, has_uuidgen=has_uuidgen))
+            return
+        if seconds >= next_word:
+            next_word = next(words)
+            states = _states(settings)
+            message = banner.not_ready(settings, states, answer, seconds=seconds)
+            excerpts = [
+                banner.log_excerpt(one.name, last_lines(settings.logs / f"{one.name}.log", _LOG_LINES))
+                for one in states
+                if one.state != "RUNNING"
+            ]
+            if excerpts and seconds >= settings.ready_seconds:
+                raise StackError("\n".join([message, *excerpts]))
+            say(message)
+        time.sleep(_ASK_EVERY_SECONDS)
+
+
+def _ask_ready(settings: Settings) -> str | None:
+    """None when the edge says that it is ready, else what it says instead."""
+    connection = http.client.HTTPConnection("127.0.0.1", settings.edge_port, timeout=_ANSWER_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+        body = response.read().decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        return f"gives no answer ({error or type(error).__name__})"
+    finally:
+        connection.close()
+    if response.status in {200, 204}:
+        return None
+    return f"answers {response.status} {body}".rstrip()
+
+
+def _states(settings: Settings) -> list[State]:
+    try:
+        return ask_states(settings)
+    except NotRunningError:
+        return []
+
+
+def _stop(supervisor: subprocess.Popen[bytes]) -> None:
+    if supervisor.poll() is not None:
+        return
+    # From here on a second Ctrl-C changes nothing: the end is near and bounded.
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    supervisor.terminate()
+    try:
+        supervisor.wait(_STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        # Its programs die with it.
+        supervisor.kill()
+        supervisor.wait()
+
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    def stop(_number: int, _frame: object) -> None:
+        raise _StopRequestedError
+
+    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,67 @@
+"""Which TCP ports a stack needs, and whether they are free."""
+
+import errno
+import socket
+from dataclasses import dataclass
+
+from stack.errors import PortTakenError, SettingError
+from stack.programs import listens_on_sockets
+from stack.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """`variable` is what a person sets to move it; it names the first of a row of ports."""
+
+    number: int
+    program: str
+    variable: str
+    everywhere: bool = False
+    """Listens on all addresses, not on loopback alone."""
+
+
+def needed_ports(settings: Settings) -> list[Port]:
+    """Every TCP port that a program of this stack will listen on."""
+    ports = [Port(settings.edge_port, "caddy", "TOLLGATE_PORT", everywhere=True)]
+    if not listens_on_sockets(settings):
+        ports += [Port(settings.gateway_port + i, f"gateway-{i + 1}", "TOLLGATE_GATEWAY_PORT") for i in range(2)]
+    if settings.runs_broker:
+        ports.append(Port(settings.nats_port, "nats-server", "TOLLGATE_NATS_PORT"))
+        ports.append(Port(settings.nats_monitor_port, "nats-server", "TOLLGATE_NATS_MONITOR_PORT"))
+    if settings.runs_simulators:
+        for i, name in enumerate(("simulator-default", "simulator-fallback")):
+            ports.append(Port(settings.simulator_port + i, name, "TOLLGATE_SIMULATOR_PORT"))
+    return ports
+
+
+def check_distinct(ports: list[Port]) -> None:
+    """Raises SettingError when two programs would get the same port."""
+    seen: dict[int, Port] = {}
+    for port in ports:
+        if (other := seen.setdefault(port.number, port)) is not port:
+            raise SettingError(
+                f"{port.program} and {other.program} would both listen on port {port.number}: "
+                f"set {port.variable} or {other.variable}"
+            )
+
+
+def check_free(ports: list[Port]) -> None:
+    """Raises PortTakenError for the first port that cannot be listened on now."""
+    for port in ports:
+        try:
+            _listen_once(port)
+        except OverflowError as error:
+            raise SettingError(f"{port.variable} leads to port {port.number}, which does not exist") from error
+        except OSError as error:
+            why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+            raise PortTakenError(
+                f"port {port.number}, which {port.program} needs, {why}; set {port.variable} to another"
+            ) from error
+
+
+def _listen_once(port: Port) -> None:
+    with socket.socket() as probe:
+        # As the servers do: connections of an earlier run that still linger do not count as in use.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("" if port.everywhere else "127.0.0.1", port.number))
+        probe.listen()

@@ -1,0 +1,137 @@
+"""Which programs make up a stack, and how each is started and stopped."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stack.settings import Settings
+
+SOCKET_PATH_BYTES_MAX = 100
+"""The system's limit is 104 to 108 bytes, by system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One process. `environment` is what it gets beyond the stack's own environment."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Programs that are told to stop together. A group stops only when all groups listed after it have."""
+
+    name: str
+    stop_seconds_max: int
+    """How long they have before they are killed."""
+    programs: tuple[Program, ...]
+
+
+def choose_programs(settings: Settings) -> list[Group]:
+    """What this stack runs, from the ground up.
+
+    Starting does not wait: every service waits for the broker itself. Stopping goes from the edge down, so that nothing
+    is asked of a program that has left; the bounds add up to less than the ten seconds a stop may take.
+    """
+    groups = [
+        Group("base", 2, (*_broker(settings), *_simulators(settings))),
+        Group("workers", 3, (_service(settings, "processor"), _service(settings, "projector"))),
+        Group("gateways", 2, tuple(_gateway(settings, index) for index in range(2))),
+        Group("edge", 2, (_caddy(settings),)),
+    ]
+    return [group for group in groups if group.programs]
+
+
+def program_names(groups: list[Group]) -> list[str]:
+    return [program.name for group in groups for program in group.programs]
+
+
+def shared_environment(settings: Settings) -> dict[str, str]:
+    """What every program of the stack finds in its environment."""
+    default, fallback = settings.processor_urls
+    return {
+        "DATA_DIR": str(settings.data),
+        "NATS_URL": settings.nats_url,
+        "PAYMENT_PROCESSOR_URL_DEFAULT": default,
+        "PAYMENT_PROCESSOR_URL_FALLBACK": fallback,
+        # Logs are read while things happen.
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def fits_socket(path: Path) -> bool:
+    return len(bytes(path)) <= SOCKET_PATH_BYTES_MAX
+
+
+def listens_on_sockets(settings: Settings) -> bool:
+    """Whether the gateways get unix sockets: unless their paths are too long, and TCP ports take their place."""
+    return all(fits_socket(_socket(settings, index)) for index in range(2))
+
+
+def _socket(settings: Settings, index: int) -> Path:
+    return settings.run / f"gateway-{index + 1}.sock"
+
+
+def _executable(settings: Settings, name: str) -> str:
+    return str(settings.programs / name)
+
+
+def _broker(settings: Settings) -> tuple[Program, ...]:
+    if not settings.runs_broker:
+        return ()
+    command = (_executable(settings, "nats-server"), "-c", str(settings.run / "nats.conf"))
+    # A soft limit: Go collects garbage sooner as it gets near, and goes above it rather than fail.
+    return (Program("nats-server", command, {"GOMEMLIMIT": "48MiB"}),)
+
+
+def _simulators(settings: Settings) -> tuple[Program, ...]:
+    if not settings.runs_simulators:
+        return ()
+    return tuple(
+        Program(
+            f"simulator-{name}",
+            (
+                *(_executable(settings, "simulator"), "--name", name, "--host", "127.0.0.1"),
+                *("--port", str(settings.simulator_port + index), "--fee", fee),
+            ),
+        )
+        for index, (name, fee) in enumerate((("default", "0.05"), ("fallback", "0.15")))
+    )
+
+
+def _service(settings: Settings, name: str) -> Program:
+    return Program(name, (_executable(settings, name), "run"))
+
+
+def _gateway(settings: Settings, index: int) -> Program:
+    name = f"gateway-{index + 1}"
+    where = (
+        {"GATEWAY_UDS": str(_socket(settings, index))}
+        if listens_on_sockets(settings)
+        else {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(settings.gateway_port + index)}
+    )
+    return Program(name, (_executable(settings, "gateway"), "run"), {"GATEWAY_NAME": name, **where})
+
+
+def _caddy(settings: Settings) -> Program:
+    upstreams = {
+        f"TOLLGATE_UPSTREAM_{index + 1}": f"unix/{_socket(settings, index)}"
+        if listens_on_sockets(settings)
+        else f"127.0.0.1:{settings.gateway_port + index}"
+        for index in range(2)
+    }
+    config = str(settings.project / "caddy" / "Caddyfile")
+    own = str(settings.run / "caddy")
+    return Program(
+        "caddy",
+        (_executable(settings, "caddy"), "run", "--config", config, "--adapter", "caddyfile"),
+        {
+            "TOLLGATE_PORT": str(settings.edge_port),
+            **upstreams,
+            "GOMEMLIMIT": "32MiB",
+            # It writes a little of its own; not into the home directory.
+            "XDG_CONFIG_HOME": own,
+            "XDG_DATA_HOME": own,
+        },
+    )

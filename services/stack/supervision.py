@@ -1,0 +1,126 @@
+"""The supervisor's configuration, and talking to a supervisor that runs."""
+
+# mypy: allow-untyped-calls
+import hashlib
+import http.client
+import os
+import shlex
+import tempfile
+import xmlrpc.client
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from stack.errors import NotRunningError, SettingError
+from stack.programs import SOCKET_PATH_BYTES_MAX, Group, Program
+from stack.settings import Settings
+
+LOG_BYTES_MAX = 10_000_000
+LOG_FILES_KEPT = 3
+"""Besides the one being written: a program's logs take 40 MB at most."""
+
+START_SECONDS = 1
+"""A program that dies sooner has not started, in the supervisor's eyes; it is started again after a pause."""
+START_RETRIES = 20
+"""The pauses are 1 s, 2 s, 3 s … so this is 210 s of never living for START_SECONDS. Then the supervisor gives up, and
+`stack.supervisord` says so and begins anew within a minute. Any start that lasts sets the count back to nothing."""
+
+_PID_SUFFIX_BYTES = 8
+"""The supervisor first binds its socket under a name with its process id behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One program as the supervisor sees it. `name` is without its group; `pid` is 0 when there is no process."""
+
+    name: str
+    state: str
+    pid: int
+    description: str
+
+
+def control_socket(settings: Settings) -> Path:
+    """Where the supervisor takes questions: in the run directory, or where that is too long for a socket, a short path.
+
+    Raises SettingError when neither fits a unix socket.
+    """
+    beside = settings.run / "supervisor.sock"
+    digest = hashlib.sha256(bytes(settings.data)).hexdigest()[:12]
+    short = Path(tempfile.gettempdir()) / f"tollgate-{os.getuid()}-{digest}" / "supervisor.sock"
+    for path in (beside, short):
+        if len(bytes(path)) + _PID_SUFFIX_BYTES <= SOCKET_PATH_BYTES_MAX:
+            return path
+    raise SettingError(f"DATA_DIR and TMPDIR are both too long for a unix socket ({SOCKET_PATH_BYTES_MAX} bytes)")
+
+
+def render_supervisor_config(settings: Settings, groups: list[Group]) -> str:
+    """What supervisord reads. Secrets do not pass through here: programs inherit the launcher's environment.
+
+    Paths need no escapes: the settings refuse those that would.
+    """
+    socket = str(control_socket(settings))
+    sections = [
+        _section(
+            "supervisord",
+            {
+                "nodaemon": "true",
+                # What a person should read goes through the launcher; the rest is in the file.
+                "silent": "true",
+                "logfile": str(settings.logs / "supervisord.log"),
+                "logfile_maxbytes": LOG_BYTES_MAX,
+                "logfile_backups": LOG_FILES_KEPT,
+                "pidfile": str(settings.run / "supervisord.pid"),
+                "identifier": "tollgate",
+            },
+        ),
+        _section("unix_http_server", {"file": socket, "chmod": "0700"}),
+        _section("rpcinterface:supervisor", {"supervisor.rpcinterface_factory": _RPC_FACTORY}),
+        _section("supervisorctl", {"serverurl": f"unix://{socket}"}),
+    ]
+    for priority, group in enumerate(groups, start=1):
+        names = ",".join(program.name for program in group.programs)
+        sections.append(_section(f"group:{group.name}", {"programs": names, "priority": priority}))
+        sections += [_program(settings, group, program) for program in group.programs]
+    return "\n".join(sections)
+
+
+def ask_states(settings: Settings) -> list[State]:
+    """Every program's state. Raises NotRunningError when no supervisor answers."""
+    transport = SupervisorTransport(None, None, f"unix://{control_socket(settings)}")
+    # The host is a placeholder: the transport has its own address.
+    with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+        try:
+            answer: Any = proxy.supervisor.getAllProcessInfo()
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+            raise NotRunningError(f"no stack runs on {settings.data}") from error
+    return [State(one["name"], one["statename"], one["pid"], one["description"]) for one in answer]
+
+
+_RPC_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
+
+
+def _program(settings: Settings, group: Group, program: Program) -> str:
+    environment = ",".join(f'{name}="{value}"' for name, value in program.environment.items())
+    return _section(
+        f"program:{program.name}",
+        {
+            "command": shlex.join(program.command),
+            **({"environment": environment} if environment else {}),
+            "autorestart": "true",
+            "startsecs": START_SECONDS,
+            "startretries": START_RETRIES,
+            "stopsignal": "TERM",
+            "stopwaitsecs": group.stop_seconds_max,
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": str(settings.logs / f"{program.name}.log"),
+            "stdout_logfile_maxbytes": LOG_BYTES_MAX,
+            "stdout_logfile_backups": LOG_FILES_KEPT,
+        },
+    )
+
+
+def _section(name: str, values: dict[str, str | int]) -> str:
+    return "\n".join([f"[{name}]", *(f"{key} = {value}" for key, value in values.items()), ""])

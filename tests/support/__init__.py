@@ -1,0 +1,1 @@
+"""What tests share: the real programs, started on free ports with folders of their own."""

@@ -1,0 +1,75 @@
+"""One program of the stack as a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+BIN = Path(sys.executable).parent
+STOP_TIMEOUT_SECONDS = 10
+
+
+class Program:
+    """A running program. Its output goes to `log`; leaving the `with` block kills it."""
+
+    def __init__(self, command: list[str], *, log: Path, env: dict[str, str] | None = None) -> None:
+        self.command = command
+        self.log = log
+        self._env = {**os.environ, **(env or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.resume()
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Starts it, again if it ran before."""
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(self.command, env=self._env, stdout=output, stderr=subprocess.STDOUT)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: it lives, and does nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        assert self._process is not None, "not started"
+        self._signal(signal.SIGTERM)
+        return self._process.wait(STOP_TIMEOUT_SECONDS)
+
+    def wait(self, timeout_seconds: float) -> int:
+        """The exit status of a program that ends by itself."""
+        assert self._process is not None, "not started"
+        return self._process.wait(timeout_seconds)
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.is_running:
+            self._process.send_signal(number)  # type: ignore[union-attr]

@@ -1,0 +1,175 @@
+"""`stack run` as a person meets it: it says what is up, keeps it up, and leaves nothing behind."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+
+from support.conditions import eventually
+from support.stack import STOP_SECONDS_MAX, Stack, stack_command
+
+PROGRAMS = (
+    "nats-server",
+    "simulator-default",
+    "simulator-fallback",
+    "processor",
+    "projector",
+    "gateway-1",
+    "gateway-2",
+    "caddy",
+)
+
+
+async def pay(stack: Stack, http: aiohttp.ClientSession) -> None:
+    payment = {"correlationId": str(uuid.uuid4()), "amount": 19.90}
+    async with http.post(f"{stack.url}/payments", json=payment) as answer:
+        assert answer.status == 202, await answer.text()
+
+
+async def total_amount(stack: Stack, http: aiohttp.ClientSession) -> Decimal:
+    async with http.get(f"{stack.url}/payments-summary") as answer:
+        summary: dict[str, Any] = await answer.json()
+    return sum((Decimal(str(one["totalAmount"])) for one in summary.values() if "totalAmount" in one), Decimal(0))
+
+
+async def wait_for_total(stack: Stack, http: aiohttp.ClientSession, amount: str) -> None:
+    async def shows() -> bool:
+        return await total_amount(stack, http) == Decimal(amount)
+
+    await eventually(shows, what=f"the summary shows {amount}")
+
+
+def run_to_its_end(stack: Stack) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*stack_command(), "run"], env=stack.environment, capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def assert_one_clear_line(ended: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert ended.returncode == 1
+    line = (ended.stdout + ended.stderr).strip()
+    assert len(line.splitlines()) == 1
+    for word in words:
+        assert word in line
+
+
+async def test_it_says_what_to_type_when_it_is_ready_and_that_works(tmp_path: Path) -> None:
+    async with Stack(tmp_path) as stack:
+
+        async def has_said_it() -> bool:
+            return "Ctrl-C stops everything" in stack.output
+
+        await eventually(has_said_it, what="the launcher says that it is ready")
+        command = stack.output.partition("curl -i ")[2].partition("\n  curl")[0]
+        pasted = await asyncio.to_thread(
+            subprocess.run, ["bash", "-c", f"curl -s -i {command}"], capture_output=True, text=True, check=True
+        )
+        assert " 202 " in pasted.stdout.splitlines()[0]
+        async with aiohttp.ClientSession() as http:
+            await wait_for_total(stack, http, "19.90")
+        assert stack.states().keys() == set(PROGRAMS)
+
+
+async def test_any_program_that_is_killed_comes_back(tmp_path: Path) -> None:
+    async with Stack(tmp_path) as stack, aiohttp.ClientSession() as http:
+        await pay(stack, http)
+        for name in PROGRAMS:
+            await stack.wait_for_new_pid(name, stack.kill(name))
+            await stack.wait_ready()
+        await pay(stack, http)
+        # The simulators forgot their charges; the log did not.
+        await wait_for_total(stack, http, "39.80")
+
+
+async def test_twenty_kills_in_a_row_do_not_make_the_supervisor_give_up(tmp_path: Path) -> None:
+    async with Stack(tmp_path) as stack:
+        for _ in range(20):
+            old = stack.kill("processor")
+            await stack.wait_for_new_pid("processor", old)
+            # Longer than the supervisor needs to call it started; a minute has room for more than twenty of these.
+            await asyncio.sleep(1.5)
+        assert stack.states()["processor"].state == "RUNNING"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_stops_everything_within_ten_seconds(tmp_path: Path, number: signal.Signals) -> None:
+    async with Stack(tmp_path) as stack:
+        processes = stack.processes()
+        assert len(processes) == len(PROGRAMS) + 2
+        assert await stack.stop(number) < STOP_SECONDS_MAX
+        assert stack.launcher.returncode == 0
+        assert not any(process.is_running() for process in processes)
+
+
+@pytest.mark.parametrize("victim", ["launcher", "supervisord"])
+async def test_nothing_survives_a_launcher_or_supervisor_that_is_killed(tmp_path: Path, victim: str) -> None:
+    async with Stack(tmp_path) as stack:
+        processes = stack.processes()
+        if victim == "launcher":
+            stack.launcher.kill()
+        else:
+            stack.kill("supervisord")
+        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, STOP_SECONDS_MAX)
+        assert not alive
+
+
+async def test_a_program_that_hangs_is_killed_in_time(tmp_path: Path) -> None:
+    async with Stack(tmp_path) as stack:
+        for name in PROGRAMS:
+            stack.kill(name, signal.SIGSTOP)
+        assert await stack.stop() < STOP_SECONDS_MAX
+
+
+async def test_a_second_run_continues_with_the_data_of_the_first(tmp_path: Path) -> None:
+    stack = Stack(tmp_path)
+    async with aiohttp.ClientSession() as http:
+        async with stack:
+            await pay(stack, http)
+            await wait_for_total(stack, http, "19.90")
+        async with stack:
+            assert await total_amount(stack, http) == Decimal("19.90")
+
+
+async def test_a_second_stack_on_the_same_data_is_refused_in_one_line(tmp_path: Path) -> None:
+    async with Stack(tmp_path) as stack:
+        ended = await asyncio.to_thread(run_to_its_end, Stack(tmp_path))
+        assert_one_clear_line(ended, str(tmp_path), str(stack.launcher.pid), "DATA_DIR")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["TOLLGATE_PORT", "TOLLGATE_NATS_PORT", "TOLLGATE_NATS_MONITOR_PORT", "TOLLGATE_SIMULATOR_PORT"],
+)
+def test_a_port_in_use_is_one_line_that_names_it_and_the_variable(tmp_path: Path, variable: str) -> None:
+    stack = Stack(tmp_path)
+    with socket.create_server(("127.0.0.1", int(stack.environment[variable]))):
+        ended = run_to_its_end(stack)
+    assert_one_clear_line(ended, stack.environment[variable], variable)
+
+
+async def test_gateways_listen_on_tcp_where_a_socket_path_would_be_too_long(tmp_path: Path) -> None:
+    async with Stack(tmp_path / ("long-" * 20)) as stack, aiohttp.ClientSession() as http:
+        await pay(stack, http)
+        assert not list(stack.settings.run.glob("gateway*.sock"))
+        assert stack.states()["gateway-2"].state == "RUNNING"
+
+
+async def test_a_program_that_cannot_start_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, environment={"TOLLGATE_READY_SECONDS": "5", "GATEWAY_ACCEPT_TIMEOUT_SECONDS": "never"})
+    stack.start()
+    began = time.monotonic()
+    await asyncio.to_thread(stack.launcher.wait, 30)
+    assert time.monotonic() - began < 25
+    assert stack.launcher.returncode == 1
+    assert "gateway-1 is " in stack.output
+    assert "The end of gateway-1.log:" in stack.output
+    assert "Traceback" not in stack.output.partition("The end of")[0]
