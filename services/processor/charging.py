@@ -115,13 +115,18 @@ class LookUp:
 
 
 @dataclass(frozen=True, slots=True)
+class SendAgain:
+    """Send the same attempt again, to the same processor."""
+
+
+@dataclass(frozen=True, slots=True)
 class StayInDoubt:
     """Only the same attempt may be sent again, after a pause."""
 
     why: str
 
 
-Next = Settle | Reject | Release | LookUp | StayInDoubt
+Next = Settle | Reject | Release | LookUp | SendAgain | StayInDoubt
 
 
 def after_sending(attempt: Attempt, answer: Answer, *, in_doubt: bool) -> Next:
@@ -139,8 +144,12 @@ def after_sending(attempt: Attempt, answer: Answer, *, in_doubt: bool) -> Next:
             return StayInDoubt(why) if in_doubt else Release(why)
 
 
-def after_lookup(attempt: Attempt, cause: Answer, found: LookupAnswer, *, in_doubt: bool) -> Next:
-    """The next step after the lookup that `cause` (Duplicate or Failed) made necessary."""
+def after_lookup(attempt: Attempt, cause: Answer | None, found: LookupAnswer, *, in_doubt: bool) -> Next:
+    """The next step after the lookup that `cause` (Duplicate or Failed) made necessary.
+
+    None stands for the lookup before an attempt in doubt is sent again: a processor that is slower than we wait would
+    never be heard to answer 422, but it can be asked.
+    """
     match found:
         case Found(amount_cents, requested_at_us):
             if amount_cents != attempt.amount_cents:
@@ -150,6 +159,8 @@ def after_lookup(attempt: Attempt, cause: Answer, found: LookupAnswer, *, in_dou
             return Settle(requested_at_us)
         case Missing():
             match cause:
+                case None:
+                    return SendAgain()
                 case Failed(why) if not in_doubt:
                     return Release(f"{why}, no record")
                 case _:

@@ -30,6 +30,7 @@ from processor.charging import (
     Refused,
     Reject,
     Release,
+    SendAgain,
     Settle,
     StayInDoubt,
     after_lookup,
@@ -165,7 +166,12 @@ class PaymentHandler:
             await self._append(_in_doubt(attempt, "found open in the log"), INTENT_TIMEOUT_SECONDS)
             return None
         breaker.admit(now)
-        return await self._send(work, attempt, in_doubt=True)
+        record = await self._client.look_up(attempt.processor, attempt.correlation_id)
+        step = after_lookup(attempt, None, record, in_doubt=True)
+        if isinstance(step, SendAgain):
+            return await self._send(work, attempt, in_doubt=True)
+        self._router.observe(attempt.processor, success=isinstance(step, Settle), now=time.monotonic())
+        return await self._take(work, attempt, step, in_doubt=True)
 
     async def _send(self, work: Work, attempt: Attempt, *, in_doubt: bool) -> Result | None:
         answer = await self._client.send(attempt)
@@ -192,8 +198,8 @@ class PaymentHandler:
                 if not in_doubt:
                     await self._append(_in_doubt(attempt, why), OUTCOME_TIMEOUT_SECONDS)
                 return self._retry(work)
-            case LookUp():
-                raise AssertionError("a lookup asks for no second lookup")
+            case LookUp() | SendAgain():
+                raise AssertionError(f"{step} is no end of a sending")
 
     async def _append(self, event: Event, timeout_seconds: float) -> Appended:
         """Writes the event and reads the log up to it."""

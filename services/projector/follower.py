@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contract.codec import MalformedEventError, decode
 from contract.queries import PaymentState, PaymentView
 from contract.standing import Open, Standing
-from projector.projection import Change, Projection, RejectedRow, SettledRow
+from projector.projection import RECENTLY_SETTLED_MAX, Change, Projection, RejectedRow, SettledRow
 from projector.store import Checkpoint, Store
 from runtime.broker import Broker
 from runtime.reader import LogMessage, LogReader
@@ -36,7 +36,7 @@ class Follower:
         self._checkpointed = store.checkpoint.position
         self._read = store.checkpoint.replay_from - 1
         self.position = store.checkpoint.replay_from - 1
-        self.projection = Projection(self._is_settled)
+        self.projection = Projection(self._is_settled, store.recently_settled(RECENTLY_SETTLED_MAX))
         self.poison_events = 0
         """Messages that are no events; they were set aside."""
 

@@ -3,7 +3,8 @@
 Rows are a function of the log alone, so a rebuilt read model equals the live one row for row.
 """
 
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from contract.events import (
@@ -16,6 +17,8 @@ from contract.events import (
 )
 from contract.standing import Open, Standing, Unrouted, advance, may_be_repeat
 
+RECENTLY_SETTLED_MAX = 25_000
+"""Payments whose repeats are known without asking: those of 20 s, after which `may_be_repeat` says yes, at 1,250/s."""
 SEQUENCES_MAX = 64
 """So many events of one payment are remembered: the first, and the latest."""
 
@@ -62,10 +65,15 @@ class OpenPayment:
 
 
 class Projection:
-    """`is_settled` tells whether a payment has a settled row; it is asked only for events that may be repeats."""
+    """Folds the log's events.
 
-    def __init__(self, is_settled: Callable[[str], bool]) -> None:
+    `is_settled` tells whether a payment has a settled row; it costs a scan, and is asked only where a repeat is likely.
+    `recently_settled` are the payments settled last, oldest first: among them, repeats are known without asking.
+    """
+
+    def __init__(self, is_settled: Callable[[str], bool], recently_settled: Iterable[str] = ()) -> None:
         self._is_settled = is_settled
+        self._recently_settled = OrderedDict.fromkeys(recently_settled)
         self.open: dict[str, OpenPayment] = {}
         """Payments that have not ended, oldest request first."""
         self.open_attempts: dict[str, Open] = {}
@@ -87,6 +95,7 @@ class Projection:
             case LedgerPurged():
                 self.open.clear()
                 self.open_attempts.clear()
+                self._recently_settled.clear()
                 return Cleared()
             case _:
                 self._advance(event.correlation_id, sequence, event)
@@ -109,16 +118,19 @@ class Projection:
         return opened is not None and opened.attempt.attempt == attempt
 
     def _request(self, sequence: int, event: PaymentRequested, stored_at_us: int, *, is_replay: bool) -> None:
-        if event.correlation_id in self.open:
+        if event.correlation_id in self.open or event.correlation_id in self._recently_settled:
             return
         if not is_replay and may_be_repeat(event, stored_at_us) and self._is_settled(event.correlation_id):
             return
         self.open[event.correlation_id] = OpenPayment(event.amount_cents, event.accepted_at_us, [sequence])
 
     def _settle(self, sequence: int, event: PaymentProcessed, *, is_replay: bool) -> SettledRow | None:
+        if event.correlation_id in self._recently_settled:
+            return None
         payment = self._end(event.correlation_id)
         if payment is None and not is_replay and self._is_settled(event.correlation_id):
             return None
+        self._remember_settled(event.correlation_id)
         return SettledRow(
             event.correlation_id,
             event.processor,
@@ -134,6 +146,11 @@ class Projection:
         if payment is None:
             return None
         return RejectedRow(event.correlation_id, event.amount_cents, event.reason, [*payment.sequences, sequence])
+
+    def _remember_settled(self, correlation_id: str) -> None:
+        self._recently_settled[correlation_id] = None
+        if len(self._recently_settled) > RECENTLY_SETTLED_MAX:
+            self._recently_settled.popitem(last=False)
 
     def _end(self, correlation_id: str) -> OpenPayment | None:
         self.open_attempts.pop(correlation_id, None)

@@ -91,6 +91,11 @@ class Store:
         )
         return {processor: Total(count, int(amount_cents)) for processor, count, amount_cents in rows}
 
+    def recently_settled(self, count: int) -> list[str]:
+        """The payments settled last, oldest first."""
+        rows = self._read("SELECT correlation_id::VARCHAR FROM settled ORDER BY rowid DESC LIMIT ?", [count])
+        return [correlation_id for (correlation_id,) in reversed(rows)]
+
     def settled(self, correlation_id: str) -> tuple[int, list[int]] | None:
         """Amount in cents and sequences of a settled payment."""
         return self._find("settled", correlation_id)

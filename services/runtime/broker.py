@@ -169,8 +169,9 @@ class Broker:
         self.closed.set()
 
     async def _on_error(self, error: Exception) -> None:
-        if self.is_connected:
-            logger.error("broker: %s", error or type(error).__name__)
-        elif not self._said_waiting:
+        if not self.is_connected and not self._said_waiting:
             self._said_waiting = True
             logger.warning("waiting for the broker at %s: %s", self._shown_url, error or type(error).__name__)
+        elif not isinstance(error, (OSError, nats.errors.StaleConnectionError)):
+            # A connection that breaks is told once, by the disconnection.
+            logger.error("broker: %s", error or type(error).__name__)

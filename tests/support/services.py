@@ -58,7 +58,9 @@ class Simulator(Program):
 class Processor(Program):
     """A processor replica."""
 
-    def __init__(self, nats_url: str, folder: Path, *, default: str, fallback: str, name: str = "1", **env: str) -> None:
+    def __init__(
+        self, nats_url: str, folder: Path, *, default: str, fallback: str, name: str = "1", **env: str
+    ) -> None:
         super().__init__(
             [str(BIN / "processor"), "run"],
             log=folder / f"processor-{name}.log",

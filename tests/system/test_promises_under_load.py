@@ -1,0 +1,113 @@
+"""The whole stack under load, through the edge, while its programs are killed: the promises, payment by payment.
+
+The load and the audit are those of `load/steady.py`, so what is checked here is what `make load` checks.
+"""
+
+import asyncio
+import json
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from support.conditions import eventually
+from support.stack import Stack
+
+PROJECT = Path(__file__).parents[2]
+
+
+async def steady(stack: Stack, *arguments: str) -> dict[str, Any]:
+    """Runs the load; what it found. Fails, with its report, unless every promise was kept."""
+    default, fallback = stack.simulator_urls
+    out = stack.data / f"load-{uuid.uuid4()}.json"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "load.steady", "--url", stack.url, "--default", default, "--fallback", fallback),
+        *("--amounts", "random", "--json", str(out), "--processes-of", str(stack.data)),
+        *arguments,
+        cwd=PROJECT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    report, _ = await asyncio.wait_for(process.communicate(), timeout=120)
+    assert process.returncode == 0, report.decode()
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
+async def test_a_steady_load_is_charged_once_each_and_summed_exactly(tmp_path: Path) -> None:
+    async with Stack(tmp_path) as stack:
+        await steady(stack, "--rate", "300", "--seconds", "12")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_kill_9_of_every_program_loses_nothing_and_charges_nothing_twice(tmp_path: Path, seed: int) -> None:
+    async with Stack(tmp_path) as stack:
+        killed = "gateway-1,processor,projector,nats-server,gateway-2,caddy"
+        await steady(stack, "--rate", "250", "--seconds", "18", "--kill", killed, "--kill-seed", str(seed))
+
+
+async def test_processors_that_fail_in_every_way_are_charged_once_each(tmp_path: Path) -> None:
+    faults = {
+        "jitter_ms": 30,
+        "failure_ratio": 0.03,
+        "lost_answer_ratio": 0.03,
+        "error_after_charge_ratio": 0.03,
+        "garbage_ratio": 0.03,
+        "refused_ratio": 0.03,
+        "close_ratio": 0.03,
+    }
+    async with Stack(tmp_path) as stack, aiohttp.ClientSession(headers={"X-Rinha-Token": "123"}) as http:
+        for number in range(100):
+            await _pay(stack, http, number)
+        for url in stack.simulator_urls:
+            async with http.put(f"{url}/admin/faults", json=faults) as response:
+                assert response.status == 200
+        for number in range(100, 600):
+            await _pay(stack, http, number)
+
+        async def all_charged() -> bool:
+            async with http.get(f"{stack.url}/payments-summary") as response:
+                return sum(one["totalRequests"] for one in (await response.json()).values()) == 600
+
+        await eventually(all_charged, what="600 payments are charged", timeout_seconds=60)
+        ids: list[str] = []
+        for url in stack.simulator_urls:
+            async with http.get(f"{url}/admin/payments") as response:
+                ids += [json.loads(line)["correlationId"] for line in (await response.read()).splitlines()]
+        assert len(ids) == len(set(ids)) == 600
+
+
+async def test_a_second_start_continues_with_what_the_first_left_open(tmp_path: Path) -> None:
+    async with aiohttp.ClientSession(headers={"X-Rinha-Token": "123"}) as http:
+        stack = Stack(tmp_path)
+        async with stack:
+            for url in stack.simulator_urls:
+                async with http.put(f"{url}/admin/configurations/failure", json={"failure": True}) as response:
+                    assert response.status == 200
+            for number in range(50):
+                await _pay(stack, http, number)
+        # The simulators forget their failure, the log forgets nothing.
+        async with stack:
+
+            async def all_charged() -> bool:
+                async with http.get(f"{stack.url}/payments-summary") as response:
+                    return sum(one["totalRequests"] for one in (await response.json()).values()) == 50
+
+            await eventually(all_charged, what="the 50 payments are charged", timeout_seconds=40)
+
+
+async def test_the_edge_refuses_bodies_over_64_kb_with_a_problem(tmp_path: Path) -> None:
+    async with Stack(tmp_path) as stack, aiohttp.ClientSession() as http:
+        headers = {"Content-Type": "application/json"}
+        async with http.post(f"{stack.url}/payments", data=b" " * 65_537, headers=headers) as response:
+            assert (response.status, response.content_type) == (413, "application/problem+json")
+            assert "Server" not in response.headers
+
+
+async def _pay(stack: Stack, http: aiohttp.ClientSession, number: int) -> None:
+    order = {"correlationId": str(uuid.UUID(int=number + 1)), "amount": 19.90}
+    async with http.post(f"{stack.url}/payments", json=order) as response:
+        assert response.status == 202, await response.text()
