@@ -12,12 +12,14 @@ STACK_STAMP := $(VENV)/.installed-stack
 DEV_STAMP := $(VENV)/.installed-dev
 # How many test processes run at once. The system tests time things, so they run one at a time.
 TEST_WORKERS ?= 2
+# Of the running stack that `make load` loads.
+DATA_DIR ?= data
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
-.PHONY: help install install-dev run test lint format lock clean
+.PHONY: help install install-dev run test load load-faults lint format lock clean
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +34,13 @@ run: install ## Starts everything; answers on http://127.0.0.1:9999 until Ctrl-C
 test: install-dev ## Runs every test.
 	@$(BIN)/python -m pytest tests/unit tests/integration -n $(TEST_WORKERS)
 	@$(BIN)/python -m pytest tests/system
+
+load: install-dev ## Posts 550 payments a second for a minute to a running stack, and audits every one.
+	@$(BIN)/python -m load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) --json build/load.json
+
+load-faults: install-dev ## The same, while programs of the stack are killed with kill -9.
+	@$(BIN)/python -m load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) \
+		--kill gateway-1,processor,projector,nats-server --json build/load-faults.json
 
 lint: install-dev ## Checks style and types.
 	$(BIN)/ruff check .

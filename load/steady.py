@@ -131,6 +131,7 @@ def main(
         raise click.UsageError(str(fault)) from fault
     click.echo(table(result))
     if json_path:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
         json_path.write_text(json.dumps(as_json(result), indent=2) + "\n")
     sys.exit(1 if result.faults() else 0)
 

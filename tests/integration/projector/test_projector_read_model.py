@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from contract.codec import encode
@@ -212,6 +213,37 @@ async def test_a_file_that_cannot_be_used_is_built_anew(
     projector.start()
     await answering(read_model)
     assert await totals(read_model) == before
+
+
+def rows_of(path: Path) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        settled = connection.execute("SELECT * FROM settled ORDER BY correlation_id").fetchall()
+        rejected = connection.execute("SELECT * FROM rejected ORDER BY correlation_id").fetchall()
+    return [*settled, *rejected]
+
+
+async def test_a_read_model_built_anew_equals_the_one_before_row_for_row(
+    log: Log, read_model: ReadModel, projector: Projector
+) -> None:
+    for number in range(1, 31):
+        correlation_id = new_id()
+        requested, routed, processed = payment(correlation_id, number, stamp_us=number)
+        doubted = PaymentInDoubt(correlation_id, 1, "default", "test")
+        end = PaymentRejected(correlation_id, number, "test") if number % 5 == 0 else processed
+        await append(log, requested, routed, *([doubted] if number % 3 == 0 else []), end)
+        if number % 10 == 0:
+            await answering(read_model)
+            projector.kill()
+            projector.start()
+    await answering(read_model)
+    projector.stop()
+    live = rows_of(projector.model_path)
+    projector.model_path.unlink()
+    projector.start()
+    await answering(read_model)
+    projector.stop()
+    assert rows_of(projector.model_path) == live
+    assert len(live) == 30
 
 
 async def test_a_file_of_another_log_is_built_anew(
