@@ -44,11 +44,13 @@ def decode(payload: bytes) -> Event:
         raise MalformedEventError(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise MalformedEventError("not a JSON object")
-    if fields.get("version") != VERSION:
-        raise MalformedEventError(f"version {fields.get('version')!r} is not known here (known: {VERSION})")
-    decoder = _DECODERS.get(fields.get("type", ""))
+    version, kind = fields.get("version"), fields.get("type")
+    # `type`, not equality alone: true equals 1.
+    if type(version) is not int or version != VERSION:
+        raise MalformedEventError(f"version {version!r} is not known here (known: {VERSION})")
+    decoder = _DECODERS.get(kind) if isinstance(kind, str) else None
     if decoder is None:
-        raise MalformedEventError(f"type {fields.get('type')!r} is not known here")
+        raise MalformedEventError(f"type {kind!r} is not known here")
     try:
         return decoder(fields)
     except KeyError as error:

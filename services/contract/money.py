@@ -1,6 +1,6 @@
 """Money: integer cents inside, exact decimals outside."""
 
-from decimal import Decimal, localcontext
+from decimal import Decimal
 
 AMOUNT_CENTS_MAX = 100_000_000_000
 """The largest amount of one payment, in cents (1,000,000,000.00)."""
@@ -22,11 +22,15 @@ def cents_from_decimal(amount: Decimal) -> int:
     # Compared before it is scaled: scaling 1e999999 would build an integer of a million digits.
     if amount > AMOUNT_CENTS_MAX // 100:
         raise InvalidAmountError(f"amount must be at most {format_cents(AMOUNT_CENTS_MAX)}")
-    with localcontext(prec=max(len(amount.as_tuple().digits), 1) + 3):
-        cents = amount.scaleb(2)
-    if cents != cents.to_integral_value():
+    # Integers from here on: a decimal context would round what is finer than it can hold.
+    digits = amount.as_tuple().digits
+    coefficient, shift = int("".join(map(str, digits))), int(amount.as_tuple().exponent) + 2
+    if shift >= 0:
+        return coefficient * int(10**shift)
+    cents, rest = divmod(coefficient, 10**-shift) if -shift <= len(digits) else (0, coefficient)
+    if rest:
         raise InvalidAmountError("amount must have at most two decimal places")
-    return int(cents)
+    return cents
 
 
 def format_cents(amount_cents: int) -> str:

@@ -70,7 +70,10 @@ def encode_question(question: SummaryQuestion) -> bytes:
 
 def decode_question(payload: bytes) -> SummaryQuestion:
     """Raises ValueError for anything that `encode_question` did not write."""
-    return SummaryQuestion(**_object(payload, SummaryQuestion))
+    fields = _object(payload, SummaryQuestion)
+    if any(value is not None and type(value) is not int for value in fields.values()):
+        raise ValueError(f"not a SummaryQuestion: {payload[:80]!r}")
+    return SummaryQuestion(**fields)
 
 
 def encode_summary(summary: Summary) -> bytes:

@@ -8,7 +8,8 @@ reader after them, come to the same answer:
 - the first intent for an attempt's number counts, later ones are void;
 - an attempt is released, and so may be followed by another, only while nobody has put it in doubt; whoever sends an
   attempt that it did not itself just record puts it in doubt first;
-- an end (PaymentProcessed, PaymentRejected) is final.
+- an attempt that is in doubt cannot be rejected either: the sending that is in doubt may still charge;
+- an end is final.
 """
 
 from dataclasses import dataclass, replace
@@ -53,12 +54,16 @@ class Ended:
 Standing = Unrouted | Open | Ended
 
 
-def advance(standing: Standing, sequence: int, event: Event) -> Standing:
+def advance(standing: Standing, sequence: int, event: Event) -> Standing:  # noqa: PLR0911 - a rule each
     """The standing after `event`, which lies at `sequence`. The same object comes back when the event is void."""
     match standing, event:
         case Ended(), _:
             return standing
-        case _, PaymentProcessed() | PaymentRejected():
+        case _, PaymentProcessed():
+            return Ended()
+        case Open(in_doubt=True), PaymentRejected():
+            return standing
+        case _, PaymentRejected():
             return Ended()
         case Unrouted(number), PaymentRouted(attempt=attempt) if attempt == number:
             return Open(event, sequence)

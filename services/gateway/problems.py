@@ -1,6 +1,5 @@
 """What a client is told when its request is not served: RFC 9457 problem details."""
 
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import orjson
@@ -8,12 +7,13 @@ import orjson
 RETRY_AFTER_SECONDS = 1
 
 
-@dataclass(frozen=True, slots=True)
 class Problem(Exception):  # noqa: N818 - it is the answer itself, not only an error
     """An answer of `application/problem+json`; `detail` names the fault and what would mend it."""
 
-    status: int
-    detail: str
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
 
     @property
     def title(self) -> str:

@@ -8,8 +8,8 @@ from decimal import Decimal
 import aiohttp
 
 from contract.events import ProcessorName
-from contract.money import InvalidAmountError, cents_from_decimal, format_cents
-from contract.timestamps import InvalidTimestampError, format_us, parse_us
+from contract.money import cents_from_decimal, format_cents
+from contract.timestamps import format_us, parse_us
 from processor.charging import (
     Answer,
     Attempt,
@@ -117,7 +117,7 @@ def parse_record(body: bytes) -> LookupAnswer:
     try:
         record = json.loads(body, parse_float=Decimal, parse_int=Decimal)
         return Found(cents_from_decimal(record["amount"]), parse_us(record["requestedAt"]))
-    except (ValueError, KeyError, TypeError, AttributeError, InvalidAmountError, InvalidTimestampError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         return NoAnswer(f"lookup answered a record that cannot be read: {error!r}")
 
 

@@ -7,7 +7,7 @@ import logging
 
 from contract.codec import MalformedEventError, decode
 from contract.standing import Standing, Unrouted, advance
-from contract.stream import REQUESTED
+from contract.stream import REQUESTED, SUBJECTS
 from processor.journal import Journal
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
@@ -17,11 +17,16 @@ from runtime.tasks import end
 logger = logging.getLogger(__name__)
 
 BATCH_MESSAGES_MAX = 1_000
+_OUTCOMES = tuple(subject for subject in SUBJECTS if subject != REQUESTED)
+"""What becomes of requests. The requests themselves come by delivery, and tell the journal nothing."""
 SCAN_TIMEOUT_SECONDS = 60.0
 
 
 class Follower:
-    """The journal, as far as the log has been read: `position` is the last sequence applied."""
+    """The journal, as far as the log has been read: `position` is the last sequence applied.
+
+    It skips requests: it moves to the sequence of any other event, and that is all that anybody waits for.
+    """
 
     def __init__(self, broker: Broker, journal: Journal) -> None:
         self._broker = broker
@@ -32,7 +37,7 @@ class Follower:
 
     async def run(self) -> None:
         """Follows the log until cancelled."""
-        reader = LogReader(self._broker, self.journal.start_sequence)
+        reader = LogReader(self._broker, self.journal.start_sequence, subjects=_OUTCOMES)
         running = asyncio.ensure_future(reader.run())
         try:
             while True:
@@ -76,11 +81,10 @@ class Follower:
             await end(running)
 
     def _apply(self, message: LogMessage) -> None:
-        if message.subject != REQUESTED:
-            try:
-                self.journal.apply(message.sequence, decode(message.payload))
-            except MalformedEventError as error:
-                logger.error("message %d of the log is no event: %s", message.sequence, error)
+        try:
+            self.journal.apply(message.sequence, decode(message.payload))
+        except MalformedEventError as error:
+            logger.error("message %d of the log is no event: %s", message.sequence, error)
         self.position = message.sequence
 
     def _wake(self) -> None:

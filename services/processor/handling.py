@@ -139,7 +139,7 @@ class PaymentHandler:
         )
         stamped_at = time.monotonic()
         appended = await self._append(intent, INTENT_TIMEOUT_SECONDS)
-        if not self._is_mine(work, intent, appended):
+        if not await self._is_mine(work, intent, appended):
             return None
         # Both clocks: one jumps when it is set, the other stands still while the machine sleeps.
         age_seconds = max(time.monotonic() - stamped_at, (now_us() - intent.requested_at_us) / MICROSECONDS)
@@ -148,9 +148,9 @@ class PaymentHandler:
             return None
         return await self._send(work, intent, in_doubt=False)
 
-    def _is_mine(self, work: Work, intent: PaymentRouted, appended: Appended) -> bool:
+    async def _is_mine(self, work: Work, intent: PaymentRouted, appended: Appended) -> bool:
         """Whether the log, read up to the intent, holds it as the payment's open attempt that nobody has doubted."""
-        match self._follower.journal.standing(intent.correlation_id, work.sequence):
+        match await self._standing(work):
             case Open(attempt, sequence, in_doubt=False):
                 return sequence == appended.sequence and attempt == intent
             case _:
@@ -189,8 +189,9 @@ class PaymentHandler:
                 return Done()
             case Reject(reason):
                 rejected = PaymentRejected(attempt.correlation_id, attempt.amount_cents, reason)
-                await self._log.append(rejected, timeout_seconds=OUTCOME_TIMEOUT_SECONDS)
-                return Done()
+                await self._append(rejected, OUTCOME_TIMEOUT_SECONDS)
+                # Back to the standing: another replica may have put the attempt in doubt meanwhile.
+                return None
             case Release(why):
                 await self._append(_released(attempt, why), OUTCOME_TIMEOUT_SECONDS)
                 return None

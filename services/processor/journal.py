@@ -5,12 +5,24 @@ It is fed the whole log from the oldest request that is not done with. Ended pay
 """
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from contract.events import Event, LedgerPurged, PaymentRequested
-from contract.standing import Ended, Open, Standing, Unrouted, advance
+from contract.standing import Ended, Standing, Unrouted, advance
 
 ENDED_MAX = 50_000
 """Ended payments remembered: about 6 MB, and a minute and a half of full load, against a redelivery after seconds."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """A payment that has not ended. What is known of it holds for a request at or behind `complete_from` alone.
+
+    An older request may have ended already, and been forgotten, when the first event told here came.
+    """
+
+    standing: Standing
+    complete_from: int
 
 
 class Journal:
@@ -21,7 +33,7 @@ class Journal:
         self.complete_from = start_sequence
         """Requests from this sequence on are known without a hole."""
         self._ended_max = ended_max
-        self._unended: dict[str, Unrouted | Open] = {}
+        self._unended: dict[str, _Known] = {}
         self._ended: OrderedDict[str, int] = OrderedDict()
 
     def apply(self, sequence: int, event: Event) -> None:
@@ -35,20 +47,21 @@ class Journal:
         correlation_id = event.correlation_id
         if correlation_id in self._ended:
             return
-        standing = advance(self._unended.get(correlation_id, Unrouted()), sequence, event)
-        if isinstance(standing, Ended):
-            self._unended.pop(correlation_id, None)
+        known = self._unended.setdefault(correlation_id, _Known(Unrouted(), self.complete_from))
+        known.standing = advance(known.standing, sequence, event)
+        if isinstance(known.standing, Ended):
+            del self._unended[correlation_id]
             self._remember_ended(correlation_id, sequence)
-        else:
-            self._unended[correlation_id] = standing
 
     def standing(self, correlation_id: str, request_sequence: int) -> Standing | None:
         """What is known of the payment requested at that sequence; None when only the log itself can tell."""
         if correlation_id in self._ended:
             return Ended()
-        if (known := self._unended.get(correlation_id)) is not None:
-            return known
-        return Unrouted() if request_sequence >= self.complete_from else None
+        known = self._unended.get(correlation_id)
+        complete_from = self.complete_from if known is None else known.complete_from
+        if request_sequence < complete_from:
+            return None
+        return Unrouted() if known is None else known.standing
 
     def _remember_ended(self, correlation_id: str, sequence: int) -> None:
         self._ended[correlation_id] = sequence

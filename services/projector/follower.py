@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contract.codec import MalformedEventError, decode
 from contract.queries import PaymentState, PaymentView
 from contract.standing import Open, Standing
-from projector.projection import RECENTLY_SETTLED_MAX, Change, Projection, RejectedRow, SettledRow
+from projector.projection import RECENTLY_ENDED_MAX, Change, EndedAs, Projection, RejectedRow, SettledRow
 from projector.store import Checkpoint, Store
 from runtime.broker import Broker
 from runtime.reader import LogMessage, LogReader
@@ -36,7 +36,7 @@ class Follower:
         self._checkpointed = store.checkpoint.position
         self._read = store.checkpoint.replay_from - 1
         self.position = store.checkpoint.replay_from - 1
-        self.projection = Projection(self._is_settled, store.recently_settled(RECENTLY_SETTLED_MAX))
+        self.projection = Projection(self._ended_as, store.recently_ended(RECENTLY_ENDED_MAX))
         self.poison_events = 0
         """Messages that are no events; they were set aside."""
 
@@ -81,10 +81,11 @@ class Follower:
             return PaymentView(correlation_id, rejected[0], "rejected", rejected[1])
         return None
 
-    def _is_settled(self, correlation_id: str) -> bool:
-        return isinstance(self._uncommitted.get(correlation_id), SettledRow) or (
-            self._store.settled(correlation_id) is not None
-        )
+    def _ended_as(self, correlation_id: str) -> EndedAs | None:
+        row = self._uncommitted.get(correlation_id)
+        if isinstance(row, SettledRow) or self._store.settled(correlation_id) is not None:
+            return "settled"
+        return "rejected" if row is not None or self._store.rejected(correlation_id) is not None else None
 
     def _apply(self, messages: list[LogMessage]) -> None:
         for message in messages:

@@ -6,6 +6,7 @@ Rows are a function of the log alone, so a rebuilt read model equals the live on
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from contract.events import (
     Event,
@@ -15,9 +16,9 @@ from contract.events import (
     PaymentRequested,
     ProcessorName,
 )
-from contract.standing import Open, Standing, Unrouted, advance, may_be_repeat
+from contract.standing import Ended, Open, Standing, Unrouted, advance, may_be_repeat
 
-RECENTLY_SETTLED_MAX = 25_000
+RECENTLY_ENDED_MAX = 25_000
 """Payments whose repeats are known without asking: those of 20 s, after which `may_be_repeat` says yes, at 1,250/s."""
 SEQUENCES_MAX = 64
 """So many events of one payment are remembered: the first, and the latest."""
@@ -51,6 +52,7 @@ class Cleared:
     """Every row so far is void."""
 
 
+EndedAs = Literal["settled", "rejected"]
 Change = SettledRow | RejectedRow | Cleared
 
 
@@ -67,13 +69,15 @@ class OpenPayment:
 class Projection:
     """Folds the log's events.
 
-    `is_settled` tells whether a payment has a settled row; it costs a scan, and is asked only where a repeat is likely.
-    `recently_settled` are the payments settled last, oldest first: among them, repeats are known without asking.
+    `ended_as` tells whether a payment has a row, and of which kind; it costs a scan, and is asked only where a repeat
+    is likely. `recently_ended` are the payments that ended last, oldest first: among them, repeats are known at once.
     """
 
-    def __init__(self, is_settled: Callable[[str], bool], recently_settled: Iterable[str] = ()) -> None:
-        self._is_settled = is_settled
-        self._recently_settled = OrderedDict.fromkeys(recently_settled)
+    def __init__(
+        self, ended_as: Callable[[str], EndedAs | None], recently_ended: Iterable[tuple[str, EndedAs]] = ()
+    ) -> None:
+        self._ended_as = ended_as
+        self._recently_ended = OrderedDict(recently_ended)
         self.open: dict[str, OpenPayment] = {}
         """Payments that have not ended, oldest request first."""
         self.open_attempts: dict[str, Open] = {}
@@ -86,7 +90,7 @@ class Projection:
         """
         match event:
             case PaymentRequested():
-                self._request(sequence, event, stored_at_us, is_replay=is_replay)
+                self._request(sequence, event, stored_at_us)
                 return None
             case PaymentProcessed():
                 return self._settle(sequence, event, is_replay=is_replay)
@@ -95,7 +99,7 @@ class Projection:
             case LedgerPurged():
                 self.open.clear()
                 self.open_attempts.clear()
-                self._recently_settled.clear()
+                self._recently_ended.clear()
                 return Cleared()
             case _:
                 self._advance(event.correlation_id, sequence, event)
@@ -117,20 +121,20 @@ class Projection:
         opened = self.open_attempts.get(correlation_id)
         return opened is not None and opened.attempt.attempt == attempt
 
-    def _request(self, sequence: int, event: PaymentRequested, stored_at_us: int, *, is_replay: bool) -> None:
-        if event.correlation_id in self.open or event.correlation_id in self._recently_settled:
+    def _request(self, sequence: int, event: PaymentRequested, stored_at_us: int) -> None:
+        if event.correlation_id in self.open or event.correlation_id in self._recently_ended:
             return
-        if not is_replay and may_be_repeat(event, stored_at_us) and self._is_settled(event.correlation_id):
+        if may_be_repeat(event, stored_at_us) and self._ended_as(event.correlation_id) is not None:
             return
         self.open[event.correlation_id] = OpenPayment(event.amount_cents, event.accepted_at_us, [sequence])
 
     def _settle(self, sequence: int, event: PaymentProcessed, *, is_replay: bool) -> SettledRow | None:
-        if event.correlation_id in self._recently_settled:
+        if self._recently_ended.get(event.correlation_id) == "settled":
             return None
         payment = self._end(event.correlation_id)
-        if payment is None and not is_replay and self._is_settled(event.correlation_id):
+        if payment is None and not is_replay and self._ended_as(event.correlation_id) == "settled":
             return None
-        self._remember_settled(event.correlation_id)
+        self._remember_ended(event.correlation_id, "settled")
         return SettledRow(
             event.correlation_id,
             event.processor,
@@ -142,15 +146,17 @@ class Projection:
         )
 
     def _reject(self, sequence: int, event: PaymentRejected) -> RejectedRow | None:
-        payment = self._end(event.correlation_id)
-        if payment is None:
+        payment = self.open.get(event.correlation_id)
+        if payment is None or not isinstance(advance(payment.standing, sequence, event), Ended):
             return None
+        self._end(event.correlation_id)
+        self._remember_ended(event.correlation_id, "rejected")
         return RejectedRow(event.correlation_id, event.amount_cents, event.reason, [*payment.sequences, sequence])
 
-    def _remember_settled(self, correlation_id: str) -> None:
-        self._recently_settled[correlation_id] = None
-        if len(self._recently_settled) > RECENTLY_SETTLED_MAX:
-            self._recently_settled.popitem(last=False)
+    def _remember_ended(self, correlation_id: str, how: EndedAs) -> None:
+        self._recently_ended[correlation_id] = how
+        if len(self._recently_ended) > RECENTLY_ENDED_MAX:
+            self._recently_ended.popitem(last=False)
 
     def _end(self, correlation_id: str) -> OpenPayment | None:
         self.open_attempts.pop(correlation_id, None)

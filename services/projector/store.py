@@ -16,7 +16,7 @@ import duckdb
 
 from contract.events import ProcessorName
 from contract.queries import Total
-from projector.projection import Change, Cleared, RejectedRow, SettledRow
+from projector.projection import Change, Cleared, EndedAs, RejectedRow, SettledRow
 
 logger = logging.getLogger(__name__)
 
@@ -91,10 +91,14 @@ class Store:
         )
         return {processor: Total(count, int(amount_cents)) for processor, count, amount_cents in rows}
 
-    def recently_settled(self, count: int) -> list[str]:
-        """The payments settled last, oldest first."""
-        rows = self._read("SELECT correlation_id::VARCHAR FROM settled ORDER BY rowid DESC LIMIT ?", [count])
-        return [correlation_id for (correlation_id,) in reversed(rows)]
+    def recently_ended(self, count: int) -> list[tuple[str, EndedAs]]:
+        """The payments rejected and the payments settled last, `count` of each at most, each kind oldest first."""
+        ended: list[tuple[str, EndedAs]] = []
+        kinds: tuple[EndedAs, ...] = ("rejected", "settled")
+        for kind in kinds:
+            query = f"SELECT correlation_id::VARCHAR FROM {kind} ORDER BY rowid DESC LIMIT ?"  # noqa: S608
+            ended += [(correlation_id, kind) for (correlation_id,) in reversed(self._read(query, [count]))]
+        return ended
 
     def settled(self, correlation_id: str) -> tuple[int, list[int]] | None:
         """Amount in cents and sequences of a settled payment."""

@@ -1,0 +1,67 @@
+"""Answers as JSON, to the byte: money has two places and is never a float."""
+
+import json
+from decimal import Decimal
+from typing import get_args
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.codec import encode
+from contract.events import Event, PaymentProcessed, PaymentRequested, PaymentRouted
+from contract.queries import PaymentState, PaymentView, Summary, Total
+from gateway.views import render_payment, render_summary
+
+ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
+EVENTS: list[Event] = [
+    PaymentRequested(ID, 1990, 1),
+    PaymentRouted(ID, 1990, 1, "default", 2, 'why "so": é'),
+    PaymentProcessed(ID, 1990, 1, "default", 2, 3),
+]
+
+
+def test_a_summary_is_exactly_this() -> None:
+    summary = Summary({"default": Total(2, 3980), "fallback": Total(1, 5)}, settled=True, position=9)
+    assert render_summary(summary) == (
+        b'{"default":{"totalRequests":2,"totalAmount":39.80},"fallback":{"totalRequests":1,"totalAmount":0.05}}'
+    )
+
+
+def test_a_summary_of_nothing_has_zeros_for_both_processors() -> None:
+    assert render_summary(Summary()) == (
+        b'{"default":{"totalRequests":0,"totalAmount":0.00},"fallback":{"totalRequests":0,"totalAmount":0.00}}'
+    )
+
+
+@given(st.builds(Total, st.integers(0, 10**12), st.integers(0, 10**18)), st.builds(Total))
+def test_the_totals_in_a_summary_are_exact_at_any_size(one: Total, other: Total) -> None:
+    parsed = json.loads(render_summary(Summary({"default": one, "fallback": other})), parse_float=Decimal)
+    for name, total in (("default", one), ("fallback", other)):
+        assert parsed[name]["totalRequests"] == total.count
+        assert parsed[name]["totalAmount"] * 100 == total.amount_cents
+        assert parsed[name]["totalAmount"].as_tuple().exponent == -2
+
+
+def test_a_payment_is_exactly_this() -> None:
+    view = PaymentView(ID, 1990, "pending", [7])
+    event = encode(EVENTS[0])
+    assert render_payment(view, [(7, event)]) == (
+        b'{"correlationId":"4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3","state":"pending","amount":19.90,'
+        b'"history":[{"sequence":7,"event":' + event + b"}]}"
+    )
+
+
+@pytest.mark.parametrize("state", get_args(PaymentState))
+def test_a_payments_history_is_what_the_log_holds(state: PaymentState) -> None:
+    history = [(sequence, encode(event)) for sequence, event in enumerate(EVENTS, start=5)]
+    parsed = json.loads(render_payment(PaymentView(ID, 1, state, [5, 6, 7]), history), parse_float=Decimal)
+    assert list(parsed) == ["correlationId", "state", "amount", "history"]
+    assert (parsed["state"], parsed["amount"]) == (state, Decimal("0.01"))
+    assert [one["sequence"] for one in parsed["history"]] == [5, 6, 7]
+    assert [one["event"] for one in parsed["history"]] == [orjson.loads(encode(event)) for event in EVENTS]
+
+
+def test_a_payment_whose_events_were_purged_has_an_empty_history() -> None:
+    assert render_payment(PaymentView(ID, 5, "processed", [1]), []).endswith(b'"amount":0.05,"history":[]}')

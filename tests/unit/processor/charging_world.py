@@ -1,0 +1,536 @@
+"""A world for the charging model: one payment, its log, two payment processors, and workers that may meet any fault.
+
+The workers are the real PaymentHandler. Its ports are answered one call at a time: each `await` of the handler becomes
+a Call that waits until the test decides what comes of it, so every interleaving of every step can be tried.
+"""
+
+import types
+from collections.abc import Coroutine, Generator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol, TypeVar, cast
+
+from contract.events import (
+    Event,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentRequested,
+    PaymentRouted,
+    ProcessorName,
+)
+from contract.standing import Ended, Standing, Unrouted, advance
+from contract.stream import message_id_of
+from contract.timestamps import MICROSECONDS
+from processor.charging import Answer, Attempt, Found, LookupAnswer, Missing, NoAnswer, NotReached, Unknown
+from processor.client import ProcessorClient, classify
+from processor.follower import Follower
+from processor.handling import STAMP_AGE_SECONDS_MAX, Done, PaymentHandler, Result, Work
+from processor.journal import Journal
+from processor.routing import Decision, Route, Router, Wait
+from runtime.errors import BrokerError, BrokerUnavailableError
+from runtime.log import Appended, Log
+from runtime.read_model import ReadModel
+
+T = TypeVar("T")
+
+PAYMENT = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
+OTHER_PAYMENT = "00000000-0000-4000-8000-{:012d}"
+AMOUNT_CENTS = 1990
+REQUEST_SEQUENCE = 1
+DELIVERIES_MAX = 8
+"""In calm weather the payment has to end within so many."""
+
+
+# What a worker waits for.
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    request_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    processor: ProcessorName
+
+
+Call = Append | Reach | Scan | Send | Find
+
+
+# What may come of it. The first of each list is what happens when all is well.
+
+
+class Fate(Enum):
+    WELL = "well"
+    # an event on its way to the log
+    STORED_NOT_ACKNOWLEDGED = "stored, not acknowledged"
+    STORED_AND_SENT_AGAIN = "stored, and a copy of it lands later"
+    STORED_LATER = "not acknowledged, and stored later"
+    NEVER_STORED = "never stored"
+    # reading the log
+    READ_FURTHER = "read to the log's end"
+    NOT_READ = "not read in time"
+    # an attempt on its way to the payment processor
+    CONNECTION_REFUSED = "connection refused"
+    TOO_MANY_REQUESTS = "429"
+    BAD_REQUEST = "400"
+    ERROR_UNCHARGED = "500, not charged"
+    ERROR_CHARGED = "500, charged"
+    ANSWER_LOST = "charged, and the answer lost"
+    REQUEST_LOST = "cut off, and never charged"
+    CHARGED_LATE = "timeout, and charged later"
+    # a lookup
+    NO_ANSWER = "no answer"
+
+
+FATES: dict[type[Call], list[Fate]] = {
+    Append: [
+        Fate.WELL,
+        Fate.STORED_NOT_ACKNOWLEDGED,
+        Fate.STORED_AND_SENT_AGAIN,
+        Fate.STORED_LATER,
+        Fate.NEVER_STORED,
+    ],
+    Reach: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
+    Scan: [Fate.WELL, Fate.NOT_READ],
+    Send: [
+        Fate.WELL,
+        Fate.CHARGED_LATE,
+        Fate.ANSWER_LOST,
+        Fate.REQUEST_LOST,
+        Fate.ERROR_UNCHARGED,
+        Fate.ERROR_CHARGED,
+        Fate.CONNECTION_REFUSED,
+        Fate.TOO_MANY_REQUESTS,
+        Fate.BAD_REQUEST,
+    ],
+    Find: [Fate.WELL, Fate.NO_ANSWER],
+}
+
+
+@types.coroutine
+def _ask(call: Call) -> Generator[Call, Any, Any]:
+    return (yield call)
+
+
+class Clock:
+    """Stands in for the `time` module and for `now_us`: it moves by a microsecond with each look, or when told to."""
+
+    def __init__(self) -> None:
+        self._now_us = 1_750_000_000 * MICROSECONDS
+
+    def now_us(self) -> int:
+        self._now_us += 1
+        return self._now_us
+
+    def monotonic(self) -> float:
+        return self.now_us() / MICROSECONDS
+
+    def sleep(self, seconds: float) -> None:
+        self._now_us += int(seconds * MICROSECONDS)
+
+
+@dataclass(slots=True)
+class Switchboard:
+    """Stands in for the router: routes where it is told, waits when told nowhere."""
+
+    direction: ProcessorName | None = "default"
+    until: float = 0.0
+
+    def decide(self, now: float) -> Decision:
+        return Wait(0.5, f"told to wait at {now}") if self.direction is None else Route(self.direction, "told to")
+
+    def breaker(self, _: ProcessorName) -> "Switchboard":
+        return self
+
+    def admits(self, _: float) -> bool:
+        return self.direction is not None
+
+    def admit(self, now: float) -> None:
+        self.until = now
+
+    def observe(self, processor: ProcessorName, *, success: bool, now: float) -> None:
+        """The breakers have tests of their own."""
+
+
+class WorkerProcess:
+    """One replica: the real handler and journal. What it waits for is in `call`; None while it has nothing to do."""
+
+    def __init__(self, start_sequence: int, *, ended_max: int) -> None:
+        self.journal = Journal(start_sequence, ended_max=ended_max)
+        self.position = start_sequence - 1
+        self.router = Switchboard()
+        self.call: Call | None = None
+        self._running: Coroutine[Call, Any, Result] | None = None
+        self._handler = PaymentHandler(
+            cast("Log", self),
+            cast("Follower", self),
+            cast("ProcessorClient", self),
+            cast("Router", self.router),
+            cast("ReadModel", None),
+        )
+
+    def deliver(self, work: Work) -> Result | None:
+        assert self._running is None, "one worker never works on the same delivery twice at once"
+        self._running = cast("Coroutine[Call, Any, Result]", self._handler.handle(work))
+        return self.resume(None)
+
+    def resume(self, value: object) -> Result | None:
+        assert self._running is not None
+        try:
+            self.call = self._running.send(value)
+        except StopIteration as stop:
+            self._running = self.call = None
+            return cast("Result", stop.value)
+        return None
+
+    def fail(self, error: BrokerError) -> None:
+        """The call fails; the handler lets the failure through, and the request is delivered again some time."""
+        assert self._running is not None
+        try:
+            self._running.throw(error)
+        except BrokerError:
+            self._running = self.call = None
+            return
+        raise AssertionError("the handler went on after the broker failed it")
+
+    def stop(self) -> None:
+        if self._running is not None:
+            self._running.close()
+
+    def read(self, log: list[Event], sequence: int) -> None:
+        """Feeds the journal up to `sequence`."""
+        for position in range(self.position + 1, sequence + 1):
+            self.journal.apply(position, log[position - 1])
+        self.position = max(self.position, sequence)
+
+    # The handler's ports.
+
+    async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
+        assert timeout_seconds > 0
+        return cast("Appended", await _ask(Append(event)))
+
+    async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
+        assert timeout_seconds > 0
+        await _ask(Reach(sequence))
+
+    async def scan(self, correlation_id: str, request_sequence: int) -> Standing:
+        assert correlation_id == PAYMENT
+        return cast("Standing", await _ask(Scan(request_sequence)))
+
+    async def send(self, attempt: Attempt) -> Answer:
+        return cast("Answer", await _ask(Send(attempt)))
+
+    async def look_up(self, processor: ProcessorName, correlation_id: str) -> LookupAnswer:
+        assert correlation_id == PAYMENT
+        return cast("LookupAnswer", await _ask(Find(processor)))
+
+
+class Happening(Enum):
+    RUN_TO_A_SENDING = "a worker goes on until it sends"
+    STEP = "a worker takes one step"
+    CRASH = "a worker crashes"
+    LATE_CHARGE = "a late charge is made"
+    LATE_EVENT = "a late event is stored"
+    MESSAGE_IDS_FORGOTTEN = "the duplicate window passes"
+    STAMPS_GROW_OLD = "stamps grow old"
+    JOURNAL_READS = "a worker reads on in the log"
+    ANOTHER_ENDED = "another payment ends"
+
+
+HAPPENINGS = [*[Happening.RUN_TO_A_SENDING] * 6, *[Happening.STEP] * 6, *Happening]
+DIRECTIONS: list[ProcessorName | None] = ["default", "fallback", "default", "fallback", None]
+
+
+class Choose(Protocol):
+    """Whoever decides what happens: Hypothesis, or a seeded Random."""
+
+    def __call__(self, options: Sequence[T], /) -> T: ...
+
+
+class World:
+    """Everything outside the workers, and the workers.
+
+    Forgetful workers remember one ended payment, and may be started behind a request that is done with; what they do
+    not know they read in the log itself.
+    """
+
+    def __init__(self, *, worker_count: int = 3, is_forgetful: bool = False) -> None:
+        self.clock = Clock()
+        self.log: list[Event] = []
+        self.charges: list[Attempt] = []
+        self.late_charges: list[Attempt] = []
+        self.late_events: list[Event] = []
+        self.witnessed: set[str] = set()
+        """Rare things that have happened: the test wants to know that it got there."""
+        self._known_ids: dict[str, int] = {}
+        self._is_acknowledged = False
+        self._deliveries = 0
+        self._others = 0
+        self._is_forgetful = is_forgetful
+        self._request = PaymentRequested(PAYMENT, AMOUNT_CENTS, self.clock.now_us())
+        self._append(self._request)
+        self.workers = [self._worker(1) for _ in range(worker_count)]
+
+    # What can happen.
+
+    def happen(self, choose: Choose) -> None:
+        """Something happens."""
+        happening = choose(HAPPENINGS)
+        number = choose(range(len(self.workers)))
+        match happening:
+            case Happening.LATE_CHARGE if self.late_charges:
+                self.charge_late(choose(range(len(self.late_charges))))
+            case Happening.LATE_EVENT if self.late_events:
+                self.store_late(choose(range(len(self.late_events))))
+            case Happening.MESSAGE_IDS_FORGOTTEN:
+                self.forget_message_ids()
+            case Happening.STAMPS_GROW_OLD:
+                self.clock.sleep(STAMP_AGE_SECONDS_MAX * 2)
+            case Happening.ANOTHER_ENDED:
+                self.end_another_payment()
+            case Happening.CRASH:
+                # A new worker reads from the oldest request that is not acknowledged.
+                starts = [1, len(self.log) + 1] if self._is_forgetful and self._is_acknowledged else [1]
+                self.crash(number, self._fate(number, choose), start_sequence=choose(starts))
+            case Happening.JOURNAL_READS:
+                self.read(number, choose(range(len(self.log) + 1)))
+            case _:
+                direction = choose(DIRECTIONS)
+                self.step(number, self._fate(number, choose), direction)
+                while happening is Happening.RUN_TO_A_SENDING and isinstance(self.call_of(number), Append | Reach):
+                    self.step(number, Fate.WELL, direction)
+
+    def _fate(self, number: int, choose: Choose) -> Fate:
+        call = self.call_of(number)
+        return Fate.WELL if call is None else choose(FATES[type(call)])
+
+    def step(self, number: int, fate: Fate, direction: ProcessorName | None = "default") -> Result | None:
+        """The worker takes one step: takes the request when it has nothing to do, else lives with `fate`."""
+        worker = self.workers[number]
+        worker.router.direction = direction
+        if worker.call is None:
+            self._deliveries += 1
+            now_us = self._request.accepted_at_us
+            return self._ended(worker.deliver(Work(self._request, REQUEST_SEQUENCE, self._deliveries, now_us)))
+        outcome = self._outcome(worker, worker.call, fate)
+        if isinstance(outcome, BrokerError):
+            worker.fail(outcome)
+            return None
+        return self._ended(worker.resume(outcome))
+
+    def crash(self, number: int, fate: Fate, *, start_sequence: int = 1) -> None:
+        """Its memory is lost. What it was waiting for meets its fate all the same."""
+        worker = self.workers[number]
+        if worker.call is not None:
+            self.witnessed.add(f"crashed in {type(worker.call).__name__}")
+            self._outcome(worker, worker.call, fate)
+        worker.stop()
+        self.workers[number] = self._worker(start_sequence)
+
+    def call_of(self, number: int) -> Call | None:
+        """What the worker waits for."""
+        return self.workers[number].call
+
+    def read(self, number: int, sequence: int) -> None:
+        """The worker reads on in the log, whatever else it does."""
+        self.workers[number].read(self.log, sequence)
+
+    def charge_late(self, index: int = 0) -> None:
+        """A processor gets round to a request that its client gave up on."""
+        self._charge(self.late_charges.pop(index))
+        self.witnessed.add("charged late")
+
+    def store_late(self, index: int = 0) -> None:
+        """An event reaches the log after its writer gave up on it, or a second time."""
+        self._append(self.late_events.pop(index))
+
+    def forget_message_ids(self) -> None:
+        """The broker's duplicate window has passed."""
+        self._known_ids.clear()
+
+    def end_another_payment(self) -> None:
+        """Journals remember so many ended payments; each that ends pushes an older one out."""
+        self._others += 1
+        moment = self.clock.now_us()
+        self._append(PaymentProcessed(OTHER_PAYMENT.format(self._others), 1, 1, "default", moment, moment))
+
+    def calm_down(self) -> None:
+        """Faults stop, and everything under way comes to its end; then the request is delivered until it is done."""
+        while self.late_events:
+            self.store_late()
+        while self.late_charges:
+            self.charge_late()
+        for number in range(len(self.workers)):
+            self._run(number)
+        for _ in range(DELIVERIES_MAX):
+            if isinstance(self._run(0), Done):
+                return
+        raise AssertionError(f"the payment does not end: {self.log}")
+
+    # What can be seen.
+
+    def standing(self, sequence: int | None = None) -> Standing:
+        """The payment's standing in the log, up to `sequence`."""
+        standing: Standing = Unrouted()
+        for position, event in enumerate(self.log[:sequence], start=1):
+            if not isinstance(event, PaymentRequested) and _is_ours(event):
+                standing = advance(standing, position, event)
+        return standing
+
+    def outcomes(self) -> list[PaymentProcessed | PaymentRejected]:
+        """Every recorded end of the payment."""
+        return [event for event in self.log if isinstance(event, PaymentProcessed | PaymentRejected) if _is_ours(event)]
+
+    def end(self) -> PaymentProcessed | PaymentRejected | None:
+        """The event that ended the payment; None while it goes on."""
+        for sequence, event in enumerate(self.log, start=1):
+            is_an_end = isinstance(event, PaymentProcessed | PaymentRejected) and _is_ours(event)
+            if is_an_end and self.standing(sequence) == Ended():
+                return cast("PaymentProcessed | PaymentRejected", event)
+        return None
+
+    def was_in_doubt(self) -> bool:
+        return any(isinstance(event, PaymentInDoubt) for event in self.log)
+
+    def check(self) -> None:
+        """What holds at every moment."""
+        assert len(self.charges) <= 1, "charged twice"
+        for end in self.outcomes():
+            match end:
+                case PaymentProcessed():
+                    assert len(self.charges) == 1, "recorded as charged, and is not"
+                    charge = self.charges[0]
+                    assert (end.processor, end.amount_cents) == (charge.processor, charge.amount_cents)
+                    assert end.requested_at_us == charge.requested_at_us, "recorded under another stamp"
+                case PaymentRejected():
+                    assert self.was_in_doubt() or not self.charges, "rejected without a doubt, and charged"
+        if isinstance(self.end(), PaymentRejected):
+            assert not self.charges, "rejected for good, and charged"
+        for worker in self.workers:
+            known = worker.journal.standing(PAYMENT, REQUEST_SEQUENCE)
+            assert known is None or known == self.standing(worker.position), "a journal says what the log does not say"
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.stop()
+
+    # How it goes.
+
+    def _worker(self, start_sequence: int) -> WorkerProcess:
+        return WorkerProcess(start_sequence, ended_max=1 if self._is_forgetful else 50_000)
+
+    def _run(self, number: int) -> Result | None:
+        result = None if self.call_of(number) is not None else self.step(number, Fate.WELL)
+        while self.call_of(number) is not None:
+            result = self.step(number, Fate.WELL)
+        return result
+
+    def _ended(self, result: Result | None) -> Result | None:
+        if isinstance(result, Done):
+            assert self.standing() == Ended(), "a worker called a payment done that has no end in the log"
+            self._is_acknowledged = True
+        return result
+
+    def _outcome(self, worker: WorkerProcess, call: Call, fate: Fate) -> object:
+        match call:
+            case Append(event):
+                return self._outcome_of_appending(event, fate)
+            case Reach(sequence):
+                if fate is Fate.NOT_READ:
+                    return BrokerUnavailableError("told not to be read")
+                worker.read(self.log, max(sequence, len(self.log) if fate is Fate.READ_FURTHER else 0))
+                return None
+            case Scan():
+                self.witnessed.add("read in the log itself")
+                return BrokerUnavailableError("told not to be read") if fate is Fate.NOT_READ else self.standing()
+            case Send(attempt):
+                return self._outcome_of_sending(attempt, fate)
+            case Find(processor):
+                return NoAnswer("told not to answer") if fate is Fate.NO_ANSWER else self._record(processor)
+
+    def _outcome_of_appending(self, event: Event, fate: Fate) -> Appended | BrokerUnavailableError:
+        match fate:
+            case Fate.STORED_NOT_ACKNOWLEDGED:
+                self._append(event)
+            case Fate.STORED_LATER:
+                self.late_events.append(event)
+            case Fate.NEVER_STORED:
+                pass
+            case _:
+                if fate is Fate.STORED_AND_SENT_AGAIN:
+                    self.late_events.append(event)
+                return self._append(event)
+        return BrokerUnavailableError("told not to acknowledge")
+
+    def _append(self, event: Event) -> Appended:
+        message_id = message_id_of(event)
+        assert message_id is not None
+        if (known := self._known_ids.get(message_id)) is not None:
+            return Appended(known, self.log[known - 1])
+        if isinstance(event, PaymentRouted) and self.standing() != Unrouted(event.attempt):
+            self.witnessed.add("void intent")
+        self.log.append(event)
+        self._known_ids[message_id] = len(self.log)
+        self.witnessed.add(type(event).__name__)
+        return Appended(len(self.log))
+
+    def _outcome_of_sending(self, attempt: Attempt, fate: Fate) -> Answer:  # noqa: PLR0911 - a row of the table each
+        self.witnessed.add(f"sent to {attempt.processor}")
+        match fate:
+            case Fate.CONNECTION_REFUSED:
+                return NotReached("told to refuse the connection")
+            case Fate.TOO_MANY_REQUESTS:
+                return classify(429)
+            case Fate.BAD_REQUEST:
+                return classify(400)
+            case Fate.REQUEST_LOST:
+                return Unknown("told to lose the request")
+            case Fate.CHARGED_LATE:
+                self.late_charges.append(attempt)
+                return Unknown("told to be late")
+            case Fate.ERROR_UNCHARGED:
+                return classify(500)
+            case _:
+                status = self._charge(attempt)
+        match fate:
+            case Fate.ERROR_CHARGED:
+                return classify(500)
+            case Fate.ANSWER_LOST:
+                return Unknown("told to lose the answer")
+            case _:
+                return classify(status)
+
+    def _charge(self, attempt: Attempt) -> int:
+        """A processor's handler: it charges a correlationId once, and says 422 ever after."""
+        if any(charge.processor == attempt.processor for charge in self.charges):
+            self.witnessed.add("duplicate")
+            return 422
+        self.charges.append(attempt)
+        return 200
+
+    def _record(self, processor: ProcessorName) -> LookupAnswer:
+        for charge in self.charges:
+            if charge.processor == processor:
+                return Found(charge.amount_cents, charge.requested_at_us)
+        return Missing()
+
+
+def _is_ours(event: Event) -> bool:
+    return getattr(event, "correlation_id", None) == PAYMENT

@@ -1,0 +1,25 @@
+"""What the processor's unit tests share."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from charging_world import World
+
+from processor import handling
+
+
+@pytest.fixture
+def make_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World]]:
+    """Makes worlds; the handler tells the time by the clock of the newest."""
+    worlds: list[World] = []
+
+    def make(**options: bool) -> World:
+        world = World(**options)
+        worlds.append(world)
+        monkeypatch.setattr(handling, "time", world.clock)
+        monkeypatch.setattr(handling, "now_us", world.clock.now_us)
+        return world
+
+    yield make
+    for world in worlds:
+        world.close()

@@ -1,0 +1,106 @@
+"""At most one charge, whatever is killed, slow, repeated, reordered or cut off: the rule tried by a model of the world.
+
+Each worker is the real handler with the real journal. What happens next is decided one step at a time: by Hypothesis,
+which finds the shortest story that breaks the rule, and by a seeded Random, which tells thousands more meanwhile.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from charging_world import World
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from processor import handling
+
+STORIES = 3_000
+STEPS_MAX = 60
+WITNESSED = {
+    "PaymentInDoubt",
+    "PaymentProcessed",
+    "PaymentRejected",
+    "PaymentReleased",
+    "charged late",
+    "crashed in Append",
+    "crashed in Find",
+    "crashed in Reach",
+    "crashed in Send",
+    "duplicate",
+    "sent to default",
+    "sent to fallback",
+    "void intent",
+}
+"""A run that has not seen all of these has not tried the rule."""
+
+
+class ChargingMachine(RuleBasedStateMachine):
+    """Three workers, one payment. One rule, not one for each happening: Hypothesis leaves out some of several rules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr(handling, "time", self.world.clock)
+        self._patch.setattr(handling, "now_us", self.world.clock.now_us)
+
+    @rule(data=st.data())
+    def something_happens(self, data: st.DataObject) -> None:
+        self.world.happen(lambda options: data.draw(st.sampled_from(options)))
+
+    @invariant()
+    def the_rule_holds(self) -> None:
+        self.world.check()
+
+    def teardown(self) -> None:
+        try:
+            self.world.calm_down()
+            self.world.check()
+        finally:
+            self.world.close()
+            self._patch.undo()
+
+
+def test_a_payment_is_charged_at_most_once_whatever_happens_and_ends_when_it_stops() -> None:
+    run_state_machine_as_test(
+        ChargingMachine,
+        settings=settings(
+            max_examples=150,
+            stateful_step_count=40,
+            deadline=None,
+            report_multiple_bugs=False,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
+
+
+def tell_stories(make_world: Callable[..., World], *, is_forgetful: bool) -> set[str]:
+    """Tells STORIES stories to their ends; what was witnessed in them."""
+    witnessed: set[str] = set()
+    for seed in range(STORIES):
+        random = Random(seed)
+        world = make_world(is_forgetful=is_forgetful)
+        try:
+            for _ in range(random.randrange(STEPS_MAX)):
+                world.happen(random.choice)
+                world.check()
+            world.calm_down()
+            world.check()
+        except AssertionError as error:
+            error.add_note(f"seed {seed}")
+            raise
+        witnessed |= world.witnessed
+    return witnessed
+
+
+def test_it_is_charged_at_most_once_in_thousands_of_seeded_stories(make_world: Callable[..., World]) -> None:
+    witnessed = tell_stories(make_world, is_forgetful=False)
+    assert witnessed >= WITNESSED
+    assert "read in the log itself" not in witnessed
+
+
+def test_it_is_charged_at_most_once_by_workers_that_have_forgotten_how_it_ended(
+    make_world: Callable[..., World],
+) -> None:
+    assert tell_stories(make_world, is_forgetful=True) >= WITNESSED | {"read in the log itself"}

@@ -1,0 +1,288 @@
+"""The steps of one delivery, one by one: what is written before what is sent, and where a payment may go from there."""
+
+from collections.abc import Callable
+
+import pytest
+from charging_world import Append, Call, Fate, Find, Reach, Send, World
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.events import (
+    Event,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRouted,
+    ProcessorName,
+)
+from contract.standing import Ended, Open
+from processor.handling import (
+    ATTEMPTS_MAX,
+    RETRY_SECONDS_MAX,
+    RETRY_SECONDS_MIN,
+    STAMP_AGE_SECONDS_MAX,
+    Done,
+    Result,
+    Retry,
+    retry_delay_seconds,
+)
+
+MakeWorld = Callable[..., World]
+
+
+def go_on_until(world: World, kind: type[Call], number: int = 0, direction: ProcessorName = "default") -> Call:
+    """Lets the worker go on, with nothing going wrong, until it waits for a call of this kind."""
+    world.step(number, Fate.WELL, direction)
+    while not isinstance(call := world.call_of(number), kind):
+        assert call is not None, f"it ended before it waited for {kind.__name__}"
+        world.step(number, Fate.WELL, direction)
+    return call
+
+
+def finish(world: World, number: int = 0, direction: ProcessorName | None = "default") -> Result:
+    """Lets the worker go on, with nothing going wrong, until the delivery is over."""
+    result = world.step(number, Fate.WELL, direction)
+    while result is None:
+        assert world.call_of(number) is not None
+        result = world.step(number, Fate.WELL, direction)
+    return result
+
+
+def kinds(world: World) -> list[type[Event]]:
+    """What is in the log behind the request."""
+    return [type(event) for event in world.log[1:]]
+
+
+def test_the_intent_is_in_the_log_and_read_there_before_the_first_byte_leaves(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.step(0, Fate.WELL)
+    assert isinstance(world.call_of(0), Append)
+    world.step(0, Fate.WELL)
+    assert world.call_of(0) == Reach(2)
+    assert kinds(world) == [PaymentRouted]
+    world.step(0, Fate.WELL)
+    assert world.call_of(0) == Send(world.log[1])  # type: ignore[arg-type]
+    assert finish(world) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentProcessed]
+
+
+def test_a_payment_is_done_only_when_its_end_is_in_the_log(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    assert world.step(0, Fate.WELL) is None
+    assert world.step(0, Fate.NEVER_STORED) is None
+    assert world.call_of(0) is None
+    assert finish(world) == Done()
+    assert world.standing() == Ended()
+    assert len(world.charges) == 1
+
+
+@pytest.mark.parametrize(
+    "fate", [Fate.STORED_NOT_ACKNOWLEDGED, Fate.STORED_LATER, Fate.NEVER_STORED], ids=lambda fate: str(fate.value)
+)
+def test_nothing_is_sent_for_an_intent_that_is_not_acknowledged(make_world: MakeWorld, fate: Fate) -> None:
+    world = make_world()
+    world.step(0, Fate.WELL)
+    world.step(0, fate)
+    assert world.call_of(0) is None
+    assert not world.charges
+
+
+def test_nothing_is_sent_while_the_log_is_not_read_up_to_the_intent(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Reach)
+    world.step(0, Fate.NOT_READ)
+    assert world.call_of(0) is None
+
+
+def test_an_intent_that_another_worker_was_first_with_is_not_sent(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.step(0, Fate.WELL, "default")
+    world.step(1, Fate.WELL, "fallback")
+    world.step(1, Fate.WELL, "fallback")
+    world.forget_message_ids()
+    call = go_on_until(world, Send, 0)
+    assert isinstance(call, Send)
+    assert call.attempt.processor == "fallback"
+    assert kinds(world) == [PaymentRouted, PaymentRouted, PaymentInDoubt]
+
+
+def test_an_intent_that_was_doubted_meanwhile_is_not_sent_as_if_it_were_not(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Reach, 0)
+    go_on_until(world, Send, 1)
+    world.step(0, Fate.READ_FURTHER)
+    while world.call_of(0) is not None:
+        world.step(0, Fate.CONNECTION_REFUSED if isinstance(world.call_of(0), Send) else Fate.WELL)
+    assert isinstance(world.standing(), Open)
+    assert PaymentReleased not in kinds(world)
+
+
+def test_a_timeout_is_recorded_as_a_doubt_at_once(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.CHARGED_LATE)
+    assert isinstance(finish(world), Retry)
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+
+
+@pytest.mark.parametrize("elsewhere", [0, 1], ids=["the same worker", "another worker"])
+def test_a_payment_in_doubt_goes_back_only_where_it_may_have_been_charged(
+    make_world: MakeWorld, elsewhere: int
+) -> None:
+    world = make_world()
+    sent = go_on_until(world, Send)
+    world.step(0, Fate.CHARGED_LATE)
+    finish(world)
+    world.forget_message_ids()
+    assert go_on_until(world, Send, elsewhere, "fallback") == sent
+
+
+def test_an_attempt_that_is_found_open_is_put_in_doubt_before_it_is_sent_again(make_world: MakeWorld) -> None:
+    world = make_world()
+    sent = go_on_until(world, Send)
+    world.crash(0, Fate.REQUEST_LOST)
+    world.read(0, 2)
+    assert go_on_until(world, Send, 0, "fallback") == sent
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+
+
+def test_nothing_that_a_later_sending_answers_ends_a_doubt_but_a_charge(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.CHARGED_LATE)
+    finish(world)
+    for fate in (Fate.CONNECTION_REFUSED, Fate.TOO_MANY_REQUESTS, Fate.BAD_REQUEST, Fate.ERROR_UNCHARGED):
+        go_on_until(world, Send)
+        world.step(0, fate)
+        if world.call_of(0) is not None:
+            assert isinstance(finish(world), Retry)
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+    go_on_until(world, Send)
+    assert finish(world) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt, PaymentProcessed]
+
+
+def test_a_payment_is_not_rejected_while_the_sending_of_another_worker_may_still_charge(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send, 0)
+    world.read(1, 2)
+    go_on_until(world, Send, 1)
+    world.step(1, Fate.CHARGED_LATE)
+    world.step(0, Fate.BAD_REQUEST)
+    while world.call_of(0) is not None:
+        world.step(0, Fate.WELL)
+        assert world.standing() != Ended() or PaymentProcessed in kinds(world)
+    world.calm_down()
+    assert PaymentProcessed in kinds(world)
+
+
+def test_a_refusal_without_a_doubt_rejects(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.BAD_REQUEST)
+    assert finish(world) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentRejected]
+
+
+@pytest.mark.parametrize("fate", [Fate.CONNECTION_REFUSED, Fate.TOO_MANY_REQUESTS])
+def test_an_attempt_that_never_reached_the_processor_is_released_and_the_next_may_go_elsewhere(
+    make_world: MakeWorld, fate: Fate
+) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, fate)
+    assert finish(world, direction="fallback") == Done()
+    assert kinds(world) == [PaymentRouted, PaymentReleased, PaymentRouted, PaymentProcessed]
+    assert [(charge.attempt, charge.processor) for charge in world.charges] == [(2, "fallback")]
+
+
+def test_a_failed_attempt_is_looked_up_before_it_is_released(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.ERROR_UNCHARGED)
+    assert world.call_of(0) == Find("default")
+    assert finish(world, direction="fallback") == Done()
+    assert [charge.processor for charge in world.charges] == ["fallback"]
+
+
+def test_a_failed_attempt_that_charged_is_processed(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.ERROR_CHARGED)
+    assert finish(world, direction="fallback") == Done()
+    assert kinds(world) == [PaymentRouted, PaymentProcessed]
+
+
+def test_a_stamp_that_grew_old_in_the_writing_is_not_sent(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Reach)
+    world.clock.sleep(STAMP_AGE_SECONDS_MAX + 0.1)
+    world.step(0, Fate.WELL)
+    assert isinstance(world.call_of(0), Append)
+    call = go_on_until(world, Send)
+    assert isinstance(call, Send)
+    assert call.attempt.attempt == 2
+    assert kinds(world) == [PaymentRouted, PaymentReleased, PaymentRouted]
+
+
+def test_a_stamp_that_is_young_enough_is_sent(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Reach)
+    world.clock.sleep(STAMP_AGE_SECONDS_MAX - 0.1)
+    world.step(0, Fate.WELL)
+    assert isinstance(world.call_of(0), Send)
+
+
+def test_an_ended_payment_that_is_delivered_again_is_done_without_a_word(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    finish(world)
+    world.read(0, 3)
+    assert world.step(0, Fate.WELL) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentProcessed]
+
+
+def test_a_payment_that_the_router_lets_wait_goes_back_to_the_queue_for_as_long(make_world: MakeWorld) -> None:
+    world = make_world()
+    result = world.step(0, Fate.WELL, None)
+    assert isinstance(result, Retry)
+    assert result.delay_seconds >= 0.5
+    assert kinds(world) == []
+
+
+def test_a_doubt_waits_for_its_own_processor_when_that_takes_nothing(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.CHARGED_LATE)
+    finish(world)
+    assert isinstance(world.step(0, Fate.WELL, None), Retry)
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+
+
+def test_a_delivery_tries_a_bounded_number_of_attempts(make_world: MakeWorld) -> None:
+    world = make_world()
+    result = world.step(0, Fate.WELL)
+    sent = 0
+    while result is None:
+        is_sending = isinstance(world.call_of(0), Send)
+        sent += is_sending
+        result = world.step(0, Fate.CONNECTION_REFUSED if is_sending else Fate.WELL)
+    assert isinstance(result, Retry)
+    assert sent == ATTEMPTS_MAX
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_a_retry_comes_after_at_least_half_and_at_most_all_of_a_pause_that_doubles_up_to_its_bound(
+    deliveries: int, spread: float
+) -> None:
+    pause = min(RETRY_SECONDS_MIN * 2 ** min(deliveries - 1, 20), RETRY_SECONDS_MAX)
+    assert pause / 2 <= retry_delay_seconds(deliveries, spread) <= pause
+
+
+def test_retries_are_spread_and_grow() -> None:
+    assert retry_delay_seconds(1, 0.0) == RETRY_SECONDS_MIN / 2
+    assert retry_delay_seconds(2, 0.0) == RETRY_SECONDS_MIN
+    assert retry_delay_seconds(1, 0.5) == pytest.approx(RETRY_SECONDS_MIN * 0.75)
+    assert retry_delay_seconds(10**9, 0.0) == RETRY_SECONDS_MAX / 2
