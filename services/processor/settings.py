@@ -11,13 +11,8 @@ class Settings:
     payment_processor_url_default: str = environ.var("http://127.0.0.1:8001", help="The cheaper payment processor.")
     payment_processor_url_fallback: str = environ.var("http://127.0.0.1:8002", help="The dearer payment processor.")
     processor_concurrency: int = environ.var(
-        256, converter=int, help="Payments that one replica works on at once; the rest waits in the log."
+        640, converter=int, help="Payments that one replica works on at once; the rest waits in the log."
     )
     processor_timeout_seconds: float = environ.var(
         15.0, converter=float, help="How long a call to a payment processor may take before it is in doubt."
     )
-    log_duplicate_window_seconds: int = environ.var(
-        60, converter=int, help="How long the broker remembers message ids (about 200 bytes of its memory for each)."
-    )
-    log_bytes_max: int = environ.var(-1, converter=int, help="The largest size of the log; -1 is the store's limit.")
-    log_replicas: int = environ.var(1, converter=int, help="Copies of the log in a broker cluster.")

@@ -17,6 +17,7 @@ import duckdb
 from contract.events import ProcessorName
 from contract.queries import Total
 from projector.projection import Change, Cleared, EndedAs, RejectedRow, SettledRow
+from runtime.errors import FatalError
 
 logger = logging.getLogger(__name__)
 
@@ -70,16 +71,16 @@ class Store:
         self._writer.close()
 
     def commit(self, changes: Sequence[Change], checkpoint: Checkpoint) -> None:
-        """Writes the changes and the checkpoint in one transaction, durably."""
+        """Writes the changes and the checkpoint in one transaction, durably. Raises FatalError."""
         self._writer.begin()
         try:
             for run in _runs(changes):
                 self._write(run)
             self._writer.execute("INSERT INTO checkpoint VALUES (?, ?)", [checkpoint.position, checkpoint.replay_from])
             self._writer.commit()
-        except duckdb.Error:
-            self._writer.rollback()
-            raise
+        except duckdb.Error as error:
+            # Nothing is rolled back here: the connection may be past it, and the next start finds the last commit.
+            raise FatalError(f"the read model cannot be written: {str(error).splitlines()[0]}") from error
         self.checkpoint = checkpoint
 
     def totals(self, from_us: int | None, to_us: int | None) -> dict[ProcessorName, Total]:
