@@ -4,6 +4,7 @@ Field names are those of `schemas/*.json`. A reader ignores fields it does not k
 know: a newer version may have changed a meaning.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -68,6 +69,8 @@ def _encode_attempt_fact(event: PaymentInDoubt | PaymentReleased) -> dict[str, o
     }
 
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
 _ENCODERS: dict[type, Callable[[Any], dict[str, object]]] = {
     PaymentRequested: lambda e: {
         "correlationId": e.correlation_id,
@@ -101,36 +104,35 @@ _ENCODERS: dict[type, Callable[[Any], dict[str, object]]] = {
 }
 
 _DECODERS: dict[str, Callable[[dict[str, Any]], Event]] = {
-    "PaymentRequested": lambda f: PaymentRequested(
-        _text(f, "correlationId"), _positive(f, "amountCents"), _time(f, "acceptedAt")
-    ),
+    "PaymentRequested": lambda f: PaymentRequested(_id(f), _positive(f, "amountCents"), _time(f, "acceptedAt")),
     "PaymentRouted": lambda f: PaymentRouted(
-        _text(f, "correlationId"),
+        _id(f),
         _positive(f, "amountCents"),
         _positive(f, "attempt"),
         _processor(f),
         _time(f, "requestedAt"),
         _text(f, "why"),
     ),
-    "PaymentInDoubt": lambda f: PaymentInDoubt(
-        _text(f, "correlationId"), _positive(f, "attempt"), _processor(f), _text(f, "why")
-    ),
-    "PaymentReleased": lambda f: PaymentReleased(
-        _text(f, "correlationId"), _positive(f, "attempt"), _processor(f), _text(f, "why")
-    ),
+    "PaymentInDoubt": lambda f: PaymentInDoubt(_id(f), _positive(f, "attempt"), _processor(f), _text(f, "why")),
+    "PaymentReleased": lambda f: PaymentReleased(_id(f), _positive(f, "attempt"), _processor(f), _text(f, "why")),
     "PaymentProcessed": lambda f: PaymentProcessed(
-        _text(f, "correlationId"),
+        _id(f),
         _positive(f, "amountCents"),
         _positive(f, "attempt"),
         _processor(f),
         _time(f, "requestedAt"),
         _time(f, "processedAt"),
     ),
-    "PaymentRejected": lambda f: PaymentRejected(
-        _text(f, "correlationId"), _positive(f, "amountCents"), _text(f, "reason")
-    ),
+    "PaymentRejected": lambda f: PaymentRejected(_id(f), _positive(f, "amountCents"), _text(f, "reason")),
     "LedgerPurged": lambda f: LedgerPurged(_text(f, "who"), _time(f, "purgedAt")),
 }
+
+
+def _id(fields: dict[str, Any]) -> str:
+    value = _text(fields, "correlationId")
+    if not _UUID.fullmatch(value):
+        raise MalformedEventError(f"field 'correlationId' is not a UUID in lower case: {value[:64]!r}")
+    return value
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

@@ -33,6 +33,7 @@ class Journal:
         self.complete_from = start_sequence
         """Requests from this sequence on are known without a hole."""
         self._ended_max = ended_max
+        self._purged_before = 0
         self._unended: dict[str, _Known] = {}
         self._ended: OrderedDict[str, int] = OrderedDict()
 
@@ -43,6 +44,7 @@ class Journal:
         if isinstance(event, LedgerPurged):
             self._unended.clear()
             self._ended.clear()
+            self._purged_before = sequence
             return
         correlation_id = event.correlation_id
         if correlation_id in self._ended:
@@ -55,7 +57,8 @@ class Journal:
 
     def standing(self, correlation_id: str, request_sequence: int) -> Standing | None:
         """What is known of the payment requested at that sequence; None when only the log itself can tell."""
-        if correlation_id in self._ended:
+        # What was requested before a purge is void, even if its delivery is still on the way.
+        if correlation_id in self._ended or request_sequence < self._purged_before:
             return Ended()
         known = self._unended.get(correlation_id)
         complete_from = self.complete_from if known is None else known.complete_from

@@ -138,3 +138,12 @@ def test_whatever_stands_in_a_field_the_decoder_reads_it_or_refuses_it(kind: typ
 def test_no_bytes_at_all_make_the_decoder_fail_in_another_way(payload: bytes) -> None:
     with pytest.raises(MalformedEventError):
         decode(payload)
+
+
+@pytest.mark.parametrize(
+    "correlation_id", ["", "x", "4A7901B8-7D26-4D9D-AA19-4DC1C7CF60B3", "4a7901b87d264d9daa194dc1c7cf60b3"]
+)
+def test_an_id_that_is_no_uuid_in_lower_case_is_refused(correlation_id: str) -> None:
+    fields = orjson.loads(encode(PaymentRequested("4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3", 1, 0)))
+    with pytest.raises(MalformedEventError, match="correlationId"):
+        decode(orjson.dumps({**fields, "correlationId": correlation_id}))

@@ -87,6 +87,7 @@ def test_a_doubt_is_for_good_until_the_end() -> None:
     assert after(routed(), in_doubt(), released()) == doubted
     assert after(routed(), in_doubt(), in_doubt()) == doubted
     assert after(routed(), in_doubt(), routed(2)) == doubted
+    assert after(routed(), in_doubt(), REJECTED) == doubted
     assert after(routed(), in_doubt(), released(), routed(2), released(2)) == doubted
 
 

@@ -189,3 +189,10 @@ def test_a_journal_that_forgets_or_starts_late_says_what_the_log_says_or_nothing
     for request_sequence, payment in enumerate(PAYMENTS, start=1):
         known = journal.standing(payment, request_sequence)
         assert known is None or known == said_by_the_log(history.events, payment)
+
+
+def test_a_request_from_before_a_purge_is_not_charged_after_it() -> None:
+    journal = journal_of([routed(PAYMENT), processed(PAYMENT), LedgerPurged("test", 1), routed(OTHER)])
+    assert journal.standing(PAYMENT, 1) == Ended()
+    assert journal.standing(THIRD, 2) == Ended()
+    assert journal.standing(THIRD, 4) == Unrouted()

@@ -144,6 +144,23 @@ def test_a_charge_is_a_row_even_when_its_request_is_not_known() -> None:
     assert read([Stored(9, PROCESSED)]).rows == [SettledRow(PAYMENT, "default", 1990, 11, 22, 1, [9])]
 
 
+def test_a_charge_is_a_row_even_when_the_payment_was_rejected_before_and_is_one_row_only() -> None:
+    model = read(stored([REQUESTED, REJECTED, PROCESSED, PROCESSED]))
+    assert [type(row) for row in model.rows] == [RejectedRow, SettledRow]
+
+
+def test_a_charge_that_is_recorded_again_long_after_makes_no_second_row() -> None:
+    others = [replace(PROCESSED, correlation_id=payment) for payment in (OTHER, THIRD)]
+    model = read(stored([REQUESTED, ROUTED, PROCESSED, *others, PROCESSED, PROCESSED]))
+    assert [row.correlation_id for row in model.rows] == [PAYMENT, OTHER, THIRD]
+
+
+def test_a_rejection_of_an_attempt_in_doubt_is_void() -> None:
+    model = read(stored([REQUESTED, ROUTED, IN_DOUBT, REJECTED]))
+    assert model.rows == []
+    assert model.projection.open_attempts == {PAYMENT: Open(ROUTED, 2, in_doubt=True)}
+
+
 @pytest.mark.parametrize("event", [ROUTED, IN_DOUBT, RELEASED, REJECTED], ids=lambda event: type(event).__name__)
 def test_any_other_word_on_a_payment_that_is_not_known_leaves_no_trace(event: PaymentRouted) -> None:
     model = read([Stored(9, event)])
