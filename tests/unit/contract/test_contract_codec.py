@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.codec import VERSION, MalformedEventError, decode, encode
-from contract.events import Event
+from contract.events import Event, PaymentRequested
 from contract.stream import MESSAGE_BYTES_MAX
 
 KINDS = list(get_args(Event))
