@@ -11,7 +11,7 @@ from gateway.server import serve_http
 from gateway.settings import Settings
 from gateway.tail import Tail
 from runtime.broker import Broker
-from runtime.log import Log, LogLimits
+from runtime.log import Log
 from runtime.process import alongside
 from runtime.process import run as run_process
 from runtime.read_model import ReadModel
@@ -39,12 +39,11 @@ async def serve(settings: Settings) -> None:
     acceptance = Acceptance(log, read_model, seen, tail, timeout_seconds=settings.gateway_accept_timeout_seconds)
     ledger = Ledger(broker, log, read_model, tail)
     app = create_app(Edge(acceptance, ledger, allow_purge=settings.allow_purge))
-    limits = LogLimits(settings.log_duplicate_window_seconds, settings.log_bytes_max, settings.log_replicas)
-    await alongside(serve_http(app, settings), _stay_connected(broker, log, limits, tail))
+    await alongside(serve_http(app, settings), _stay_connected(broker, log, tail))
 
 
-async def _stay_connected(broker: Broker, log: Log, limits: LogLimits, tail: Tail) -> None:
+async def _stay_connected(broker: Broker, log: Log, tail: Tail) -> None:
     """The edge listens from the start, and says 503 until this has found the broker."""
     async with broker:
-        await log.ensure(limits)
+        await log.made()
         await alongside(tail.run(), broker.until_closed())

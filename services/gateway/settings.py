@@ -19,7 +19,5 @@ class Settings:
     )
     allow_purge: bool = environ.bool_var(False, help="Whether POST /purge-payments empties the log.")
     log_duplicate_window_seconds: int = environ.var(
-        60, converter=int, help="How long the broker remembers message ids (about 200 bytes of its memory for each)."
+        60, converter=int, help="How long the broker remembers message ids: what the projector is told, too."
     )
-    log_bytes_max: int = environ.var(-1, converter=int, help="The largest size of the log; -1 is the store's limit.")
-    log_replicas: int = environ.var(1, converter=int, help="Copies of the log in a broker cluster.")

@@ -12,7 +12,7 @@ from processor.routing import Router
 from processor.settings import Settings
 from processor.worker import Worker
 from runtime.broker import Broker
-from runtime.log import Log, LogLimits
+from runtime.log import Log
 from runtime.process import alongside
 from runtime.process import run as run_process
 from runtime.read_model import ReadModel
@@ -33,8 +33,7 @@ async def serve(settings: Settings) -> None:
     """Joins the parts and runs them until cancelled."""
     async with Broker(settings.nats_url, name="processor") as broker:
         log = Log(broker)
-        limits = LogLimits(settings.log_duplicate_window_seconds, settings.log_bytes_max, settings.log_replicas)
-        await log.ensure(limits)
+        await log.made()
         floor = await ensure_consumer(broker)
         client = ProcessorClient(
             {"default": settings.payment_processor_url_default, "fallback": settings.payment_processor_url_fallback},

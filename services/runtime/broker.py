@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contract.stream import STREAM
+from runtime.address import parse_address
 from runtime.errors import BrokerUnavailableError, FatalError
 
 logger = logging.getLogger(__name__)
@@ -51,12 +52,12 @@ class Broker:
     """
 
     def __init__(self, url: str, *, name: str) -> None:
-        self._url = url
+        self._address = parse_address(url)
         self._name = name
         self._up = asyncio.Event()
         self._changed = asyncio.Event()
         self._said_waiting = False
-        self._shown_url = url.rpartition("@")[2]
+        self._shown_url = self._address.shown
         self.generation = 0
         self.closed = asyncio.Event()
         """Set when the connection is closed and will not come back."""
@@ -69,9 +70,13 @@ class Broker:
     async def __aenter__(self) -> Self:
         """Connects, waiting for the broker as long as it takes; cancel it to give up."""
         await self.client.connect(
-            self._url,
+            list(self._address.servers),
+            # Not in the URLs: nats-py would lack them for servers that it learns of from others.
+            user=self._address.user,
+            password=self._address.password,
+            token=self._address.token,
             name=self._name,
-            inbox_prefix=f"_INBOX_{self._name.replace('-', '_')}",
+            inbox_prefix=self._address.inbox_prefix(self._name),
             connect_timeout=2,
             allow_reconnect=True,
             max_reconnect_attempts=-1,

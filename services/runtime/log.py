@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 _STREAM_NAME_IN_USE = 10058
 _MESSAGE_NOT_FOUND = 10037
 _NANOSECONDS = 1_000_000_000
+_MISSING_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,20 @@ class Log:
             if answer["error"].get("err_code") != _STREAM_NAME_IN_USE:
                 break
         raise BrokerError(f"the broker refuses the definition of {STREAM}: {answer['error'].get('description')}")
+
+    async def made(self) -> None:
+        """Waits until somebody has made the stream: the projector, which alone may."""
+        is_said = False
+        while True:
+            try:
+                await self._broker.log_state(timeout_seconds=REQUEST_TIMEOUT_SECONDS)
+            except BrokerUnavailableError as error:
+                if not is_said:
+                    is_said = True
+                    logger.warning("waiting for the projector to make the log: %s", error)
+                await asyncio.sleep(_MISSING_PAUSE_SECONDS)
+            else:
+                return
 
     async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
         """Stores the event, durably, once.

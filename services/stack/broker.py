@@ -1,28 +1,29 @@
-"""nats-server's configuration for one stack: nats.conf with its defaults replaced."""
+"""nats-server as a part of the stack: the flags and the environment that nats.conf leaves open."""
 
-import json
-import re
-
-from stack.errors import SettingError
+from stack.credentials import Credentials
 from stack.settings import Settings
 
 
-def render_broker_config(template: str, settings: Settings) -> str:
-    """nats.conf with the values of this stack. Raises SettingError when the file lacks a name to replace.
+def broker_arguments(settings: Settings) -> tuple[str, ...]:
+    """Which configuration, on which ports; the address is the file's, loopback."""
+    # Who may purge is the broker's to say, not the gateway's.
+    config = "nats-purge.conf" if settings.allows_purge else "nats.conf"
+    return (
+        *("--config", str(settings.project / config)),
+        *("--port", str(settings.nats_port)),
+        *("--http_port", str(settings.nats_monitor_port)),
+    )
 
-    nats-server itself cannot do this: a name defined in the file wins over the environment, and one that is not must be
-    in the environment.
+
+def broker_environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
+    """What goes to nats-server alone."""
+    # A soft limit: Go collects garbage sooner as it gets near, and goes above it rather than fail.
+    return {"GOMEMLIMIT": "48MiB", "NATS_SYNC_INTERVAL": settings.sync_interval, **credentials.environment}
+
+
+def store_environment(settings: Settings) -> dict[str, str]:
+    """Where the log is, quoted for nats-server, which reads the value as a piece of its configuration.
+
+    Supervisor's configuration cannot hold the quotes, so that every program gets it.
     """
-    values = {
-        "NATS_SYNC_INTERVAL": settings.sync_interval,
-        # JSON's quoting is also nats-server's.
-        "NATS_STORE_DIR": json.dumps(str(settings.data / "nats")),
-        "NATS_PORT": str(settings.nats_port),
-        "NATS_MONITOR_PORT": str(settings.nats_monitor_port),
-    }
-    for name, value in values.items():
-        default = re.search(rf"^{name}:.*$", template, flags=re.MULTILINE)
-        if default is None:
-            raise SettingError(f"nats.conf does not define {name}")
-        template = template[: default.start()] + f"{name}: {value}" + template[default.end() :]
-    return template
+    return {"NATS_STORE_DIR": f'"{settings.data / "nats"}"'}

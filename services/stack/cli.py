@@ -1,4 +1,4 @@
-"""The command line: `stack run` and `stack status`. Settings come from the environment (stack.settings)."""
+"""The command line. Settings come from the environment (stack.settings)."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ import sys
 import click
 
 from stack import banner
+from stack.credentials import operator_url
 from stack.errors import StackError
 from stack.launcher import run_stack
 from stack.settings import read_settings
@@ -39,3 +40,9 @@ def status() -> None:
     states = ask_states(read_settings(dict(os.environ)))
     click.echo(banner.status(states))
     sys.exit(any(state.state != "RUNNING" for state in states))
+
+
+@main.command()
+def nats_url() -> None:
+    """Prints the broker's URL with the operator's password: NATS_URL="$(stack nats-url)" nats stream view PAYMENTS."""
+    click.echo(operator_url(read_settings(dict(os.environ))))

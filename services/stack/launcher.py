@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from stack import banner
-from stack.broker import render_broker_config
+from stack.credentials import ensure_credentials
 from stack.errors import NotRunningError, SettingError, StackError
+from stack.files import write_private
 from stack.lock import data_dir_lock
 from stack.ports import check_distinct, check_free, needed_ports
 from stack.programs import Group, choose_programs, program_names, shared_environment
@@ -21,6 +22,8 @@ from stack.supervision import State, ask_states, control_socket, render_supervis
 from stack.tail import last_lines
 
 _ASK_EVERY_SECONDS = 0.1
+_READY_IN_A_ROW = 8
+"""The edge asks either gateway; that one is ready says nothing of the other."""
 _ANSWER_TIMEOUT_SECONDS = 2.0
 _FIRST_WORD_SECONDS = 10.0
 """A start that takes longer deserves an explanation before it is given up."""
@@ -35,15 +38,16 @@ class _StopRequestedError(Exception):
 
 def run_stack(settings: Settings, say: Callable[[str], None]) -> int:
     """Runs everything until a signal comes; the exit code. Raises StackError when it cannot start."""
-    groups = choose_programs(settings)
-    _check_installed(settings, groups)
     ports = needed_ports(settings)
     check_distinct(ports)
     for directory in (settings.run, settings.logs, control_socket(settings).parent):
         _make_private(directory)
     with data_dir_lock(settings) as lock:
         check_free(ports)
-        _write_configs(settings, groups)
+        groups = choose_programs(settings, ensure_credentials(settings) if settings.runs_broker else None)
+        _check_installed(settings, groups)
+        # It holds each service's password.
+        write_private(settings.run / "supervisord.conf", render_supervisor_config(settings, groups))
         with _signals_raise():
             try:
                 code = _supervise(settings, groups, lock, say)
@@ -84,13 +88,6 @@ def _make_private(directory: os.PathLike[str]) -> None:
         raise SettingError(f"{directory} belongs to another user; set DATA_DIR to another place")
 
 
-def _write_configs(settings: Settings, groups: list[Group]) -> None:
-    if settings.runs_broker:
-        template = (settings.project / "nats.conf").read_text()
-        (settings.run / "nats.conf").write_text(render_broker_config(template, settings))
-    (settings.run / "supervisord.conf").write_text(render_supervisor_config(settings, groups))
-
-
 def _start(settings: Settings, lock: int) -> subprocess.Popen[bytes]:
     config = str(settings.run / "supervisord.conf")
     return subprocess.Popen(  # noqa: S603
@@ -112,7 +109,7 @@ def _wait_until_ready(settings: Settings, supervisor: subprocess.Popen[bytes], s
     words = iter((_FIRST_WORD_SECONDS, settings.ready_seconds, float("inf")))
     next_word = next(words)
     while supervisor.poll() is None:
-        answer = _ask_ready(settings)
+        answer = next(filter(None, (_ask_ready(settings) for _ in range(_READY_IN_A_ROW))), None)
         seconds = time.monotonic() - began
         if answer is None:
             has_uuidgen = shutil.which("uuidgen") is not None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stack.broker import broker_arguments, broker_environment, store_environment
+from stack.credentials import Credentials
 from stack.settings import Settings
 
 SOCKET_PATH_BYTES_MAX = 100
@@ -11,11 +13,11 @@ SOCKET_PATH_BYTES_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One process. `environment` is what it gets beyond the stack's own environment."""
+    """One process. `environment` is what it gets beyond the stack's own environment; there are secrets in it."""
 
     name: str
     command: tuple[str, ...]
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +30,16 @@ class Group:
     programs: tuple[Program, ...]
 
 
-def choose_programs(settings: Settings) -> list[Group]:
-    """What this stack runs, from the ground up.
+def choose_programs(settings: Settings, credentials: Credentials | None) -> list[Group]:
+    """What this stack runs, from the ground up. `credentials` are those of its own broker; None where it runs none.
 
     Starting does not wait: every service waits for the broker itself. Stopping goes from the edge down, so that nothing
     is asked of a program that has left; the bounds add up to less than the ten seconds a stop may take.
     """
     groups = [
-        Group("base", 2, (*_broker(settings), *_simulators(settings))),
-        Group("workers", 3, (_service(settings, "processor"), _service(settings, "projector"))),
-        Group("gateways", 2, tuple(_gateway(settings, index) for index in range(2))),
+        Group("base", 2, (*_broker(settings, credentials), *_simulators(settings))),
+        Group("workers", 3, tuple(_service(settings, credentials, name) for name in ("processor", "projector"))),
+        Group("gateways", 2, tuple(_gateway(settings, credentials, index) for index in range(2))),
         Group("edge", 2, (_caddy(settings),)),
     ]
     return [group for group in groups if group.programs]
@@ -48,7 +50,7 @@ def program_names(groups: list[Group]) -> list[str]:
 
 
 def shared_environment(settings: Settings) -> dict[str, str]:
-    """What every program of the stack finds in its environment."""
+    """What every program of the stack finds in its environment. No secrets of ours: those go to each program alone."""
     default, fallback = settings.processor_urls
     return {
         "DATA_DIR": str(settings.data),
@@ -57,6 +59,7 @@ def shared_environment(settings: Settings) -> dict[str, str]:
         "PAYMENT_PROCESSOR_URL_FALLBACK": fallback,
         # Logs are read while things happen.
         "PYTHONUNBUFFERED": "1",
+        **(store_environment(settings) if settings.runs_broker else {}),
     }
 
 
@@ -77,12 +80,11 @@ def _executable(settings: Settings, name: str) -> str:
     return str(settings.programs / name)
 
 
-def _broker(settings: Settings) -> tuple[Program, ...]:
-    if not settings.runs_broker:
+def _broker(settings: Settings, credentials: Credentials | None) -> tuple[Program, ...]:
+    if credentials is None:
         return ()
-    command = (_executable(settings, "nats-server"), "-c", str(settings.run / "nats.conf"))
-    # A soft limit: Go collects garbage sooner as it gets near, and goes above it rather than fail.
-    return (Program("nats-server", command, {"GOMEMLIMIT": "48MiB"}),)
+    command = (_executable(settings, "nats-server"), *broker_arguments(settings))
+    return (Program("nats-server", command, broker_environment(settings, credentials)),)
 
 
 def _simulators(settings: Settings) -> tuple[Program, ...]:
@@ -100,18 +102,23 @@ def _simulators(settings: Settings) -> tuple[Program, ...]:
     )
 
 
-def _service(settings: Settings, name: str) -> Program:
-    return Program(name, (_executable(settings, name), "run"))
+def _as_user(settings: Settings, credentials: Credentials | None, user: str) -> dict[str, str]:
+    return {} if credentials is None else {"NATS_URL": credentials.url(settings, user)}
 
 
-def _gateway(settings: Settings, index: int) -> Program:
+def _service(settings: Settings, credentials: Credentials | None, name: str) -> Program:
+    return Program(name, (_executable(settings, name), "run"), _as_user(settings, credentials, name))
+
+
+def _gateway(settings: Settings, credentials: Credentials | None, index: int) -> Program:
     name = f"gateway-{index + 1}"
     where = (
         {"GATEWAY_UDS": str(_socket(settings, index))}
         if listens_on_sockets(settings)
         else {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(settings.gateway_port + index)}
     )
-    return Program(name, (_executable(settings, "gateway"), "run"), {"GATEWAY_NAME": name, **where})
+    environment = {"GATEWAY_NAME": name, **where, **_as_user(settings, credentials, "gateway")}
+    return Program(name, (_executable(settings, "gateway"), "run"), environment)
 
 
 def _caddy(settings: Settings) -> Program:

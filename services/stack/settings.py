@@ -50,6 +50,7 @@ class Environment:
     nats_sync_interval: str = environ.var(
         "always", converter=_sync_interval, help="What a loss of power may cost: `always` nothing, `10s` ten seconds."
     )
+    allow_purge: bool = environ.bool_var(False, help="Whether the gateways may empty the log.")
     tollgate_port: int = environ.var(9999, converter=_port("TOLLGATE_PORT"), help="Where clients come in.")
     tollgate_gateway_port: int = environ.var(
         9001, converter=_port("TOLLGATE_GATEWAY_PORT"), help="The first of two, where a socket path is too long."
@@ -74,10 +75,12 @@ class Settings:
     programs: Path
     """The directory of the executables: that of the Python this runs in."""
     nats_url: str
+    """The broker; with credentials only where they came with NATS_URL."""
     processor_urls: tuple[str, str]
     runs_broker: bool
     runs_simulators: bool
     sync_interval: str
+    allows_purge: bool
     edge_port: int
     gateway_port: int
     simulator_port: int
@@ -87,7 +90,7 @@ class Settings:
 
     @property
     def run(self) -> Path:
-        """What only a running stack needs: sockets, lock, generated configuration."""
+        """What only a running stack needs: sockets, lock, passwords, generated configuration."""
         return self.data / "run"
 
     @property
@@ -117,6 +120,7 @@ def read_settings(environment: dict[str, str]) -> Settings:
         runs_broker=values.nats_url in {"", own_broker},
         runs_simulators=not (values.payment_processor_url_default or values.payment_processor_url_fallback),
         sync_interval=values.nats_sync_interval,
+        allows_purge=values.allow_purge,
         edge_port=values.tollgate_port,
         gateway_port=values.tollgate_gateway_port,
         simulator_port=values.tollgate_simulator_port,

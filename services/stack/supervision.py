@@ -56,9 +56,9 @@ def control_socket(settings: Settings) -> Path:
 
 
 def render_supervisor_config(settings: Settings, groups: list[Group]) -> str:
-    """What supervisord reads. Secrets do not pass through here: programs inherit the launcher's environment.
+    """What supervisord reads. There are secrets in it: each program's own, where all would inherit the launcher's.
 
-    Paths need no escapes: the settings refuse those that would.
+    Paths need no escapes: the settings refuse those that would. Neither do passwords, made of what they are made of.
     """
     socket = str(control_socket(settings))
     sections = [

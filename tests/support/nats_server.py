@@ -1,6 +1,7 @@
 """A real nats-server with JetStream, on a free port and a folder of its own."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from support.conditions import eventually
@@ -14,16 +15,14 @@ max_payload: 65536
 """
 
 
-class NatsServer(Program):
-    """`limits` is put into the `jetstream` block, for tests of a full store."""
+PROJECT = Path(__file__).parents[2]
+USERS = ("gateway", "processor", "projector", "operator")
 
-    def __init__(self, folder: Path, *, limits: str = "") -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
-        configuration = folder / "nats.conf"
-        configuration.write_text(CONFIGURATION.format(port=self.port, store=folder / "store", limits=limits))
-        super().__init__([str(BIN / "nats-server"), "-c", str(configuration)], log=folder / "nats.log")
+
+class _Server(Program):
+    def __init__(self, folder: Path, arguments: Sequence[str], env: dict[str, str] | None = None) -> None:
+        super().__init__([str(BIN / "nats-server"), *arguments], log=folder / "nats.log", env=env)
+        self.port = 0
 
     async def ready(self) -> None:
         """Waits until it takes connections."""
@@ -37,3 +36,33 @@ class NatsServer(Program):
             return True
 
         await eventually(takes_connections, what=f"nats-server on port {self.port} takes connections")
+
+
+class NatsServer(_Server):
+    """Without users. `limits` is put into the `jetstream` block, for tests of a full store."""
+
+    def __init__(self, folder: Path, *, limits: str = "") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        configuration = folder / "nats.conf"
+        super().__init__(folder, ["-c", str(configuration)])
+        self.port = free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        configuration.write_text(CONFIGURATION.format(port=self.port, store=folder / "store", limits=limits))
+
+
+class GuardedNatsServer(_Server):
+    """With the project's own nats.conf, or nats-purge.conf, and its users."""
+
+    def __init__(self, folder: Path, *, config: str = "nats.conf") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.passwords = {user: f"p-{user}-only-for-tests" for user in USERS}
+        port, monitor_port = free_port(), free_port()
+        arguments = ["--config", str(PROJECT / config), "--port", str(port), "--http_port", str(monitor_port)]
+        env = {f"NATS_{user.upper()}_PASSWORD": password for user, password in self.passwords.items()}
+        super().__init__(
+            folder, arguments, {"NATS_STORE_DIR": f'"{folder / "store"}"', "NATS_SYNC_INTERVAL": "always", **env}
+        )
+        self.port = port
+
+    def url(self, user: str) -> str:
+        return f"nats://{user}:{self.passwords[user]}@127.0.0.1:{self.port}"

@@ -14,6 +14,7 @@ from typing import Self
 
 import psutil
 
+from stack.credentials import operator_url
 from stack.settings import Settings, read_settings
 from stack.supervision import State, ask_states
 from support.programs import BIN
@@ -21,6 +22,8 @@ from support.programs import BIN
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 10.0
 _POLL_SECONDS = 0.05
+_READY_IN_A_ROW = 8
+"""The edge asks either gateway; that one is ready says nothing of the other."""
 _PORTS = 8
 _FIRST_PORTS = range(20_000, 32_000, _PORTS)
 """Below the ports that the system gives to outgoing connections."""
@@ -59,7 +62,8 @@ class Stack:
 
     @property
     def nats_url(self) -> str:
-        return self.settings.nats_url
+        """The operator's."""
+        return operator_url(self.settings)
 
     @property
     def simulator_urls(self) -> tuple[str, str]:
@@ -104,9 +108,9 @@ class Stack:
             )
 
     async def wait_ready(self, *, timeout_seconds: float = READY_SECONDS_MAX) -> None:
-        """Waits until a gateway says through the edge that it is ready. Raises AssertionError with what was said."""
+        """Waits until the gateways say through the edge that they are ready. Raises AssertionError if not in time."""
         deadline = time.monotonic() + timeout_seconds
-        while not await asyncio.to_thread(self._is_ready):
+        while not await asyncio.to_thread(self._are_ready):
             assert self.launcher.poll() is None, f"`stack run` ended:\n{self.output}"
             assert time.monotonic() < deadline, f"not ready after {timeout_seconds} s:\n{self.output}"
             await asyncio.sleep(_POLL_SECONDS)
@@ -165,6 +169,9 @@ class Stack:
     @property
     def _output(self) -> Path:
         return self.data / "stack-run.out"
+
+    def _are_ready(self) -> bool:
+        return all(self._is_ready() for _ in range(_READY_IN_A_ROW))
 
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.settings.edge_port, timeout=2)

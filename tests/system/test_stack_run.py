@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import nats
 import psutil
 import pytest
 
+from stack.credentials import ensure_credentials
 from support.conditions import eventually
 from support.stack import STOP_SECONDS_MAX, Stack, stack_command
 
@@ -46,6 +48,11 @@ async def wait_for_total(stack: Stack, http: aiohttp.ClientSession, amount: str)
         return await total_amount(stack, http) == Decimal(amount)
 
     await eventually(shows, what=f"the summary shows {amount}")
+
+
+def files_that_hold(directory: Path, *words: str) -> list[Path]:
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return [path for path in files if any(word.encode() in path.read_bytes() for word in words)]
 
 
 def run_to_its_end(stack: Stack) -> subprocess.CompletedProcess[str]:
@@ -154,6 +161,52 @@ def test_a_port_in_use_is_one_line_that_names_it_and_the_variable(tmp_path: Path
     with socket.create_server(("127.0.0.1", int(stack.environment[variable]))):
         ended = run_to_its_end(stack)
     assert_one_clear_line(ended, stack.environment[variable], variable)
+
+
+async def test_passwords_are_in_no_command_line_no_log_and_no_file_that_others_can_read(tmp_path: Path) -> None:
+    stack = Stack(tmp_path)
+    async with aiohttp.ClientSession() as http:
+        async with stack:
+            await pay(stack, http)
+            await wait_for_total(stack, http, "19.90")
+            passwords = ensure_credentials(stack.settings).passwords.values()
+            for process in stack.processes():
+                assert not [one for one in passwords if one in " ".join(process.cmdline())]
+            await stack.wait_for_new_pid("nats-server", stack.kill("nats-server"))
+            await stack.wait_ready()
+        async with stack:
+            await wait_for_total(stack, http, "19.90")
+    holders = files_that_hold(tmp_path, *passwords)
+    assert {path.relative_to(tmp_path) for path in holders} == {Path("run/credentials"), Path("run/supervisord.conf")}
+    for path in holders:
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert "iolation" not in "".join(path.read_text() for path in (tmp_path / "logs").glob("*.log"))
+
+
+async def test_the_operator_comes_in_with_what_stack_nats_url_prints_and_nobody_without(tmp_path: Path) -> None:
+    async with Stack(tmp_path) as stack:
+        printed = await asyncio.to_thread(
+            subprocess.check_output, [*stack_command(), "nats-url"], env=stack.environment, text=True
+        )
+        assert printed.strip() == stack.nats_url
+        operator = await nats.connect(printed.strip())
+        assert (await operator.jetstream().stream_info("PAYMENTS")).config.name == "PAYMENTS"
+        await operator.close()
+        incoming, outgoing = await asyncio.open_connection("127.0.0.1", stack.settings.nats_port)
+        await incoming.readline()
+        outgoing.write(b"CONNECT {}\r\nPING\r\n")
+        assert await incoming.readline() == b"-ERR 'Authorization Violation'\r\n"
+        outgoing.close()
+
+
+@pytest.mark.parametrize(("allow_purge", "status"), [("true", 200), ("false", 403)])
+async def test_purging_works_where_it_is_switched_on(tmp_path: Path, allow_purge: str, status: int) -> None:
+    async with Stack(tmp_path, environment={"ALLOW_PURGE": allow_purge}) as stack, aiohttp.ClientSession() as http:
+        await pay(stack, http)
+        await wait_for_total(stack, http, "19.90")
+        async with http.post(f"{stack.url}/purge-payments") as answer:
+            assert answer.status == status, await answer.text()
+        await wait_for_total(stack, http, "0" if status == 200 else "19.90")
 
 
 async def test_gateways_listen_on_tcp_where_a_socket_path_would_be_too_long(tmp_path: Path) -> None:

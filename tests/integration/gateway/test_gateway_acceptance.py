@@ -180,7 +180,7 @@ async def test_a_gateway_without_a_broker_from_the_start_says_so_and_recovers(
 
         await eventually(alive, what="alive")
         assert (await client.pay()).status == 503
-        with server:
+        with server, Projector(server.url, tmp_path):
             await gateway.ready(session)
             assert (await client.pay()).status == 202
 

@@ -15,6 +15,7 @@ def test_without_any_variable_everything_runs_here() -> None:
     assert settings.runs_broker
     assert settings.runs_simulators
     assert settings.sync_interval == "always"
+    assert not settings.allows_purge
 
 
 def test_a_variable_set_to_nothing_counts_as_not_set() -> None:

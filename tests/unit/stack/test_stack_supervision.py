@@ -6,15 +6,18 @@ from pathlib import Path
 import pytest
 from supervisor.options import ServerOptions
 
+from stack.credentials import USERS, Credentials
 from stack.errors import NotRunningError
 from stack.programs import choose_programs
 from stack.settings import Settings, read_settings
 from stack.supervision import ask_states, control_socket, render_supervisor_config
 
+CREDENTIALS = Credentials({user: f"password-of-{user}" for user in USERS})
+
 
 def parse(settings: Settings, tmp_path: Path) -> ServerOptions:
     """What the supervisor itself understands."""
-    groups = choose_programs(settings)
+    groups = choose_programs(settings, CREDENTIALS)
     for directory in (settings.run, settings.logs):
         directory.mkdir(parents=True)
     config = tmp_path / "supervisord.conf"
@@ -27,7 +30,7 @@ def parse(settings: Settings, tmp_path: Path) -> ServerOptions:
 @pytest.mark.parametrize("directory", ["data", "with a space, a comma, and an = sign"])
 def test_the_supervisor_understands_what_is_rendered(tmp_path: Path, directory: str) -> None:
     settings = read_settings({"DATA_DIR": str(tmp_path / directory)})
-    groups = {group.name: group for group in choose_programs(settings)}
+    groups = {group.name: group for group in choose_programs(settings, CREDENTIALS)}
     understood = parse(settings, tmp_path).process_group_configs
     assert {one.name for one in understood} == groups.keys()
     for one in understood:

@@ -1,0 +1,76 @@
+"""The broker's users and their passwords: made once for each DATA_DIR, and readable by nobody else."""
+
+import os
+import re
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stack.errors import NotRunningError
+from stack.files import write_private
+from stack.settings import Settings
+
+USERS = ("gateway", "processor", "projector", "operator")
+_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{32,}")
+"""nats-server reads a password as a piece of its configuration, where one that begins with a digit may be a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """`passwords` are by user."""
+
+    passwords: dict[str, str] = field(repr=False)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """As nats.conf names them."""
+        return {_variable(user): password for user, password in self.passwords.items()}
+
+    def url(self, settings: Settings, user: str) -> str:
+        """The stack's own broker, as that user."""
+        return f"nats://{user}:{self.passwords[user]}@127.0.0.1:{settings.nats_port}"
+
+
+def ensure_credentials(settings: Settings) -> Credentials:
+    """The passwords of this DATA_DIR, made anew unless all are there and nobody else could have read them.
+
+    Only for whoever holds the lock of the DATA_DIR.
+    """
+    path = _path(settings)
+    if (known := _read(path)) is not None:
+        return known
+    made = Credentials({user: f"p{secrets.token_urlsafe(32)}" for user in USERS})
+    write_private(path, "".join(f"{name}={password}\n" for name, password in made.environment.items()))
+    return made
+
+
+def operator_url(settings: Settings) -> str:
+    """What the nats CLI connects with. Raises NotRunningError when there are no passwords yet."""
+    if not settings.runs_broker:
+        return settings.nats_url
+    known = _read(_path(settings))
+    if known is None:
+        raise NotRunningError(f"no stack has run on {settings.data} yet: its broker has no passwords")
+    return known.url(settings, "operator")
+
+
+def _variable(user: str) -> str:
+    return f"NATS_{user.upper()}_PASSWORD"
+
+
+def _path(settings: Settings) -> Path:
+    return settings.run / "credentials"
+
+
+def _read(path: Path) -> Credentials | None:
+    try:
+        with path.open() as file:
+            status = os.fstat(file.fileno())
+            lines = dict(line.split("=", 1) for line in file.read().splitlines() if "=" in line)
+    except (OSError, UnicodeDecodeError):
+        return None
+    passwords = {user: lines.get(_variable(user), "") for user in USERS}
+    is_private = status.st_uid == os.getuid() and not status.st_mode & 0o077
+    if is_private and all(map(_PASSWORD.fullmatch, passwords.values())):
+        return Credentials(passwords)
+    return None

@@ -1,0 +1,497 @@
+"""What each user of the broker may do, and what it must not, on a nats-server with the project's own configuration.
+
+The table of docs/security.md, tried one by one.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import nats.errors
+import orjson
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from contract.events import (
+    LedgerPurged,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+)
+from processor.deliveries import Deliveries, Delivery, ensure_consumer
+from runtime.broker import Broker
+from runtime.log import Log, LogLimits
+from runtime.read_model import ReadModel
+from runtime.reader import LogReader
+from runtime.tasks import end
+from support.conditions import eventually
+from support.nats_server import USERS, GuardedNatsServer
+from support.services import Gateway, Processor, Projector, Simulator
+
+API = "$JS.API"
+ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
+JSON = {"Content-Type": "application/json"}
+
+
+class Actor:
+    """A connection as one user; `violations` is what the broker refused it."""
+
+    def __init__(self, server: GuardedNatsServer, user: str) -> None:
+        self._server = server
+        self.user = user
+        self.violations: list[str] = []
+        self.client = Client()
+
+    async def __aenter__(self) -> Self:
+        async def on_error(error: Exception) -> None:
+            self.violations.append(str(error))
+
+        await self.client.connect(
+            self._server.url(self.user), inbox_prefix=f"_INBOX_{self.user}", error_cb=on_error, allow_reconnect=False
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.client.close()
+
+    async def publish(self, subject: str, payload: bytes = b"", *, reply: str = "") -> None:
+        await self.client.publish(subject, payload, reply=reply)
+        await self._until_answered()
+
+    async def subscribe(self, subject: str) -> list[Msg]:
+        received: list[Msg] = []
+
+        async def on_message(message: Msg) -> None:
+            received.append(message)
+
+        await self.client.subscribe(subject, cb=on_message)
+        await self._until_answered()
+        return received
+
+    async def _until_answered(self) -> None:
+        """The broker answers in order: what it refuses is known when this returns."""
+        # nats-py sends a flush's first ping ahead of what it flushes.
+        await self.client.flush()
+        await self.client.flush()
+
+    async def ask(self, subject: str, question: object = None) -> dict[str, Any]:
+        payload = b"" if question is None else orjson.dumps(question)
+        answer: dict[str, Any] = orjson.loads((await self.client.request(subject, payload, timeout=2)).data)
+        return answer
+
+
+async def log_as_the_operator_sees_it(server: GuardedNatsServer) -> object:
+    async with Actor(server, "operator") as operator:
+        log = await operator.ask(f"{API}.STREAM.INFO.PAYMENTS")
+        queue = await operator.ask(f"{API}.CONSUMER.INFO.PAYMENTS.processor")
+        assert not operator.violations
+    state = {name: log["state"][name] for name in ("messages", "first_seq", "last_seq", "consumer_count")}
+    return state, log["config"], log["created"], queue["config"], queue["created"], queue["ack_floor"]
+
+
+async def started(server: GuardedNatsServer) -> None:
+    """With a log of one payment, and the queue that it waits in."""
+    await server.ready()
+    async with Broker(server.url("projector"), name="test") as broker:
+        await Log(broker).ensure(LogLimits())
+    async with Broker(server.url("processor"), name="test") as broker:
+        await ensure_consumer(broker)
+    async with Broker(server.url("gateway"), name="test") as broker:
+        await Log(broker).append(PaymentRequested(ID, 1990, 0), timeout_seconds=5)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedNatsServer]:
+    """For tests that change nothing."""
+    with GuardedNatsServer(tmp_path_factory.mktemp("guarded")) as server:
+        await started(server)
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def purgeable(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedNatsServer]:
+    """With the configuration in which gateways may purge. For tests that change nothing."""
+    with GuardedNatsServer(tmp_path_factory.mktemp("purgeable"), config="nats-purge.conf") as server:
+        await started(server)
+        yield server
+
+
+QUEUE = f"{API}.CONSUMER.%s.PAYMENTS.processor"
+ACK_OF_THE_PAYMENT = "$JS.ACK.PAYMENTS.processor.1.1.1.1700000000000000000.0"
+CHANGES_OF_THE_LOG = [f"{API}.STREAM.{verb}.PAYMENTS" for verb in ("DELETE", "PURGE", "MSG.DELETE", "RESTORE")]
+DEFINITIONS_OF_THE_LOG = [f"{API}.STREAM.{verb}.PAYMENTS" for verb in ("CREATE", "UPDATE")]
+CHANGES_OF_THE_QUEUE = [QUEUE % "DELETE", QUEUE % "DURABLE.CREATE", QUEUE % "PAUSE", QUEUE % "RESET"]
+EVENTS_OF_THE_PROCESSOR = [
+    *(f"payments.{kind}.default" for kind in ("routed", "in_doubt", "released", "processed")),
+    "payments.rejected",
+]
+
+MUST_NOT_PUBLISH = {
+    "gateway": [
+        *EVENTS_OF_THE_PROCESSOR,
+        "payments.purged",
+        *CHANGES_OF_THE_LOG,
+        *DEFINITIONS_OF_THE_LOG,
+        f"{API}.STREAM.CREATE.OTHER",
+        f"{API}.STREAM.SNAPSHOT.PAYMENTS",
+        *CHANGES_OF_THE_QUEUE,
+        QUEUE % "CREATE",
+        QUEUE % "MSG.NEXT",
+        ACK_OF_THE_PAYMENT,
+        "_INBOX_processor.x",
+        "$SRV.PING",
+        "anything.else",
+    ],
+    "processor": [
+        "payments.requested",
+        "payments.purged",
+        *CHANGES_OF_THE_LOG,
+        *DEFINITIONS_OF_THE_LOG,
+        *CHANGES_OF_THE_QUEUE,
+        "projector.summary",
+        "_INBOX_gateway.x",
+    ],
+    "projector": [
+        "payments.requested",
+        *EVENTS_OF_THE_PROCESSOR,
+        "payments.purged",
+        *CHANGES_OF_THE_LOG,
+        f"{API}.STREAM.CREATE.OTHER",
+        *CHANGES_OF_THE_QUEUE,
+        QUEUE % "CREATE",
+        QUEUE % "MSG.NEXT",
+        ACK_OF_THE_PAYMENT,
+    ],
+    "operator": [
+        "payments.requested",
+        *EVENTS_OF_THE_PROCESSOR,
+        "payments.purged",
+        ACK_OF_THE_PAYMENT,
+        "_INBOX_gateway.x",
+        "_INBOX.x",
+    ],
+}
+MUST_NOT_SUBSCRIBE = {
+    user: [
+        ">",
+        "$JS.>",
+        "$SYS.>",
+        "projector.*",
+        *(f"_INBOX_{other}.>" for other in USERS if other != user),
+        *(["payments.>", "payments.requested", "_INBOX.>", "$JS.API.>"] if user != "operator" else []),
+        *(["$SRV.>"] if user != "projector" else []),
+    ]
+    for user in USERS
+}
+NEEDED_TO_PURGE = ("payments.purged", f"{API}.STREAM.PURGE.PAYMENTS")
+
+
+def cases(table: dict[str, list[str]]) -> list[tuple[str, str]]:
+    return [(user, subject) for user, subjects in table.items() for subject in subjects]
+
+
+@pytest.mark.parametrize(("user", "subject"), cases(MUST_NOT_PUBLISH))
+async def test_what_a_user_must_not_say_is_refused_and_has_no_effect(
+    guarded: GuardedNatsServer, user: str, subject: str
+) -> None:
+    before = await log_as_the_operator_sees_it(guarded)
+    async with Actor(guarded, user) as actor:
+        await actor.publish(subject)
+        assert actor.violations == [f'nats: permissions violation for publish to "{subject.lower()}"']
+    assert await log_as_the_operator_sees_it(guarded) == before
+
+
+@pytest.mark.parametrize(("user", "subject"), cases(MUST_NOT_SUBSCRIBE))
+async def test_what_a_user_must_not_hear_is_refused(guarded: GuardedNatsServer, user: str, subject: str) -> None:
+    async with Actor(guarded, user) as actor:
+        await actor.subscribe(subject)
+        assert actor.violations == [f'nats: permissions violation for subscription to "{subject.lower()}"']
+
+
+async def test_no_user_hears_the_answers_that_another_gets(guarded: GuardedNatsServer) -> None:
+    async with AsyncExitStack() as stack:
+        actors = {user: await stack.enter_async_context(Actor(guarded, user)) for user in USERS}
+        for asking in actors.values():
+            inbox = asking.client.new_inbox()
+            own = await asking.subscribe(inbox)
+            others = [await actor.subscribe(inbox) for actor in actors.values() if actor is not asking]
+            await asking.publish(f"{API}.STREAM.INFO.PAYMENTS", reply=inbox)
+
+            async def is_answered(own: list[Msg] = own) -> bool:
+                return len(own) == 1
+
+            await eventually(is_answered, what=f"{asking.user} hears the answer to its own question")
+            assert not any(others)
+
+
+@pytest.mark.parametrize("subject", [one for one in MUST_NOT_PUBLISH["gateway"] if one not in NEEDED_TO_PURGE])
+async def test_a_gateway_that_may_purge_may_nothing_else(purgeable: GuardedNatsServer, subject: str) -> None:
+    async with Actor(purgeable, "gateway") as gateway:
+        await gateway.publish(subject)
+        assert gateway.violations == [f'nats: permissions violation for publish to "{subject.lower()}"']
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("gateway", ""), ("gateway", "wrong"), ("gateway", "p-operator-only-for-tests"), ("nobody", ""), (None, None)],
+)
+async def test_nobody_comes_in_without_a_user_and_its_password(
+    guarded: GuardedNatsServer, user: str | None, password: str | None
+) -> None:
+    # nats-py leaves the socket of a connection that is refused open.
+    incoming, outgoing = await asyncio.open_connection("127.0.0.1", guarded.port)
+    assert orjson.loads((await incoming.readline()).removeprefix(b"INFO "))["auth_required"]
+    outgoing.write(b"CONNECT %s\r\nPING\r\n" % orjson.dumps({"user": user, "pass": password, "verbose": False}))
+    assert await incoming.readline() == b"-ERR 'Authorization Violation'\r\n"
+    assert await incoming.read() == b""
+    outgoing.close()
+    await outgoing.wait_closed()
+
+
+async def test_a_gateway_cannot_disguise_the_queue_as_a_reader_of_the_log(guarded: GuardedNatsServer) -> None:
+    before = await log_as_the_operator_sees_it(guarded)
+    async with Actor(guarded, "gateway") as gateway:
+        config = {"durable_name": "processor", "ack_policy": "explicit", "deliver_policy": "new"}
+        answer = await gateway.ask(
+            f"{API}.CONSUMER.CREATE.PAYMENTS.reader", {"stream_name": "PAYMENTS", "config": config}
+        )
+        assert "does not match" in answer["error"]["description"]
+    assert await log_as_the_operator_sees_it(guarded) == before
+
+
+@pytest.mark.parametrize("verb", ["PURGE", "DELETE", "MSG.DELETE", "UPDATE"])
+async def test_an_answer_that_is_sent_to_the_brokers_api_changes_nothing(tmp_path: Path, verb: str) -> None:
+    """Who asks names the subject that the answer goes to. The broker itself, or the projector, then says it."""
+    with GuardedNatsServer(tmp_path / "nats") as server:
+        await started(server)
+        with Projector(server.url("projector"), tmp_path):
+            async with Broker(server.url("gateway"), name="test") as broker:
+                await eventually(lambda: _answers(broker), what="the projector answers")
+            before = await log_as_the_operator_sees_it(server)
+            async with Actor(server, "gateway") as gateway:
+                for subject, payload in (
+                    ("projector.summary", b"no question"),
+                    ("projector.payment", b"nothing"),
+                    (f"{API}.STREAM.MSG.GET.PAYMENTS", b'{"seq":1}'),
+                    (f"{API}.STREAM.INFO.PAYMENTS", b""),
+                ):
+                    await gateway.publish(subject, payload, reply=f"{API}.STREAM.{verb}.PAYMENTS")
+                await asyncio.sleep(0.3)
+                assert not gateway.violations
+            assert await log_as_the_operator_sees_it(server) == before
+            async with Broker(server.url("gateway"), name="test") as broker:
+                assert await _answers(broker)
+
+
+async def test_the_acknowledgement_of_a_payment_does_not_pass_for_a_purge(tmp_path: Path) -> None:
+    with GuardedNatsServer(tmp_path / "nats") as server:
+        await started(server)
+        async with Actor(server, "gateway") as gateway:
+            for _ in range(3):
+                await gateway.publish("payments.requested", b"{}", reply=f"{API}.STREAM.PURGE.PAYMENTS")
+            await asyncio.sleep(0.3)
+            info = await gateway.ask(f"{API}.STREAM.INFO.PAYMENTS")
+            assert (info["state"]["messages"], info["state"]["first_seq"]) == (4, 1)
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[GuardedNatsServer]:
+    """For a test that changes the log."""
+    with GuardedNatsServer(tmp_path / "nats") as server:
+        await started(server)
+        yield server
+        assert "Violation" not in server.output()
+
+
+async def test_the_gateway_may_request_read_and_ask(own: GuardedNatsServer) -> None:
+    async with Broker(own.url("gateway"), name="gateway-7") as broker:
+        log = Log(broker)
+        await log.made()
+        event = PaymentRequested(str(uuid.uuid4()), 100, 0)
+        sequence = (await log.append(event, timeout_seconds=2)).sequence
+        assert (await log.append(event, timeout_seconds=2)).existing == event
+        assert await read(broker, sequence) == ["payments.requested"] * 2
+
+
+async def test_the_processor_may_take_requests_and_record_what_became_of_them(own: GuardedNatsServer) -> None:
+    async with Broker(own.url("processor"), name="processor") as broker:
+        log = Log(broker)
+        await log.made()
+        taken: asyncio.Queue[Delivery] = asyncio.Queue()
+        deliveries = Deliveries(broker, taken.put)
+        await deliveries.open()
+        await deliveries.pull(1)
+        delivery = await asyncio.wait_for(taken.get(), 5)
+        await delivery.extend()
+        await delivery.retry(0)
+        await deliveries.pull(1)
+        delivery = await asyncio.wait_for(taken.get(), 5)
+        for event in (
+            PaymentRouted(ID, 1990, 1, "default", 0, "why"),
+            PaymentInDoubt(ID, 1, "default", "why"),
+            PaymentReleased(ID, 1, "default", "why"),
+            PaymentProcessed(ID, 1990, 1, "default", 0, 0),
+            PaymentRejected(ID, 1990, "why"),
+        ):
+            await log.append(event, timeout_seconds=2)
+        await delivery.ack()
+        assert len(await read(broker, 6)) == 6
+
+        async def is_done() -> bool:
+            return await ensure_consumer(broker) == 1
+
+        await eventually(is_done, what="the request is acknowledged")
+
+
+async def test_the_projector_may_define_the_log_read_it_and_answer(own: GuardedNatsServer) -> None:
+    async with (
+        Broker(own.url("projector"), name="projector") as broker,
+        Broker(own.url("processor"), name="processor") as asking,
+        Actor(own, "operator") as operator,
+    ):
+        await Log(broker).ensure(LogLimits(duplicate_window_seconds=7))
+        assert await read(broker, 1) == ["payments.requested"]
+
+        async def answer(message: Msg) -> None:
+            await message.respond(b"null")
+
+        await broker.client.subscribe("projector.payment", "q", answer)
+        await broker.client.flush()
+        assert await ReadModel(asking).payment(ID, timeout_seconds=2) is None
+        assert await operator.ask("projector.payment") is None
+        # The inboxes of the nats CLI.
+        heard = await operator.subscribe("_INBOX.cli")
+        await operator.publish("projector.payment", reply="_INBOX.cli")
+
+        async def is_heard() -> bool:
+            return len(heard) == 1
+
+        await eventually(is_heard, what="the operator hears the answer")
+
+
+async def test_the_operator_may_administer_the_log(own: GuardedNatsServer) -> None:
+    async with Actor(own, "operator") as operator, Actor(own, "gateway") as gateway:
+        live = await operator.subscribe("payments.>")
+        await gateway.publish("payments.requested", b"{}")
+        jetstream = operator.client.jetstream()
+        assert (await jetstream.account_info()).streams == 1
+        assert [one.config.name for one in await jetstream.streams_info()] == ["PAYMENTS"]
+        assert (await jetstream.consumer_info("PAYMENTS", "processor")).num_pending == 2
+        # What `nats stream view` and `nats stream get` do.
+        assert (await jetstream.get_msg("PAYMENTS", 2)).data == b"{}"
+        subscription = await jetstream.subscribe("payments.>", stream="PAYMENTS", ordered_consumer=True)
+        assert (await subscription.next_msg(2)).subject == "payments.requested"
+        assert len(live) == 1
+        assert await jetstream.purge_stream("PAYMENTS")
+        assert await jetstream.delete_consumer("PAYMENTS", "processor")
+        assert await jetstream.delete_stream("PAYMENTS")
+        assert not operator.violations
+
+
+async def test_a_gateway_may_purge_where_the_broker_says_so(tmp_path: Path) -> None:
+    with GuardedNatsServer(tmp_path / "nats", config="nats-purge.conf") as server:
+        await started(server)
+        async with Broker(server.url("gateway"), name="gateway") as broker:
+            log = Log(broker)
+            purged = await log.append(LedgerPurged("test", 0), timeout_seconds=2)
+            await log.purge_before(purged.sequence, timeout_seconds=2)
+            assert (await broker.log_state(timeout_seconds=2)).first_sequence == purged.sequence
+        assert "Violation" not in server.output()
+
+
+async def test_the_services_start_in_any_order_and_need_nothing_that_they_may_not(tmp_path: Path) -> None:
+    """From an empty store on: one payment is charged and summed, before and after the broker is killed."""
+    server = GuardedNatsServer(tmp_path / "nats", config="nats-purge.conf")
+    simulators = [Simulator(name, tmp_path) for name in ("default", "fallback")]
+    default, fallback = (one.url for one in simulators)
+    gateway = Gateway(server.url("gateway"), tmp_path, GATEWAY_NAME="gateway-2", ALLOW_PURGE="true")
+    processor = Processor(server.url("processor"), tmp_path, default=default, fallback=fallback)
+    projector = Projector(server.url("projector"), tmp_path)
+    async with aiohttp.ClientSession() as session:
+        with gateway, processor, server, simulators[0], simulators[1]:
+
+            async def both_wait() -> bool:
+                return all("waiting for the projector" in one.output() for one in (gateway, processor))
+
+            await eventually(both_wait, what="gateway and processor wait for the log")
+            with projector:
+                await gateway.ready(session)
+                await pay(session, gateway)
+                await eventually(lambda: sums_to(session, gateway, "19.90"), what="the first payment is summed")
+                server.kill()
+                server.start()
+                await gateway.ready(session)
+                await pay(session, gateway)
+                await eventually(lambda: sums_to(session, gateway, "39.80"), what="the second payment is summed")
+                async with session.post(f"{gateway.url}/purge-payments") as response:
+                    assert response.status == 200, await response.text()
+                await eventually(lambda: sums_to(session, gateway, "0"), what="everything is purged")
+                assert processor.stop() == projector.stop() == gateway.stop() == 0
+    for program in (server, gateway, processor, projector):
+        output = program.output()
+        assert "violation" not in output.lower()
+        assert not [password for password in server.passwords.values() if password in output]
+
+
+async def test_a_service_with_a_wrong_password_says_so_without_it(own: GuardedNatsServer, tmp_path: Path) -> None:
+    with Processor(
+        f"nats://processor:not-the-password@127.0.0.1:{own.port}", tmp_path, default="http://x", fallback="http://x"
+    ) as processor:
+
+        async def says_so() -> bool:
+            return "Authorization Violation" in processor.output()
+
+        await eventually(says_so, what="it says what is wrong")
+        assert processor.is_running
+        assert "not-the-password" not in processor.output()
+
+
+async def read(broker: Broker, last_sequence: int) -> list[str]:
+    """The subjects of the log up to `last_sequence`, as a service reads them."""
+    reader = LogReader(broker, 1)
+    running = asyncio.ensure_future(reader.run())
+    subjects: list[str] = []
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                for message in await reader.batch(100):
+                    subjects.append(message.subject)
+                    if message.sequence >= last_sequence:
+                        return subjects
+    finally:
+        await end(running)
+
+
+async def pay(session: aiohttp.ClientSession, gateway: Gateway) -> None:
+    payment = {"correlationId": str(uuid.uuid4()), "amount": 19.90}
+    async with session.post(f"{gateway.url}/payments", json=payment, headers=JSON) as response:
+        assert response.status == 202, await response.text()
+
+
+async def sums_to(session: aiohttp.ClientSession, gateway: Gateway, amount: str) -> bool:
+    async with session.get(f"{gateway.url}/payments-summary") as response:
+        if response.status != 200:
+            return False
+        totals = orjson.loads(await response.read()).values()
+    return sum((Decimal(str(one["totalAmount"])) for one in totals), Decimal(0)) == Decimal(amount)
+
+
+async def _answers(broker: Broker) -> bool:
+    try:
+        await broker.client.request("projector.payment", ID.encode(), timeout=2)
+    except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+        return False
+    return True
