@@ -19,7 +19,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
-.PHONY: help install install-dev run test load load-faults lint format lock clean
+.PHONY: help install install-dev run test load load-faults load-preview load-final load-ramp load-soak load-spike lint \
+	format lock clean
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +42,21 @@ load: install-dev ## Posts 550 payments a second for a minute to a running stack
 load-faults: install-dev ## The same, while programs of the stack are killed with kill -9.
 	@$(BIN)/python -m load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) \
 		--kill gateway-1,processor,projector,nats-server --json build/load-faults.json
+
+load-preview: ## The contest's preview with k6, against a stack started with ALLOW_PURGE=true. See docs/load.md.
+	@load/k6/run preview
+
+load-final: ## The contest's final, five minutes.
+	@load/k6/run final
+
+load-ramp: ## Ever more payments a second, until they are not taken as fast as they are offered.
+	@load/k6/run ramp
+
+load-soak: ## Half an hour at a steady rate, while the processors change.
+	@load/k6/run soak
+
+load-spike: ## Fifteen times as many payments within a second.
+	@load/k6/run spike
 
 lint: install-dev ## Checks style and types.
 	$(BIN)/ruff check .

@@ -1,0 +1,63 @@
+// What the gateway says was charged, and what the processors know was charged, asked at the same moment.
+
+import http from 'k6/http';
+import { summaryRequest } from './gateway.js';
+import { parseSummary, totalsOf } from './money.js';
+import { PROCESSORS, summaryRequests } from './processors.js';
+
+// `window` is {from, to} in milliseconds, both included, or null for everything. Null when an answer is missing or
+// cannot be read: that is neither a difference nor an agreement.
+export function askBooks(window, timeout) {
+  const query = window ? `?from=${isoTime(window.from)}&to=${isoTime(window.to)}` : '';
+  const answers = http.batch([summaryRequest(query, timeout), ...summaryRequests(query, timeout)]);
+  try {
+    const [gateway, ...processors] = answers.map(read);
+    return PROCESSORS.map((name, i) => ({
+      name,
+      said: totalsOf(gateway[name]),
+      charged: totalsOf(processors[i]),
+      // The contest's processors name their fee as a ratio such as 0.05.
+      feeBasisPoints: Math.round(processors[i].feePerTransaction * 10000),
+    }));
+  } catch (fault) {
+    console.error(`summaries${query}: ${fault.message}`);
+    return null;
+  }
+}
+
+export function differences(books) {
+  return {
+    payments: sum(books, ({ said, charged }) => Math.abs(said.payments - charged.payments)),
+    cents: sum(books, ({ said, charged }) => Math.abs(said.cents - charged.cents)),
+  };
+}
+
+export function chargedPayments(books) {
+  return sum(books, ({ charged }) => charged.payments);
+}
+
+export function chargedCents(books) {
+  return sum(books, ({ charged }) => charged.cents);
+}
+
+export function describe(books) {
+  const text = ({ payments, cents }) => `${payments} (${cents} cents)`;
+  return books
+    .map(({ name, said, charged }) => `${name}: gateway ${text(said)}, processor ${text(charged)}`)
+    .join('; ');
+}
+
+function read(answer) {
+  if (answer.status !== 200) {
+    throw new Error(`${answer.url} answered ${answer.status} ${answer.error || answer.body}`);
+  }
+  return parseSummary(answer.body);
+}
+
+function sum(books, figure) {
+  return books.reduce((total, one) => total + figure(one), 0);
+}
+
+function isoTime(milliseconds) {
+  return new Date(milliseconds).toISOString();
+}

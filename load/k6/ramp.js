@@ -1,0 +1,34 @@
+// Up in ten steps to a rate that a small machine does not reach. No more payments are in flight than there are virtual
+// users, so what is beyond the machine is not sent, and reported, instead of piling up.
+
+import { duration, rateMax, scaled, vusMax } from './lib/config.js';
+import { course } from './lib/course.js';
+
+const STEPS = 10;
+
+const users = vusMax(200);
+const rate = rateMax(2000);
+const seconds = scaled(60);
+const stepSeconds = seconds / STEPS;
+const steps = Array.from({ length: STEPS }, (_, i) => ({
+  at: i * stepSeconds,
+  rate: Math.max(1, Math.round((rate * (i + 1)) / STEPS)),
+}));
+
+export const { options, setup, pay, weather, check, close, teardown, handleSummary } = course({
+  name: 'ramp',
+  about: `${STEPS} steps of ${stepSeconds} s up to ${rate} payments a second, at most ${users} in flight`,
+  seconds,
+  load: {
+    executor: 'ramping-arrival-rate',
+    startRate: steps[0].rate,
+    timeUnit: '1s',
+    preAllocatedVUs: users,
+    stages: steps.flatMap((step) => [
+      { target: step.rate, duration: '0s' },
+      { target: step.rate, duration: duration(stepSeconds) },
+    ]),
+  },
+  steps,
+  checkEverySeconds: Math.max(1, scaled(10)),
+});
