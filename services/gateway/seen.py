@@ -1,6 +1,6 @@
 """Which payments were asked for before, as far back as the log goes.
 
-The broker itself drops repeats for a minute (`duplicate_window`); for ever, that would take it 200 bytes for each id.
+The broker itself drops repeats for half a minute (`duplicate_window`); for ever, that takes it 200 bytes an id.
 This needs two: a Bloom filter tells the new from those that may be known, and only the latter cost a question to the
 read model, which is exact.
 """

@@ -19,5 +19,5 @@ class Settings:
     )
     allow_purge: bool = environ.bool_var(False, help="Whether POST /purge-payments empties the log.")
     log_duplicate_window_seconds: int = environ.var(
-        60, converter=int, help="How long the broker remembers message ids: what the projector is told, too."
+        30, converter=int, help="How long the broker remembers message ids: what the projector is told, too."
     )

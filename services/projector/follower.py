@@ -16,8 +16,11 @@ from runtime.tasks import end
 logger = logging.getLogger(__name__)
 
 BATCH_MESSAGES_MAX = 5_000
-LINGER_SECONDS = 0.05
-"""How long a batch may grow before it is committed; a question that waits ends it at once."""
+LINGER_SECONDS = 0.5
+"""How long a batch may grow before it is committed; a question that waits ends it at once.
+
+Each commit syncs the disk that the broker syncs for each acknowledgement, and holds it up.
+"""
 UNCOMMITTED_EVENTS_MAX = 50_000
 """So many events without a row still get a checkpoint, so that a restart does not read them again."""
 

@@ -10,6 +10,8 @@ CREATE TABLE IF NOT EXISTS settled (
     requested_at_us  BIGINT   NOT NULL,
     processed_at_us  BIGINT   NOT NULL,
     attempt          INTEGER  NOT NULL,
+    -- Of PaymentProcessed; a column of its own, since summaries look at it.
+    processed_sequence BIGINT NOT NULL,
     sequences        BIGINT[] NOT NULL
 );
 

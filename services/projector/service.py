@@ -4,22 +4,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import nats.micro
 from nats.micro.request import Request
 
-from contract.events import PROCESSORS
 from contract.queries import (
     PAYMENT,
     SERVICE,
     SUMMARY,
     Summary,
     SummaryQuestion,
-    Total,
     decode_question,
     encode_payment,
     encode_summary,
 )
+from contract.timestamps import now_us
 from projector.follower import Follower
 from projector.store import Store
 from runtime.broker import Broker
@@ -81,20 +81,18 @@ class QuestionService:
 
     async def _summary(self, payload: bytes) -> bytes:
         question = decode_question(payload)
-        await self._catch_up()
+        asked_at_us = now_us()
+        log_end = await self._catch_up()
         await self._settle(question)
         # Taken before the totals are read: what is committed in between can only be missing from the promise.
         position = self._follower.position
         open_attempts = sum(1 for _ in self._follower.projection.attempts_in(question.from_us, question.to_us))
-        loop = asyncio.get_running_loop()
-        totals = await loop.run_in_executor(self._thread, self._store.totals, question.from_us, question.to_us)
+        read = partial(self._store.totals, question, asked_at_us=asked_at_us, log_end=log_end)
+        totals, later = await asyncio.get_running_loop().run_in_executor(self._thread, read)
+        # What ended while we waited was open at the question.
+        open_attempts += later
         return encode_summary(
-            Summary(
-                {name: totals.get(name, Total()) for name in PROCESSORS},
-                settled=open_attempts == 0,
-                open_attempts=open_attempts,
-                position=position,
-            )
+            Summary(totals, settled=open_attempts == 0, open_attempts=open_attempts, position=position)
         )
 
     async def _payment(self, payload: bytes) -> bytes:
@@ -102,8 +100,8 @@ class QuestionService:
         loop = asyncio.get_running_loop()
         return encode_payment(await loop.run_in_executor(self._thread, self._follower.payment, payload.decode()))
 
-    async def _catch_up(self) -> None:
-        """Waits until the read model holds everything that the log held when this was called."""
+    async def _catch_up(self) -> int:
+        """Waits until the read model holds everything that the log held when this was called; the log's end then."""
         try:
             async with asyncio.timeout(CATCH_UP_SECONDS):
                 log = await self._broker.log_state(timeout_seconds=CATCH_UP_SECONDS)
@@ -111,6 +109,7 @@ class QuestionService:
                     self._is_log_replaced.set()
                     raise CannotAnswerError("the log was replaced; the read model is being built anew")
                 await self._follower.reached(log.last_sequence)
+                return log.last_sequence
         except (TimeoutError, BrokerError):
             raise CannotAnswerError("the read model is behind the log; try again soon") from None
 

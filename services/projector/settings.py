@@ -15,7 +15,7 @@ class Settings:
         0.1, converter=float, help="How long a summary waits for attempts that are open inside its window."
     )
     log_duplicate_window_seconds: int = environ.var(
-        60, converter=int, help="How long the broker remembers message ids (about 200 bytes of its memory for each)."
+        30, converter=int, help="How long the broker remembers message ids (about 200 bytes of its memory for each)."
     )
     log_bytes_max: int = environ.var(-1, converter=int, help="The largest size of the log; -1 is the store's limit.")
     log_replicas: int = environ.var(1, converter=int, help="Copies of the log in a broker cluster.")

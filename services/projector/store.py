@@ -14,8 +14,8 @@ from uuid import UUID
 
 import duckdb
 
-from contract.events import ProcessorName
-from contract.queries import Total
+from contract.events import PROCESSORS, ProcessorName
+from contract.queries import SummaryQuestion, Total
 from projector.projection import Change, Cleared, EndedAs, RejectedRow, SettledRow
 from runtime.errors import FatalError
 
@@ -26,6 +26,9 @@ FORMAT = 1
 MEMORY_LIMIT = "32MB"
 CHECKPOINT_THRESHOLD = "4MB"
 """DuckDB folds its write-ahead log into the file at this size: stalls of 14-20 ms, against 98 ms at its default."""
+
+
+Totals = dict[ProcessorName, Total]
 
 
 class UnusableFileError(Exception):
@@ -83,14 +86,24 @@ class Store:
             raise FatalError(f"the read model cannot be written: {str(error).splitlines()[0]}") from error
         self.checkpoint = checkpoint
 
-    def totals(self, from_us: int | None, to_us: int | None) -> dict[ProcessorName, Total]:
-        """Counts and sums of the rows stamped in the window, both bounds inclusive."""
+    def totals(self, question: SummaryQuestion, *, asked_at_us: int, log_end: int) -> tuple[Totals, int]:
+        """Sums of the charges stamped in the window, as of the moment of the question; and how many came after it.
+
+        A charge counts when the log held it then (`log_end`), or when it was made by then and recorded since.
+        """
         rows = self._read(
-            "SELECT processor, count(*), sum(amount_cents)::HUGEINT FROM settled "
-            "WHERE requested_at_us BETWEEN ? AND ? GROUP BY processor",
-            [_BIGINT_MIN if from_us is None else from_us, _BIGINT_MAX if to_us is None else to_us],
+            _TOTALS,
+            [
+                asked_at_us,
+                log_end,
+                _BIGINT_MIN if question.from_us is None else question.from_us,
+                _BIGINT_MAX if question.to_us is None else question.to_us,
+            ],
         )
-        return {processor: Total(count, int(amount_cents)) for processor, count, amount_cents in rows}
+        totals: Totals = {name: Total() for name in PROCESSORS}
+        for processor, count, amount_cents, _ in rows:
+            totals[processor] = Total(count, int(amount_cents or 0))
+        return totals, sum(later for *_, later in rows)
 
     def recently_ended(self, count: int) -> list[tuple[str, EndedAs]]:
         """The payments rejected and the payments settled last, `count` of each at most, each kind oldest first."""
@@ -180,12 +193,22 @@ def _values(row: Any) -> tuple[Any, ...]:
                 row.requested_at_us,
                 row.processed_at_us,
                 row.attempt,
+                row.sequences[-1],
                 row.sequences,
             )
         case _:
             return UUID(row.correlation_id), row.amount_cents, row.reason, row.sequences
 
 
+_TOTALS = """
+SELECT processor, count(*) FILTER (counts), sum(amount_cents) FILTER (counts)::HUGEINT, count(*) FILTER (NOT counts)
+FROM (
+    SELECT processor, amount_cents, processed_at_us <= $1 OR processed_sequence <= $2 AS counts
+    FROM settled
+    WHERE requested_at_us BETWEEN $3 AND $4
+)
+GROUP BY processor
+"""
 _BIGINT_MIN, _BIGINT_MAX = -(2**63), 2**63 - 1
 
 _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {

@@ -25,7 +25,7 @@ _MISSING_PAUSE_SECONDS = 0.05
 class LogLimits:
     """What an operator may choose of the log. A `bytes_max` of -1 leaves only the broker's own store limit."""
 
-    duplicate_window_seconds: int = 60
+    duplicate_window_seconds: int = 30
     bytes_max: int = -1
     replicas: int = 1
 

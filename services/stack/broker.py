@@ -18,7 +18,7 @@ def broker_arguments(settings: Settings) -> tuple[str, ...]:
 def broker_environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
     """What goes to nats-server alone."""
     # A soft limit: Go collects garbage sooner as it gets near, and goes above it rather than fail.
-    return {"GOMEMLIMIT": "48MiB", "NATS_SYNC_INTERVAL": settings.sync_interval, **credentials.environment}
+    return {"GOMEMLIMIT": "64MiB", "NATS_SYNC_INTERVAL": settings.sync_interval, **credentials.environment}
 
 
 def store_environment(settings: Settings) -> dict[str, str]:

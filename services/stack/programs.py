@@ -136,7 +136,7 @@ def _caddy(settings: Settings) -> Program:
         {
             "TOLLGATE_PORT": str(settings.edge_port),
             **upstreams,
-            "GOMEMLIMIT": "32MiB",
+            "GOMEMLIMIT": "64MiB",
             # It writes a little of its own; not into the home directory.
             "XDG_CONFIG_HOME": own,
             "XDG_DATA_HOME": own,

@@ -128,6 +128,22 @@ async def test_a_summary_waits_a_moment_for_attempts_inside_its_window(
         assert (summary.totals["default"], summary.settled) == (Total(1, 5), True)
 
 
+async def test_a_charge_made_after_the_question_does_not_count_and_keeps_the_window_open(
+    nats_server: NatsServer, tmp_path: Path, log: Log, broker: Broker
+) -> None:
+    with Projector(nats_server.url, tmp_path, SUMMARY_SETTLE_SECONDS="5"):
+        model = ReadModel(broker)
+        await answering(model)
+        requested, routed, _ = payment(correlation_id := new_id(), 5)
+        await append(log, requested, routed)
+        asking = asyncio.create_task(model.summary(EVERYTHING, timeout_seconds=10))
+        await asyncio.wait((asking,), timeout=0.3)
+        await append(log, PaymentProcessed(correlation_id, 5, 1, "default", 1_000_000, now_us()))
+        summary = await asking
+        assert (summary.totals["default"], summary.settled, summary.open_attempts) == (Total(), False, 1)
+        assert (await totals(model))["default"] == Total(1, 5)
+
+
 async def test_repeats_of_events_change_nothing(log: Log, read_model: ReadModel, broker: Broker) -> None:
     events = payment(new_id(), 7)
     await append(log, *events)
