@@ -71,6 +71,7 @@ lock: install-dev ## Pins the newest dependencies that pyproject.toml allows.
 	$(PIP_COMPILE) --upgrade --output-file requirements/base.txt pyproject.toml
 	$(PIP_COMPILE) --upgrade --extra stack --output-file requirements/stack.txt pyproject.toml
 	$(PIP_COMPILE) --upgrade --all-extras --output-file requirements/dev.txt pyproject.toml
+	$(PIP_COMPILE) --upgrade --output-file requirements/build.txt requirements/build.in
 
 clean: ## Removes .venv and what the tools leave behind; the data stays.
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis services/*.egg-info

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from support.conditions import eventually
 from support.stack import Stack
@@ -42,11 +41,10 @@ async def test_a_steady_load_is_charged_once_each_and_summed_exactly(tmp_path: P
         await steady(stack, "--rate", "300", "--seconds", "12")
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_kill_9_of_every_program_loses_nothing_and_charges_nothing_twice(tmp_path: Path, seed: int) -> None:
+async def test_kill_9_of_every_program_loses_nothing_and_charges_nothing_twice(tmp_path: Path) -> None:
     async with Stack(tmp_path) as stack:
         killed = "gateway-1,processor,projector,nats-server,gateway-2,caddy"
-        await steady(stack, "--rate", "250", "--seconds", "18", "--kill", killed, "--kill-seed", str(seed))
+        await steady(stack, "--rate", "250", "--seconds", "18", "--kill", killed, "--kill-seed", "1")
 
 
 async def test_processors_that_fail_in_every_way_are_charged_once_each(tmp_path: Path) -> None:
