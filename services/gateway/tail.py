@@ -6,7 +6,6 @@ from contract.stream import PURGED, REQUESTED
 from gateway.seen import SeenPayments
 from runtime.broker import Broker
 from runtime.reader import LogReader
-from runtime.tasks import end
 
 BATCH_MESSAGES_MAX = 5_000
 
@@ -22,22 +21,15 @@ class Tail:
     @property
     def is_current(self) -> bool:
         """Whether each request that the broker may have forgotten the message id of is in the set."""
-        return asyncio.get_running_loop().time() - self._current_at < self._lag_seconds_max
+        return asyncio.get_running_loop().time() - self._reader.current_at < self._lag_seconds_max
 
     async def run(self) -> None:
         """Follows the log until cancelled."""
-        reading = asyncio.ensure_future(self._reader.run())
-        try:
+        async with self._reader as reader:
             while True:
-                for message in await self._reader.batch(BATCH_MESSAGES_MAX):
+                for message in await reader.batch(BATCH_MESSAGES_MAX):
                     if message.subject == PURGED:
                         self._seen.clear()
                     elif message.message_id is not None:
                         # An id that was used again after a purge carries the epoch behind an @.
                         self._seen.add(message.message_id.partition("@")[0])
-        finally:
-            await end(reading)
-
-    @property
-    def _current_at(self) -> float:
-        return self._reader.current_at

@@ -6,13 +6,13 @@ import itertools
 import logging
 
 from contract.codec import MalformedEventError, decode
+from contract.events import Event
 from contract.standing import Standing, Unrouted, advance
 from contract.stream import REQUESTED, SUBJECTS
 from processor.journal import Journal
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
 from runtime.reader import LogMessage, LogReader
-from runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +37,11 @@ class Follower:
 
     async def run(self) -> None:
         """Follows the log until cancelled."""
-        reader = LogReader(self._broker, self.journal.start_sequence, subjects=_OUTCOMES)
-        running = asyncio.ensure_future(reader.run())
-        try:
+        async with LogReader(self._broker, self.journal.start_sequence, subjects=_OUTCOMES) as reader:
             while True:
                 for message in await reader.batch(BATCH_MESSAGES_MAX):
                     self._apply(message)
                 self._wake()
-        finally:
-            await end(running)
 
     async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
         """Waits until the journal holds everything up to `sequence`. Raises BrokerUnavailableError at the bound."""
@@ -65,11 +61,9 @@ class Follower:
         For the rare payment that was requested before the journal's memory begins. Raises BrokerUnavailableError.
         """
         last = (await self._broker.log_state(timeout_seconds=SCAN_TIMEOUT_SECONDS)).last_sequence
-        reader = LogReader(self._broker, request_sequence)
-        running = asyncio.ensure_future(reader.run())
         standing: Standing = Unrouted()
         try:
-            async with asyncio.timeout(SCAN_TIMEOUT_SECONDS):
+            async with LogReader(self._broker, request_sequence) as reader, asyncio.timeout(SCAN_TIMEOUT_SECONDS):
                 while True:
                     for message in await reader.batch(BATCH_MESSAGES_MAX):
                         standing = _advanced(standing, correlation_id, message)
@@ -77,14 +71,10 @@ class Follower:
                             return standing
         except TimeoutError:
             raise BrokerUnavailableError(f"the log could not be read from {request_sequence} on in time") from None
-        finally:
-            await end(running)
 
     def _apply(self, message: LogMessage) -> None:
-        try:
-            self.journal.apply(message.sequence, decode(message.payload))
-        except MalformedEventError as error:
-            logger.error("message %d of the log is no event: %s", message.sequence, error)
+        if (event := _decoded(message)) is not None:
+            self.journal.apply(message.sequence, event)
         self.position = message.sequence
 
     def _wake(self) -> None:
@@ -98,4 +88,13 @@ def _advanced(standing: Standing, correlation_id: str, message: LogMessage) -> S
     # The message id begins with the payment's: it spares decoding the rest of the log.
     if message.subject == REQUESTED or not (message.message_id or "").startswith(correlation_id):
         return standing
-    return advance(standing, message.sequence, decode(message.payload))
+    event = _decoded(message)
+    return standing if event is None else advance(standing, message.sequence, event)
+
+
+def _decoded(message: LogMessage) -> Event | None:
+    try:
+        return decode(message.payload)
+    except MalformedEventError as error:
+        logger.error("message %d of the log is no event: %s", message.sequence, error)
+        return None

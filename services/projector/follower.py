@@ -11,7 +11,6 @@ from projector.projection import RECENTLY_ENDED_MAX, Change, EndedAs, Projection
 from projector.store import Checkpoint, Store
 from runtime.broker import Broker
 from runtime.reader import LogMessage, LogReader
-from runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -45,15 +44,14 @@ class Follower:
 
     async def run(self) -> None:
         """Follows the log until cancelled; what is uncommitted then is read again at the next start."""
-        reading = asyncio.ensure_future(self._reader.run())
         try:
-            while True:
-                self._apply(await self._reader.batch(BATCH_MESSAGES_MAX))
-                await self._linger()
-                self._apply(self._reader.take(BATCH_MESSAGES_MAX))
-                await self._commit()
+            async with self._reader as reader:
+                while True:
+                    self._apply(await reader.batch(BATCH_MESSAGES_MAX))
+                    await self._linger()
+                    self._apply(reader.take(BATCH_MESSAGES_MAX))
+                    await self._commit()
         finally:
-            await end(reading)
             self._thread.shutdown()
 
     async def reached(self, sequence: int) -> None:

@@ -10,7 +10,8 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import nats.errors
 import orjson
@@ -20,6 +21,7 @@ from contract.stream import STREAM
 from runtime.acks import parse_ack_subject
 from runtime.broker import Broker
 from runtime.errors import BrokerError
+from runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class LogMessage:
 
 
 class LogReader:
-    """Delivers the log's messages from `start_sequence` on: each once, in order, without a gap.
+    """Delivers the log's messages from `start_sequence` on, each once, in order, without a gap, while it is entered.
 
     `subjects` narrows what is delivered; `headers_only` leaves the payloads out.
     """
@@ -56,6 +58,7 @@ class LogReader:
         self._next_sequence = max(start_sequence, 1)
         self._subjects = list(subjects)
         self._headers_only = headers_only
+        self._running: asyncio.Future[None] | None = None
         self._buffer: deque[LogMessage] = deque()
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
@@ -66,9 +69,23 @@ class LogReader:
         self.current_at = float("-inf")
         """When (loop time) the broker last said that it had nothing further to deliver."""
 
+    async def __aenter__(self) -> Self:
+        self._running = asyncio.ensure_future(self._run())
+        # Whoever waits for messages learns of its end, too.
+        self._running.add_done_callback(lambda _: self._filled.set())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._running is not None:
+            await end(self._running)
+
     async def batch(self, messages_max: int) -> list[LogMessage]:
-        """The next messages, at least one; waits for it."""
+        """The next messages, at least one; waits for it. Raises what reading ended with, if it did."""
         while not self._buffer:
+            if self._running is not None and self._running.done():
+                self._running.result()
             self._filled.clear()
             await self._filled.wait()
         return self.take(messages_max)
@@ -80,7 +97,7 @@ class LogReader:
             self._drained.set()
         return taken
 
-    async def run(self) -> None:
+    async def _run(self) -> None:
         """Keeps a consumer open until cancelled, making it anew after a gap, a silence or a lost connection."""
         while True:
             generation = await self._broker.connected()

@@ -34,7 +34,6 @@ from runtime.broker import Broker
 from runtime.log import Log, LogLimits
 from runtime.read_model import ReadModel
 from runtime.reader import LogReader
-from runtime.tasks import end
 from support.conditions import eventually
 from support.nats_server import USERS, GuardedNatsServer
 from support.services import Gateway, Processor, Projector, Simulator
@@ -461,18 +460,13 @@ async def test_a_service_with_a_wrong_password_says_so_without_it(own: GuardedNa
 
 async def read(broker: Broker, last_sequence: int) -> list[str]:
     """The subjects of the log up to `last_sequence`, as a service reads them."""
-    reader = LogReader(broker, 1)
-    running = asyncio.ensure_future(reader.run())
     subjects: list[str] = []
-    try:
-        async with asyncio.timeout(10):
-            while True:
-                for message in await reader.batch(100):
-                    subjects.append(message.subject)
-                    if message.sequence >= last_sequence:
-                        return subjects
-    finally:
-        await end(running)
+    async with LogReader(broker, 1) as reader, asyncio.timeout(10):
+        while True:
+            for message in await reader.batch(100):
+                subjects.append(message.subject)
+                if message.sequence >= last_sequence:
+                    return subjects
 
 
 async def pay(session: aiohttp.ClientSession, gateway: Gateway) -> None:

@@ -1,9 +1,7 @@
 """Following the log, on a real broker that dies."""
 
 import asyncio
-import contextlib
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,18 +11,8 @@ from contract.stream import PURGED, REQUESTED, STREAM
 from runtime.broker import Broker
 from runtime.log import Log
 from runtime.reader import LogMessage, LogReader
-from runtime.tasks import end
 from support.conditions import eventually
 from support.nats_server import NatsServer
-
-
-@contextlib.asynccontextmanager
-async def running(reader: LogReader) -> AsyncIterator[LogReader]:
-    task = asyncio.ensure_future(reader.run())
-    try:
-        yield reader
-    finally:
-        await end(task)
 
 
 async def append_requests(log: Log, count: int) -> None:
@@ -43,7 +31,7 @@ async def read_up_to(reader: LogReader, sequence: int) -> list[LogMessage]:
 
 async def test_the_log_is_read_in_order_from_the_asked_sequence_on(log: Log, broker: Broker) -> None:
     await append_requests(log, 300)
-    async with running(LogReader(broker, 101)) as reader:
+    async with LogReader(broker, 101) as reader:
         messages = await read_up_to(reader, 300)
         assert [message.sequence for message in messages] == list(range(101, 301))
         assert messages[-1].pending == 0
@@ -55,18 +43,18 @@ async def test_subjects_and_payloads_can_be_left_out(log: Log, broker: Broker) -
     requested = PaymentRequested(str(uuid.uuid4()), 1, 0)
     await log.append(requested, timeout_seconds=2)
     await log.append(LedgerPurged("test", 0), timeout_seconds=2)
-    async with running(LogReader(broker, 1, subjects=(REQUESTED,), headers_only=True)) as reader:
+    async with LogReader(broker, 1, subjects=(REQUESTED,), headers_only=True) as reader:
         (message,) = await reader.batch(10)
         assert (message.subject, message.payload) == (REQUESTED, b"")
         assert message.message_id == requested.correlation_id
-    async with running(LogReader(broker, 1, subjects=(PURGED,))) as reader:
+    async with LogReader(broker, 1, subjects=(PURGED,)) as reader:
         assert [message.subject for message in await reader.batch(10)] == [PURGED]
 
 
 async def test_nothing_is_missed_or_repeated_when_the_broker_is_killed(
     log: Log, broker: Broker, nats_server: NatsServer
 ) -> None:
-    async with running(LogReader(broker, 1)) as reader:
+    async with LogReader(broker, 1) as reader:
         await append_requests(log, 500)
         first = await reader.batch(100)
         for _ in range(2):
@@ -81,7 +69,7 @@ async def test_a_consumer_that_the_broker_forgot_is_made_anew(
     log: Log, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime.reader, "SILENCE_SECONDS_MAX", 1.2)
-    async with running(LogReader(broker, 1)) as reader:
+    async with LogReader(broker, 1) as reader:
         await append_requests(log, 100)
         await read_up_to(reader, 100)
         answer = await broker.request(f"$JS.API.CONSUMER.NAMES.{STREAM}", b"", timeout_seconds=2)
@@ -97,7 +85,7 @@ async def test_a_slow_reader_holds_the_broker_back_and_misses_nothing(
     monkeypatch.setattr(runtime.reader, "BUFFERED_MESSAGES_MAX", 100)
     monkeypatch.setattr(runtime.reader, "SILENCE_SECONDS_MAX", 0.5)
     await append_requests(log, 3_000)
-    async with running(LogReader(broker, 1)) as reader:
+    async with LogReader(broker, 1) as reader:
         messages: list[LogMessage] = []
         while not messages or messages[-1].sequence < 3_000:
             batch = await reader.batch(1_000)
@@ -108,7 +96,7 @@ async def test_a_slow_reader_holds_the_broker_back_and_misses_nothing(
 
 async def test_the_reader_knows_whether_it_is_current(log: Log, broker: Broker, nats_server: NatsServer) -> None:
     loop = asyncio.get_running_loop()
-    async with running(LogReader(broker, 1)) as reader:
+    async with LogReader(broker, 1) as reader:
 
         async def is_current() -> bool:
             return loop.time() - reader.current_at < 1.5
@@ -125,3 +113,16 @@ async def test_the_reader_knows_whether_it_is_current(log: Log, broker: Broker, 
         await eventually(is_stale, what="stale without a broker")
         nats_server.start()
         await eventually(is_current, what="current again")
+
+
+async def test_whoever_waits_for_messages_learns_that_reading_has_failed(
+    log: Log, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: LogReader) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(LogReader, "_consumer", fail)
+    async with LogReader(broker, 1) as reader:
+        with pytest.raises(RuntimeError, match="unforeseen"):
+            async with asyncio.timeout(5):
+                await reader.batch(1)
