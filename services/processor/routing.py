@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contract.events import ProcessorName
+from processor.health_report import Health
 
 FAILURES_TO_OPEN = 3
 """So many failures in a row open the circuit."""
@@ -111,3 +112,6 @@ class Router:
             self.breaker(processor).succeeded()
         else:
             self.breaker(processor).failed(now)
+
+    def observe_health(self, processor: ProcessorName, health: Health, now: float) -> None:
+        """The health endpoint of `processor` answered."""
