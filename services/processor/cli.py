@@ -1,17 +1,29 @@
 """The `processor` program, and its composition root."""
 
+import os
+import secrets
+import socket
+import time
+
 import click
 import environ
 
+from contract.events import ProcessorName
 from processor.client import ProcessorClient
 from processor.deliveries import ensure_consumer
 from processor.follower import Follower
 from processor.handling import PaymentHandler
+from processor.health_client import HealthClient
+from processor.health_lease import INTERVAL_SECONDS_MAX, HealthLease, Pace
+from processor.health_poller import HealthPoller
+from processor.health_report import Health
 from processor.journal import Journal
 from processor.routing import Router
 from processor.settings import Settings
 from processor.worker import Worker
 from runtime.broker import Broker
+from runtime.errors import FatalError
+from runtime.health_bucket import HealthBucket
 from runtime.log import Log
 from runtime.process import alongside
 from runtime.process import run as run_process
@@ -31,12 +43,17 @@ def run() -> None:
 
 async def serve(settings: Settings) -> None:
     """Joins the parts and runs them until cancelled."""
+    pace = _pace(settings.processor_health_interval_seconds)
+    urls: dict[ProcessorName, str] = {
+        "default": settings.payment_processor_url_default,
+        "fallback": settings.payment_processor_url_fallback,
+    }
     async with Broker(settings.nats_url, name="processor") as broker:
         log = Log(broker)
         await log.made()
         floor = await ensure_consumer(broker)
         client = ProcessorClient(
-            {"default": settings.payment_processor_url_default, "fallback": settings.payment_processor_url_fallback},
+            urls,
             timeout_seconds=settings.processor_timeout_seconds,
             connections_max=settings.processor_concurrency,
         )
@@ -47,6 +64,26 @@ async def serve(settings: Settings) -> None:
             worker = Worker(
                 broker, handler, router, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )
-            await alongside(worker.run(), follower.run(), broker.until_closed())
+            poller = _health_poller(broker, urls, pace, router)
+            await alongside(worker.run(), follower.run(), poller.run(), broker.until_closed())
         finally:
             await client.close()
+
+
+def _pace(interval_seconds: float) -> Pace:
+    if not 0 < interval_seconds <= INTERVAL_SECONDS_MAX:
+        raise FatalError(
+            f"PROCESSOR_HEALTH_INTERVAL_SECONDS is {interval_seconds:g}; it must be above 0, and at most "
+            f"{INTERVAL_SECONDS_MAX:g}"
+        )
+    return Pace(interval_seconds)
+
+
+def _health_poller(broker: Broker, urls: dict[ProcessorName, str], pace: Pace, router: Router) -> HealthPoller:
+    # Another process is another replica, also when it has the same name and id in a container that was started anew.
+    me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+    def on_health(processor: ProcessorName, health: Health) -> None:
+        router.observe_health(processor, health, time.monotonic())
+
+    return HealthPoller(broker, HealthBucket(broker), HealthClient(urls), HealthLease(me, pace), on_health)

@@ -60,14 +60,14 @@ class ProcessorClient:
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                await _read_whole(response)
+                await read_whole(response)
                 return classify(response.status)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return NotReached(f"no connection: {_reason(error)}")
+            return NotReached(f"no connection: {error_name(error)}")
         except TimeoutError:
             return Unknown("no answer in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Unknown(f"cut off: {_reason(error)}")
+            return Unknown(f"cut off: {error_name(error)}")
 
     async def look_up(self, processor: ProcessorName, correlation_id: str) -> LookupAnswer:
         """Asks the processor for its record of the payment. Never raises for the network."""
@@ -77,14 +77,14 @@ class ProcessorClient:
                 timeout=aiohttp.ClientTimeout(total=LOOKUP_TIMEOUT_SECONDS),
                 allow_redirects=False,
             ) as response:
-                body = await _read_whole(response)
+                body = await read_whole(response)
                 if response.status == _NOT_FOUND:
                     return Missing()
                 return parse_record(body) if response.status == _OK else NoAnswer(f"lookup answered {response.status}")
         except TimeoutError:
             return NoAnswer("lookup not answered in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return NoAnswer(f"lookup failed: {_reason(error)}")
+            return NoAnswer(f"lookup failed: {error_name(error)}")
 
 
 def attempt_body(attempt: Attempt) -> bytes:
@@ -121,7 +121,7 @@ def parse_record(body: bytes) -> LookupAnswer:
         return NoAnswer(f"lookup answered a record that cannot be read: {error!r}")
 
 
-async def _read_whole(response: aiohttp.ClientResponse) -> bytes:
+async def read_whole(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
@@ -130,6 +130,6 @@ async def _read_whole(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _reason(error: BaseException) -> str:
+def error_name(error: BaseException) -> str:
     number = error.errno if isinstance(error, OSError) else None
     return errno.errorcode.get(number or 0, type(error).__name__)

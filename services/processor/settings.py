@@ -16,3 +16,8 @@ class Settings:
     processor_timeout_seconds: float = environ.var(
         15.0, converter=float, help="How long a call to a payment processor may take before it is in doubt."
     )
+    processor_health_interval_seconds: float = environ.var(
+        5.0,
+        converter=float,
+        help="How often a payment processor may be asked for its health, by all replicas together.",
+    )

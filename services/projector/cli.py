@@ -14,12 +14,15 @@ from projector.service import QuestionService
 from projector.settings import Settings
 from projector.store import Store, UnusableFileError, discard
 from runtime.broker import Broker, LogState
-from runtime.errors import FatalError
+from runtime.errors import BrokerError, FatalError
+from runtime.health_bucket import HealthBucket
 from runtime.log import Log, LogLimits
 from runtime.process import alongside
 from runtime.process import run as run_process
 
 logger = logging.getLogger(__name__)
+
+HEALTH_BUCKET_TIMEOUT_SECONDS = 5.0
 
 
 @click.group()
@@ -38,6 +41,7 @@ async def serve(settings: Settings) -> None:
     async with Broker(settings.nats_url, name="projector") as broker:
         limits = LogLimits(settings.log_duplicate_window_seconds, settings.log_bytes_max, settings.log_replicas)
         await Log(broker).ensure(limits)
+        await _ensure_health_bucket(broker, limits)
         state = await broker.log_state(timeout_seconds=30)
         with _sole_owner(settings.model_path), closing(_open_store(settings.model_path, state)) as store:
             follower = Follower(broker, store)
@@ -49,6 +53,14 @@ async def serve(settings: Settings) -> None:
                 settle_seconds=settings.summary_settle_seconds,
             )
             await alongside(service.run(), follower.run(), broker.until_closed())
+
+
+async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:
+    """For the processors, which may not make it themselves. Without it they charge all the same, so we go on, too."""
+    try:
+        await HealthBucket(broker).ensure(replicas=limits.replicas, timeout_seconds=HEALTH_BUCKET_TIMEOUT_SECONDS)
+    except BrokerError as error:
+        logger.error("processors will not poll health: %s", error)
 
 
 def _open_store(path: Path, log: LogState) -> Store:

@@ -12,10 +12,10 @@ from contract.events import Event
 from contract.stream import MESSAGE_BYTES_MAX, STREAM, SUBJECTS, message_id_of, subject_of
 from runtime.broker import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker, LogState
 from runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
+from runtime.streams import ensure_stream
 
 logger = logging.getLogger(__name__)
 
-_STREAM_NAME_IN_USE = 10058
 _MESSAGE_NOT_FOUND = 10037
 _NANOSECONDS = 1_000_000_000
 _MISSING_PAUSE_SECONDS = 0.05
@@ -46,16 +46,7 @@ class Log:
 
     async def ensure(self, limits: LogLimits, *, timeout_seconds: float = 30) -> None:
         """Creates the stream, or brings an existing one to this definition. Raises BrokerError."""
-        definition = orjson.dumps(_definition(limits))
-        for verb in ("CREATE", "UPDATE"):
-            answer = await self._broker.request(
-                f"$JS.API.STREAM.{verb}.{STREAM}", definition, timeout_seconds=timeout_seconds
-            )
-            if "error" not in answer:
-                return
-            if answer["error"].get("err_code") != _STREAM_NAME_IN_USE:
-                break
-        raise BrokerError(f"the broker refuses the definition of {STREAM}: {answer['error'].get('description')}")
+        await ensure_stream(self._broker, _definition(limits), timeout_seconds=timeout_seconds)
 
     async def made(self) -> None:
         """Waits until somebody has made the stream: the projector, which alone may."""
