@@ -32,12 +32,12 @@ class Gateway(Program):
 class Simulator(Program):
     """A simulated payment processor on a free port."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, **env: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         fee = "0.05" if name == "default" else "0.15"
         command = [str(BIN / "simulator"), "--port", str(self.port), "--fee", fee, "--name", name, "--seed", "1"]
-        super().__init__(command, log=folder / f"simulator-{name}.log")
+        super().__init__(command, log=folder / f"simulator-{name}.log", env=env)
 
     async def ready(self, session: aiohttp.ClientSession) -> None:
         """Waits until it takes requests."""
@@ -47,6 +47,12 @@ class Simulator(Program):
         """PUT /admin/<path>: a delay, a failure, or faults."""
         async with session.put(f"{self.url}/admin/{path}", json=fields, headers=TOKEN) as response:
             assert response.status in (200, 204), await response.text()
+
+    async def stats(self, session: aiohttp.ClientSession) -> dict[str, int]:
+        """Its counts since it was started."""
+        async with session.get(f"{self.url}/admin/stats", headers=TOKEN) as response:
+            stats: dict[str, int] = await response.json()
+            return stats
 
     async def book(self, session: aiohttp.ClientSession) -> dict[str, dict[str, object]]:
         """Its records by correlationId."""

@@ -27,6 +27,8 @@ PURE = [
     "processor.charging",
     "processor.routing",
     "processor.journal",
+    "processor.health_lease",
+    "processor.health_record",
     "projector.projection",
     "gateway.payments",
     "gateway.windows",
