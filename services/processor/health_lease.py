@@ -22,8 +22,8 @@ CALL_SECONDS = 1.5
 """A call that takes longer is given up, and is no news."""
 INTERVAL_SECONDS_MAX = 50.0
 """With a longer interval, the bucket would forget a record before it may be followed by the next."""
-GRACE_RATIO = 0.1
-"""By this part of the interval the others wait longer than the holder, so that it keeps the lease while it lives."""
+GRACE_SECONDS = 0.5
+"""So much longer than the holder do the others wait, so that it keeps the lease while it lives."""
 
 News = dict[ProcessorName, Health]
 
@@ -39,14 +39,10 @@ class Pace:
         """From the end of a round's last call to the next round."""
         return self.interval_seconds + MARGIN_SECONDS
 
-    @property
-    def grace_seconds(self) -> float:
-        return self.interval_seconds * GRACE_RATIO
-
     def takeover_seconds(self, record: Record) -> float:
         """How long another replica's record must stay as it is, until its writer counts as dead."""
         calls_seconds = 0.0 if record.is_finished else FRESH_SECONDS + CALL_SECONDS
-        return calls_seconds + self.rest_seconds + self.grace_seconds
+        return calls_seconds + self.rest_seconds + GRACE_SECONDS
 
 
 class HealthLease:
