@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
-.PHONY: help install install-dev run test load load-faults load-preview load-final load-ramp load-soak load-spike lint \
+.PHONY: help install install-dev run test test-health load load-faults load-preview load-final load-ramp load-soak load-spike lint \
 	format lock clean
 
 help: ## Lists the targets.
@@ -33,8 +33,11 @@ run: install ## Starts everything; answers on http://127.0.0.1:9999 until Ctrl-C
 	@exec $(BIN)/stack run
 
 test: install-dev ## Runs every test.
-	@$(BIN)/python -m pytest tests/unit tests/integration -n $(TEST_WORKERS)
-	@$(BIN)/python -m pytest tests/system
+	@$(BIN)/python -m pytest tests/unit tests/integration -n $(TEST_WORKERS) -m "not soak"
+	@$(BIN)/python -m pytest tests/system -m "not soak"
+
+test-health: install-dev ## Polls health with three replicas that are killed and stopped, at the real interval (3 minutes).
+	@$(BIN)/python -m pytest tests/integration/processor/test_processor_health_polling.py -s -m soak
 
 load: install-dev ## Posts 550 payments a second for a minute to a running stack, and audits every one.
 	@$(BIN)/python -m load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) --json build/load.json

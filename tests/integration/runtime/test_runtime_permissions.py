@@ -29,13 +29,16 @@ from contract.events import (
     PaymentRequested,
     PaymentRouted,
 )
+from contract.health_bucket import POLL, POLL_STORED
 from processor.deliveries import Deliveries, Delivery, ensure_consumer
 from runtime.broker import Broker
+from runtime.health_bucket import Entry, HealthBucket
 from runtime.log import Log, LogLimits
 from runtime.read_model import ReadModel
 from runtime.reader import LogReader
 from support.conditions import eventually
 from support.nats_server import USERS, GuardedNatsServer
+from support.programs import Program
 from support.services import Gateway, Processor, Projector, Simulator
 
 API = "$JS.API"
@@ -96,18 +99,23 @@ async def log_as_the_operator_sees_it(server: GuardedNatsServer) -> object:
     async with Actor(server, "operator") as operator:
         log = await operator.ask(f"{API}.STREAM.INFO.PAYMENTS")
         queue = await operator.ask(f"{API}.CONSUMER.INFO.PAYMENTS.processor")
+        bucket = await operator.ask(f"{API}.STREAM.INFO.KV_HEALTH")
         assert not operator.violations
     state = {name: log["state"][name] for name in ("messages", "first_seq", "last_seq", "consumer_count")}
-    return state, log["config"], log["created"], queue["config"], queue["created"], queue["ack_floor"]
+    # Not how many messages: the record expires by itself.
+    shared = bucket["state"]["last_seq"], bucket["config"], bucket["created"]
+    return state, log["config"], log["created"], queue["config"], queue["created"], queue["ack_floor"], shared
 
 
 async def started(server: GuardedNatsServer) -> None:
-    """With a log of one payment, and the queue that it waits in."""
+    """With a log of one payment, the queue that it waits in, and the bucket of the health polls."""
     await server.ready()
     async with Broker(server.url("projector"), name="test") as broker:
         await Log(broker).ensure(LogLimits())
+        await HealthBucket(broker).ensure(replicas=1, timeout_seconds=5)
     async with Broker(server.url("processor"), name="test") as broker:
         await ensure_consumer(broker)
+        await HealthBucket(broker).write(b"{}", expected_revision=0, timeout_seconds=5)
     async with Broker(server.url("gateway"), name="test") as broker:
         await Log(broker).append(PaymentRequested(ID, 1990, 0), timeout_seconds=5)
 
@@ -133,6 +141,13 @@ ACK_OF_THE_PAYMENT = "$JS.ACK.PAYMENTS.processor.1.1.1.1700000000000000000.0"
 CHANGES_OF_THE_LOG = [f"{API}.STREAM.{verb}.PAYMENTS" for verb in ("DELETE", "PURGE", "MSG.DELETE", "RESTORE")]
 DEFINITIONS_OF_THE_LOG = [f"{API}.STREAM.{verb}.PAYMENTS" for verb in ("CREATE", "UPDATE")]
 CHANGES_OF_THE_QUEUE = [QUEUE % "DELETE", QUEUE % "DURABLE.CREATE", QUEUE % "PAUSE", QUEUE % "RESET"]
+CHANGES_OF_THE_BUCKET = [f"{API}.STREAM.{verb}.KV_HEALTH" for verb in ("DELETE", "PURGE", "MSG.DELETE", "RESTORE")]
+DEFINITIONS_OF_THE_BUCKET = [f"{API}.STREAM.{verb}.KV_HEALTH" for verb in ("CREATE", "UPDATE")]
+READINGS_OF_THE_BUCKET = [
+    f"{API}.STREAM.MSG.GET.KV_HEALTH",
+    f"{API}.STREAM.INFO.KV_HEALTH",
+    f"{API}.CONSUMER.CREATE.KV_HEALTH.reader",
+]
 EVENTS_OF_THE_PROCESSOR = [
     *(f"payments.{kind}.default" for kind in ("routed", "in_doubt", "released", "processed")),
     "payments.rejected",
@@ -150,6 +165,11 @@ MUST_NOT_PUBLISH = {
         QUEUE % "CREATE",
         QUEUE % "MSG.NEXT",
         ACK_OF_THE_PAYMENT,
+        POLL,
+        POLL_STORED,
+        *CHANGES_OF_THE_BUCKET,
+        *DEFINITIONS_OF_THE_BUCKET,
+        *READINGS_OF_THE_BUCKET,
         "_INBOX_processor.x",
         "$SRV.PING",
         "anything.else",
@@ -160,6 +180,10 @@ MUST_NOT_PUBLISH = {
         *CHANGES_OF_THE_LOG,
         *DEFINITIONS_OF_THE_LOG,
         *CHANGES_OF_THE_QUEUE,
+        "$KV.HEALTH.other",
+        POLL_STORED,
+        *CHANGES_OF_THE_BUCKET,
+        *DEFINITIONS_OF_THE_BUCKET,
         "projector.summary",
         "_INBOX_gateway.x",
     ],
@@ -173,12 +197,18 @@ MUST_NOT_PUBLISH = {
         QUEUE % "CREATE",
         QUEUE % "MSG.NEXT",
         ACK_OF_THE_PAYMENT,
+        POLL,
+        POLL_STORED,
+        *CHANGES_OF_THE_BUCKET,
+        *READINGS_OF_THE_BUCKET,
     ],
     "operator": [
         "payments.requested",
         *EVENTS_OF_THE_PROCESSOR,
         "payments.purged",
         ACK_OF_THE_PAYMENT,
+        POLL,
+        POLL_STORED,
         "_INBOX_gateway.x",
         "_INBOX.x",
     ],
@@ -192,6 +222,8 @@ MUST_NOT_SUBSCRIBE = {
         *(f"_INBOX_{other}.>" for other in USERS if other != user),
         *(["payments.>", "payments.requested", "_INBOX.>", "$JS.API.>"] if user != "operator" else []),
         *(["$SRV.>"] if user != "projector" else []),
+        *([POLL_STORED] if user != "processor" else []),
+        "$KV.>",
     ]
     for user in USERS
 }
@@ -355,6 +387,18 @@ async def test_the_processor_may_take_requests_and_record_what_became_of_them(ow
         await eventually(is_done, what="the request is acknowledged")
 
 
+async def test_the_processors_may_share_whose_turn_it_is_to_ask_for_health(own: GuardedNatsServer) -> None:
+    async with Broker(own.url("processor"), name="1") as one, Broker(own.url("processor"), name="2") as other:
+        heard: asyncio.Queue[Entry] = asyncio.Queue()
+        await HealthBucket(other).hear(heard.put)
+        await other.client.flush()
+        known = await HealthBucket(one).read(timeout_seconds=5)
+        assert known is not None
+        revision = await HealthBucket(one).write(b"mine", expected_revision=known.revision, timeout_seconds=5)
+        assert await asyncio.wait_for(heard.get(), 5) == Entry(known.revision + 1, b"mine")
+        assert revision == known.revision + 1
+
+
 async def test_the_projector_may_define_the_log_read_it_and_answer(own: GuardedNatsServer) -> None:
     async with (
         Broker(own.url("projector"), name="projector") as broker,
@@ -362,6 +406,7 @@ async def test_the_projector_may_define_the_log_read_it_and_answer(own: GuardedN
         Actor(own, "operator") as operator,
     ):
         await Log(broker).ensure(LogLimits(duplicate_window_seconds=7))
+        await HealthBucket(broker).ensure(replicas=1, timeout_seconds=5)
         assert await read(broker, 1) == ["payments.requested"]
 
         async def answer(message: Msg) -> None:
@@ -386,8 +431,10 @@ async def test_the_operator_may_administer_the_log(own: GuardedNatsServer) -> No
         live = await operator.subscribe("payments.>")
         await gateway.publish("payments.requested", b"{}")
         jetstream = operator.client.jetstream()
-        assert (await jetstream.account_info()).streams == 1
-        assert [one.config.name for one in await jetstream.streams_info()] == ["PAYMENTS"]
+        assert (await jetstream.account_info()).streams == 2
+        assert {one.config.name for one in await jetstream.streams_info()} == {"PAYMENTS", "KV_HEALTH"}
+        # What `nats kv get HEALTH poll` does.
+        assert (await (await jetstream.key_value("HEALTH")).get("poll")).value == b"{}"
         assert (await jetstream.consumer_info("PAYMENTS", "processor")).num_pending == 2
         # What `nats stream view` and `nats stream get` do.
         assert (await jetstream.get_msg("PAYMENTS", 2)).data == b"{}"
@@ -397,6 +444,7 @@ async def test_the_operator_may_administer_the_log(own: GuardedNatsServer) -> No
         assert await jetstream.purge_stream("PAYMENTS")
         assert await jetstream.delete_consumer("PAYMENTS", "processor")
         assert await jetstream.delete_stream("PAYMENTS")
+        assert await jetstream.delete_stream("KV_HEALTH")
         assert not operator.violations
 
 
@@ -430,6 +478,7 @@ async def test_the_services_start_in_any_order_and_need_nothing_that_they_may_no
                 await gateway.ready(session)
                 await pay(session, gateway)
                 await eventually(lambda: sums_to(session, gateway, "19.90"), what="the first payment is summed")
+                await eventually(lambda: says(processor, "default says that it is well"), what="health is polled")
                 server.kill()
                 server.start()
                 await gateway.ready(session)
@@ -456,6 +505,10 @@ async def test_a_service_with_a_wrong_password_says_so_without_it(own: GuardedNa
         await eventually(says_so, what="it says what is wrong")
         assert processor.is_running
         assert "not-the-password" not in processor.output()
+
+
+async def says(program: Program, text: str) -> bool:
+    return text in program.output()
 
 
 async def read(broker: Broker, last_sequence: int) -> list[str]:
