@@ -20,8 +20,8 @@ from runtime.health_bucket import Entry, HealthBucket
 
 logger = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.1
-"""How often a replica looks whether it is its turn."""
+TICK_SECONDS = 0.5
+"""How often a replica looks at least whether its turn has come nearer, or the connection has gone."""
 RETRY_SECONDS = 1.0
 """How long it leaves the broker alone when that did not do what it was asked."""
 READ_TIMEOUT_SECONDS = 3.0
@@ -55,9 +55,11 @@ class HealthPoller:
             try:
                 await self._read()
                 while self._broker.is_connected and self._broker.generation == generation:
-                    if time.monotonic() >= self._lease.due_at:
+                    left_seconds = self._lease.due_at - time.monotonic()
+                    if left_seconds <= 0:
                         await self._round()
-                    await asyncio.sleep(TICK_SECONDS)
+                    else:
+                        await asyncio.sleep(min(left_seconds, TICK_SECONDS))
             except BrokerError as error:
                 self._say_trouble(str(error))
                 await asyncio.sleep(RETRY_SECONDS)
