@@ -5,9 +5,12 @@ import asyncio
 from contract.stream import PURGED, REQUESTED
 from gateway.seen import SeenPayments
 from runtime.broker import Broker
-from runtime.reader import LogReader
+from runtime.reader import LogMessage, LogReader
 
 BATCH_MESSAGES_MAX = 5_000
+PAUSE_SECONDS = 2.0
+"""Between two readings. The broker itself drops repeats of what came in between, and a delivery of each request to each
+gateway as it comes would cost more CPU than accepting it."""
 
 
 class Tail:
@@ -24,12 +27,17 @@ class Tail:
         return asyncio.get_running_loop().time() - self._reader.current_at < self._lag_seconds_max
 
     async def run(self) -> None:
-        """Follows the log until cancelled."""
-        async with self._reader as reader:
-            while True:
-                for message in await reader.batch(BATCH_MESSAGES_MAX):
-                    if message.subject == PURGED:
-                        self._seen.clear()
-                    elif message.message_id is not None:
-                        # An id that was used again after a purge carries the epoch behind an @.
-                        self._seen.add(message.message_id.partition("@")[0])
+        """Follows the log until cancelled, in bursts."""
+        while True:
+            async with self._reader as reader:
+                async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
+                    for message in messages:
+                        self._note(message)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def _note(self, message: LogMessage) -> None:
+        if message.subject == PURGED:
+            self._seen.clear()
+        elif message.message_id is not None:
+            # An id that was used again after a purge carries the epoch behind an @.
+            self._seen.add(message.message_id.partition("@")[0])

@@ -1,6 +1,7 @@
 """Running one service: logging, signals, and an exit that says in one line why."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 WIND_DOWN_SECONDS = 5.0
 """How long a service may finish what is under way before it is cut off."""
+COLLECT_EVERY_OBJECTS = 10_000
+"""The collector of cycles looks at the youngest objects after so many more allocations than deallocations."""
 
 
 def configure_logging(level: str = "INFO") -> None:
@@ -34,11 +37,22 @@ def run(service: Coroutine[Any, Any, None]) -> None:
     Exits with status 1 and one line when the service cannot go on.
     """
     configure_logging()
+    _spare_the_collector()
     try:
         uvloop.run(_until_signalled(service))
     except (FatalError, BrokerError, OSError) as error:
         logger.critical("%s", error)
         sys.exit(1)
+
+
+def _spare_the_collector() -> None:
+    """Takes what was imported out of the collector's sight.
+
+    It looked at all of it again and again: 60 % of a gateway's CPU time at 200 payments a second went there.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY_OBJECTS)
 
 
 async def alongside(main: Coroutine[Any, Any, None], *background: Coroutine[Any, Any, None]) -> None:

@@ -84,11 +84,16 @@ class LogReader:
     async def batch(self, messages_max: int) -> list[LogMessage]:
         """The next messages, at least one; waits for it. Raises what reading ended with, if it did."""
         while not self._buffer:
-            if self._running is not None and self._running.done():
-                self._running.result()
-            self._filled.clear()
-            await self._filled.wait()
+            await self._stirred()
         return self.take(messages_max)
+
+    async def to_the_end(self, messages_max: int) -> AsyncIterator[list[LogMessage]]:
+        """The next messages in batches, up to where the log ends when this is called. Raises as `batch` does."""
+        since = self._now()
+        while self._buffer or self.current_at < since:
+            if not self._buffer:
+                await self._stirred()
+            yield self.take(messages_max)
 
     def take(self, messages_max: int) -> list[LogMessage]:
         """The next messages that are here already, perhaps none."""
@@ -96,6 +101,17 @@ class LogReader:
         if len(self._buffer) < BUFFERED_MESSAGES_MAX // 2:
             self._drained.set()
         return taken
+
+    async def _stirred(self) -> None:
+        """Waits until there is a message, or the broker has said that there is none. Raises what reading ended with."""
+        if self._running is not None and self._running.done():
+            self._running.result()
+        self._filled.clear()
+        await self._filled.wait()
+
+    def _is_current(self) -> None:
+        self.current_at = self._heard_at
+        self._filled.set()
 
     async def _run(self) -> None:
         """Keeps a consumer open until cancelled, making it anew after a gap, a silence or a lost connection."""
@@ -159,7 +175,7 @@ class LogReader:
             raise BrokerError(f"no consumer of the log: {answer['error'].get('description')}")
         self._heard_at = self._now()
         if answer["num_pending"] == 0 and self._delivered == 0:
-            self.current_at = self._heard_at
+            self._is_current()
 
     async def _until_broken(self, generation: int) -> None:
         lost = asyncio.ensure_future(self._broker.lost(generation))
@@ -194,7 +210,7 @@ class LogReader:
         )
         self._filled.set()
         if info.pending == 0:
-            self.current_at = self._heard_at
+            self._is_current()
         if len(self._buffer) >= BUFFERED_MESSAGES_MAX:
             self._drained.clear()
             await self._drained.wait()
@@ -211,7 +227,7 @@ class LogReader:
         if int(last_delivered) != self._delivered:
             self._break(f"heartbeat names {last_delivered}, {self._delivered} came")
         elif stalled_reply is None:
-            self.current_at = self._heard_at
+            self._is_current()
 
     def _break(self, why: str) -> None:
         if not self._broken.is_set():
