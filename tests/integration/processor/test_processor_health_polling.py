@@ -131,10 +131,8 @@ async def survives_its_holders(fleet: Fleet, *, rounds: int) -> None:
     first.kill()
     second = await fleet.taken_over_from(first)
     first.start()
-    await fleet.polled(1, timeout_seconds=fleet.takeover_seconds)
     second.pause()
     await fleet.taken_over_from(second)
-    await fleet.polled(1, timeout_seconds=fleet.takeover_seconds)
     second.resume()
     await fleet.polled(rounds, timeout_seconds=rounds * fleet.takeover_seconds)
     assert HOLDS in second.output()
@@ -151,7 +149,7 @@ async def rests_without_the_broker(fleet: Fleet) -> None:
     warned = [replica.output().count(IN_TROUBLE) for replica in fleet.replicas]
     fleet.nats_server.kill()
     before = await fleet.calls()
-    ended_at = time.monotonic() + 2 * fleet.pace.interval_seconds
+    ended_at = time.monotonic() + 4 * fleet.pace.interval_seconds
     while time.monotonic() < ended_at:
         # A round may have been written just before the broker was killed.
         assert all(now <= then + 1 for now, then in zip(await fleet.calls(), before, strict=True))
@@ -177,7 +175,7 @@ async def test_one_replica_asks_for_all_whatever_is_killed_or_stopped(
 async def test_at_the_interval_of_the_real_processors(
     nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path
 ) -> None:
-    """About a minute and a half, with the simulators' own interval of 5 s."""
+    """About a minute, with the simulators' own interval of 5 s."""
     async with fleet_of(nats_server, broker, tmp_path, 5.0) as fleet:
         await fleet.holder()
         rounds = 4
