@@ -40,6 +40,8 @@ class NotReached:
     """The processor's handler never saw the request (429, connection refused, name not resolved)."""
 
     why: str
+    is_busy: bool = False
+    """It takes no more at present (429)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ def after_sending(attempt: Attempt, answer: Answer, *, in_doubt: bool) -> Next:
             return StayInDoubt(why)
         case Refused(reason):
             return StayInDoubt(reason) if in_doubt else Reject(reason)
-        case NotReached(why):
+        case NotReached(why=why):
             return StayInDoubt(why) if in_doubt else Release(why)
 
 

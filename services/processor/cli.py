@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import time
+from random import Random
 
 import click
 import environ
@@ -48,6 +49,7 @@ async def serve(settings: Settings) -> None:
         "default": settings.payment_processor_url_default,
         "fallback": settings.payment_processor_url_fallback,
     }
+    policy = settings.policy()
     async with Broker(settings.nats_url, name="processor") as broker:
         log = Log(broker)
         await log.made()
@@ -59,7 +61,7 @@ async def serve(settings: Settings) -> None:
         )
         try:
             follower = Follower(broker, Journal(floor + 1))
-            router = Router()
+            router = Router(policy, Random())  # noqa: S311 - chance, no secrets
             handler = PaymentHandler(log, follower, client, router, ReadModel(broker))
             worker = Worker(
                 broker, handler, router, concurrency=settings.processor_concurrency, start_sequence=floor + 1

@@ -103,7 +103,7 @@ def classify(status: int) -> Answer:
     if status == _UNPROCESSABLE:
         return Duplicate()
     if status == _TOO_MANY_REQUESTS:
-        return NotReached("429 too many requests")
+        return NotReached("429 too many requests", is_busy=True)
     if _BAD_REQUEST <= status < _SERVER_ERROR:
         return Refused(f"the processor refused it with status {status}")
     # A 504 is a proxy's: the handler behind it may still be running.

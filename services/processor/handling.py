@@ -27,18 +27,20 @@ from processor.charging import (
     Duplicate,
     LookUp,
     Next,
+    NotReached,
     Refused,
     Reject,
     Release,
     SendAgain,
     Settle,
     StayInDoubt,
+    Unknown,
     after_lookup,
     after_sending,
 )
 from processor.client import ProcessorClient
 from processor.follower import Follower
-from processor.routing import Route, Router
+from processor.routing import Outcome, Route, Router
 from runtime.log import Appended, Log
 from runtime.read_model import ReadModel, ReadModelUnavailableError
 
@@ -131,9 +133,26 @@ class PaymentHandler:
         return known or await self._follower.scan(work.request.correlation_id, work.sequence)
 
     async def _route_and_send(self, work: Work, number: int) -> Result | None:
-        decision = self._router.decide(time.monotonic())
+        decided_at = time.monotonic()
+        decision = self._router.decide(
+            decided_at,
+            amount_cents=work.request.amount_cents,
+            waited_seconds=max(now_us() - work.request.accepted_at_us, 0) / MICROSECONDS,
+        )
         if not isinstance(decision, Route):
-            return self._retry(work, at_least_seconds=decision.seconds)
+            return Retry(_spread(decision.seconds))
+        try:
+            intent = await self._intend(work, number, decision)
+        except BaseException:
+            self._router.withdraw(decision.processor, time.monotonic())
+            raise
+        if intent is None:
+            self._router.withdraw(decision.processor, time.monotonic())
+            return None
+        return await self._send(work, intent, decided_at, in_doubt=False)
+
+    async def _intend(self, work: Work, number: int, decision: Route) -> PaymentRouted | None:
+        """Records the attempt; None when it must not be sent."""
         intent = PaymentRouted(
             work.request.correlation_id, work.request.amount_cents, number, decision.processor, now_us(), decision.why
         )
@@ -146,7 +165,7 @@ class PaymentHandler:
         if age_seconds > STAMP_AGE_SECONDS_MAX:
             await self._append(_released(intent, "not sent: its stamp had grown too old"), INTENT_TIMEOUT_SECONDS)
             return None
-        return await self._send(work, intent, in_doubt=False)
+        return intent
 
     async def _is_mine(self, work: Work, intent: PaymentRouted, appended: Appended) -> bool:
         """Whether the log, read up to the intent, holds it as the payment's open attempt that nobody has doubted."""
@@ -158,24 +177,26 @@ class PaymentHandler:
 
     async def _take_over(self, work: Work, attempt: Attempt, *, in_doubt: bool) -> Result | None:
         """Sends an attempt again that somebody, perhaps this very process, recorded before."""
-        breaker = self._router.breaker(attempt.processor)
         now = time.monotonic()
-        if not breaker.admits(now):
-            return self._retry(work, at_least_seconds=breaker.until - now)
+        pause_seconds = self._router.pause_seconds(attempt.processor, now)
+        if pause_seconds > 0:
+            return self._retry(work, at_least_seconds=pause_seconds)
         if not in_doubt:
             await self._append(_in_doubt(attempt, "found open in the log"), INTENT_TIMEOUT_SECONDS)
             return None
-        breaker.admit(now)
+        self._router.resend(attempt.processor, now)
         record = await self._client.look_up(attempt.processor, attempt.correlation_id)
         step = after_lookup(attempt, None, record, in_doubt=True)
         if isinstance(step, SendAgain):
-            return await self._send(work, attempt, in_doubt=True)
-        self._router.observe(attempt.processor, success=isinstance(step, Settle), now=time.monotonic())
+            return await self._send(work, attempt, now, in_doubt=True)
+        outcome: Outcome = "succeeded" if isinstance(step, Settle) else "failed"
+        self._router.observe(attempt.processor, outcome, time.monotonic())
         return await self._take(work, attempt, step, in_doubt=True)
 
-    async def _send(self, work: Work, attempt: Attempt, *, in_doubt: bool) -> Result | None:
+    async def _send(self, work: Work, attempt: Attempt, decided_at: float, *, in_doubt: bool) -> Result | None:
         answer = await self._client.send(attempt)
-        self._observe(attempt, answer)
+        now = time.monotonic()
+        self._router.observe(attempt.processor, _outcome(answer), now, seconds=now - decided_at)
         step = after_sending(attempt, answer, in_doubt=in_doubt)
         if isinstance(step, LookUp):
             record = await self._client.look_up(attempt.processor, attempt.correlation_id)
@@ -208,14 +229,27 @@ class PaymentHandler:
         await self._follower.reached(appended.sequence, timeout_seconds=timeout_seconds)
         return appended
 
-    def _observe(self, attempt: Attempt, answer: Answer) -> None:
-        self._router.observe(
-            attempt.processor, success=isinstance(answer, Charged | Duplicate | Refused), now=time.monotonic()
-        )
-
     @staticmethod
     def _retry(work: Work, *, at_least_seconds: float = 0.0) -> Retry:
         return Retry(max(retry_delay_seconds(work.deliveries, random.random()), at_least_seconds))  # noqa: S311
+
+
+def _spread(seconds: float) -> float:
+    """Between all and three halves of it, so that what was put back together does not come back together."""
+    return seconds * (1 + random.random() / 2)  # noqa: S311
+
+
+def _outcome(answer: Answer) -> Outcome:
+    """What the answer says of the processor, whatever it says of the payment."""
+    match answer:
+        case Charged() | Duplicate() | Refused():
+            return "succeeded"
+        case NotReached(is_busy=True):
+            return "busy"
+        case Unknown():
+            return "unanswered"
+        case _:
+            return "failed"
 
 
 def _processed(attempt: Attempt, requested_at_us: int) -> PaymentProcessed:

@@ -1,6 +1,9 @@
 """The processor's settings, from the environment."""
 
+import click
 import environ
+
+from processor.routing import Policy
 
 
 @environ.config(prefix="")
@@ -21,3 +24,28 @@ class Settings:
         converter=float,
         help="How often a payment processor may be asked for its health, by all replicas together.",
     )
+    processor_patience_seconds: float = environ.var(
+        30.0, converter=float, help="How much later a payment may settle to be charged at the lower fee."
+    )
+    processor_failures_to_open: int = environ.var(
+        3, converter=int, help="So many failures in a row keep payments away from a payment processor."
+    )
+    processor_probe_seconds_max: float = environ.var(
+        1.0, converter=float, help="The longest pause between two payments that try whether it is back."
+    )
+    processor_memory_seconds: float = environ.var(
+        10.0, converter=float, help="What was observed of a payment processor counts half after so long."
+    )
+
+    def policy(self) -> Policy:
+        """What the router goes by. Raises click.UsageError for what it refuses."""
+        try:
+            return Policy(
+                patience_seconds=self.processor_patience_seconds,
+                concurrency_max=self.processor_concurrency,
+                failures_to_open=self.processor_failures_to_open,
+                probe_seconds_max=self.processor_probe_seconds_max,
+                memory_seconds=self.processor_memory_seconds,
+            )
+        except ValueError as error:
+            raise click.UsageError(f"PROCESSOR_{error}") from None

@@ -21,8 +21,8 @@ IDLE_POLL_SECONDS = 0.05
 """How often the worker looks whether a circuit may be probed again while it takes nothing."""
 DRAIN_SECONDS = 2.5
 """How long a stopping worker lets calls finish; what is left then is delivered again, and found in the log."""
-PULL_SHARE_MIN = 8
-"""A pull asks for at least this fraction (1/8) of the concurrency, so that one pull serves many payments."""
+PULL_MIN = 16
+"""A pull asks for so many, so that one pull serves many payments; for fewer only when no other is open."""
 
 
 @dataclass(slots=True)
@@ -77,11 +77,12 @@ class Worker:
 
     async def _pull_what_fits(self) -> None:
         now = time.monotonic()
-        if not self._broker.is_connected or not self._router.can_route(now):
+        if not self._broker.is_connected:
             return
-        room = self._concurrency if self._router.is_any_closed else 1
-        free = room - len(self._in_flight) - self._deliveries.owed
-        if free >= max(room // PULL_SHARE_MIN, 1):
+        owed = self._deliveries.owed
+        # What is in hand is more than what is under way: a payment leaves only when its outcome is in the log.
+        free = min(self._router.room(now), self._concurrency - len(self._in_flight)) - owed
+        if free >= PULL_MIN or (free > 0 and not owed):
             await self._deliveries.pull(free)
 
     async def _until_changed(self) -> None:
@@ -103,6 +104,12 @@ class Worker:
             working.delivery = delivery
             return
         self._in_flight[delivery.info.sequence] = _InFlight(delivery, now)
+        self._router.observe_delivery(
+            delivered=delivery.info.consumer_sequence,
+            pending=delivery.info.pending,
+            is_redelivery=delivery.info.deliveries > 1,
+            now=now,
+        )
         task = asyncio.create_task(self._work(delivery))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -25,7 +25,17 @@ FRAMEWORKS = {
 }
 PURE = [
     "processor.charging",
+    "processor.fees",
+    "processor.health_report",
     "processor.routing",
+    "processor.routing.backlog",
+    "processor.routing.beliefs",
+    "processor.routing.breaker",
+    "processor.routing.decision",
+    "processor.routing.lane",
+    "processor.routing.limit",
+    "processor.routing.policy",
+    "processor.routing.router",
     "processor.journal",
     "processor.health_lease",
     "processor.health_record",

@@ -27,7 +27,7 @@ from processor.client import ProcessorClient, classify
 from processor.follower import Follower
 from processor.handling import STAMP_AGE_SECONDS_MAX, Done, PaymentHandler, Result, Work
 from processor.journal import Journal
-from processor.routing import Decision, Route, Router, Wait
+from processor.routing import Decision, Outcome, Route, Router, Wait
 from runtime.errors import BrokerError, BrokerUnavailableError
 from runtime.log import Appended, Log
 from runtime.read_model import ReadModel
@@ -148,25 +148,35 @@ class Clock:
 
 @dataclass(slots=True)
 class Switchboard:
-    """Stands in for the router: routes where it is told, waits when told nowhere."""
+    """Stands in for the router: routes where it is told, waits when told nowhere. It counts the places taken."""
 
     direction: ProcessorName | None = "default"
-    until: float = 0.0
+    places_taken: int = 0
 
-    def decide(self, now: float) -> Decision:
-        return Wait(0.5, f"told to wait at {now}") if self.direction is None else Route(self.direction, "told to")
+    def decide(self, now: float, *, amount_cents: int, waited_seconds: float) -> Decision:
+        assert amount_cents == AMOUNT_CENTS
+        assert waited_seconds >= 0
+        if self.direction is None:
+            return Wait(0.5, f"told to wait at {now}")
+        self.places_taken += 1
+        return Route(self.direction, "told to")
 
-    def breaker(self, _: ProcessorName) -> "Switchboard":
-        return self
+    def pause_seconds(self, _: ProcessorName, now: float) -> float:
+        del now
+        return 0.5 if self.direction is None else 0.0
 
-    def admits(self, _: float) -> bool:
-        return self.direction is not None
+    def resend(self, _: ProcessorName, now: float) -> None:
+        del now
+        self.places_taken += 1
 
-    def admit(self, now: float) -> None:
-        self.until = now
+    def withdraw(self, _: ProcessorName, now: float) -> None:
+        del now
+        self.places_taken -= 1
 
-    def observe(self, processor: ProcessorName, *, success: bool, now: float) -> None:
-        """The breakers have tests of their own."""
+    def observe(self, _: ProcessorName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
+        del outcome, now
+        assert seconds is None or seconds >= 0
+        self.places_taken -= 1
 
 
 class WorkerProcess:
@@ -197,6 +207,7 @@ class WorkerProcess:
             self.call = self._running.send(value)
         except StopIteration as stop:
             self._running = self.call = None
+            assert self.router.places_taken == 0, "a delivery that is over keeps no place"
             return cast("Result", stop.value)
         return None
 
@@ -207,6 +218,7 @@ class WorkerProcess:
             self._running.throw(error)
         except BrokerError:
             self._running = self.call = None
+            assert self.router.places_taken == 0, "a delivery that failed keeps no place"
             return
         raise AssertionError("the handler went on after the broker failed it")
 

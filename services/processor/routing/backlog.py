@@ -1,0 +1,49 @@
+"""What is still in the log's queue, and how fast it is fed: enough to tell whether it will clear by itself."""
+
+from dataclasses import dataclass
+from math import inf
+
+SAMPLE_SECONDS = 0.5
+SAMPLE_WEIGHT = 0.4
+"""The share of the newest sample in the rate: about two seconds of memory."""
+
+
+@dataclass(slots=True)
+class Backlog:
+    """This replica's share of the queue. Times are monotonic seconds.
+
+    What was delivered and what is pending add up to what has arrived; redeliveries count twice in that and are taken
+    off. Of several replicas each counts the share that it was handed.
+    """
+
+    pending: float = 0.0
+    arrivals_per_second: float = 0.0
+    _share: float = 1.0
+    _taken: int = 0
+    _redelivered: int = 0
+    _sampled_at: float = -inf
+    _sampled_delivered: int = 0
+    _sampled_arrived: int = 0
+
+    def observe(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None:
+        """A delivery to this replica: the `delivered`th of all replicas' deliveries, with `pending` behind it."""
+        self._taken += 1
+        self._redelivered += is_redelivery
+        self.pending = pending * self._share
+        if now - self._sampled_at >= SAMPLE_SECONDS:
+            self._sample(delivered, delivered + pending - self._redelivered, now)
+
+    def clears_in_seconds(self, served_per_second: float) -> float:
+        """How long until nothing is pending, if so many are served; infinite when more arrive than that."""
+        spare = served_per_second - self.arrivals_per_second
+        return self.pending / spare if spare > 0 else inf
+
+    def _sample(self, delivered: int, arrived: int, now: float) -> None:
+        seconds = now - self._sampled_at
+        handed_out = delivered - self._sampled_delivered
+        if seconds < inf and handed_out > 0:
+            self._share += (min(self._taken / handed_out, 1.0) - self._share) * SAMPLE_WEIGHT
+            rate = max(arrived - self._sampled_arrived, 0) / seconds * self._share
+            self.arrivals_per_second += (rate - self.arrivals_per_second) * SAMPLE_WEIGHT
+        self._sampled_at, self._sampled_delivered, self._sampled_arrived = now, delivered, arrived
+        self._taken = 0

@@ -1,0 +1,72 @@
+"""What is believed of one processor: how often a call succeeds, and how long it takes.
+
+Success is Beta(1 + successes, 1 + failures), with both counts fading, so that what is not observed becomes unknown
+again. It is sampled (Thompson 1933), not averaged: what is unknown gets tried now and then.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+LATENCY_LEAST_SECONDS = 0.02
+"""What a charge takes besides the processor's own time, to begin with: the log, the network."""
+LATENCY_WEIGHT = 0.1
+"""The share of the newest call in the average."""
+COUNT_MAX = 200.0
+"""Successes and failures remembered at most: enough to be sure, and soon unlearned."""
+
+
+class Chance(Protocol):
+    """As much of `random.Random` as is needed."""
+
+    def betavariate(self, alpha: float, beta: float, /) -> float:
+        """A sample of Beta(alpha, beta)."""
+
+
+@dataclass(slots=True)
+class Beliefs:
+    """Times are monotonic seconds."""
+
+    half_life_seconds: float
+    successes: float = 0.0
+    failures: float = 0.0
+    _latency_seconds: float = LATENCY_LEAST_SECONDS
+    _at: float = 0.0
+
+    def observe(self, *, success: bool, seconds: float | None, now: float) -> None:
+        """A call ended after `seconds` (None: not known)."""
+        self._fade(now)
+        total = self.successes + self.failures
+        if total > COUNT_MAX:
+            self.successes *= COUNT_MAX / total
+            self.failures *= COUNT_MAX / total
+        if success:
+            self.successes += 1
+        else:
+            self.failures += 1
+        if success and seconds is not None:
+            self._latency_seconds += (seconds - self._latency_seconds) * LATENCY_WEIGHT
+
+    def hear(self, min_response_seconds: float, now: float) -> None:
+        """The processor itself says how long it takes at least, which is how long it takes when not crowded."""
+        self._fade(now)
+        self._latency_seconds = min_response_seconds + LATENCY_LEAST_SECONDS
+
+    def latency_seconds(self, now: float) -> float:
+        """How long a call takes."""
+        self._fade(now)
+        return self._latency_seconds
+
+    def sample_success(self, chance: Chance, now: float) -> float:
+        """A plausible ratio of success, above 0 and at most 1."""
+        self._fade(now)
+        return max(chance.betavariate(1 + self.successes, 1 + self.failures), 0.001)
+
+    def _fade(self, now: float) -> None:
+        elapsed = now - self._at
+        if elapsed <= 0.1:  # noqa: PLR2004 - so little changes nothing
+            return
+        self._at = now
+        kept = 0.5 ** (elapsed / self.half_life_seconds)
+        self.successes *= kept
+        self.failures *= kept
+        self._latency_seconds = LATENCY_LEAST_SECONDS + (self._latency_seconds - LATENCY_LEAST_SECONDS) * kept

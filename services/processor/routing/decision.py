@@ -1,0 +1,31 @@
+"""What the router can decide, and how it says why."""
+
+from dataclasses import dataclass
+
+from contract.events import ProcessorName
+from processor.fees import saved_cents
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Charge at `processor`. It takes a place there until `observe` or `withdraw` gives it back."""
+
+    processor: ProcessorName
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now: back to the queue, to be asked again after `seconds` at the earliest."""
+
+    seconds: float
+    why: str
+
+
+Decision = Route | Wait
+
+
+def gain(processor: ProcessorName, amount_cents: int) -> str:
+    """What charging there saves or costs against the other processor, for this amount."""
+    saved = saved_cents(processor, amount_cents)
+    return f"saves {saved} cents" if saved >= 0 else f"costs {-saved} cents more"

@@ -1,0 +1,55 @@
+"""How many payments may be under way at one processor: more while it copes, fewer when it says that it does not.
+
+Additive increase, multiplicative decrease, with TCP's slow start (RFC 5681) before the first refusal and after an
+outage. It listens to what a processor refuses, not to how slow it is: by Little's law a processor that takes two
+seconds needs a thousand places to carry what one of ten milliseconds carries with six (docs/decisions/0011).
+"""
+
+from dataclasses import dataclass
+from math import inf, sqrt
+
+START = 64
+"""Places at the start, and after an outage."""
+BACKOFF = 0.9
+"""A refusal leaves this share of what was under way."""
+LEAST = 1.0
+
+
+@dataclass(slots=True)
+class ConcurrencyLimit:
+    """`places` lies between 1 and `ceiling`. Times are monotonic seconds."""
+
+    ceiling: int
+    places: float = 0.0
+    threshold: float = inf
+    """Below it places double with each round trip; above, their square root is added."""
+    _shrunk_at: float = -inf
+
+    def __post_init__(self) -> None:
+        self.places = float(min(START, self.ceiling))
+
+    @property
+    def attainable(self) -> float:
+        """The places that it would grow to as far as is known."""
+        return float(self.ceiling) if self.threshold == inf else max(self.places, self.threshold)
+
+    @property
+    def is_least(self) -> bool:
+        return self.places <= LEAST
+
+    def coped(self, in_flight: int) -> None:
+        """A call succeeded while `in_flight` were under way. What is not used is not known, and does not grow."""
+        if in_flight * 2 >= self.places:
+            growth = 1.0 if self.places < self.threshold else sqrt(self.places) / self.places
+            self.places = min(self.places + growth, float(self.ceiling))
+
+    def refused(self, in_flight: int, sent_at: float, now: float) -> None:
+        """A call was turned away, or not answered in time. All that were sent before a decrease count as one."""
+        if sent_at >= self._shrunk_at:
+            self.places = max(min(self.places, float(in_flight)) * BACKOFF, LEAST)
+            self.threshold = self.places
+            self._shrunk_at = now
+
+    def restart(self) -> None:
+        """The processor was down: it gets its load back by and by."""
+        self.places = min(self.places, float(START))

@@ -1,0 +1,198 @@
+"""The choice. The rule: the dear processor only if the cheap one would settle the payment more than `patience` later.
+
+The cheap one is slow: fee and expected time are added up, a second priced such that `patience` costs the difference of
+the fees. It is full: payments wait in the log's queue if that will clear within `patience`, else what is too much goes
+to the dear one at once. It is down: a payment waits until waiting, and then clearing the queue, would take longer than
+`patience`; in a long outage less, because what has been gone for long is not expected back soon.
+"""
+
+from math import inf
+
+from contract.events import ProcessorName
+from processor.health_report import Health
+from processor.routing.backlog import Backlog
+from processor.routing.beliefs import Chance
+from processor.routing.decision import Decision, Route, Wait, gain
+from processor.routing.lane import Lane, Outcome
+from processor.routing.policy import Policy
+
+OVERDUE_BATCH = 64
+"""So many are taken from the queue at once to see whether their patience is over."""
+OVERDUE_SLACK_SECONDS = 0.5
+"""Patience that ends so soon has ended: it spares a redelivery."""
+OVERFLOW_SECONDS = 0.25
+"""A queue that the cheap processor works off within this is no overflow."""
+WAIT_SECONDS = 0.5
+"""The pause of a payment that is put back. While there is no place nothing is taken, so this is no polling."""
+OUTAGE_PATIENCES = 4.0
+"""An outage that has lasted for so many patiences is long: from then on patience shrinks as it grows."""
+RETRY_PAUSE_SECONDS = 0.25
+"""What a failed call costs besides its own time."""
+ARRIVALS_MARGIN = 1.25
+"""Places are kept for so many times the arrivals, so that a queue that has built up shrinks."""
+SHARE_MIN = 1 / 8
+"""The share of the places that stays with the cheap processor however slow it is."""
+
+
+class Router:
+    """One replica's view of both payment processors, and of the queue. Times are monotonic seconds."""
+
+    def __init__(self, policy: Policy, chance: Chance) -> None:
+        self._policy = policy
+        self._chance = chance
+        self._lanes: dict[ProcessorName, Lane] = {
+            "default": Lane("default", policy),
+            "fallback": Lane("fallback", policy),
+        }
+        by_fee = sorted(self._lanes.values(), key=lambda lane: lane.fee_basis_points)
+        self._cheap, self._dear = by_fee
+        difference = self._dear.fee_basis_points - self._cheap.fee_basis_points
+        self._basis_points_per_second = difference / policy.patience_seconds
+        self._backlog = Backlog()
+        self._overdue_at = -inf
+        """When the oldest payment in the queue may have waited long enough."""
+
+    def lane(self, processor: ProcessorName) -> Lane:
+        return self._lanes[processor]
+
+    # What the worker asks.
+
+    def room(self, now: float) -> int:
+        """How many payments are worth taking from the queue now. Those under way have their places already."""
+        if self._left <= 0:
+            return 0
+        cheap = self._cheap.free(now, self._cheap_places(now))
+        if self._cheap.breaker.is_closed:
+            return min(cheap + (self._dear.free(now, inf) if self._overflows(now) else 0), self._left)
+        dear = min(self._dear.free(now, inf), OVERDUE_BATCH) if now >= self._overdue_at else 0
+        return min(cheap + dear, self._left)
+
+    def decide(self, now: float, *, amount_cents: int, waited_seconds: float) -> Decision:
+        """Where the payment goes, and why. A Route takes a place, to be given back by `observe` or `withdraw`."""
+        cheap, dear = self._cheap, self._dear
+        has_cheap = self._left > 0 and cheap.free(now, self._cheap_places(now)) > 0
+        has_dear = self._left > 0 and dear.free(now, inf) > 0
+        if has_cheap and has_dear and cheap.breaker.is_closed and dear.breaker.is_closed:
+            return self._cheapest(now, amount_cents)
+        if has_cheap:
+            return self._only_cheap(now, amount_cents)
+        if not cheap.breaker.is_closed:
+            return self._while_down(now, amount_cents, waited_seconds, has_dear=has_dear)
+        if has_dear and self._overflows(now):
+            why = (
+                f"overflow: {cheap.processor} has all {cheap.in_flight} places taken, {self._backlog.pending:.0f} wait"
+            )
+            return self._route(dear, why, now, amount_cents)
+        return Wait(WAIT_SECONDS, f"{cheap.processor} has all {cheap.in_flight} places taken")
+
+    # What the handler tells.
+
+    def observe(self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
+        """A call that took a place has ended, `seconds` after it took it (None: not known)."""
+        self._lanes[processor].observe(outcome, seconds, now)
+
+    def withdraw(self, processor: ProcessorName, now: float) -> None:
+        """A payment that took a place was not sent after all."""
+        self._lanes[processor].withdraw(now)
+
+    def pause_seconds(self, processor: ProcessorName, now: float) -> float:
+        """How long an attempt that can go nowhere but to `processor` has to wait at least; 0 when it may be sent."""
+        breaker = self._lanes[processor].breaker
+        return 0.0 if breaker.admits(now) else breaker.until - now
+
+    def resend(self, processor: ProcessorName, now: float) -> None:
+        """Such an attempt is sent, and takes a place."""
+        self._lanes[processor].send(now)
+
+    def observe_health(self, processor: ProcessorName, health: Health, now: float) -> None:
+        """The health endpoint of `processor` answered."""
+        self._lanes[processor].hear(health, now)
+
+    def observe_delivery(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None:
+        """The queue handed over a payment: the `delivered`th of all deliveries, with `pending` behind it."""
+        self._backlog.observe(delivered=delivered, pending=pending, is_redelivery=is_redelivery, now=now)
+
+    # The rule.
+
+    @property
+    def _left(self) -> int:
+        return self._policy.concurrency_max - self._cheap.in_flight - self._dear.in_flight
+
+    def _cheapest(self, now: float, amount_cents: int) -> Route:
+        scores = {lane: self._score(lane, now) for lane in (self._cheap, self._dear)}
+        chosen, other = sorted(scores, key=scores.__getitem__)
+        why = f"cheapest: {chosen.processor} {scores[chosen]:.0f}, {other.processor} {scores[other]:.0f}"
+        return self._route(chosen, why, now, amount_cents)
+
+    def _only_cheap(self, now: float, amount_cents: int) -> Route:
+        cheap, dear = self._cheap, self._dear
+        if not cheap.breaker.is_closed:
+            why = f"probe: {cheap.processor} has been down for {now - cheap.breaker.down_since:.1f} s"
+        else:
+            why = f"only choice: {cheap.processor}; {dear.processor} is {dear.standing}"
+        return self._route(cheap, why, now, amount_cents)
+
+    def _while_down(self, now: float, amount_cents: int, waited_seconds: float, *, has_dear: bool) -> Decision:
+        cheap = self._cheap
+        patience = self._patience_seconds(now)
+        left = patience - waited_seconds - self._backlog.clears_in_seconds(self._served_per_second(now))
+        if left > OVERDUE_SLACK_SECONDS:
+            overdue_at = now + left - OVERDUE_SLACK_SECONDS
+            self._overdue_at = overdue_at if now >= self._overdue_at else min(self._overdue_at, overdue_at)
+            return Wait(WAIT_SECONDS, f"{cheap.processor} is down, waited {waited_seconds:.1f} of {patience:.1f} s")
+        why = f"{cheap.processor} is down, waited {waited_seconds:.1f} of {patience:.1f} s"
+        if has_dear:
+            return self._route(self._dear, f"patience is over: {why}", now, amount_cents)
+        return Wait(WAIT_SECONDS, f"{why}; {self._dear.processor} is {self._dear.standing}")
+
+    def _route(self, lane: Lane, why: str, now: float, amount_cents: int) -> Route:
+        lane.send(now)
+        return Route(lane.processor, f"{why}; {gain(lane.processor, amount_cents)}")
+
+    def _score(self, lane: Lane, now: float) -> float:
+        """Fee and expected time, in hundredths of a per cent of the amount."""
+        success = lane.beliefs.sample_success(self._chance, now)
+        failed_calls = 1 / success - 1
+        seconds = lane.beliefs.latency_seconds(now) * (1 + failed_calls) + RETRY_PAUSE_SECONDS * failed_calls
+        return lane.fee_basis_points + self._basis_points_per_second * seconds
+
+    def _patience_seconds(self, now: float) -> float:
+        patience = self._policy.patience_seconds
+        outage = now - self._cheap.breaker.down_since
+        return patience * min(1.0, OUTAGE_PATIENCES * patience / max(outage, 0.1))
+
+    def _overflows(self, now: float) -> bool:
+        """Whether more arrive than the cheap processor can take, so that waiting for it would not end."""
+        places = min(self._cheap.limit.attainable, self._cheap_places(now))
+        served_per_second = self._served_per_second(now)
+        if self._backlog.pending <= served_per_second * OVERFLOW_SECONDS:
+            return False
+        if places == self._policy.concurrency_max and self._is_dear_slower(now):
+            # A place there would carry no more than it carries here.
+            return False
+        return self._backlog.clears_in_seconds(served_per_second) > self._policy.patience_seconds
+
+    def _served_per_second(self, now: float) -> float:
+        """What the cheap processor gets through with all the places that it may have (Little's law)."""
+        places = min(self._cheap.limit.attainable, self._cheap_places(now))
+        return places / self._cheap.beliefs.latency_seconds(now)
+
+    def _cheap_places(self, now: float) -> float:
+        """How many of all places the cheap one may take: so many that the rest still carries what it cannot.
+
+        n places at the cheap one serve n / t. The arrivals that remain need (a - n / t) u places at the dear one.
+        Both together are the c places there are: n = (c - a u) / (1 - u / t).
+        """
+        c = float(self._policy.concurrency_max)
+        a = self._backlog.arrivals_per_second * ARRIVALS_MARGIN
+        t, u = self._cheap.beliefs.latency_seconds(now), self._dear.beliefs.latency_seconds(now)
+        if a * t <= c or self._is_dear_slower(now) or not self._is_worth_a_place(self._dear, now):
+            return c
+        return min(max((c - a * u) / (1 - u / t), c * SHARE_MIN), c)
+
+    def _is_dear_slower(self, now: float) -> bool:
+        return self._dear.beliefs.latency_seconds(now) >= self._cheap.beliefs.latency_seconds(now)
+
+    @staticmethod
+    def _is_worth_a_place(lane: Lane, now: float) -> bool:
+        return lane.breaker.is_closed or lane.breaker.state == "half-open" or lane.breaker.admits(now)
