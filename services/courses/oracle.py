@@ -4,7 +4,8 @@ In slices of time, as a fluid: a processor that answers after d seconds can begi
 places, none that would find it failing when its delay is over, and none that would end after the drain. For unit jobs
 with release times and such capacities, serving as early as possible serves the most. So it is done twice:
 
-    D = the most that `default` alone can charge,   M = the most that both together can charge
+    D = the most that `default` alone can charge
+    M = the most that both together can charge, all places being at the faster one where they are scarce
     profit <= (1 - 5 %) D + (1 - 15 %) (M - D)
 
 since no plan charges more than D at the lower fee, nor more than M at all. It is a bound, not a plan: no log, no
@@ -13,7 +14,7 @@ network, no failed call, places that are free again when a stage ends.
 
 from dataclasses import dataclass
 
-from contract.events import ProcessorName
+from contract.events import PROCESSORS, ProcessorName
 from courses.counter import RUNNING_MAX
 from courses.course import DRAIN_SECONDS, Course
 from processor.fees import fee_cents
@@ -40,13 +41,14 @@ def best(
         arrivals[min(int(at / SLICE_SECONDS), slices - 1)] += 1
     per_slice = payments_per_second_max * SLICE_SECONDS
     end = course.seconds + drain_seconds
-    alone: dict[ProcessorName, list[float]] = {
-        name: _capacities(course, name, slices, min(places_max, RUNNING_MAX), end) for name in ("default", "fallback")
-    }
-    default = _served(arrivals, [min(capacity, per_slice) for capacity in alone["default"]])
-    both = _served(
-        arrivals, [min(sum(pair), per_slice) for pair in zip(alone["default"], alone["fallback"], strict=True)]
-    )
+    own = [_capacities(course, name, slices, min(places_max, RUNNING_MAX), end) for name in PROCESSORS]
+    shared = [_capacities(course, name, slices, places_max, end) for name in PROCESSORS]
+    together = [
+        min(sum(here), max(there), per_slice)
+        for here, there in zip(zip(*own, strict=True), zip(*shared, strict=True), strict=True)
+    ]
+    default = _served(arrivals, [min(capacity, per_slice) for capacity in own[0]])
+    both = _served(arrivals, together)
     amount = course.amount_cents
     profit = default * (amount - fee_cents("default", amount)) + (both - default) * (
         amount - fee_cents("fallback", amount)

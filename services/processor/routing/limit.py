@@ -8,8 +8,8 @@ seconds needs a thousand places to carry what one of ten milliseconds carries wi
 from dataclasses import dataclass
 from math import inf, sqrt
 
-START = 64
-"""Places at the start, and after an outage."""
+START = 1 / 2
+"""The share of the ceiling at the start, and after an outage at most."""
 BACKOFF = 0.9
 """A refusal leaves this share of what was under way."""
 LEAST = 1.0
@@ -26,7 +26,7 @@ class ConcurrencyLimit:
     _shrunk_at: float = -inf
 
     def __post_init__(self) -> None:
-        self.places = float(min(START, self.ceiling))
+        self.places = max(self.ceiling * START, LEAST)
 
     @property
     def attainable(self) -> float:
@@ -52,4 +52,4 @@ class ConcurrencyLimit:
 
     def restart(self) -> None:
         """The processor was down: it gets its load back by and by."""
-        self.places = min(self.places, float(START))
+        self.places = min(self.places, max(self.ceiling * START, LEAST))

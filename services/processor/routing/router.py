@@ -64,7 +64,8 @@ class Router:
         cheap = self._cheap.free(now, self._cheap_places(now))
         if self._cheap.breaker.is_closed:
             return min(cheap + (self._dear.free(now, inf) if self._overflows(now) else 0), self._left)
-        dear = min(self._dear.free(now, inf), OVERDUE_BATCH) if now >= self._overdue_at else 0
+        has_turn = now >= self._overdue_at or self._is_dear_scarce(now)
+        dear = min(self._dear.free(now, inf), OVERDUE_BATCH) if has_turn else 0
         return min(cheap + dear, self._left)
 
     def decide(self, now: float, *, amount_cents: int, waited_seconds: float) -> Decision:
@@ -136,7 +137,7 @@ class Router:
         cheap = self._cheap
         patience = self._patience_seconds(now)
         left = patience - waited_seconds - self._backlog.clears_in_seconds(self._served_per_second(now))
-        if left > OVERDUE_SLACK_SECONDS:
+        if left > OVERDUE_SLACK_SECONDS and not (has_dear and self._is_dear_scarce(now)):
             overdue_at = now + left - OVERDUE_SLACK_SECONDS
             self._overdue_at = overdue_at if now >= self._overdue_at else min(self._overdue_at, overdue_at)
             return Wait(WAIT_SECONDS, f"{cheap.processor} is down, waited {waited_seconds:.1f} of {patience:.1f} s")
@@ -176,6 +177,11 @@ class Router:
         """What the cheap processor gets through with all the places that it may have (Little's law)."""
         places = min(self._cheap.limit.attainable, self._cheap_places(now))
         return places / self._cheap.beliefs.latency_seconds(now)
+
+    def _is_dear_scarce(self, now: float) -> bool:
+        """Whether not even the dear processor could clear the queue within patience: then it is not left idle."""
+        served_per_second = self._dear.limit.attainable / self._dear.beliefs.latency_seconds(now)
+        return self._backlog.clears_in_seconds(served_per_second) > self._policy.patience_seconds
 
     def _cheap_places(self, now: float) -> float:
         """How many of all places the cheap one may take: so many that the rest still carries what it cannot.

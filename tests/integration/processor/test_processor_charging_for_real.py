@@ -139,7 +139,7 @@ async def test_a_payment_is_charged_at_the_cheaper_processor_with_its_intent_in_
 
 async def test_payments_go_to_the_fallback_while_the_default_is_down(world: World) -> None:
     world.default.kill()
-    with world.replica():
+    with world.replica(PROCESSOR_PATIENCE_SECONDS="0.5"):
         await world.request(20)
         await eventually(lambda: _has(world.fallback, world.session, 20), what="20 at the fallback")
         world.default.start()
@@ -167,7 +167,7 @@ async def test_a_500_after_the_charge_is_found_out_by_asking(world: World) -> No
 
 async def test_a_500_without_a_charge_frees_the_payment_for_the_fallback(world: World) -> None:
     await world.default.switch(world.session, "configurations/failure", failure=True)
-    with world.replica():
+    with world.replica(PROCESSOR_PATIENCE_SECONDS="0.5"):
         await world.request(20)
         await world.settled(20)
     assert len(await world.fallback.book(world.session)) == 20
