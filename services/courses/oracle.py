@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from contract.events import PROCESSORS, ProcessorName
 from courses.counter import RUNNING_MAX
-from courses.course import DRAIN_SECONDS, Course
+from courses.course import Course
 from processor.fees import fee_cents
 
 SLICE_SECONDS = 0.05
@@ -31,9 +31,7 @@ class Best:
     profit_cents: int
 
 
-def best(
-    course: Course, *, places_max: int, payments_per_second_max: float, drain_seconds: float = DRAIN_SECONDS
-) -> Best:
+def best(course: Course, *, places_max: int, payments_per_second_max: float, drain_seconds: float) -> Best:
     """The bound for a replica with so many places, which gets through so many payments a second."""
     slices = int((course.seconds + drain_seconds) / SLICE_SECONDS)
     arrivals = [0] * slices

@@ -14,7 +14,7 @@ from random import Random
 
 from contract.events import PROCESSORS, ProcessorName
 from courses.counter import Counter
-from courses.course import DRAIN_SECONDS, Course
+from courses.course import Course
 from courses.strategy import Strategy
 from processor.fees import fee_cents
 from processor.health_report import Health
@@ -111,7 +111,7 @@ class Trial:
 
     def run(self) -> Result:
         course = self._course
-        end = course.seconds + DRAIN_SECONDS
+        end = course.seconds + course.drain_seconds
         for index, stage in enumerate(course.stages):
             self._schedule(stage.at_seconds, Kind.STAGE, index)
         self._schedule(0.0, Kind.TICK, 0)
@@ -242,7 +242,7 @@ class Trial:
 
     def _result(self) -> Result:
         course, payments = self._course, self._payments
-        end, bell = course.seconds + DRAIN_SECONDS, course.seconds + BELL_SECONDS
+        end, bell = course.seconds + course.drain_seconds, course.seconds + BELL_SECONDS
         charged = [payment for payment in payments if payment.charged_by is not None and payment.settled_at <= end]
         waits = sorted(payment.settled_at - payment.accepted_at for payment in charged) or [inf]
         return Result(

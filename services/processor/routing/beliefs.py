@@ -1,7 +1,7 @@
 """What is believed of one processor: how often a call succeeds, and how long it takes.
 
-Success is Beta(1 + successes, 1 + failures), with both counts fading, so that what is not observed becomes unknown
-again. It is sampled (Thompson 1933), not averaged: what is unknown gets tried now and then.
+Success is Beta(9 + successes, 1 + failures), with both counts fading: what is not observed becomes unknown again, and
+what is unknown is trusted. It is sampled (Thompson 1933), not averaged: what did badly gets tried again now and then.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ from typing import Protocol
 
 LATENCY_LEAST_SECONDS = 0.02
 """What a charge takes besides the processor's own time, to begin with: the log, the network."""
+TRUST = 9.0
+"""Nothing known is as good as so many successes and one failure: nine in ten succeed."""
 LATENCY_WEIGHT = 0.1
 """The share of the newest call in the average."""
 COUNT_MAX = 200.0
@@ -59,7 +61,7 @@ class Beliefs:
     def sample_success(self, chance: Chance, now: float) -> float:
         """A plausible ratio of success, above 0 and at most 1."""
         self._fade(now)
-        return max(chance.betavariate(1 + self.successes, 1 + self.failures), 0.001)
+        return max(chance.betavariate(TRUST + self.successes, 1 + self.failures), 0.001)
 
     def _fade(self, now: float) -> None:
         elapsed = now - self._at
