@@ -25,7 +25,7 @@ class Settings:
         help="How often a payment processor may be asked for its health, by all replicas together.",
     )
     processor_patience_seconds: float = environ.var(
-        30.0, converter=float, help="How much later a payment may settle to be charged at the lower fee."
+        25.0, converter=float, help="How much later a payment may settle to be charged at the lower fee."
     )
     processor_failures_to_open: int = environ.var(
         3, converter=int, help="So many failures in a row keep payments away from a payment processor."

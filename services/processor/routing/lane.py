@@ -40,6 +40,10 @@ class Lane:
         """What keeps payments away from it, in a word."""
         return "full" if self.breaker.is_closed else "down"
 
+    def may_be_asked(self, now: float) -> bool:
+        """Whether it takes payments, or a probe is about to find out."""
+        return self.breaker.state != "open" or self.breaker.admits(now)
+
     @property
     def is_down(self) -> bool:
         return not self.breaker.is_closed

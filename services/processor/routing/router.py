@@ -30,6 +30,8 @@ RETRY_PAUSE_SECONDS = 0.25
 """What a failed call costs besides its own time."""
 ARRIVALS_MARGIN = 1.25
 """Places are kept for so many times the arrivals, so that a queue that has built up shrinks."""
+FASTER = 0.8
+"""Below this share of the other's time a processor counts as the faster one."""
 SHARE_MIN = 1 / 8
 """The share of the places that stays with the cheap processor however slow it is."""
 
@@ -163,13 +165,15 @@ class Router:
         return patience * min(1.0, OUTAGE_PATIENCES * patience / max(outage, 0.1))
 
     def _overflows(self, now: float) -> bool:
-        """Whether more arrive than the cheap processor can take, so that waiting for it would not end."""
+        """Whether more arrive than the cheap processor can take, so that waiting for it would not end.
+
+        Where it is the places of this replica that are short, the dear one helps only if it is the faster.
+        """
         places = min(self._cheap.limit.attainable, self._cheap_places(now))
         served_per_second = self._served_per_second(now)
         if self._backlog.pending <= served_per_second * OVERFLOW_SECONDS:
             return False
-        if places == self._policy.concurrency_max and self._is_dear_slower(now):
-            # A place there would carry no more than it carries here.
+        if places == self._policy.concurrency_max and not self._is_dear_faster(now):
             return False
         return self._backlog.clears_in_seconds(served_per_second) > self._policy.patience_seconds
 
@@ -192,13 +196,11 @@ class Router:
         c = float(self._policy.concurrency_max)
         a = self._backlog.arrivals_per_second * ARRIVALS_MARGIN
         t, u = self._cheap.beliefs.latency_seconds(now), self._dear.beliefs.latency_seconds(now)
-        if a * t <= c or self._is_dear_slower(now) or not self._is_worth_a_place(self._dear, now):
+        if a * t <= c or not self._is_dear_faster(now) or not self._dear.may_be_asked(now):
             return c
         return min(max((c - a * u) / (1 - u / t), c * SHARE_MIN), c)
 
-    def _is_dear_slower(self, now: float) -> bool:
-        return self._dear.beliefs.latency_seconds(now) >= self._cheap.beliefs.latency_seconds(now)
-
-    @staticmethod
-    def _is_worth_a_place(lane: Lane, now: float) -> bool:
-        return lane.breaker.is_closed or lane.breaker.state == "half-open" or lane.breaker.admits(now)
+    def _is_dear_faster(self, now: float) -> bool:
+        """Whether a place there carries clearly more than one at the cheap processor."""
+        faster = self._dear.beliefs.latency_seconds(now)
+        return faster < self._cheap.beliefs.latency_seconds(now) * FASTER

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from contract.codec import decode, encode
-from contract.events import Event, LedgerPurged, PaymentProcessed, PaymentRequested
+from contract.events import Event, LedgerPurged, PaymentProcessed, PaymentRequested, PaymentRouted
 from contract.timestamps import now_us, parse_us
 from runtime.broker import Broker
 from runtime.log import Log
@@ -234,6 +234,47 @@ async def test_with_both_processors_down_payments_wait_in_the_log_and_are_charge
     assert attempts < 300 + 100, "the queue was left alone while nothing could be charged"
 
 
+async def test_with_both_down_the_queue_is_left_alone_but_for_probes_and_is_drained_oldest_first(world: World) -> None:
+    async def deliveries() -> int:
+        info = await world.broker.request("$JS.API.CONSUMER.INFO.PAYMENTS.processor", b"", timeout_seconds=5)
+        return int(info["delivered"]["consumer_seq"])
+
+    world.default.kill()
+    world.fallback.kill()
+    with world.replica(PROCESSOR_CONCURRENCY="16", PROCESSOR_PATIENCE_SECONDS="120"):
+        ids = await world.request(300)
+        await eventually(lambda: _routed(world, 4), what="its circuit is open")
+        began, so_far = asyncio.get_running_loop().time(), await deliveries()
+        routed = sum(isinstance(event, PaymentRouted) for event in await world.events())
+        await eventually(lambda: _routed(world, routed + 3), what="it is probed")
+        elapsed_seconds = asyncio.get_running_loop().time() - began
+        # The pauses between probes grow from 1/8 s to a whole one; a payment that failed is put back, and comes again.
+        assert await deliveries() - so_far < 20 + 8 * elapsed_seconds
+        world.default.start()
+        world.fallback.start()
+        await world.settled(300)
+    charged = [event.correlation_id for event in await world.events() if isinstance(event, PaymentProcessed)]
+    late = [rank for rank, one in enumerate(charged) if abs(rank - ids.index(one)) > 48]
+    assert len(late) < 30, f"not the oldest first: {late}"
+
+
+async def test_a_decision_says_why_what_else_there_was_and_what_it_saves(world: World) -> None:
+    with world.replica():
+        await world.request()
+        await world.settled(1)
+    (routed,) = [event for event in await world.events() if isinstance(event, PaymentRouted)]
+    assert routed.why.startswith("cheapest: default ")
+    assert ", fallback " in routed.why
+    assert routed.why.endswith("; saves 199 cents")
+
+
+async def test_a_patience_that_makes_no_sense_is_refused_in_one_line(world: World) -> None:
+    with world.replica(PROCESSOR_PATIENCE_SECONDS="-1") as replica:
+        assert replica.wait(10) == 2
+        assert "PROCESSOR_PATIENCE_SECONDS must be at least 0.1, not -1.0" in replica.output()
+        assert "Traceback" not in replica.output()
+
+
 async def test_a_payment_that_the_processor_refuses_for_good_is_rejected(world: World) -> None:
     await world.default.switch(world.session, "configurations/token", token="123")
     # The processors take amounts up to 1e9; this one is above.
@@ -295,6 +336,10 @@ async def test_a_thousand_payments_with_every_fault_at_once_are_charged_once_eac
         requesting = asyncio.ensure_future(world.request(1_000))
         await world.settled(1_000, timeout_seconds=60)
         await requesting
+
+
+async def _routed(world: World, count: int) -> bool:
+    return sum(isinstance(event, PaymentRouted) for event in await world.events()) >= count
 
 
 async def _has(simulator: Simulator, session: aiohttp.ClientSession, count: int) -> bool:
