@@ -20,7 +20,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --g
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
 .PHONY: help install install-dev run test test-health load load-faults load-preview load-final load-ramp load-soak \
-	load-spike lint format lock clean
+	load-spike simulate lint format lock clean
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ load-soak: ## Half an hour at a steady rate, while the processors change.
 
 load-spike: ## Fifteen times as many payments within a second.
 	@load/k6/run spike
+
+simulate: install-dev ## Tries the routing on simulated courses. ARGS="--random 1000 --scale 0.1": see docs/routing.md.
+	@$(BIN)/python -m courses $(ARGS)
 
 lint: install-dev ## Checks style and types.
 	$(BIN)/ruff check .

@@ -24,6 +24,7 @@ COURSES = {course.name: course for course in (PREVIEW, FINAL, *ADVERSARIAL)}
 @click.option("--failures", default=DEFAULT.failures_to_open, show_default=True, help="PROCESSOR_FAILURES_TO_OPEN")
 @click.option("--probe", default=DEFAULT.probe_seconds_max, show_default=True, help="PROCESSOR_PROBE_SECONDS_MAX")
 @click.option("--memory", default=DEFAULT.memory_seconds, show_default=True, help="PROCESSOR_MEMORY_SECONDS")
+@click.option("--scale", default=1.0, help="So many times the payments and places: 0.1 is ten times as fast.")
 @click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draws the first course and strategy.")
 def main(  # noqa: PLR0917 - click passes an argument for each option
     names: tuple[str, ...],
@@ -35,6 +36,7 @@ def main(  # noqa: PLR0917 - click passes an argument for each option
     failures: int,
     probe: float,
     memory: float,
+    scale: float,
     svg: Path | None,
 ) -> None:
     """Runs strategies on courses in virtual time. Without --course and --random: the contest's two courses."""
@@ -50,7 +52,7 @@ def main(  # noqa: PLR0917 - click passes an argument for each option
     courses = [COURSES[name] for name in names if name in COURSES]
     courses += ADVERSARIAL if "adversarial" in names else ()
     for course in courses or ([] if count else [PREVIEW, FINAL]):
-        rows = run(course, policy, seed, list(chosen) or known)
+        rows = run(course, policy, seed, list(chosen) or known, scale=scale)
         click.echo(one(rows) + "\n")
         if svg is not None:
             svg.write_text(chart(course, rows[0].result))
@@ -58,7 +60,7 @@ def main(  # noqa: PLR0917 - click passes an argument for each option
     if count:
         every = []
         for number in range(seed, seed + count):
-            every += run(random_course(number), policy, seed, list(chosen) or known)
+            every += run(random_course(number), policy, seed, list(chosen) or known, scale=scale)
         click.echo(many(every))
 
 

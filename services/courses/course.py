@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 CONTEST_DRAIN_SECONDS = 30.0
@@ -49,6 +49,11 @@ class Course:
             return [number / first for number in range(count)]
         # The root of slope / 2 * t^2 + first * t = number.
         return [((first * first + 2 * slope * number) ** 0.5 - first) / slope for number in range(count)]
+
+    def scaled(self, scale: float) -> "Course":
+        """The same course with so many times the payments."""
+        first, last = self.payments_per_second
+        return replace(self, payments_per_second=(first * scale, last * scale))
 
     def stage(self, now: float) -> Stage:
         index = bisect_right([stage.at_seconds for stage in self.stages], now) - 1

@@ -1,7 +1,7 @@
 """The tables: how each strategy did, on one course or on many."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from courses.course import Course
@@ -35,19 +35,25 @@ class Row:
         return self.best.default + self.best.fallback >= self.result.payments
 
 
-def run(course: Course, policy: Policy, seed: int, names: Sequence[str]) -> list[Row]:
-    """Every named strategy on the course."""
+def run(course: Course, policy: Policy, seed: int, names: Sequence[str], *, scale: float = 1.0) -> list[Row]:
+    """Every named strategy on the course, with so many times its payments, and places and CPU to match."""
+    course = course.scaled(scale)
+    policy = replace(policy, concurrency_max=max(round(policy.concurrency_max * scale), 2))
+    rate_max = PAYMENTS_PER_SECOND_MAX * scale
     bound, at_bell = (
         best(
             course,
             places_max=policy.concurrency_max,
-            payments_per_second_max=PAYMENTS_PER_SECOND_MAX,
+            payments_per_second_max=rate_max,
             drain_seconds=drain_seconds,
         )
         for drain_seconds in (course.drain_seconds, BELL_SECONDS)
     )
     fresh = strategies(policy, seed)
-    return [Row(course, name, bound, at_bell, Trial(course, fresh[name], seed=seed).run()) for name in names]
+    return [
+        Row(course, name, bound, at_bell, Trial(course, fresh[name], seed=seed, payments_per_second_max=rate_max).run())
+        for name in names
+    ]
 
 
 ONE_HEAD = (

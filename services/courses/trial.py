@@ -90,8 +90,16 @@ class Result:
 class Trial:
     """Runs once."""
 
-    def __init__(self, course: Course, strategy: Strategy, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        course: Course,
+        strategy: Strategy,
+        *,
+        seed: int = 0,
+        payments_per_second_max: float = PAYMENTS_PER_SECOND_MAX,
+    ) -> None:
         self._course = course
+        self._cpu_seconds = 1 / payments_per_second_max
         self._strategy = strategy
         self._chance = Random(seed)  # noqa: S311 - chance to be replayed, no secrets
         self._payments = [Payment(at) for at in course.arrivals()]
@@ -187,7 +195,7 @@ class Trial:
         if not isinstance(decision, Route):
             self._put_back(payment, now, decision.seconds)
             return
-        self._cpu_free_at = max(self._cpu_free_at, now) + 1 / PAYMENTS_PER_SECOND_MAX
+        self._cpu_free_at = max(self._cpu_free_at, now) + self._cpu_seconds
         sent_at = self._cpu_free_at + LOG_SECONDS
         self._schedule(sent_at, Kind.SEND, self._number + 1)
         self._calls[self._number] = Call(payment, decision.processor, now)
