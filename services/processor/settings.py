@@ -1,9 +1,9 @@
 """The processor's settings, from the environment."""
 
-import click
 import environ
 
 from processor.routing import Policy
+from runtime.errors import FatalError
 
 
 @environ.config(prefix="")
@@ -25,7 +25,7 @@ class Settings:
         help="How often a payment processor may be asked for its health, by all replicas together.",
     )
     processor_patience_seconds: float = environ.var(
-        25.0, converter=float, help="How much later a payment may settle to be charged at the lower fee."
+        15.0, converter=float, help="How much later a payment may settle to be charged at the lower fee."
     )
     processor_failures_to_open: int = environ.var(
         3, converter=int, help="So many failures in a row keep payments away from a payment processor."
@@ -38,7 +38,7 @@ class Settings:
     )
 
     def policy(self) -> Policy:
-        """What the router goes by. Raises click.UsageError for what it refuses."""
+        """What the router goes by. Raises FatalError for what it refuses."""
         try:
             return Policy(
                 patience_seconds=self.processor_patience_seconds,
@@ -48,4 +48,4 @@ class Settings:
                 memory_seconds=self.processor_memory_seconds,
             )
         except ValueError as error:
-            raise click.UsageError(f"PROCESSOR_{error}") from None
+            raise FatalError(f"PROCESSOR_{error}") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Policy:
     """How to weigh fee against time, and when to trust a payment processor. Raises ValueError for nonsense."""
 
-    patience_seconds: float = 25.0
+    patience_seconds: float = 15.0
     """How much later a payment may settle to be charged at the lower fee. It also prices time: a second costs the
     difference of the fees divided by this."""
     concurrency_max: int = 640
