@@ -9,7 +9,7 @@ with release times and such capacities, serving as early as possible serves the 
     profit <= (1 - 5 %) D + (1 - 15 %) (M - D)
 
 since no plan charges more than D at the lower fee, nor more than M at all. It is a bound, not a plan: no log, no
-network, no failed call, places that are free again when a stage ends.
+network, no failed call, places that are free again when a stage ends. It is exact to a slice of time for each stage.
 """
 
 from dataclasses import dataclass
