@@ -19,8 +19,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
-.PHONY: help install install-dev run test test-health load load-faults load-preview load-final load-ramp load-soak \
-	load-spike lint format lock clean
+.PHONY: help install install-dev run test test-health test-compose load load-faults load-preview load-final load-ramp \
+	load-soak load-spike lint format lock clean
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: install-dev ## Runs every test.
 
 test-health: install-dev ## Polls health with three replicas that are killed and stopped, at the real interval (2 minutes).
 	@$(BIN)/python -m pytest tests/integration/processor/test_processor_health_polling.py -s -m soak
+
+test-compose: install-dev ## Runs the compose stack, and kills and restarts each container; skipped where no docker answers.
+	@$(BIN)/python -m pytest tests/compose
 
 load: install-dev ## Posts 550 payments a second for a minute to a running stack, and audits every one.
 	@$(BIN)/python -m load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) --json build/load.json

@@ -63,6 +63,11 @@ class Edge:
             raise unavailable(why_not)
         return Response(204)
 
+    async def get_startedz(self, _: Request) -> Response:
+        if not self._ledger.is_started:
+            raise unavailable("the log is still being read")
+        return Response(204)
+
     async def get_livez(self, _: Request) -> Response:
         return Response(204)
 
@@ -79,6 +84,7 @@ def create_app(edge: Edge) -> Application:
         ("POST", "/purge-payments", edge.purge),
         ("GET", "/healthcheck", edge.get_healthcheck),
         ("GET", "/livez", edge.get_livez),
+        ("GET", "/startedz", edge.get_startedz),
         ("GET", "/readyz", edge.get_readyz),
     )
     app = Application(show_error_details=False)

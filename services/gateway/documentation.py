@@ -184,6 +184,10 @@ OPERATIONS: dict[str, EndpointDocs] = {
     ),
     "get_healthcheck": EndpointDocs(summary="The process answers", responses={204: "It does."}),
     "get_livez": EndpointDocs(summary="The process answers", responses={204: "It does."}),
+    "get_startedz": EndpointDocs(
+        summary="The log was read once: the edge may send payments here",
+        responses={204: "It was.", 503: _problem("It is still being read.")},
+    ),
     "get_readyz": EndpointDocs(
         summary="Payments can be accepted", responses={204: "They can.", 503: _problem("Why they cannot.")}
     ),

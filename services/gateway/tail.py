@@ -1,6 +1,7 @@
 """Keeps the set of seen payments in step with the log, and says whether it is."""
 
 import asyncio
+from contextlib import suppress
 
 from contract.stream import PURGED, REQUESTED
 from gateway.seen import SeenPayments
@@ -20,11 +21,23 @@ class Tail:
         self._reader = LogReader(broker, 1, subjects=(REQUESTED, PURGED), headers_only=True)
         self._seen = seen
         self._lag_seconds_max = lag_seconds_max
+        self._started = asyncio.Event()
 
     @property
     def is_current(self) -> bool:
         """Whether each request that the broker may have forgotten the message id of is in the set."""
         return asyncio.get_running_loop().time() - self._reader.current_at < self._lag_seconds_max
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the log was read to its end once."""
+        return self._started.is_set()
+
+    async def started(self, *, timeout_seconds: float) -> None:
+        """Waits until the log was read to its end once; returns at the bound all the same."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._started.wait()
 
     async def run(self) -> None:
         """Follows the log until cancelled, in bursts."""
@@ -33,6 +46,7 @@ class Tail:
                 async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
                     for message in messages:
                         self._note(message)
+            self._started.set()
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _note(self, message: LogMessage) -> None:

@@ -24,6 +24,7 @@ from processor.worker import Worker
 from runtime.broker import Broker
 from runtime.errors import FatalError
 from runtime.health_bucket import HealthBucket
+from runtime.heartbeat import beat
 from runtime.log import Log
 from runtime.process import alongside
 from runtime.process import run as run_process
@@ -48,7 +49,7 @@ async def serve(settings: Settings) -> None:
         "default": settings.payment_processor_url_default,
         "fallback": settings.payment_processor_url_fallback,
     }
-    async with Broker(settings.nats_url, name="processor") as broker:
+    async with Broker(settings.nats_url, name="processor", ca_file=settings.nats_ca_file) as broker:
         log = Log(broker)
         await log.made()
         floor = await ensure_consumer(broker)
@@ -65,7 +66,13 @@ async def serve(settings: Settings) -> None:
                 broker, handler, router, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )
             poller = _health_poller(broker, urls, pace, router)
-            await alongside(worker.run(), follower.run(), poller.run(), broker.until_closed())
+            await alongside(
+                worker.run(),
+                follower.run(),
+                poller.run(),
+                broker.until_closed(),
+                beat(settings.heartbeat_file, lambda: broker.is_connected),
+            )
         finally:
             await client.close()
 

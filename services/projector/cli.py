@@ -16,6 +16,7 @@ from projector.store import Store, UnusableFileError, discard
 from runtime.broker import Broker, LogState
 from runtime.errors import BrokerError, FatalError
 from runtime.health_bucket import HealthBucket
+from runtime.heartbeat import beat
 from runtime.log import Log, LogLimits
 from runtime.process import alongside
 from runtime.process import run as run_process
@@ -38,7 +39,7 @@ def run() -> None:
 
 async def serve(settings: Settings) -> None:
     """Joins the parts and runs them until cancelled."""
-    async with Broker(settings.nats_url, name="projector") as broker:
+    async with Broker(settings.nats_url, name="projector", ca_file=settings.nats_ca_file) as broker:
         limits = LogLimits(settings.log_duplicate_window_seconds, settings.log_bytes_max, settings.log_replicas)
         await Log(broker).ensure(limits)
         await _ensure_health_bucket(broker, limits)
@@ -52,7 +53,12 @@ async def serve(settings: Settings) -> None:
                 log_identity=state.identity,
                 settle_seconds=settings.summary_settle_seconds,
             )
-            await alongside(service.run(), follower.run(), broker.until_closed())
+            await alongside(
+                service.run(),
+                follower.run(),
+                broker.until_closed(),
+                beat(settings.heartbeat_file, lambda: broker.is_connected),
+            )
 
 
 async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:

@@ -10,6 +10,8 @@ class Settings:
     """Times are seconds."""
 
     nats_url: str = environ.var("nats://127.0.0.1:4222", help="The broker.")
+    heartbeat_file: str = environ.var("", help="A file that is touched every two seconds while all is well.")
+    nats_ca_file: str = environ.var("", help="Who signed the broker's certificate; the system's authorities if empty.")
     data_dir: Path = environ.var("./data", converter=Path, help="The read model lies in its folder `projector`.")
     summary_settle_seconds: float = environ.var(
         0.1, converter=float, help="How long a summary waits for attempts that are open inside its window."

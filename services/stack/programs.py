@@ -134,7 +134,7 @@ def _caddy(settings: Settings) -> Program:
         "caddy",
         (_executable(settings, "caddy"), "run", "--config", config, "--adapter", "caddyfile"),
         {
-            "TOLLGATE_PORT": str(settings.edge_port),
+            "TOLLGATE_SITE": f":{settings.edge_port}",
             **upstreams,
             "GOMEMLIMIT": "64MiB",
             # It writes a little of its own; not into the home directory.

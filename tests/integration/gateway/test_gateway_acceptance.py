@@ -268,6 +268,7 @@ async def test_the_docs_page_loads_nothing_from_other_hosts(client: Client, sess
         "/healthcheck",
         "/livez",
         "/readyz",
+        "/startedz",
     }
 
 
