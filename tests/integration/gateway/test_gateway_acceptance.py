@@ -185,6 +185,36 @@ async def test_a_gateway_without_a_broker_from_the_start_says_so_and_recovers(
             assert (await client.pay()).status == 202
 
 
+async def test_a_payment_waits_for_a_gateway_that_has_just_started(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    server = NatsServer(tmp_path / "late")
+    with Gateway(server.url, tmp_path, GATEWAY_ACCEPT_TIMEOUT_SECONDS="15") as gateway:
+        client = Client(session, gateway)
+
+        async def alive() -> bool:
+            try:
+                return (await client.get("/livez"))[0] == 204
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(alive, what="alive")
+        paying = asyncio.create_task(client.pay())
+        assert (await client.get("/startedz"))[0] == 503
+        assert not paying.done()
+        with server:
+            with Projector(server.url, tmp_path):
+                assert (await paying).status == 202
+                assert (await client.get("/startedz"))[0] == 204
+            server.kill()
+            await eventually(lambda: _is(client, "/readyz", 503), what="not ready")
+            assert (await client.get("/startedz"))[0] == 204, "what it cannot do now, it says itself"
+
+
+async def _is(client: Client, path: str, status: int) -> bool:
+    return bool((await client.get(path))[0] == status)
+
+
 async def test_what_was_accepted_while_the_broker_was_killed_is_in_the_log(
     client: Client, broker: Broker, log: Log, nats_server: NatsServer
 ) -> None:
