@@ -102,20 +102,21 @@ async def test_with_a_name_it_is_https_and_nothing_answers_in_plain_text(gateway
 
 async def test_a_gateway_that_has_not_read_the_log_is_asked_nothing(gateway: Gateway, tmp_path: Path) -> None:
     without_a_broker = Gateway(f"nats://127.0.0.1:{free_port()}", tmp_path)
-    with without_a_broker, Edge(tmp_path, gateway, without_a_broker) as edge:
-        await listens(edge, edge.http_port)
+    with without_a_broker:
         await listens(without_a_broker, without_a_broker.port)
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{edge.http_port}") as session:
+        with Edge(tmp_path, gateway, without_a_broker) as edge:
+            await listens(edge, edge.http_port)
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{edge.http_port}") as session:
 
-            async def status(path: str) -> int:
-                async with session.get(path) as response:
-                    return response.status
+                async def status(path: str) -> int:
+                    async with session.get(path) as response:
+                        return response.status
 
-            async def other_is_out() -> bool:
-                return [await status("/readyz") for _ in range(10)] == [204] * 10
+                async def other_is_out() -> bool:
+                    return [await status("/readyz") for _ in range(10)] == [204] * 10
 
-            await eventually(other_is_out, what="only the ready gateway is asked")
-            for number in range(20):
-                payment = {"correlationId": str(uuid.UUID(int=number + 1)), "amount": 19.90}
-                async with session.post("/payments", json=payment) as response:
-                    assert response.status == 202
+                await eventually(other_is_out, what="only the ready gateway is asked")
+                for number in range(20):
+                    payment = {"correlationId": str(uuid.UUID(int=number + 1)), "amount": 19.90}
+                    async with session.post("/payments", json=payment) as response:
+                        assert response.status == 202
