@@ -14,13 +14,15 @@ DEV_STAMP := $(VENV)/.installed-dev
 TEST_WORKERS ?= 2
 # Of the running stack that `make load` loads.
 DATA_DIR ?= data
+# What `make measure-compose` runs.
+COURSE ?= preview
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
 .PHONY: help install install-dev run test test-health test-compose load load-faults load-preview load-final load-ramp \
-	load-soak load-spike lint format lock clean
+	measure-compose measure-startup load-soak load-spike lint format lock clean
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +59,12 @@ load-final: ## The contest's final, five minutes.
 
 load-ramp: ## Ever more payments a second, until they are not taken as fast as they are offered.
 	@load/k6/run ramp
+
+measure-compose: install-dev ## Runs COURSE (preview, final, ...) against the compose stack; what each container used.
+	@$(BIN)/python -m load.measure $(COURSE)
+
+measure-startup: install-dev ## Seconds from `compose up` to the first accepted payment.
+	@$(BIN)/python -m load.startup
 
 load-soak: ## Half an hour at a steady rate, while the processors change.
 	@load/k6/run soak
