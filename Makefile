@@ -21,11 +21,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
-.PHONY: help install install-dev run test test-health test-compose load load-faults load-preview load-final load-ramp \
-	measure-compose measure-startup load-soak load-spike lint format lock clean
+.PHONY: help install install-dev run test test-health test-compose test-cluster load load-faults load-preview \
+	load-final load-ramp measure-compose measure-startup load-soak load-spike lint format lock clean
 
 help: ## Lists the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STACK_STAMP) ## Makes .venv with everything that `make run` needs.
 
@@ -43,6 +43,9 @@ test-health: install-dev ## Polls health with three replicas that are killed and
 
 test-compose: install-dev ## Runs the compose stack, and kills and restarts each container; skipped where no docker answers.
 	@$(BIN)/python -m pytest tests/compose
+
+test-cluster: install-dev ## Runs three brokers, and kills the one that leads.
+	@$(BIN)/python -m pytest tests/cluster
 
 load: install-dev ## Posts 550 payments a second for a minute to a running stack, and audits every one.
 	@$(BIN)/python -m load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) --json build/load.json

@@ -228,10 +228,6 @@ def table(found: Mapping[str, Any]) -> str:
     return "\n".join(["", *lines, "", f"first payment {found['startup_seconds']} s after `up`, score {shown}"])
 
 
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.rjust(width) if column else cell.ljust(width)
-
-
 def _sum(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return round(sum(known), 3) if known else None
