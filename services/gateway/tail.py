@@ -35,6 +35,8 @@ class Tail:
 
     async def started(self, *, timeout_seconds: float) -> None:
         """Waits until the log was read to its end once; returns at the bound all the same."""
+        if self.is_started:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._started.wait()

@@ -63,6 +63,10 @@ async def gateway(nats_server: NatsServer, tmp_path: Path, log: Log) -> AsyncIte
             yield running
 
 
+async def _is_file(path: Path) -> bool:
+    return await asyncio.to_thread(path.is_file)
+
+
 async def test_without_a_name_it_is_plain_http_on_one_port_and_says_nothing_of_itself(
     gateway: Gateway, tmp_path: Path
 ) -> None:
@@ -82,14 +86,20 @@ async def test_with_a_name_it_is_https_and_nothing_answers_in_plain_text(gateway
         assert ports_of(edge) == {edge.https_port}
         url = f"https://localhost:{edge.https_port}"
 
-        async def is_signed() -> bool:
-            return await asyncio.to_thread(edge.root.is_file)
-
-        await eventually(is_signed, what="the certificate is there")
-        trusting = ssl.create_default_context(cafile=str(edge.root))
         async with aiohttp.ClientSession() as session:
+            # The authority is made first, then the name's own certificate.
+            await eventually(lambda: _is_file(edge.root), what="the authority is there")
+            trusting = ssl.create_default_context(cafile=str(edge.root))
+
+            async def is_signed() -> bool:
+                try:
+                    async with session.get(f"{url}/readyz", ssl=trusting) as response:
+                        return response.status == 204
+                except aiohttp.ClientConnectorError:
+                    return False
+
+            await eventually(is_signed, what="the certificate is there")
             async with session.get(f"{url}/readyz", ssl=trusting) as response:
-                assert response.status == 204
                 assert not {"Server", "Via"} & set(response.headers)
             payment = {"correlationId": "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3", "amount": 19.90}
             async with session.post(f"{url}/payments", json=payment, ssl=trusting) as response:
