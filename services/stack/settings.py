@@ -106,6 +106,8 @@ def read_settings(environment: dict[str, str]) -> Settings:
     """Raises SettingError when a variable has a value that cannot be used."""
     # A variable that is set to nothing, as compose files and CI do, counts as not set.
     given = {name: value for name, value in environment.items() if value}
+    if "TOLLGATE_SITE" in given:
+        raise SettingError("TOLLGATE_SITE is not for `make run`, which serves plain HTTP: see docs/operating.md")
     values = environ.to_config(Environment, environ=given)
     own_broker = f"nats://127.0.0.1:{values.tollgate_nats_port}"
     settings = Settings(
