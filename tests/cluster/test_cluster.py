@@ -3,6 +3,7 @@
 import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -55,24 +56,20 @@ async def test_the_log_is_on_three_brokers_and_goes_on_without_one(tmp_path: Pat
         session = await stack.enter_async_context(aiohttp.ClientSession())
         operator = await stack.enter_async_context(Broker(url("operator"), name="test"))
 
-        async def leader_of_three() -> str | None:
-            info = await operator.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=20)
-            others = info.get("cluster", {}).get("replicas", [])
-            whole = len(others) == REPLICAS - 1 and all(one["current"] and not one.get("offline") for one in others)
-            return str(info["cluster"]["leader"]) if whole else None
+        async def log_info() -> dict[str, Any]:
+            return await operator.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=20)
 
         async def is_whole() -> bool:
-            return await leader_of_three() is not None
+            others = (await log_info()).get("cluster", {}).get("replicas", [])
+            return len(others) == REPLICAS - 1 and all(one["current"] and not one.get("offline") for one in others)
 
         await eventually(is_whole, what="the log is on three brokers", timeout_seconds=30)
         await gateway.ready(session)
         assert await pay(session, gateway) == 202
-        leader = await leader_of_three()
-        assert leader is not None
+        leader = (await log_info())["cluster"]["leader"]
         servers[leader].kill()
         assert await pay(session, gateway) == 202
         servers[leader].start()
         await eventually(is_whole, what="the third broker has caught up", timeout_seconds=30)
 
-        info = await operator.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=5)
-        assert info["state"]["messages"] == 2
+        assert (await log_info())["state"]["messages"] == 2
