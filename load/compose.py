@@ -61,6 +61,7 @@ class Compose:
         self._environment = os.environ | {
             # An image of its own, so that nobody's is replaced.
             "TOLLGATE_VERSION": project,
+            "TOLLGATE_SITE": "",
             "TOLLGATE_PORT": str(ports.edge),
             "TOLLGATE_SIMULATOR_PORT": str(ports.default),
             "TOLLGATE_SIMULATOR_FALLBACK_PORT": str(ports.fallback),
