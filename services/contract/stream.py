@@ -7,6 +7,7 @@ subject for each payment would make its memory grow with the log.
 from contract.events import (
     Event,
     LedgerPurged,
+    OperatorWord,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -61,12 +62,17 @@ def message_id_of(event: Event) -> str | None:  # noqa: PLR0911 - a row of the t
         case PaymentRouted():
             return f"{event.correlation_id}:routed:{event.attempt}"
         case PaymentInDoubt():
-            return f"{event.correlation_id}:in_doubt:{event.attempt}"
+            return f"{event.correlation_id}:in_doubt:{event.attempt}{_suffix(event.word)}"
         case PaymentReleased():
-            return f"{event.correlation_id}:released:{event.attempt}"
+            return f"{event.correlation_id}:released:{event.attempt}{_suffix(event.word)}"
         case PaymentProcessed():
-            return f"{event.correlation_id}:processed"
+            return f"{event.correlation_id}:processed{_suffix(event.word)}"
         case PaymentRejected():
             return f"{event.correlation_id}:rejected"
         case LedgerPurged():
             return None
+
+
+def _suffix(word: OperatorWord | None) -> str:
+    """Sets an operator's word apart: it may be void, and then no worker's event may pass for a repeat of it."""
+    return "" if word is None else f":{word.said_at_us}"

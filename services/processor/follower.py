@@ -5,13 +5,16 @@ import heapq
 import itertools
 import logging
 
+import orjson
+
 from contract.codec import MalformedEventError, decode
-from contract.events import Event
+from contract.events import Event, ProcessorName
 from contract.standing import Standing, Unrouted, advance
-from contract.stream import REQUESTED, SUBJECTS
+from contract.stream import REQUESTED, STREAM, SUBJECTS
 from processor.journal import Journal
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
+from runtime.log import MESSAGE_NOT_FOUND
 from runtime.reader import LogMessage, LogReader
 
 logger = logging.getLogger(__name__)
@@ -54,6 +57,21 @@ class Follower:
                 await future
         except TimeoutError:
             raise BrokerUnavailableError(f"the log could not be read up to {sequence} in time") from None
+
+    async def caught_up(self, processor: ProcessorName, *, timeout_seconds: float) -> None:
+        """Waits until the journal holds every word on a doubt at `processor` that the log held when this was called.
+
+        Raises BrokerUnavailableError at the bound.
+        """
+        answer = await self._broker.request(
+            f"$JS.API.STREAM.MSG.GET.{STREAM}",
+            orjson.dumps({"last_by_subj": f"payments.in_doubt.{processor}"}),
+            timeout_seconds=timeout_seconds,
+        )
+        if "error" not in answer:
+            await self.reached(answer["message"]["seq"], timeout_seconds=timeout_seconds)
+        elif answer["error"].get("err_code") != MESSAGE_NOT_FOUND:
+            raise BrokerUnavailableError(f"the log cannot be asked for doubts: {answer['error'].get('description')}")
 
     async def scan(self, correlation_id: str, request_sequence: int) -> Standing:
         """The payment's standing, read from the log itself from its request on, up to the log's present end.
