@@ -109,6 +109,7 @@ _ENCODERS: dict[type, Callable[[Any], dict[str, object]]] = {
         "correlationId": e.correlation_id,
         "amountCents": e.amount_cents,
         "reason": e.reason,
+        **({} if e.attempt is None else {"attempt": e.attempt}),
     },
     LedgerPurged: lambda e: {"who": e.who, "purgedAt": format_us(e.purged_at_us)},
 }
@@ -138,7 +139,9 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Event]] = {
         _time(f, "processedAt"),
         _word(f),
     ),
-    "PaymentRejected": lambda f: PaymentRejected(_id(f), _positive(f, "amountCents"), _text(f, "reason")),
+    "PaymentRejected": lambda f: PaymentRejected(
+        _id(f), _positive(f, "amountCents"), _text(f, "reason"), _positive(f, "attempt") if "attempt" in f else None
+    ),
     "LedgerPurged": lambda f: LedgerPurged(_text(f, "who"), _time(f, "purgedAt")),
 }
 

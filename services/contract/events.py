@@ -93,11 +93,15 @@ class PaymentProcessed:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRejected:
-    """The payment is refused for good and will never be charged."""
+    """The payment is refused for good and will never be charged: the processor said so of `attempt`.
+
+    Logs from before attempts could be released by an operator do not name it.
+    """
 
     correlation_id: str
     amount_cents: int
     reason: str
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ reader after them, come to the same answer:
 - an attempt is released, and so may be followed by another, only while nobody has put it in doubt; whoever sends an
   attempt that it did not itself just record puts it in doubt first;
 - an attempt that is in doubt cannot be rejected either: the sending that is in doubt may still charge;
+- a rejection ends the payment only while the attempt that it was said of is open: one that comes late, after an
+  operator has released that attempt, is no word on the next;
 - an operator's word counts only on the attempt that is in doubt where the word stands: that it was charged, at once;
   that it was not, once an earlier word holds it, so that no worker sends it meanwhile (docs/decisions/0014);
 - an end is final.
@@ -72,7 +74,9 @@ def advance(standing: Standing, sequence: int, event: Event) -> Standing:  # noq
             return Ended()
         case Open(in_doubt=True), PaymentRejected():
             return standing
-        case _, PaymentRejected():
+        case _, PaymentRejected(attempt=None):
+            return Ended()
+        case Open(current), PaymentRejected(attempt=attempt) if attempt == current.attempt:
             return Ended()
         case Unrouted(number), PaymentRouted(attempt=attempt) if attempt == number:
             return Open(event, sequence)

@@ -68,7 +68,7 @@ def message_id_of(event: Event) -> str | None:  # noqa: PLR0911 - a row of the t
         case PaymentProcessed():
             return f"{event.correlation_id}:processed{_suffix(event.word)}"
         case PaymentRejected():
-            return f"{event.correlation_id}:rejected"
+            return f"{event.correlation_id}:rejected" + ("" if event.attempt is None else f":{event.attempt}")
         case LedgerPurged():
             return None
 

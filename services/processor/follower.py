@@ -3,26 +3,22 @@
 import asyncio
 import heapq
 import itertools
-import logging
 
 import orjson
 
-from contract.codec import MalformedEventError, decode
-from contract.events import Event, ProcessorName
-from contract.standing import Standing, Unrouted, advance
+from contract.events import ProcessorName
+from contract.standing import Standing
 from contract.stream import REQUESTED, STREAM, SUBJECTS
+from processor.history import decoded, read_history
 from processor.journal import Journal
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
 from runtime.log import MESSAGE_NOT_FOUND
 from runtime.reader import LogMessage, LogReader
 
-logger = logging.getLogger(__name__)
-
 BATCH_MESSAGES_MAX = 1_000
 _OUTCOMES = tuple(subject for subject in SUBJECTS if subject != REQUESTED)
 """What becomes of requests. The requests themselves come by delivery, and tell the journal nothing."""
-SCAN_TIMEOUT_SECONDS = 60.0
 
 
 class Follower:
@@ -78,20 +74,10 @@ class Follower:
 
         For the rare payment that was requested before the journal's memory begins. Raises BrokerUnavailableError.
         """
-        last = (await self._broker.log_state(timeout_seconds=SCAN_TIMEOUT_SECONDS)).last_sequence
-        standing: Standing = Unrouted()
-        try:
-            async with LogReader(self._broker, request_sequence) as reader, asyncio.timeout(SCAN_TIMEOUT_SECONDS):
-                while True:
-                    for message in await reader.batch(BATCH_MESSAGES_MAX):
-                        standing = _advanced(standing, correlation_id, message)
-                        if message.sequence >= last:
-                            return standing
-        except TimeoutError:
-            raise BrokerUnavailableError(f"the log could not be read from {request_sequence} on in time") from None
+        return (await read_history(self._broker, correlation_id, request_sequence)).standing
 
     def _apply(self, message: LogMessage) -> None:
-        if (event := _decoded(message)) is not None:
+        if (event := decoded(message)) is not None:
             self.journal.apply(message.sequence, event)
         self.position = message.sequence
 
@@ -100,19 +86,3 @@ class Follower:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():
                 future.set_result(None)
-
-
-def _advanced(standing: Standing, correlation_id: str, message: LogMessage) -> Standing:
-    # The message id begins with the payment's: it spares decoding the rest of the log.
-    if message.subject == REQUESTED or not (message.message_id or "").startswith(correlation_id):
-        return standing
-    event = _decoded(message)
-    return standing if event is None else advance(standing, message.sequence, event)
-
-
-def _decoded(message: LogMessage) -> Event | None:
-    try:
-        return decode(message.payload)
-    except MalformedEventError as error:
-        logger.error("message %d of the log is no event: %s", message.sequence, error)
-        return None

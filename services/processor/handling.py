@@ -213,8 +213,7 @@ class PaymentHandler:
                 await self._log.append(_processed(attempt, requested_at_us), timeout_seconds=OUTCOME_TIMEOUT_SECONDS)
                 return Done()
             case Reject(reason):
-                rejected = PaymentRejected(attempt.correlation_id, attempt.amount_cents, reason)
-                await self._append(rejected, OUTCOME_TIMEOUT_SECONDS)
+                await self._append(_rejected(attempt, reason), OUTCOME_TIMEOUT_SECONDS)
                 # Back to the standing: another replica may have put the attempt in doubt meanwhile.
                 return None
             case Release(why):
@@ -247,6 +246,10 @@ def _processed(attempt: Attempt, requested_at_us: int) -> PaymentProcessed:
     return PaymentProcessed(
         attempt.correlation_id, attempt.amount_cents, attempt.attempt, attempt.processor, requested_at_us, now_us()
     )
+
+
+def _rejected(attempt: Attempt, reason: str) -> PaymentRejected:
+    return PaymentRejected(attempt.correlation_id, attempt.amount_cents, reason, attempt.attempt)
 
 
 def _released(attempt: Attempt, why: str) -> PaymentReleased:

@@ -130,7 +130,7 @@ FATES: dict[type[Call], list[Fate]] = {
         Fate.BAD_REQUEST,
     ],
     Find: [Fate.WELL, Fate.NO_ANSWER],
-    CatchUp: [Fate.WELL, Fate.NOT_READ],
+    CatchUp: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
 }
 
 
@@ -187,6 +187,8 @@ class WorkerProcess:
         self.position = start_sequence - 1
         self.router = Switchboard()
         self.call: Call | None = None
+        self.asked_at_end = 0
+        """Where the log ended when the worker asked to catch up with it."""
         self._running: Coroutine[Call, Any, Result] | None = None
         self._handler = PaymentHandler(
             cast("Log", self),
@@ -269,9 +271,15 @@ class Happening(Enum):
     OPERATOR_READS = "the operator reads the log"
     OPERATOR_WAITS = "the operator waits"
     OPERATOR_SPEAKS = "the operator says what is true"
+    OPERATOR_SETTLES = "the operator settles the doubt, all at once"
 
 
-HAPPENINGS = [*[Happening.RUN_TO_A_SENDING] * 6, *[Happening.STEP] * 6, *Happening]
+HAPPENINGS = [
+    *[Happening.RUN_TO_A_SENDING] * 6,
+    *[Happening.STEP] * 6,
+    *[Happening.OPERATOR_SETTLES] * 2,
+    *Happening,
+]
 DIRECTIONS: list[ProcessorName | None] = ["default", "fallback", "default", "fallback", None]
 
 
@@ -316,7 +324,7 @@ class World:
 
     # What can happen.
 
-    def happen(self, choose: Choose) -> None:  # noqa: C901 - a row of the table each
+    def happen(self, choose: Choose) -> None:  # noqa: C901, PLR0912 - a row of the table each
         """Something happens."""
         happening = choose(HAPPENINGS)
         number = choose(range(len(self.workers)))
@@ -335,6 +343,8 @@ class World:
                 self.operator_reads()
             case Happening.OPERATOR_WAITS:
                 self.clock.sleep(HOLD_SECONDS)
+            case Happening.OPERATOR_SETTLES:
+                self.operator_settles()
             case Happening.OPERATOR_SPEAKS:
                 self.operator_speaks(choose(FATES[Append]))
             case Happening.CRASH:
@@ -360,11 +370,13 @@ class World:
         if worker.call is None:
             self._deliveries += 1
             now_us = self._request.accepted_at_us
+            worker.asked_at_end = len(self.log)
             return self._ended(worker.deliver(Work(self._request, REQUEST_SEQUENCE, self._deliveries, now_us)))
         outcome = self._outcome(worker, worker.call, fate)
         if isinstance(outcome, BrokerError):
             worker.fail(outcome)
             return None
+        worker.asked_at_end = len(self.log)
         return self._ended(worker.resume(outcome))
 
     def crash(self, number: int, fate: Fate, *, start_sequence: int = 1) -> None:
@@ -423,6 +435,14 @@ class World:
         if self.standing() != before:
             self.witnessed.add(f"word: {type(event).__name__}")
 
+    def operator_settles(self) -> None:
+        """What the command does: hold, wait, release; or says that it was charged."""
+        for _ in range(2):
+            self.operator_reads()
+            if self.operator.known is not None and self.operator.known.is_held:
+                self.clock.sleep(HOLD_SECONDS)
+            self.operator_speaks()
+
     def _word_on(self, known: Open) -> Event | None:
         attempt = known.attempt
         now_us = self.clock.now_us()
@@ -451,10 +471,8 @@ class World:
         for _ in range(DELIVERIES_MAX):
             if isinstance(self._run(0), Done):
                 return
-            self.operator_reads()
-            if self.operator.known is not None and self.operator.known.is_held:
-                self.clock.sleep(HOLD_SECONDS)
-                self.operator_speaks()
+            if isinstance(standing := self.standing(), Open) and standing.is_held:
+                self.operator_settles()
             self.read(0, len(self.log))
         raise AssertionError(f"the payment does not end: {self.log}")
 
@@ -539,7 +557,8 @@ class World:
             case CatchUp():
                 if fate is Fate.NOT_READ:
                     return BrokerUnavailableError("told not to be read")
-                worker.read(self.log, len(self.log))
+                # What the log held when it was asked; the answer may be long on its way.
+                worker.read(self.log, len(self.log) if fate is Fate.READ_FURTHER else worker.asked_at_end)
                 return None
             case Find(processor):
                 return NoAnswer("told not to answer") if fate is Fate.NO_ANSWER else self._record(processor)
