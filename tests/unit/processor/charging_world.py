@@ -29,6 +29,7 @@ from processor.client import ProcessorClient, classify
 from processor.follower import Follower
 from processor.handling import STAMP_AGE_SECONDS_MAX, Done, PaymentHandler, Result, Work
 from processor.journal import Journal
+from processor.resolving import hold_seconds_min
 from processor.routing import Decision, Route, Router, Wait
 from runtime.errors import BrokerError, BrokerUnavailableError
 from runtime.log import Appended, Log
@@ -40,7 +41,8 @@ PAYMENT = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
 OTHER_PAYMENT = "00000000-0000-4000-8000-{:012d}"
 AMOUNT_CENTS = 1990
 REQUEST_SEQUENCE = 1
-HOLD_SECONDS = 20
+TIMEOUT_SECONDS = 15
+HOLD_SECONDS = hold_seconds_min(TIMEOUT_SECONDS)
 """How long an operator waits after an attempt is held: every sending has had its answer by then, or its timeout."""
 DELIVERIES_MAX = 8
 """In calm weather the payment has to end within so many."""
@@ -187,8 +189,8 @@ class WorkerProcess:
         self.position = start_sequence - 1
         self.router = Switchboard()
         self.call: Call | None = None
-        self.asked_at_end = 0
-        """Where the log ended when the worker asked to catch up with it."""
+        self.called_at_us = self.asked_at_end = 0
+        """When the call was made, and where the log ended then."""
         self._running: Coroutine[Call, Any, Result] | None = None
         self._handler = PaymentHandler(
             cast("Log", self),
@@ -370,13 +372,13 @@ class World:
         if worker.call is None:
             self._deliveries += 1
             now_us = self._request.accepted_at_us
-            worker.asked_at_end = len(self.log)
+            worker.called_at_us, worker.asked_at_end = self.clock.now_us(), len(self.log)
             return self._ended(worker.deliver(Work(self._request, REQUEST_SEQUENCE, self._deliveries, now_us)))
         outcome = self._outcome(worker, worker.call, fate)
         if isinstance(outcome, BrokerError):
             worker.fail(outcome)
             return None
-        worker.asked_at_end = len(self.log)
+        worker.called_at_us, worker.asked_at_end = self.clock.now_us(), len(self.log)
         return self._ended(worker.resume(outcome))
 
     def crash(self, number: int, fate: Fate, *, start_sequence: int = 1) -> None:
@@ -452,9 +454,12 @@ class World:
             return _processed_by_word(attempt, record.requested_at_us, word)
         if not known.is_held:
             return PaymentInDoubt(PAYMENT, attempt.attempt, attempt.processor, "held", word)
-        is_under_way = attempt in self.late_charges or any(worker.call == Send(attempt) for worker in self.workers)
-        if is_under_way or now_us - self.operator.read_at_us < HOLD_SECONDS * MICROSECONDS:
+        if attempt in self.late_charges or now_us - self.operator.read_at_us < HOLD_SECONDS * MICROSECONDS:
             return None
+        for number, worker in enumerate(self.workers):
+            if worker.call == Send(attempt) and now_us - worker.called_at_us >= TIMEOUT_SECONDS * MICROSECONDS:
+                # Given up by now. Of a sending that began later the operator cannot know.
+                self.step(number, Fate.REQUEST_LOST)
         return PaymentReleased(PAYMENT, attempt.attempt, attempt.processor, "not charged", word)
 
     def calm_down(self) -> None:
