@@ -9,6 +9,8 @@ import json
 import signal
 import sys
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,9 @@ SERVICES = ("gateway-1", "processor", "gateway-2", "projector")
 RATE = 120
 ROLLING_SECONDS = 6.0
 BROKER_SECONDS = 3.0
+SLOW_CLIENTS = 100
+HEADER_SECONDS_MAX = 5.0
+"""How long the edge waits for a request's header."""
 
 
 async def pay_while(stack: Stack, restarting: asyncio.Task[None], seconds: float) -> dict[str, Any]:
@@ -64,10 +69,28 @@ async def restart(stack: Stack, names: tuple[str, ...]) -> None:
         await stack.wait_ready()
 
 
+@asynccontextmanager
+async def slow_clients(stack: Stack) -> AsyncIterator[None]:
+    """Clients that begin a request and never go on with it; at the end the edge has closed every one of them."""
+    edge = ("127.0.0.1", stack.settings.edge_port)
+    clients = [await asyncio.open_connection(*edge) for _ in range(SLOW_CLIENTS)]
+    for _, writer in clients:
+        writer.write(b"POST /payments HTTP/1.1\r\nHost: x\r\n")
+    try:
+        yield
+        async with asyncio.timeout(HEADER_SECONDS_MAX):
+            for reader, _ in clients:
+                await reader.read()
+    finally:
+        for _, writer in clients:
+            writer.close()
+
+
 async def test_a_restart_of_every_service_refuses_and_drops_no_payment(tmp_path: Path) -> None:
     async with Stack(tmp_path) as stack:
         restarting = asyncio.ensure_future(restart(stack, SERVICES))
-        requests = (await pay_while(stack, restarting, ROLLING_SECONDS))["requests"]
+        async with slow_clients(stack):
+            requests = (await pay_while(stack, restarting, ROLLING_SECONDS))["requests"]
         assert (requests["retries"], requests["connection_errors"]) == (0, 0), requests
         assert requests["statuses"] == {"202": requests["offered"]}
         for name in SERVICES:
