@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from contract.events import OperatorWord, PaymentInDoubt, PaymentProcessed, PaymentReleased
 from contract.money import format_cents
 from contract.timestamps import format_us
-from processor.charging import Attempt, Found, LookupAnswer, Missing
+from processor.charging import Attempt, Found, LookupAnswer, Missing, NoAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,17 @@ class Claim:
     by: str
     note: str
     requested_at_us: int | None = None
+
+
+def described(record: LookupAnswer) -> str:
+    """What the processor answered, for a person."""
+    match record:
+        case Found(amount_cents, requested_at_us):
+            return f"a record over {format_cents(amount_cents)}, requestedAt {format_us(requested_at_us)}"
+        case Missing():
+            return "no record"
+        case NoAnswer(why):
+            return f"no answer ({why})"
 
 
 def objection(claim: Claim, attempt: Attempt, record: LookupAnswer) -> str | None:

@@ -14,7 +14,7 @@ from contract.queries import SEQUENCES_MAX
 from contract.standing import Ended, Open
 from contract.timestamps import now_us
 from processor.charging import Attempt, LookupAnswer
-from processor.claims import Claim, charged, held, objection, released
+from processor.claims import Claim, charged, described, held, objection, released
 from processor.handling import RESEND_SECONDS_MAX
 from processor.history import History, read_history
 from runtime.broker import Broker
@@ -82,7 +82,7 @@ class Resolver:
 
     async def _look_up(self, claim: Claim, attempt: Attempt, *, is_forced: bool) -> LookupAnswer:
         record = await self._processors.look_up(attempt.processor, attempt.correlation_id)
-        self._say(f"{attempt.processor} was asked for its record: {record}")
+        self._say(f"{attempt.processor} was asked for its record of it: {described(record)}")
         if (against := objection(claim, attempt, record)) is not None:
             if not is_forced:
                 raise CannotResolveError(f"{against}; nothing was settled (--force, if you know better)")

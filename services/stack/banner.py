@@ -11,9 +11,10 @@ def starting(settings: Settings, names: list[str]) -> str:
     starts = f"Starting {', '.join(names)}. Logs: {shown(settings.logs)}"
     if not settings.runs_broker or settings.sync_interval == "always":
         return starts
+    interval = settings.sync_interval
     return (
-        f"WARNING: NATS_SYNC_INTERVAL={settings.sync_interval}. Payments are accepted before they are on the disk: "
-        f"when the power fails, those of the last {settings.sync_interval} are lost. Only `always` keeps them.\n{starts}"
+        f"WARNING: NATS_SYNC_INTERVAL={interval}. Payments are accepted before they are on the disk: "
+        f"when the power fails, those of the last {interval} are lost. Only `always` keeps them.\n{starts}"
     )
 
 

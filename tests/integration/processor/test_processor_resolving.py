@@ -170,8 +170,11 @@ async def test_not_charged_first_holds_the_attempt_and_a_charge_that_arrives_mea
         async def look_up(self, _processor: str, _correlation_id: str) -> LookupAnswer:
             return next(answers)
 
+    world.said.clear()
     with pytest.raises(CannotResolveError, match="it was charged"):
         await world.resolve(payment, NOT_CHARGED, ChargedLate())
+    assert world.said[0] == "default was asked for its record of it: no record"
+    assert world.said[-1].endswith("a record over 19.90, requestedAt 2025-06-15T15:06:40.000000Z")
     (event,) = await world.last_events(1)
     assert isinstance(event, PaymentInDoubt)
     assert event.word is not None
