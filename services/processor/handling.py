@@ -194,9 +194,9 @@ class PaymentHandler:
         """All that is done with an attempt that an operator holds: a charge that is found still ends it."""
         record = await self._client.look_up(attempt.processor, attempt.correlation_id)
         step = after_lookup(attempt, None, record, in_doubt=True)
-        return (
-            self._retry(work) if isinstance(step, SendAgain) else await self._take(work, attempt, step, in_doubt=True)
-        )
+        if isinstance(step, SendAgain):
+            return self._retry(work)
+        return await self._take(work, attempt, step, in_doubt=True)
 
     async def _send(self, work: Work, attempt: Attempt, *, in_doubt: bool) -> Result | None:
         answer = await self._client.send(attempt)
