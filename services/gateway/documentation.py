@@ -71,6 +71,18 @@ _SCHEMAS: dict[type, dict[str, Any]] = {
             "correlationId": {"type": "string", "format": "uuid"},
             "state": {"type": "string", "enum": ["pending", "routed", "in_doubt", "processed", "rejected"]},
             "amount": {"type": "number"},
+            "doubt": {
+                "type": "object",
+                "description": "Only while it is in doubt: the attempt whose outcome is unknown.",
+                "properties": {
+                    "processor": {"type": "string", "enum": ["default", "fallback"]},
+                    "attempt": {"type": "integer"},
+                    "since": {"type": "string", "format": "date-time"},
+                    "ageSeconds": {"type": "number"},
+                    "why": {"type": "string"},
+                    "heldByOperator": {"type": "boolean"},
+                },
+            },
             "history": {
                 "type": "array",
                 "items": {

@@ -18,6 +18,7 @@ from processor.health_lease import INTERVAL_SECONDS_MAX, HealthLease, Pace
 from processor.health_poller import HealthPoller
 from processor.health_report import Health
 from processor.journal import Journal
+from processor.operator_cli import resolve, status
 from processor.routing import Router
 from processor.settings import Settings
 from processor.worker import Worker
@@ -40,6 +41,10 @@ def main() -> None:
 def run() -> None:
     """Works until stopped. Settings come from the environment (see docs/settings.md)."""
     run_process(serve(environ.to_config(Settings)))
+
+
+main.add_command(status)
+main.add_command(resolve)
 
 
 async def serve(settings: Settings) -> None:

@@ -79,9 +79,10 @@ class Follower:
         It looks in the order in which a payment moves on, so that one that moves meanwhile is not missed.
         """
         if (payment := self.projection.open.get(correlation_id)) is not None:
-            return PaymentView(correlation_id, payment.amount_cents, _state(payment.standing), payment.sequences)
+            state = _state(payment.standing)
+            return PaymentView(correlation_id, payment.amount_cents, state, payment.sequences, payment.doubt())
         if (row := self._uncommitted.get(correlation_id)) is not None:
-            state: PaymentState = "processed" if isinstance(row, SettledRow) else "rejected"
+            state = "processed" if isinstance(row, SettledRow) else "rejected"
             return PaymentView(correlation_id, row.amount_cents, state, row.sequences)
         if (settled := self._store.settled(correlation_id)) is not None:
             return PaymentView(correlation_id, settled[0], "processed", settled[1])

@@ -10,12 +10,15 @@ import nats.micro
 from nats.micro.request import Request
 
 from contract.queries import (
+    CHARGING,
     PAYMENT,
     SERVICE,
     SUMMARY,
+    Charging,
     Summary,
     SummaryQuestion,
     decode_question,
+    encode_charging,
     encode_payment,
     encode_summary,
 )
@@ -60,6 +63,7 @@ class QuestionService:
         try:
             await service.add_endpoint(name="summary", subject=SUMMARY, handler=self._endpoint(self._summary))
             await service.add_endpoint(name="payment", subject=PAYMENT, handler=self._endpoint(self._payment))
+            await service.add_endpoint(name="charging", subject=CHARGING, handler=self._endpoint(self._charging))
             await self._is_log_replaced.wait()
             raise FatalError("the log was replaced by another; starting again to build the read model from that")
         finally:
@@ -99,6 +103,17 @@ class QuestionService:
         await self._catch_up()
         loop = asyncio.get_running_loop()
         return encode_payment(await loop.run_in_executor(self._thread, self._follower.payment, payload.decode()))
+
+    async def _charging(self, _: bytes) -> bytes:
+        asked_at_us = now_us()
+        log_end = await self._catch_up()
+        projection = self._follower.projection
+        in_doubt, doubts = projection.in_doubt()
+        attempts, position = len(projection.open_attempts), self._follower.position
+        pending = len(projection.open) - attempts
+        read = partial(self._store.totals, SummaryQuestion(), asked_at_us=asked_at_us, log_end=log_end)
+        totals, _later = await asyncio.get_running_loop().run_in_executor(self._thread, read)
+        return encode_charging(Charging(pending, attempts - in_doubt, in_doubt, doubts, totals, position))
 
     async def _catch_up(self) -> int:
         """Waits until the read model holds everything that the log held when this was called; the log's end then."""

@@ -3,11 +3,14 @@
 import nats.errors
 
 from contract.queries import (
+    CHARGING,
     PAYMENT,
     SUMMARY,
+    Charging,
     PaymentView,
     Summary,
     SummaryQuestion,
+    decode_charging,
     decode_payment,
     decode_summary,
     encode_question,
@@ -35,6 +38,10 @@ class ReadModel:
     async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView | None:
         """What is known of a payment at the log's present end; None if nothing. Raises ReadModelUnavailableError."""
         return decode_payment(await self._ask(PAYMENT, correlation_id.encode(), timeout_seconds))
+
+    async def charging(self, *, timeout_seconds: float) -> Charging:
+        """How charging stands at the log's present end. Raises ReadModelUnavailableError."""
+        return decode_charging(await self._ask(CHARGING, b"", timeout_seconds))
 
     async def _ask(self, subject: str, question: bytes, timeout_seconds: float) -> bytes:
         if not self._broker.is_connected:

@@ -7,7 +7,15 @@ from stack.supervision import State
 
 
 def starting(settings: Settings, names: list[str]) -> str:
-    return f"Starting {', '.join(names)}. Logs: {shown(settings.logs)}"
+    """What is started, and what is risked where somebody chose to."""
+    starts = f"Starting {', '.join(names)}. Logs: {shown(settings.logs)}"
+    if not settings.runs_broker or settings.sync_interval == "always":
+        return starts
+    interval = settings.sync_interval
+    return (
+        f"WARNING: NATS_SYNC_INTERVAL={interval}. Payments are accepted before they are on the disk: "
+        f"when the power fails, those of the last {interval} are lost. Only `always` keeps them.\n{starts}"
+    )
 
 
 def ready(settings: Settings, *, seconds: float, has_uuidgen: bool) -> str:
