@@ -5,26 +5,12 @@ from pathlib import Path
 import click
 import environ
 
-from contract.timestamps import InvalidTimestampError, parse_us
 from projector.export import TABLES, export
 from projector.query import FORMS, show_query
-from projector.settings import Settings
+from projector.settings import Settings, VerifySettings
 from projector.status import show_status
 from projector.verify import Options, show_verification
-from runtime.command import run_command
-
-
-class Moment(click.ParamType[int]):
-    """An ISO 8601 date and time, in UTC where it names no offset; microseconds since the epoch."""
-
-    name = "moment"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return value if isinstance(value, int) else parse_us(str(value))
-        except InvalidTimestampError as error:
-            self.fail(f"{error} (2026-01-31T12:00:00Z)", param, ctx)
-
+from runtime.command import Moment, run_command
 
 _from = click.option("--from", "from_us", type=Moment(), help="Only what was requested then or later.")
 _to = click.option("--to", "to_us", type=Moment(), help="Only what was requested then or earlier.")
@@ -65,7 +51,8 @@ def verify_(
     Exits with 0 when they are equal, 1 when they differ, and 2 when that could not be found out.
     """
     options = Options(from_us, to_us, every_payment, differences_max)
-    run_command(show_verification(_settings(), options, as_json=as_json), failure_status=2)
+    asking: VerifySettings = environ.to_config(VerifySettings)
+    run_command(show_verification(_settings(), asking, options, as_json=as_json), failure_status=2)
 
 
 @click.command("export")

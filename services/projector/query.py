@@ -112,7 +112,9 @@ def as_json(rows: Rows) -> str:
     """One object a line; decimals keep their places."""
     return "".join(
         orjson.dumps(
-            dict(zip(rows.columns, row, strict=True)), default=_jsonable, option=orjson.OPT_APPEND_NEWLINE
+            dict(zip(rows.columns, row, strict=True)),
+            default=_jsonable,
+            option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATETIME,
         ).decode()
         for row in rows.values
     )

@@ -79,7 +79,7 @@ def _on_disk(settings: Settings) -> str:
     try:
         with idle_model_file(settings) as model:
             if model is None:
-                return f"one runs on {settings.data_dir} all the same"
+                return f"a projector has the read model in {settings.data_dir} open"
             return _describe(model)
     except CommandError as error:
         return str(error)

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
-import environ
 import orjson
 
 from contract.events import PROCESSORS, ProcessorName
@@ -68,25 +67,25 @@ class Outcome:
     questions: int = 0
 
 
-async def show_verification(settings: Settings, options: Options, *, as_json: bool) -> int:
+async def show_verification(settings: Settings, asking: VerifySettings, options: Options, *, as_json: bool) -> int:
     """Prints the outcome; the exit status. Raises CommandError and BrokerError when it cannot be had."""
     try:
-        outcome = await verify(settings, options)
+        outcome = await verify(settings, asking, options)
     except BooksUnreadableError as error:
         raise CommandError(str(error)) from None
     click.echo(as_json_text(outcome) if as_json else as_table(outcome))
     return 1 if outcome.differences.count else 0
 
 
-async def verify(settings: Settings, options: Options) -> Outcome:
-    """Compares all three."""
+async def verify(settings: Settings, asking: VerifySettings, options: Options) -> Outcome:
+    """Compares all three. Raises CommandError, BooksUnreadableError, ReadModelUnavailableError and BrokerError."""
     began_us = now_us()
     async with broker_for_command(settings.nats_url, name="operator") as broker, model_file(settings) as model:
         with tempfile.TemporaryDirectory() as temporary, closing(LedgerTables(model.path, Path(temporary))) as tables:
             await _read_log(broker, tables, model)
             outcome = _compare_with_model(tables, model, options)
             await _compare_with_summary(broker, settings, tables, outcome, began_us)
-            await _compare_with_books(tables, outcome, options, began_us)
+            await _compare_with_books(asking, tables, outcome, options, began_us)
     return outcome
 
 
@@ -136,16 +135,17 @@ async def _compare_with_summary(
             outcome.differences.add(Difference(SUMMARY_DIFFERS, None, name, detail))
 
 
-async def _compare_with_books(tables: LedgerTables, outcome: Outcome, options: Options, began_us: int) -> None:
+async def _compare_with_books(
+    asking: VerifySettings, tables: LedgerTables, outcome: Outcome, options: Options, began_us: int
+) -> None:
     window = Window(outcome.window.from_us, min(outcome.window.to_us, began_us - SETTLE_US))
     if window.from_us > window.to_us:
         raise CommandError("the window ends before it begins; its end is at most two seconds ago")
-    verify_settings: VerifySettings = environ.to_config(VerifySettings)
     books = Books(
-        verify_settings.urls,
-        token=verify_settings.payment_processor_token,
-        concurrency=verify_settings.verify_concurrency,
-        rate=verify_settings.verify_questions_per_second,
+        asking.urls,
+        token=asking.payment_processor_token,
+        concurrency=asking.verify_concurrency,
+        rate=asking.verify_questions_per_second,
     )
     try:
         bookkeeping = Bookkeeping(books, tables, outcome.differences)

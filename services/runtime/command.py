@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 import uvloop
 
+from contract.timestamps import InvalidTimestampError, parse_us
 from runtime.broker import Broker
 from runtime.errors import BrokerError, BrokerUnavailableError, FatalError
 from runtime.process import configure_logging
@@ -22,6 +23,18 @@ INTERRUPTED_STATUS = 130
 
 class CommandError(Exception):
     """The command cannot do what it was asked to; the text is the one line that the operator reads."""
+
+
+class Moment(click.ParamType[int]):
+    """An ISO 8601 date and time, in UTC where it names no offset; microseconds since the epoch."""
+
+    name = "moment"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else parse_us(str(value))
+        except InvalidTimestampError as error:
+            self.fail(f"{error} (2026-01-31T12:00:00Z)", param, ctx)
 
 
 def run_command(command: Coroutine[Any, Any, int], *, failure_status: int = 1) -> NoReturn:
