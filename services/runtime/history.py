@@ -69,9 +69,11 @@ async def stretch(broker: Broker, first_sequence: int, last_sequence: int) -> As
     Raises BrokerError when nothing comes for SILENCE_SECONDS_MAX.
     """
     log = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
-    if max(first_sequence, log.first_sequence) > min(last_sequence, log.last_sequence):
-        return
+    # Of an empty log both ends are 0.
+    first_sequence = max(first_sequence, log.first_sequence, 1)
     last_sequence = min(last_sequence, log.last_sequence)
+    if first_sequence > last_sequence:
+        return
     async with LogReader(broker, first_sequence) as reader:
         while True:
             try:

@@ -87,7 +87,7 @@ async def restore(broker: Broker, folder: Path, *, replicas: int | None = None) 
     done = orjson.loads((await _ask(broker, begun["deliver_subject"], b"", FINISH_SECONDS_MAX)).data)
     if "error" in done:
         raise BackupError(f"the broker cannot use the backup: {done['error'].get('description')}")
-    for name in ("first_seq", "last_seq", "messages"):
+    for name in ("last_seq", "messages"):
         if done["state"][name] != meta["state"][name]:
             raise BackupError(
                 f"{name} is {done['state'][name]} after the restore, and {meta['state'][name]} in the backup"

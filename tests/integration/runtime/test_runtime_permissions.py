@@ -170,6 +170,8 @@ MUST_NOT_PUBLISH = {
         *CHANGES_OF_THE_BUCKET,
         *DEFINITIONS_OF_THE_BUCKET,
         *READINGS_OF_THE_BUCKET,
+        "projector.status",
+        "projector.snapshot",
         "_INBOX_processor.x",
         "$SRV.PING",
         "anything.else",
@@ -185,6 +187,8 @@ MUST_NOT_PUBLISH = {
         *CHANGES_OF_THE_BUCKET,
         *DEFINITIONS_OF_THE_BUCKET,
         "projector.summary",
+        "projector.status",
+        "projector.snapshot",
         "_INBOX_gateway.x",
     ],
     "projector": [
