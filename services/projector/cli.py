@@ -57,7 +57,7 @@ async def serve(settings: Settings) -> None:
                 broker,
                 store,
                 follower,
-                Inspection(store, follower, snapshots, log_identity=state.identity),
+                Inspection(snapshots, log_identity=state.identity),
                 log_identity=state.identity,
                 settle_seconds=settings.summary_settle_seconds,
             )

@@ -15,48 +15,46 @@ class CannotAnswerError(Exception):
 
 
 class Inspection:
-    """Answers for a store of the log with this identity, since it was made."""
+    """Answers for read models of the log with this identity, since it was made."""
 
-    def __init__(self, store: Store, follower: Follower, snapshots: Snapshots, *, log_identity: str) -> None:
-        self._store = store
-        self._follower = follower
+    def __init__(self, snapshots: Snapshots, *, log_identity: str) -> None:
         self._snapshots = snapshots
         self._log_identity = log_identity
         self._started_at_us = now_us()
 
-    async def status(self, _payload: bytes) -> bytes:
+    async def status(self, store: Store, follower: Follower) -> bytes:
         """As of the moment of the question; it waits for nothing, so that a projector that is behind can say so."""
-        follower = self._follower
         payments = follower.projection.open
         attempts = list(follower.projection.open_attempts.values())
         in_doubt = sum(1 for one in attempts if one.in_doubt)
         oldest = next(iter(payments.items()), None)
-        settled, rejected = await asyncio.to_thread(self._store.rows)
-        path = self._store.path()
+        position, pending = follower.position, len(payments) - len(attempts)
+        settled, rejected = await asyncio.to_thread(store.rows)
+        path = store.path()
         return encode_status(
             Status(
-                position=follower.position,
+                position=position,
                 log_identity=self._log_identity,
                 settled=settled,
                 rejected=rejected,
-                pending=len(payments) - len(attempts),
+                pending=pending,
                 routed=len(attempts) - in_doubt,
                 in_doubt=in_doubt,
                 oldest_open=None if oldest is None else OpenPayment(oldest[0], oldest[1].accepted_at_us),
                 poison_events=follower.poison_events,
                 file_bytes=file_bytes(path),
-                committed_position=self._store.checkpoint.position,
+                committed_position=store.checkpoint.position,
                 committed_at_us=changed_at_us(path),
                 started_at_us=self._started_at_us,
             )
         )
 
-    async def snapshot(self) -> bytes:
+    async def snapshot(self, follower: Follower) -> bytes:
         """Copies the file. Raises CannotAnswerError."""
         try:
             path = self._snapshots.new_path()
             try:
-                position = await self._follower.copy_to(path)
+                position = await follower.copy_to(path)
             except BaseException:
                 discard(path)
                 raise

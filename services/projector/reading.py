@@ -54,16 +54,16 @@ def idle_model_file(settings: Settings) -> Iterator[ModelFile | None]:
 
     Raises CommandError when there is none.
     """
-    path = settings.model_path
-    if not path.parent.is_dir():
+    if not settings.lock_path.parent.is_dir():
         raise CommandError(f"there is no read model in {settings.data_dir}: set DATA_DIR to that of the projector")
-    with path.with_suffix(".lock").open("a") as lock:
+    with settings.lock_path.open("a") as lock:
         try:
             # Readers share it.
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             yield None
             return
+        path = settings.model_path
         if not path.is_file():
             raise CommandError(f"there is no read model in {settings.data_dir}, and no projector that would make it")
         yield ModelFile(path, committed_position(path))

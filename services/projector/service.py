@@ -67,7 +67,7 @@ class QuestionService:
         try:
             await service.add_endpoint(name="summary", subject=SUMMARY, handler=self._endpoint(self._summary))
             await service.add_endpoint(name="payment", subject=PAYMENT, handler=self._endpoint(self._payment))
-            await service.add_endpoint(name="status", subject=STATUS, handler=self._endpoint(self._inspection.status))
+            await service.add_endpoint(name="status", subject=STATUS, handler=self._endpoint(self._status))
             await service.add_endpoint(name="snapshot", subject=SNAPSHOT, handler=self._endpoint(self._snapshot))
             await self._is_log_replaced.wait()
             raise FatalError("the log was replaced by another; starting again to build the read model from that")
@@ -109,9 +109,12 @@ class QuestionService:
         loop = asyncio.get_running_loop()
         return encode_payment(await loop.run_in_executor(self._thread, self._follower.payment, payload.decode()))
 
+    async def _status(self, _payload: bytes) -> bytes:
+        return await self._inspection.status(self._store, self._follower)
+
     async def _snapshot(self, _payload: bytes) -> bytes:
         await self._catch_up()
-        return await self._inspection.snapshot()
+        return await self._inspection.snapshot(self._follower)
 
     async def _catch_up(self) -> int:
         """Waits until the read model holds everything that the log held when this was called; the log's end then."""

@@ -35,6 +35,11 @@ class Settings:
         return self.data_dir / "projector" / "model.duckdb"
 
     @property
+    def lock_path(self) -> Path:
+        """Held by the projector while it runs, and shared by those who read its file while it does not."""
+        return self.data_dir / "projector" / "model.lock"
+
+    @property
     def snapshots_path(self) -> Path:
         return self.data_dir / "projector" / "snapshots"
 

@@ -176,7 +176,7 @@ def as_table(outcome: Outcome) -> str:
         lines.append(f"{outcome.poison_events} messages of the log are no events, and count nowhere.")
     if not outcome.differences.count:
         return "\n".join([*lines, "No differences."])
-    lines.append(f"{outcome.differences.count} differences:")
+    lines.append(f"Differences: {outcome.differences.count}")
     lines += [f"  {one}" for one in outcome.differences.named]
     unnamed = outcome.differences.count - len(outcome.differences.named)
     return "\n".join([*lines, *([f"  and {unnamed} more (--differences-max)"] if unnamed else [])])
@@ -211,8 +211,8 @@ def as_json_text(outcome: Outcome) -> str:
 def _open_lines(outcome: Outcome) -> Iterable[str]:
     if not outcome.open:
         return ["Nothing is open."]
-    head = f"{len(outcome.open)} payments are open, {_in_doubt(outcome)} of them in doubt"
-    since = f"; {len(outcome.charged_since)} are charged, and about to be recorded" if outcome.charged_since else ""
+    head = f"Open: {len(outcome.open)}, of them in doubt: {_in_doubt(outcome)}"
+    since = f", charged and about to be recorded: {len(outcome.charged_since)}" if outcome.charged_since else ""
     shown = [
         f"  {one.request.correlation_id}, accepted {format_us(one.request.accepted_at_us)}"
         for one in outcome.open[:OPEN_SHOWN_MAX]

@@ -170,11 +170,9 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BackupError(f"{folder} exists; name a new folder")
-    if not folder.parent.is_dir():
-        raise BackupError(f"there is no folder {folder.parent}")
     unfinished = folder.with_name(f".{folder.name}.{uuid4().hex}.new")
     try:
-        unfinished.mkdir(mode=0o700)
+        unfinished.mkdir(mode=0o700, parents=True)
         yield unfinished
         unfinished.replace(folder)
     except OSError as error:

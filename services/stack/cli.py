@@ -59,7 +59,7 @@ def nats_url() -> None:
 @click.option("--from", "from_us", type=Moment(), help="Only what was stored then or later.")
 @click.option("--to", "to_us", type=Moment(), help="Only what was stored then or earlier.")
 @click.option("--from-sequence", type=click.IntRange(min=1), help="Only that event and later ones.")
-@click.option("--count", default=20, show_default=True, help="How many of the last, where nothing says which.")
+@click.option("--count", type=click.IntRange(min=1), help="So many; of the last (20), where no bound says which.")
 @click.option("-f", "--follow", is_flag=True, help="Goes on with new events until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def log(*, correlation_id: object, as_json: bool, **choice: int | None) -> None:

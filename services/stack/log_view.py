@@ -27,17 +27,19 @@ from runtime.reader import LogReader
 
 BATCH_MESSAGES_MAX = 1_000
 ANSWER_SECONDS = 5.0
+LAST_EVENTS = 20
+"""What is shown where nothing says what."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which events. Moments are those of storing, both inclusive; without any bound it is the last `count`."""
+    """Which events. Moments are those of storing, both inclusive. `count`: of the first in the bounds, or of the last."""
 
     correlation_id: str | None = None
     from_us: int | None = None
     to_us: int | None = None
     from_sequence: int | None = None
-    count: int = 20
+    count: int | None = None
     follow: bool = False
 
 
@@ -120,9 +122,11 @@ async def _range(broker: Broker, choice: Choice, last_sequence: int) -> AsyncIte
     if choice.from_us is not None:
         first = max(first, await sequence_at(broker, choice.from_us))
     elif choice.from_sequence is None and choice.to_us is None:
-        first = last_sequence - choice.count + 1
+        first = max(last_sequence - (choice.count or LAST_EVENTS) + 1, 1)
     if choice.to_us is not None:
         last_sequence = min(last_sequence, await sequence_at(broker, choice.to_us + 1) - 1)
+    if choice.count is not None:
+        last_sequence = min(last_sequence, first + choice.count - 1)
     async for messages in stretch(broker, first, last_sequence):
         for message in messages:
             yield message

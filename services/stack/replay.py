@@ -67,7 +67,7 @@ def _report(expected: Account, totals: Totals, say: Say) -> bool:
     say(f"\n{'':<10} {'backup':>24} {'replay':>24}")
     for name in PROCESSORS:
         say(f"{name:<10} {_shown(expected.settled[name]):>24} {_shown(totals[name]):>24}")
-    say(f"{expected.open} payments have not ended, and stay so.")
+    say(f"{'open':<10} {expected.open:>24}   (nothing here charges them)")
     is_same = expected.settled == totals
     say("The same." if is_same else "NOT the same.")
     return is_same

@@ -35,7 +35,7 @@ async def _restore_at(url: str, folder: Path, *, allow_open: bool, replicas: int
         if account.open and not allow_open:
             await _delete(broker)
             raise BackupError(
-                f"{account.open} payments of the backup have not ended, {account.in_doubt} of them in doubt:"
+                f"payments of the backup that have not ended: {account.open}, of them in doubt: {account.in_doubt};"
                 " a processor would send them on, and cannot know whether they were charged since."
                 " Nothing was restored. See docs/replay.md, and --allow-open"
             )

@@ -1,5 +1,6 @@
 """`projector verify` with a real log, a real read model and real books, and every kind of difference in them."""
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -9,7 +10,14 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from contract.events import PaymentInDoubt, PaymentRejected, PaymentReleased, PaymentRequested, PaymentRouted
+from contract.events import (
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+)
 from contract.queries import Total
 from contract.timestamps import format_us, now_us
 from projector import bookkeeping
@@ -183,6 +191,33 @@ async def test_rows_that_the_file_lacks_holds_twice_or_holds_otherwise_are_named
         ]
     )
     assert found(await stretch.verify()) == []
+
+
+async def test_payments_that_go_on_meanwhile_are_no_differences(stretch: Stretch) -> None:
+    """In the order of a processor: the intent, the charge, the outcome; each verification meets some in between."""
+
+    async def pay_on() -> None:
+        while True:
+            correlation_id, stamp_us = str(uuid4()), now_us()
+            requested = PaymentRequested(correlation_id, 11, stamp_us)
+            await stretch.world.append(requested, PaymentRouted(correlation_id, 11, 1, "default", stamp_us, "test"))
+            await stretch.world.charge(correlation_id, "default", 11, stamp_us)
+            await stretch.world.append(PaymentProcessed(correlation_id, 11, 1, "default", stamp_us, now_us()))
+
+    began_us = now_us()
+    paying = [asyncio.create_task(pay_on()) for _ in range(3)]
+    try:
+        async with asyncio.timeout(60):
+            counts = []
+            # Until payments of this test are old enough to be looked at.
+            while len(counts) < 3 or not counts[-1]:
+                outcome = await verify(stretch.world.settings, stretch.world.asking, Options(began_us))
+                assert found(outcome) == []
+                counts.append(outcome.books["default"].count)
+    finally:
+        for one in paying:
+            one.cancel()
+        await asyncio.gather(*paying, return_exceptions=True)
 
 
 async def test_more_differences_than_are_named_are_counted(stretch: Stretch) -> None:

@@ -104,7 +104,7 @@ async def test_a_log_with_open_payments_is_put_into_a_stopped_stack_only_when_th
         await fill(first, 2)
         await back_up(first.operator, tmp_path / "backup", check=False)
     settings = settings_of(tmp_path / "data")
-    with pytest.raises(BackupError, match="1 payments of the backup have not ended, 1 of them in doubt"):
+    with pytest.raises(BackupError, match="that have not ended: 1, of them in doubt: 1"):
         await restore_log(settings, tmp_path / "backup", allow_open=False)
     # Nothing is left of it.
     account = await restore_log(settings, tmp_path / "backup", allow_open=True)
