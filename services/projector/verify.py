@@ -140,7 +140,7 @@ async def _compare_with_books(
 ) -> None:
     window = Window(outcome.window.from_us, min(outcome.window.to_us, began_us - SETTLE_US))
     if window.from_us > window.to_us:
-        raise CommandError("the window ends before it begins; its end is at most two seconds ago")
+        raise CommandError("the window ends before it begins; nothing younger than two seconds is compared")
     books = Books(
         asking.urls,
         token=asking.payment_processor_token,

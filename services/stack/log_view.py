@@ -33,7 +33,7 @@ LAST_EVENTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which events. Moments are those of storing, both inclusive. `count`: of the first in the bounds, or of the last."""
+    """Which events. Moments are those of storing, both inclusive; `count` is of the first in bounds, or the last."""
 
     correlation_id: str | None = None
     from_us: int | None = None

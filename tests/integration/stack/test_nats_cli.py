@@ -21,9 +21,25 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def backup_command(server: GuardedNatsServer) -> tuple[list[str], list[str]]:
+    """How this release of the CLI is told to back up, and to restore."""
+    is_new = run(server, "backup", "restore", "stream", "--help").returncode == 0
+    return (
+        (["backup", "stream"], ["backup", "restore", "stream"])
+        if is_new
+        else (["stream", "backup"], ["stream", "restore"])
+    )
+
+
 def nats(server: GuardedNatsServer, *arguments: str) -> str:
+    done = run(server, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def run(server: GuardedNatsServer, *arguments: str) -> subprocess.CompletedProcess[str]:
     assert NATS is not None
-    done = subprocess.run(
+    return subprocess.run(
         [NATS, *arguments],
         env={**os.environ, "NATS_URL": server.url("operator")},
         capture_output=True,
@@ -31,8 +47,6 @@ def nats(server: GuardedNatsServer, *arguments: str) -> str:
         check=False,
         timeout=60,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 async def fill(server: GuardedNatsServer) -> str:
@@ -50,11 +64,12 @@ async def test_each_reads_the_backup_of_the_other(tmp_path: Path) -> None:
         correlation_id = await fill(first)
         async with Broker(first.url("operator"), name="test") as broker:
             await back_up(broker, tmp_path / "ours", check=False)
-        nats(first, "stream", "backup", "PAYMENTS", str(tmp_path / "theirs"), "--no-progress")
+        back_up_with, restore_with = backup_command(first)
+        nats(first, *back_up_with, "PAYMENTS", str(tmp_path / "theirs"))
     with GuardedNatsServer(tmp_path / "b") as second, GuardedNatsServer(tmp_path / "c") as third:
         await second.ready()
         await third.ready()
-        nats(second, "stream", "restore", str(tmp_path / "ours"), "--no-progress")
+        nats(second, *restore_with, str(tmp_path / "ours"))
         async with Broker(third.url("operator"), name="test") as broker:
             assert await restore(broker, tmp_path / "theirs") == 1
         for server in (second, third):
