@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
@@ -43,6 +44,10 @@ def run_command(command: Coroutine[Any, Any, int], *, failure_status: int = 1) -
     configure_logging("CRITICAL")
     try:
         status = uvloop.run(_interruptible(command))
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; what is still buffered goes nowhere, without a complaint at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
     except (CommandError, FatalError, BrokerError, ReadModelUnavailableError, OSError) as error:
         click.echo(str(error), err=True)
         status = failure_status

@@ -56,14 +56,15 @@ async def replay(backup: Path | None, say: Say, *, stay: bool) -> int:
         say("Starting a stack on it, without a processor …")
         async with side.running(), aiohttp.ClientSession() as session:
             totals = await _summary(session, side.settings.edge_url, expected.last_sequence)
-            is_same = _report(expected, totals, say)
+            is_same = report(expected, totals, say)
             if stay:
                 say(f"It answers at {side.settings.edge_url}; DATA_DIR={side.settings.data}. Ctrl-C ends it.")
                 await asyncio.Event().wait()
     return 0 if is_same else 1
 
 
-def _report(expected: Account, totals: Totals, say: Say) -> bool:
+def report(expected: Account, totals: Totals, say: Say) -> bool:
+    """Says what both say; whether it is the same."""
     say(f"\n{'':<10} {'backup':>24} {'replay':>24}")
     for name in PROCESSORS:
         say(f"{name:<10} {_shown(expected.settled[name]):>24} {_shown(totals[name]):>24}")

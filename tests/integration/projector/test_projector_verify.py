@@ -21,7 +21,8 @@ from contract.events import (
 from contract.queries import Total
 from contract.timestamps import format_us, now_us
 from projector import bookkeeping
-from projector.verify import Options, Outcome, verify
+from projector.verify import SETTLE_US, Options, Outcome, verify
+from runtime.command import CommandError
 from support.books import World, world
 from support.programs import BIN
 
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """One world; each test looks at a stretch of time of its own."""
-    async with world(tmp_path_factory.mktemp("world")) as made:
+    async with world(tmp_path_factory.mktemp("world"), config="nats-purge.conf") as made:
         yield made
 
 
@@ -219,6 +220,23 @@ async def test_payments_that_go_on_meanwhile_are_no_differences(stretch: Stretch
         for one in paying:
             one.cancel()
         await asyncio.gather(*paying, return_exceptions=True)
+
+
+async def test_what_a_purge_declared_void_is_not_compared(stretch: Stretch) -> None:
+    await stretch.world.pay(100)
+    before_us = now_us()
+    await stretch.world.purge()
+    outcome = await stretch.verify()
+    assert (outcome.log, outcome.model) == ({"default": Total(), "fallback": Total()},) * 2
+    assert outcome.books["default"] == Total(1, 100), "the processor was not purged, and this window was asked for"
+    # Without a window it begins at the purge; there is nothing old enough to be looked at yet.
+    with pytest.raises(CommandError, match="nothing younger than two seconds is compared"):
+        await verify(stretch.world.settings, stretch.world.asking, Options())
+    await stretch.world.record(str(uuid4()), "default", 1, before_us + 1)
+    await asyncio.sleep(max(0, before_us + SETTLE_US + 500_000 - now_us()) / 1_000_000)
+    since = await verify(stretch.world.settings, stretch.world.asking, Options())
+    assert since.window.from_us > before_us
+    assert found(since) == []
 
 
 async def test_more_differences_than_are_named_are_counted(stretch: Stretch) -> None:
