@@ -30,7 +30,14 @@ OTHER_AMOUNT = "other amount at the processor"
 OTHER_STAMP = "other requestedAt at the processor"
 CHARGED_TWICE = "charged twice"
 CHARGED_THOUGH_REJECTED = "charged though rejected"
+CHARGED_THOUGH_RELEASED = "charged though released"
 TOTALS_DIFFER = "charges that no payment of the log explains"
+_UNEXPECTED = {
+    "open": CHARGED_THOUGH_RELEASED,
+    "rejected": CHARGED_THOUGH_REJECTED,
+    "settled elsewhere": CHARGED_TWICE,
+}
+"""What a charge means by the state of its payment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +164,18 @@ class Bookkeeping:
             self._add(OTHER_STAMP, correlation_id, processor, detail)
 
     def _check_unexpected(self, processor: ProcessorName, candidate: Candidate, record: Record) -> None:
-        if candidate.state == "open":
+        if candidate.state == "open" and self._is_under_way(processor, candidate.correlation_id):
             self._charged_since(candidate.correlation_id, processor, record)
             return
         self._records[processor, candidate.correlation_id] = record
-        what = CHARGED_THOUGH_REJECTED if candidate.state == "rejected" else CHARGED_TWICE
+        what = _UNEXPECTED[candidate.state]
         detail = f"{format_cents(record.amount_cents)} requested {format_us(record.requested_at_us)}"
         self._add(what, candidate.correlation_id, processor, f"here too: {detail}" if what == CHARGED_TWICE else detail)
+
+    def _is_under_way(self, processor: ProcessorName, correlation_id: str) -> bool:
+        """Whether the payment's present attempt is there; an earlier one was proven not charged."""
+        payment = self._tables.ledger.unfinished.get(correlation_id)
+        return payment is not None and payment.attempt is not None and payment.attempt.attempt.processor == processor
 
     def _charged_since(self, correlation_id: str, processor: ProcessorName, record: Record) -> None:
         if correlation_id not in self.charged_since:

@@ -16,7 +16,7 @@ from runtime.errors import BrokerError
 from runtime.history import message_at
 from runtime.read_model import ReadModel, ReadModelUnavailableError
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)

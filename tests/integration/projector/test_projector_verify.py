@@ -145,6 +145,18 @@ async def test_a_rejected_payment_with_a_charge_is_named(stretch: Stretch) -> No
     assert found(outcome) == [(bookkeeping.CHARGED_THOUGH_REJECTED, correlation_id, "default")]
 
 
+async def test_an_open_payment_charged_by_an_attempt_that_was_released_is_named(stretch: Stretch) -> None:
+    correlation_id, stamp_us = str(uuid4()), stretch.world.stamp()
+    await stretch.world.append(
+        PaymentRequested(correlation_id, 300, now_us()),
+        PaymentRouted(correlation_id, 300, 1, "default", stamp_us, "test"),
+        PaymentReleased(correlation_id, 1, "default", "test"),
+    )
+    await stretch.world.charge(correlation_id, "default", 300, stamp_us)
+    outcome = await stretch.verify()
+    assert found(outcome) == [(bookkeeping.CHARGED_THOUGH_RELEASED, correlation_id, "default")]
+
+
 async def test_an_open_payment_that_is_charged_already_is_no_difference(stretch: Stretch) -> None:
     correlation_id, stamp_us = str(uuid4()), stretch.world.stamp()
     await stretch.world.append(
