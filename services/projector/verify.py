@@ -84,8 +84,11 @@ async def verify(settings: Settings, asking: VerifySettings, options: Options) -
         with tempfile.TemporaryDirectory() as temporary, closing(LedgerTables(model.path, Path(temporary))) as tables:
             await _read_log(broker, tables, model)
             outcome = _compare_with_model(tables, model, options)
-            await _compare_with_summary(broker, settings, tables, outcome, began_us)
-            await _compare_with_books(asking, tables, outcome, options, began_us)
+            final = Window(outcome.window.from_us, min(outcome.window.to_us, began_us - SETTLE_US))
+            if final.from_us > final.to_us:
+                raise CommandError("the window ends before it begins; nothing younger than two seconds is compared")
+            await _compare_with_summary(broker, settings, tables, outcome, final)
+            await _compare_with_books(asking, tables, outcome, final, every_payment=options.every_payment)
     return outcome
 
 
@@ -118,10 +121,9 @@ def _compare_with_model(tables: LedgerTables, model: ModelFile, options: Options
 
 
 async def _compare_with_summary(
-    broker: Broker, settings: Settings, tables: LedgerTables, outcome: Outcome, began_us: int
+    broker: Broker, settings: Settings, tables: LedgerTables, outcome: Outcome, window: Window
 ) -> None:
-    """What clients are told, over the part of the window that is final; left out while an attempt there is open."""
-    window = Window(outcome.window.from_us, min(outcome.window.to_us, began_us - SETTLE_US))
+    """What clients are told; left out while an attempt in the window is open, and without a projector."""
     attempts = [one.attempt for one in outcome.open if one.attempt is not None]
     with idle_model_file(settings) as idle:
         if idle is not None or any(one.attempt.requested_at_us in window for one in attempts):
@@ -136,11 +138,8 @@ async def _compare_with_summary(
 
 
 async def _compare_with_books(
-    asking: VerifySettings, tables: LedgerTables, outcome: Outcome, options: Options, began_us: int
+    asking: VerifySettings, tables: LedgerTables, outcome: Outcome, window: Window, *, every_payment: bool
 ) -> None:
-    window = Window(outcome.window.from_us, min(outcome.window.to_us, began_us - SETTLE_US))
-    if window.from_us > window.to_us:
-        raise CommandError("the window ends before it begins; nothing younger than two seconds is compared")
     books = Books(
         asking.urls,
         token=asking.payment_processor_token,
@@ -149,7 +148,7 @@ async def _compare_with_books(
     )
     try:
         bookkeeping = Bookkeeping(books, tables, outcome.differences)
-        outcome.books = await bookkeeping.compare(window, every_payment=options.every_payment)
+        outcome.books = await bookkeeping.compare(window, every_payment=every_payment)
     finally:
         await books.close()
     outcome.log = {name: tables.log_total(name, window) for name in PROCESSORS}

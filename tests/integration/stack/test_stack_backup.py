@@ -16,7 +16,7 @@ from contract.timestamps import format_us, now_us
 from runtime.broker import Broker
 from runtime.history import message_at, sequence_at, stretch
 from runtime.log import Log, LogLimits
-from stack.backup import ARCHIVE_FILE, META_FILE, back_up, read_account, restore
+from stack.backup import ACCOUNT_FILE, ARCHIVE_FILE, META_FILE, back_up, read_account, restore
 from stack.errors import BackupError
 from stack.restoring import restore_log
 from stack.settings import Settings, read_settings
@@ -104,13 +104,34 @@ async def test_a_log_with_open_payments_is_put_into_a_stopped_stack_only_when_th
         await fill(first, 2)
         await back_up(first.operator, tmp_path / "backup", check=False)
     settings = settings_of(tmp_path / "data")
-    with pytest.raises(BackupError, match="that have not ended: 1, of them in doubt: 1"):
-        await restore_log(settings, tmp_path / "backup", allow_open=False)
-    # Nothing is left of it.
+    without_account = shutil.copytree(tmp_path / "backup", tmp_path / "as the nats CLI makes it")
+    (without_account / ACCOUNT_FILE).unlink()
+    for folder in (tmp_path / "backup", without_account):
+        with pytest.raises(BackupError, match="that have not ended: 1, of them in doubt: 1"):
+            await restore_log(settings, folder, allow_open=False)
+    # Nothing is left of either.
     account = await restore_log(settings, tmp_path / "backup", allow_open=True)
     assert (account.last_sequence, account.open, account.settled["default"]) == (11, 1, Total(1, 1))
     with pytest.raises(BackupError, match="has a log already"):
         await restore_log(settings, tmp_path / "backup", allow_open=True)
+
+
+async def test_a_broker_that_others_use_gets_no_log_whose_open_payments_are_not_known(tmp_path: Path) -> None:
+    async with world(tmp_path / "first") as first:
+        await fill(first, 1)
+        await back_up(first.operator, tmp_path / "backup", check=False)
+    with GuardedNatsServer(tmp_path / "second") as second:
+        await second.ready()
+        settings = settings_of(tmp_path / "data", NATS_URL=second.url("operator"))
+        with pytest.raises(BackupError, match="that have not ended: 1"):
+            await restore_log(settings, tmp_path / "backup", allow_open=False)
+        (tmp_path / "backup" / ACCOUNT_FILE).unlink()
+        with pytest.raises(BackupError, match="would send them on at once"):
+            await restore_log(settings, tmp_path / "backup", allow_open=False)
+        async with Broker(second.url("operator"), name="test") as operator:
+            info = await operator.request("$JS.API.STREAM.INFO.PAYMENTS", b"", timeout_seconds=5)
+            assert info["error"]["description"] == "stream not found"
+        assert (await restore_log(settings, tmp_path / "backup", allow_open=True)).open == 1
 
 
 async def test_what_is_no_backup_is_refused_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
