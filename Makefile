@@ -22,7 +22,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --g
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
 .PHONY: help install install-dev run test test-health test-compose test-cluster load load-faults load-preview \
-	load-final load-ramp measure-compose measure-startup load-soak load-spike lint format lock clean
+	load-final load-ramp measure-compose measure-startup load-soak load-spike replay lint format lock clean
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ load-soak: ## Half an hour at a steady rate, while the processors change.
 
 load-spike: ## Fifteen times as many payments within a second.
 	@load/k6/run spike
+
+replay: install ## Builds a stack from BACKUP=folder (or one of its own making) and compares its summary with it.
+	@$(BIN)/stack replay $(BACKUP)
 
 lint: install-dev ## Checks style and types.
 	$(BIN)/ruff check .

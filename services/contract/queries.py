@@ -1,4 +1,6 @@
-"""What gateways and processors ask of the read model over NATS request/reply: subjects, questions and answers.
+"""What is asked of the read model over NATS request/reply: subjects, questions and answers.
+
+Gateways and processors ask for summaries and payments, operators for the status and for a snapshot.
 
 Questions and answers are JSON. A fault is told by the micro protocol's `Nats-Service-Error-Code` header.
 """
@@ -16,6 +18,7 @@ SUMMARY = "projector.summary"
 PAYMENT = "projector.payment"
 STATUS = "projector.status"
 CHARGING = "projector.charging"
+SNAPSHOT = "projector.snapshot"
 
 SEQUENCES_MAX = 64
 """So many events of one payment are remembered: the first, and the latest."""
@@ -100,6 +103,46 @@ class Charging:
     position: int
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPayment:
+    """A payment that has not ended."""
+
+    correlation_id: str
+    accepted_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a running projector is, as of `position`.
+
+    `settled` and `rejected` count rows; `pending`, `routed` and `in_doubt` payments that have not ended.
+    `committed_at_us` is when its file last changed, `committed_position` what it then held everything up to.
+    """
+
+    position: int
+    log_identity: str
+    settled: int
+    rejected: int
+    pending: int
+    routed: int
+    in_doubt: int
+    oldest_open: OpenPayment | None
+    poison_events: int
+    file_bytes: int
+    committed_position: int
+    committed_at_us: int
+    started_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of the read model's file in the projector's folder of snapshots, for whoever asked to read and delete."""
+
+    name: str
+    position: int
+    """Everything up to it is in the copy."""
+
+
 def encode_question(question: SummaryQuestion) -> bytes:
     return orjson.dumps(asdict(question))
 
@@ -142,6 +185,24 @@ def decode_charging(payload: bytes) -> Charging:
     doubts = [DoubtView(**_known(doubt, DoubtView)) for doubt in fields["doubts"]]
     totals = {name: Total(**total) for name, total in fields["totals"].items()}
     return Charging(**{**fields, "doubts": doubts, "totals": totals})
+
+
+def encode_status(status: Status) -> bytes:
+    return orjson.dumps(asdict(status))
+
+
+def decode_status(payload: bytes) -> Status:
+    fields = _object(payload, Status)
+    oldest = fields["oldest_open"]
+    return Status(**{**fields, "oldest_open": None if oldest is None else OpenPayment(**oldest)})
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    return orjson.dumps(asdict(snapshot))
+
+
+def decode_snapshot(payload: bytes) -> Snapshot:
+    return Snapshot(**_object(payload, Snapshot))
 
 
 def _object(payload: bytes, kind: type) -> dict[str, Any]:

@@ -9,9 +9,12 @@ from pathlib import Path
 import click
 import environ
 
+from projector.commands import add_operator_commands
 from projector.follower import Follower
+from projector.inspection import Inspection
 from projector.service import QuestionService
 from projector.settings import Settings
+from projector.snapshots import Snapshots
 from projector.store import Store, UnusableFileError, discard
 from runtime.broker import Broker, LogState
 from runtime.errors import BrokerError, FatalError
@@ -31,6 +34,9 @@ def main() -> None:
     """Builds the read model from the log, and answers questions of it."""
 
 
+add_operator_commands(main)
+
+
 @main.command()
 def run() -> None:
     """Follows the log until stopped. Settings come from the environment (see docs/settings.md)."""
@@ -46,10 +52,13 @@ async def serve(settings: Settings) -> None:
         state = await broker.log_state(timeout_seconds=30)
         with _sole_owner(settings.model_path), closing(_open_store(settings.model_path, state)) as store:
             follower = Follower(broker, store)
+            snapshots = Snapshots(settings.snapshots_path)
+            snapshots.clear()
             service = QuestionService(
                 broker,
                 store,
                 follower,
+                Inspection(snapshots, log_identity=state.identity),
                 log_identity=state.identity,
                 settle_seconds=settings.summary_settle_seconds,
             )

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from contract.codec import MalformedEventError, decode
 from contract.queries import PaymentState, PaymentView
@@ -72,6 +73,12 @@ class Follower:
         """Waits until the read model has moved on."""
         position = self.position
         await self.reached(position + 1)
+
+    async def copy_to(self, target: Path) -> int:
+        """Copies the read model's file between two commits; everything up to the position returned is in the copy."""
+        position = self.position
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.copy_to, target)
+        return position
 
     def payment(self, correlation_id: str) -> PaymentView | None:
         """What is known of a payment; None if nothing. Blocks for a lookup in the store.

@@ -72,7 +72,8 @@ class Broker:
         self._up = asyncio.Event()
         self._changed = asyncio.Event()
         self._said_waiting = False
-        self._shown_url = self._address.shown
+        self.shown_url = self._address.shown
+        """Without credentials."""
         self.generation = 0
         self.closed = asyncio.Event()
         """Set when the connection is closed and will not come back."""
@@ -175,7 +176,7 @@ class Broker:
         self._up.set()
         self._changed.set()
         self._said_waiting = False
-        logger.info("connected to the broker at %s", self._shown_url)
+        logger.info("connected to the broker at %s", self.shown_url)
 
     async def _on_disconnected(self) -> None:
         if self._up.is_set():
@@ -192,7 +193,7 @@ class Broker:
     async def _on_error(self, error: Exception) -> None:
         if not self.is_connected and not self._said_waiting:
             self._said_waiting = True
-            logger.warning("waiting for the broker at %s: %s", self._shown_url, error or type(error).__name__)
+            logger.warning("waiting for the broker at %s: %s", self.shown_url, error or type(error).__name__)
         elif not isinstance(error, (OSError, nats.errors.StaleConnectionError)):
             # A connection that breaks is told once, by the disconnection.
             logger.error("broker: %s", error or type(error).__name__)

@@ -24,12 +24,13 @@ def ready(settings: Settings, *, seconds: float, has_uuidgen: bool) -> str:
     url = settings.edge_url
     new_id = "$(uuidgen)" if has_uuidgen else "$(python3 -c 'import uuid; print(uuid.uuid4())')"
     kind = "simulators" if settings.runs_simulators else "yours"
+    processors = f"{default}, {fallback} ({kind})" if settings.charges else "none: TOLLGATE_CHARGES is false"
     durability = f"fsync: {settings.sync_interval}" if settings.runs_broker else "yours"
     return f"""
 Tollgate is up at {url} after {seconds:.1f} s.
 
   broker      {settings.nats_url.rpartition("@")[2]} ({durability})
-  processors  {default}, {fallback} ({kind})
+  processors  {processors}
   data        {shown(settings.data)}
   logs        {shown(settings.logs)}/<program>.log
 

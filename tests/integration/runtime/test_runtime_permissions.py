@@ -172,6 +172,8 @@ MUST_NOT_PUBLISH = {
         *DEFINITIONS_OF_THE_BUCKET,
         *READINGS_OF_THE_BUCKET,
         "projector.charging",
+        "projector.status",
+        "projector.snapshot",
         "_INBOX_processor.x",
         "$SRV.PING",
         "anything.else",
@@ -187,6 +189,8 @@ MUST_NOT_PUBLISH = {
         *CHANGES_OF_THE_BUCKET,
         *DEFINITIONS_OF_THE_BUCKET,
         "projector.summary",
+        "projector.status",
+        "projector.snapshot",
         "_INBOX_gateway.x",
     ],
     "projector": [
