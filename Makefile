@@ -14,16 +14,18 @@ DEV_STAMP := $(VENV)/.installed-dev
 TEST_WORKERS ?= 2
 # Of the running stack that `make load` loads.
 DATA_DIR ?= data
+# What `make measure-compose` runs.
+COURSE ?= preview
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
-.PHONY: help install install-dev run test test-health load load-faults load-preview load-final load-ramp load-soak \
-	load-spike simulate lint format lock clean
+.PHONY: help install install-dev run test test-health test-compose test-cluster load load-faults load-preview \
+	load-final load-ramp measure-compose measure-startup load-soak load-spike replay simulate lint format lock clean
 
 help: ## Lists the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STACK_STAMP) ## Makes .venv with everything that `make run` needs.
 
@@ -38,6 +40,12 @@ test: install-dev ## Runs every test.
 
 test-health: install-dev ## Polls health with three replicas that are killed and stopped, at the real interval (2 minutes).
 	@$(BIN)/python -m pytest tests/integration/processor/test_processor_health_polling.py -s -m soak
+
+test-compose: install-dev ## Runs the compose stack, and kills and restarts each container; skipped where no docker answers.
+	@$(BIN)/python -m pytest tests/compose
+
+test-cluster: install-dev ## Runs three brokers, and kills the one that leads.
+	@$(BIN)/python -m pytest tests/cluster
 
 load: install-dev ## Posts 550 payments a second for a minute to a running stack, and audits every one.
 	@$(BIN)/python -m load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) --json build/load.json
@@ -55,6 +63,12 @@ load-final: ## The contest's final, five minutes.
 load-ramp: ## Ever more payments a second, until they are not taken as fast as they are offered.
 	@load/k6/run ramp
 
+measure-compose: install-dev ## Runs COURSE (preview, final, ...) against the compose stack; what each container used.
+	@$(BIN)/python -m load.measure $(COURSE)
+
+measure-startup: install-dev ## Seconds from `compose up` to the first accepted payment.
+	@$(BIN)/python -m load.startup
+
 load-soak: ## Half an hour at a steady rate, while the processors change.
 	@load/k6/run soak
 
@@ -63,6 +77,9 @@ load-spike: ## Fifteen times as many payments within a second.
 
 simulate: install-dev ## Tries the routing on simulated courses. ARGS="--random 1000 --scale 0.1": see docs/routing.md.
 	@$(BIN)/python -m courses $(ARGS)
+
+replay: install ## Builds a stack from BACKUP=folder (or one of its own making) and compares its summary with it.
+	@$(BIN)/stack replay $(BACKUP)
 
 lint: install-dev ## Checks style and types.
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from contract.events import (
     PROCESSORS,
     Event,
     LedgerPurged,
+    OperatorWord,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -66,7 +67,15 @@ def _encode_attempt_fact(event: PaymentInDoubt | PaymentReleased) -> dict[str, o
         "attempt": event.attempt,
         "processor": event.processor,
         "why": event.why,
+        **_encode_word(event.word),
     }
+
+
+def _encode_word(word: OperatorWord | None) -> dict[str, object]:
+    """The field is there only where an operator spoke."""
+    if word is None:
+        return {}
+    return {"operatorWord": {"by": word.by, "note": word.note, "saidAt": format_us(word.said_at_us)}}
 
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -94,11 +103,13 @@ _ENCODERS: dict[type, Callable[[Any], dict[str, object]]] = {
         "processor": e.processor,
         "requestedAt": format_us(e.requested_at_us),
         "processedAt": format_us(e.processed_at_us),
+        **_encode_word(e.word),
     },
     PaymentRejected: lambda e: {
         "correlationId": e.correlation_id,
         "amountCents": e.amount_cents,
         "reason": e.reason,
+        **({} if e.attempt is None else {"attempt": e.attempt}),
     },
     LedgerPurged: lambda e: {"who": e.who, "purgedAt": format_us(e.purged_at_us)},
 }
@@ -113,8 +124,12 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Event]] = {
         _time(f, "requestedAt"),
         _text(f, "why"),
     ),
-    "PaymentInDoubt": lambda f: PaymentInDoubt(_id(f), _positive(f, "attempt"), _processor(f), _text(f, "why")),
-    "PaymentReleased": lambda f: PaymentReleased(_id(f), _positive(f, "attempt"), _processor(f), _text(f, "why")),
+    "PaymentInDoubt": lambda f: PaymentInDoubt(
+        _id(f), _positive(f, "attempt"), _processor(f), _text(f, "why"), _word(f)
+    ),
+    "PaymentReleased": lambda f: PaymentReleased(
+        _id(f), _positive(f, "attempt"), _processor(f), _text(f, "why"), _word(f)
+    ),
     "PaymentProcessed": lambda f: PaymentProcessed(
         _id(f),
         _positive(f, "amountCents"),
@@ -122,8 +137,11 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Event]] = {
         _processor(f),
         _time(f, "requestedAt"),
         _time(f, "processedAt"),
+        _word(f),
     ),
-    "PaymentRejected": lambda f: PaymentRejected(_id(f), _positive(f, "amountCents"), _text(f, "reason")),
+    "PaymentRejected": lambda f: PaymentRejected(
+        _id(f), _positive(f, "amountCents"), _text(f, "reason"), _positive(f, "attempt") if "attempt" in f else None
+    ),
     "LedgerPurged": lambda f: LedgerPurged(_text(f, "who"), _time(f, "purgedAt")),
 }
 
@@ -155,6 +173,15 @@ def _processor(fields: dict[str, Any]) -> ProcessorName:
     if value not in PROCESSORS:
         raise MalformedEventError(f"processor {value!r} is not known here")
     return cast("ProcessorName", value)
+
+
+def _word(fields: dict[str, Any]) -> OperatorWord | None:
+    if "operatorWord" not in fields:
+        return None
+    word = fields["operatorWord"]
+    if not isinstance(word, dict):
+        raise MalformedEventError(f"field 'operatorWord' is not an object: {word!r}")
+    return OperatorWord(_text(word, "by"), _text(word, "note"), _time(word, "saidAt"))
 
 
 def _time(fields: dict[str, Any], name: str) -> int:

@@ -7,7 +7,8 @@ The life of a payment:
            ├─ PaymentProcessed            charged: the end
            ├─ PaymentRejected             refused for good: the end
            ├─ PaymentReleased             proven not charged; free to be routed anew
-           └─ PaymentInDoubt              the outcome is unknown; from here on only a charge ends the attempt
+           └─ PaymentInDoubt              the outcome is unknown; from here on only a charge ends the attempt,
+                                          or an operator's word
 
 What a sequence of them means is in `contract/standing.py`.
 """
@@ -17,6 +18,15 @@ from typing import Literal, get_args
 
 ProcessorName = Literal["default", "fallback"]
 PROCESSORS: tuple[ProcessorName, ...] = get_args(ProcessorName)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorWord:
+    """Who of the operators said what the event says, when, and why: nobody else can know it of a doubt."""
+
+    by: str
+    note: str
+    said_at_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +52,35 @@ class PaymentRouted:
 
 @dataclass(frozen=True, slots=True)
 class PaymentInDoubt:
-    """A sending of `attempt` has, or may have, an unknown outcome. It is recorded before it is sent again."""
+    """A sending of `attempt` has, or may have, an unknown outcome. It is recorded before it is sent again.
+
+    With a `word` an operator holds the attempt, which is in doubt already: nobody sends it any more.
+    """
 
     correlation_id: str
     attempt: int
     processor: ProcessorName
     why: str
+    word: OperatorWord | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentReleased:
-    """It is proven that `attempt` was not charged, and nothing has taken its place yet."""
+    """`attempt` was not charged, and nothing has taken its place yet: that is proven, or an operator's `word`."""
 
     correlation_id: str
     attempt: int
     processor: ProcessorName
     why: str
+    word: OperatorWord | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentProcessed:
-    """The payment is charged at `processor`, whose record carries `requested_at_us`."""
+    """The payment is charged at `processor`, whose record carries `requested_at_us`.
+
+    The processor said so, or an operator's `word`.
+    """
 
     correlation_id: str
     amount_cents: int
@@ -70,15 +88,20 @@ class PaymentProcessed:
     processor: ProcessorName
     requested_at_us: int
     processed_at_us: int
+    word: OperatorWord | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRejected:
-    """The payment is refused for good and will never be charged."""
+    """The payment is refused for good and will never be charged: the processor said so of `attempt`.
+
+    Logs from before attempts could be released by an operator do not name it.
+    """
 
     correlation_id: str
     amount_cents: int
     reason: str
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""What gateways and processors ask of the read model over NATS request/reply: subjects, questions and answers.
+"""What is asked of the read model over NATS request/reply: subjects, questions and answers.
+
+Gateways and processors ask for summaries and payments, operators for the status and for a snapshot.
 
 Questions and answers are JSON. A fault is told by the micro protocol's `Nats-Service-Error-Code` header.
 """
@@ -15,6 +17,13 @@ SERVICE = "projector"
 SUMMARY = "projector.summary"
 PAYMENT = "projector.payment"
 STATUS = "projector.status"
+CHARGING = "projector.charging"
+SNAPSHOT = "projector.snapshot"
+
+SEQUENCES_MAX = 64
+"""So many events of one payment are remembered: the first, and the latest."""
+DOUBTS_MAX = 100
+"""So many doubts are listed, the oldest; of the rest, only how many there are. It keeps the answer under 64 KB."""
 
 PaymentState = Literal["pending", "routed", "in_doubt", "processed", "rejected"]
 
@@ -51,17 +60,87 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class DoubtView:
+    """An attempt whose outcome is unknown, since when and why; `is_held`: an operator wants it not to be sent again."""
+
+    correlation_id: str
+    amount_cents: int
+    processor: ProcessorName
+    attempt: int
+    requested_at_us: int
+    since_us: int
+    why: str
+    is_held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentView:
-    """A payment as the read model knows it; `sequences` are those of its events, in the log's order."""
+    """A payment as the read model knows it; `sequences` are those of its events, in the log's order.
+
+    `doubt` is there while it is in doubt.
+    """
 
     correlation_id: str
     amount_cents: int
     state: PaymentState
     sequences: list[int]
+    doubt: DoubtView | None = None
 
     @property
     def request_sequence(self) -> int:
         return self.sequences[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Charging:
+    """How charging stands: payments by state, the oldest doubts (DOUBTS_MAX at most), and what was charged where."""
+
+    pending: int
+    routed: int
+    in_doubt: int
+    doubts: list[DoubtView]
+    totals: dict[ProcessorName, Total]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPayment:
+    """A payment that has not ended."""
+
+    correlation_id: str
+    accepted_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a running projector is, as of `position`.
+
+    `settled` and `rejected` count rows; `pending`, `routed` and `in_doubt` payments that have not ended.
+    `committed_at_us` is when its file last changed, `committed_position` what it then held everything up to.
+    """
+
+    position: int
+    log_identity: str
+    settled: int
+    rejected: int
+    pending: int
+    routed: int
+    in_doubt: int
+    oldest_open: OpenPayment | None
+    poison_events: int
+    file_bytes: int
+    committed_position: int
+    committed_at_us: int
+    started_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of the read model's file in the projector's folder of snapshots, for whoever asked to read and delete."""
+
+    name: str
+    position: int
+    """Everything up to it is in the copy."""
 
 
 def encode_question(question: SummaryQuestion) -> bytes:
@@ -90,7 +169,40 @@ def encode_payment(view: PaymentView | None) -> bytes:
 
 
 def decode_payment(payload: bytes) -> PaymentView | None:
-    return None if payload == b"null" else PaymentView(**_object(payload, PaymentView))
+    if payload == b"null":
+        return None
+    fields = _object(payload, PaymentView)
+    doubt = fields.get("doubt")
+    return PaymentView(**{**fields, "doubt": None if doubt is None else DoubtView(**_known(doubt, DoubtView))})
+
+
+def encode_charging(charging: Charging) -> bytes:
+    return orjson.dumps(asdict(charging))
+
+
+def decode_charging(payload: bytes) -> Charging:
+    fields = _object(payload, Charging)
+    doubts = [DoubtView(**_known(doubt, DoubtView)) for doubt in fields["doubts"]]
+    totals = {name: Total(**total) for name, total in fields["totals"].items()}
+    return Charging(**{**fields, "doubts": doubts, "totals": totals})
+
+
+def encode_status(status: Status) -> bytes:
+    return orjson.dumps(asdict(status))
+
+
+def decode_status(payload: bytes) -> Status:
+    fields = _object(payload, Status)
+    oldest = fields["oldest_open"]
+    return Status(**{**fields, "oldest_open": None if oldest is None else OpenPayment(**oldest)})
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    return orjson.dumps(asdict(snapshot))
+
+
+def decode_snapshot(payload: bytes) -> Snapshot:
+    return Snapshot(**_object(payload, Snapshot))
 
 
 def _object(payload: bytes, kind: type) -> dict[str, Any]:
@@ -99,5 +211,10 @@ def _object(payload: bytes, kind: type) -> dict[str, Any]:
         raise ValueError(  # noqa: TRY004 - one error for every kind of bad payload
             f"not a {kind.__name__}: {payload[:80]!r}"
         )
+    return _known(fields, kind)
+
+
+def _known(fields: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Those that this version knows."""
     known = {one.name for one in dataclass_fields(kind)}
     return {name: value for name, value in fields.items() if name in known}

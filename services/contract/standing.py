@@ -9,6 +9,10 @@ reader after them, come to the same answer:
 - an attempt is released, and so may be followed by another, only while nobody has put it in doubt; whoever sends an
   attempt that it did not itself just record puts it in doubt first;
 - an attempt that is in doubt cannot be rejected either: the sending that is in doubt may still charge;
+- a rejection ends the payment only while the attempt that it was said of is open: one that comes late, after an
+  operator has released that attempt, is no word on the next;
+- an operator's word counts only on the attempt that is in doubt where the word stands: that it was charged, at once;
+  that it was not, once an earlier word holds it, so that no worker sends it meanwhile (docs/decisions/0014);
 - an end is final.
 """
 
@@ -16,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from contract.events import (
     Event,
+    OperatorWord,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -44,6 +49,8 @@ class Open:
     attempt: PaymentRouted
     sequence: int
     in_doubt: bool = False
+    is_held: bool = False
+    """In doubt, and an operator wants nobody to send it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,17 @@ def advance(standing: Standing, sequence: int, event: Event) -> Standing:  # noq
     match standing, event:
         case Ended(), _:
             return standing
+        case _, PaymentInDoubt(word=OperatorWord()) | PaymentReleased(word=OperatorWord()) | PaymentProcessed(
+            word=OperatorWord()
+        ):
+            return _advance_by_word(standing, event)
         case _, PaymentProcessed():
             return Ended()
         case Open(in_doubt=True), PaymentRejected():
             return standing
-        case _, PaymentRejected():
+        case _, PaymentRejected(attempt=None):
+            return Ended()
+        case Open(current), PaymentRejected(attempt=attempt) if attempt == current.attempt:
             return Ended()
         case Unrouted(number), PaymentRouted(attempt=attempt) if attempt == number:
             return Open(event, sequence)
@@ -71,6 +84,24 @@ def advance(standing: Standing, sequence: int, event: Event) -> Standing:  # noq
             return Unrouted(attempt + 1)
         case Open(current, in_doubt=False), PaymentInDoubt(attempt=attempt) if attempt == current.attempt:
             return replace(standing, in_doubt=True)
+        case _:
+            return standing
+
+
+def _advance_by_word(standing: Standing, event: PaymentInDoubt | PaymentReleased | PaymentProcessed) -> Standing:
+    """An operator can tell of a doubt, and of nothing else."""
+    match standing, event:
+        case Open(current, in_doubt=True), _ if (event.attempt, event.processor) != (
+            current.attempt,
+            current.processor,
+        ):
+            return standing
+        case Open(in_doubt=True), PaymentProcessed():
+            return Ended()
+        case Open(current, in_doubt=True, is_held=True), PaymentReleased():
+            return Unrouted(current.attempt + 1)
+        case Open(in_doubt=True, is_held=False), PaymentInDoubt():
+            return replace(standing, is_held=True)
         case _:
             return standing
 

@@ -7,6 +7,7 @@ subject for each payment would make its memory grow with the log.
 from contract.events import (
     Event,
     LedgerPurged,
+    OperatorWord,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -31,7 +32,7 @@ CONSUMER = "processor"
 """The durable consumer of PaymentRequested that all processor replicas share."""
 
 MESSAGE_BYTES_MAX = 16_384
-"""The largest event. The largest that is written is under 1 KB; the rest is room for new fields."""
+"""The largest event. What is written is under 1 KB, with an operator's note under 8; the rest is room."""
 
 
 def subject_of(event: Event) -> str:  # noqa: PLR0911 - a row of the table each
@@ -61,12 +62,17 @@ def message_id_of(event: Event) -> str | None:  # noqa: PLR0911 - a row of the t
         case PaymentRouted():
             return f"{event.correlation_id}:routed:{event.attempt}"
         case PaymentInDoubt():
-            return f"{event.correlation_id}:in_doubt:{event.attempt}"
+            return f"{event.correlation_id}:in_doubt:{event.attempt}{_suffix(event.word)}"
         case PaymentReleased():
-            return f"{event.correlation_id}:released:{event.attempt}"
+            return f"{event.correlation_id}:released:{event.attempt}{_suffix(event.word)}"
         case PaymentProcessed():
-            return f"{event.correlation_id}:processed"
+            return f"{event.correlation_id}:processed{_suffix(event.word)}"
         case PaymentRejected():
-            return f"{event.correlation_id}:rejected"
+            return f"{event.correlation_id}:rejected" + ("" if event.attempt is None else f":{event.attempt}")
         case LedgerPurged():
             return None
+
+
+def _suffix(word: OperatorWord | None) -> str:
+    """Sets an operator's word apart: it may be void, and then no worker's event may pass for a repeat of it."""
+    return "" if word is None else f":{word.said_at_us}"

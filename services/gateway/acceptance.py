@@ -41,10 +41,11 @@ class Acceptance:
         """
         if self._in_flight >= IN_FLIGHT_MAX:
             raise unavailable("too many payments are waiting for the log")
-        if not self._tail.is_current:
-            raise unavailable("the gateway has not read the log far enough to tell new payments from repeats")
         self._in_flight += 1
         try:
+            await self._tail.started(timeout_seconds=self._timeout_seconds)
+            if not self._tail.is_current:
+                raise unavailable("the gateway has not read the log far enough to tell new payments from repeats")
             known_cents = await self._known_cents(order)
             if known_cents is None:
                 known_cents = await self._store(order)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 from blacksheep import Application, Content, Request, Response
 
 from contract.queries import SummaryQuestion
+from contract.timestamps import now_us
 from gateway.acceptance import Acceptance
 from gateway.documentation import OPERATIONS, documentation
 from gateway.ledger import Ledger
@@ -41,7 +42,7 @@ class Edge:
     async def get_payment(self, request: Request) -> Response:
         correlation_id = parse_correlation_id((request.route_values or {}).get("correlation_id"))
         view, history = await self._ledger.payment(correlation_id)
-        return _json(render_payment(view, history))
+        return _json(render_payment(view, history, now_us=now_us()))
 
     async def get_summary(self, request: Request) -> Response:
         summary = await self._ledger.summary(_window(request))
@@ -63,6 +64,11 @@ class Edge:
             raise unavailable(why_not)
         return Response(204)
 
+    async def get_startedz(self, _: Request) -> Response:
+        if not self._ledger.is_started:
+            raise unavailable("the log is still being read")
+        return Response(204)
+
     async def get_livez(self, _: Request) -> Response:
         return Response(204)
 
@@ -79,6 +85,7 @@ def create_app(edge: Edge) -> Application:
         ("POST", "/purge-payments", edge.purge),
         ("GET", "/healthcheck", edge.get_healthcheck),
         ("GET", "/livez", edge.get_livez),
+        ("GET", "/startedz", edge.get_startedz),
         ("GET", "/readyz", edge.get_readyz),
     )
     app = Application(show_error_details=False)

@@ -11,6 +11,7 @@ from gateway.server import serve_http
 from gateway.settings import Settings
 from gateway.tail import Tail
 from runtime.broker import Broker
+from runtime.heartbeat import beat
 from runtime.log import Log
 from runtime.process import alongside
 from runtime.process import run as run_process
@@ -30,7 +31,7 @@ def run() -> None:
 
 async def serve(settings: Settings) -> None:
     """Joins the parts and runs them until cancelled."""
-    broker = Broker(settings.nats_url, name=settings.gateway_name)
+    broker = Broker(settings.nats_url, name=settings.gateway_name, ca_file=settings.nats_ca_file)
     log = Log(broker)
     read_model = ReadModel(broker)
     seen = SeenPayments()
@@ -39,7 +40,11 @@ async def serve(settings: Settings) -> None:
     acceptance = Acceptance(log, read_model, seen, tail, timeout_seconds=settings.gateway_accept_timeout_seconds)
     ledger = Ledger(broker, log, read_model, tail)
     app = create_app(Edge(acceptance, ledger, allow_purge=settings.allow_purge))
-    await alongside(serve_http(app, settings), _stay_connected(broker, log, tail))
+    await alongside(
+        serve_http(app, settings),
+        _stay_connected(broker, log, tail),
+        beat(settings.heartbeat_file, lambda: ledger.why_not_ready() is None),
+    )
 
 
 async def _stay_connected(broker: Broker, log: Log, tail: Tail) -> None:

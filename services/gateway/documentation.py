@@ -71,6 +71,18 @@ _SCHEMAS: dict[type, dict[str, Any]] = {
             "correlationId": {"type": "string", "format": "uuid"},
             "state": {"type": "string", "enum": ["pending", "routed", "in_doubt", "processed", "rejected"]},
             "amount": {"type": "number"},
+            "doubt": {
+                "type": "object",
+                "description": "Only while it is in doubt: the attempt whose outcome is unknown.",
+                "properties": {
+                    "processor": {"type": "string", "enum": ["default", "fallback"]},
+                    "attempt": {"type": "integer"},
+                    "since": {"type": "string", "format": "date-time"},
+                    "ageSeconds": {"type": "number"},
+                    "why": {"type": "string"},
+                    "heldByOperator": {"type": "boolean"},
+                },
+            },
             "history": {
                 "type": "array",
                 "items": {
@@ -184,6 +196,10 @@ OPERATIONS: dict[str, EndpointDocs] = {
     ),
     "get_healthcheck": EndpointDocs(summary="The process answers", responses={204: "It does."}),
     "get_livez": EndpointDocs(summary="The process answers", responses={204: "It does."}),
+    "get_startedz": EndpointDocs(
+        summary="The log was read once: the edge may send payments here",
+        responses={204: "It was.", 503: _problem("It is still being read.")},
+    ),
     "get_readyz": EndpointDocs(
         summary="Payments can be accepted", responses={204: "They can.", 503: _problem("Why they cannot.")}
     ),

@@ -64,6 +64,11 @@ class Ledger:
             return "the log is still being read"
         return None
 
+    @property
+    def is_started(self) -> bool:
+        """Whether this gateway has ever been able to tell new payments from repeats."""
+        return self._tail.is_started
+
     async def _history(self, view: PaymentView) -> list[tuple[int, bytes]]:
         deadline = asyncio.get_running_loop().time() + HISTORY_TIMEOUT_SECONDS
         payloads = await asyncio.gather(

@@ -8,6 +8,8 @@ class Settings:
     """Times are seconds."""
 
     nats_url: str = environ.var("nats://127.0.0.1:4222", help="The broker.")
+    heartbeat_file: str = environ.var("", help="A file that is touched every two seconds while all is well.")
+    nats_ca_file: str = environ.var("", help="Who signed the broker's certificate; the system's authorities if empty.")
     gateway_name: str = environ.var("gateway", help="How this replica calls itself towards the broker.")
     gateway_uds: str = environ.var("", help="The unix socket to listen on; takes precedence over host and port.")
     gateway_host: str = environ.var("127.0.0.1", help="The address to listen on.")

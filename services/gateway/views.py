@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import orjson
 
 from contract.money import format_cents
-from contract.queries import PaymentView, Summary, Total
+from contract.queries import DoubtView, PaymentView, Summary, Total
+from contract.timestamps import MICROSECONDS, format_us
 
 
 def render_summary(summary: Summary) -> bytes:
@@ -15,11 +16,29 @@ def render_summary(summary: Summary) -> bytes:
     return ("{" + ",".join(parts) + "}").encode()
 
 
-def render_payment(view: PaymentView, history: Sequence[tuple[int, bytes]]) -> bytes:
-    """The payment's state and its events, (sequence, event's JSON) each, as the log holds them."""
+def render_payment(view: PaymentView, history: Sequence[tuple[int, bytes]], *, now_us: int) -> bytes:
+    """The payment's state and its events, (sequence, event's JSON) each, as the log holds them.
+
+    While it is in doubt, also the attempt that is, and for how long.
+    """
     events = ",".join(f'{{"sequence":{sequence},"event":{event.decode()}}}' for sequence, event in history)
     head = orjson.dumps({"correlationId": view.correlation_id, "state": view.state}).decode()
-    return f'{head[:-1]},"amount":{format_cents(view.amount_cents)},"history":[{events}]}}'.encode()
+    doubt = "" if view.doubt is None else f',"doubt":{_render_doubt(view.doubt, now_us)}'
+    return f'{head[:-1]},"amount":{format_cents(view.amount_cents)}{doubt},"history":[{events}]}}'.encode()
+
+
+def _render_doubt(doubt: DoubtView, now_us: int) -> str:
+    return orjson.dumps(
+        {
+            "processor": doubt.processor,
+            "attempt": doubt.attempt,
+            "since": format_us(doubt.since_us),
+            # Not below zero: the broker's clock and ours may differ.
+            "ageSeconds": max(now_us - doubt.since_us, 0) / MICROSECONDS,
+            "why": doubt.why,
+            "heldByOperator": doubt.is_held,
+        }
+    ).decode()
 
 
 def _render_total(total: Total) -> str:

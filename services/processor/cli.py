@@ -19,12 +19,14 @@ from processor.health_lease import INTERVAL_SECONDS_MAX, HealthLease, Pace
 from processor.health_poller import HealthPoller
 from processor.health_report import Health
 from processor.journal import Journal
+from processor.operator_cli import resolve, status
 from processor.routing import Router
 from processor.settings import Settings
 from processor.worker import Worker
 from runtime.broker import Broker
 from runtime.errors import FatalError
 from runtime.health_bucket import HealthBucket
+from runtime.heartbeat import beat
 from runtime.log import Log
 from runtime.process import alongside
 from runtime.process import run as run_process
@@ -42,6 +44,10 @@ def run() -> None:
     run_process(serve(environ.to_config(Settings)))
 
 
+main.add_command(status)
+main.add_command(resolve)
+
+
 async def serve(settings: Settings) -> None:
     """Joins the parts and runs them until cancelled."""
     pace = _pace(settings.processor_health_interval_seconds)
@@ -50,7 +56,7 @@ async def serve(settings: Settings) -> None:
         "fallback": settings.payment_processor_url_fallback,
     }
     policy = settings.policy()
-    async with Broker(settings.nats_url, name="processor") as broker:
+    async with Broker(settings.nats_url, name="processor", ca_file=settings.nats_ca_file) as broker:
         log = Log(broker)
         await log.made()
         floor = await ensure_consumer(broker)
@@ -67,7 +73,13 @@ async def serve(settings: Settings) -> None:
                 broker, handler, router, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )
             poller = _health_poller(broker, urls, pace, router)
-            await alongside(worker.run(), follower.run(), poller.run(), broker.until_closed())
+            await alongside(
+                worker.run(),
+                follower.run(),
+                poller.run(),
+                broker.until_closed(),
+                beat(settings.heartbeat_file, lambda: broker.is_connected),
+            )
         finally:
             await client.close()
 

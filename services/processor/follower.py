@@ -3,23 +3,22 @@
 import asyncio
 import heapq
 import itertools
-import logging
 
-from contract.codec import MalformedEventError, decode
-from contract.events import Event
-from contract.standing import Standing, Unrouted, advance
-from contract.stream import REQUESTED, SUBJECTS
+import orjson
+
+from contract.events import ProcessorName
+from contract.standing import Standing
+from contract.stream import REQUESTED, STREAM, SUBJECTS
+from processor.history import decoded, read_history
 from processor.journal import Journal
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
+from runtime.log import MESSAGE_NOT_FOUND
 from runtime.reader import LogMessage, LogReader
-
-logger = logging.getLogger(__name__)
 
 BATCH_MESSAGES_MAX = 1_000
 _OUTCOMES = tuple(subject for subject in SUBJECTS if subject != REQUESTED)
 """What becomes of requests. The requests themselves come by delivery, and tell the journal nothing."""
-SCAN_TIMEOUT_SECONDS = 60.0
 
 
 class Follower:
@@ -55,25 +54,30 @@ class Follower:
         except TimeoutError:
             raise BrokerUnavailableError(f"the log could not be read up to {sequence} in time") from None
 
+    async def caught_up(self, processor: ProcessorName, *, timeout_seconds: float) -> None:
+        """Waits until the journal holds every word on a doubt at `processor` that the log held when this was called.
+
+        Raises BrokerUnavailableError at the bound.
+        """
+        answer = await self._broker.request(
+            f"$JS.API.STREAM.MSG.GET.{STREAM}",
+            orjson.dumps({"last_by_subj": f"payments.in_doubt.{processor}"}),
+            timeout_seconds=timeout_seconds,
+        )
+        if "error" not in answer:
+            await self.reached(answer["message"]["seq"], timeout_seconds=timeout_seconds)
+        elif answer["error"].get("err_code") != MESSAGE_NOT_FOUND:
+            raise BrokerUnavailableError(f"the log cannot be asked for doubts: {answer['error'].get('description')}")
+
     async def scan(self, correlation_id: str, request_sequence: int) -> Standing:
         """The payment's standing, read from the log itself from its request on, up to the log's present end.
 
         For the rare payment that was requested before the journal's memory begins. Raises BrokerUnavailableError.
         """
-        last = (await self._broker.log_state(timeout_seconds=SCAN_TIMEOUT_SECONDS)).last_sequence
-        standing: Standing = Unrouted()
-        try:
-            async with LogReader(self._broker, request_sequence) as reader, asyncio.timeout(SCAN_TIMEOUT_SECONDS):
-                while True:
-                    for message in await reader.batch(BATCH_MESSAGES_MAX):
-                        standing = _advanced(standing, correlation_id, message)
-                        if message.sequence >= last:
-                            return standing
-        except TimeoutError:
-            raise BrokerUnavailableError(f"the log could not be read from {request_sequence} on in time") from None
+        return (await read_history(self._broker, correlation_id, request_sequence)).standing
 
     def _apply(self, message: LogMessage) -> None:
-        if (event := _decoded(message)) is not None:
+        if (event := decoded(message)) is not None:
             self.journal.apply(message.sequence, event)
         self.position = message.sequence
 
@@ -82,19 +86,3 @@ class Follower:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():
                 future.set_result(None)
-
-
-def _advanced(standing: Standing, correlation_id: str, message: LogMessage) -> Standing:
-    # The message id begins with the payment's: it spares decoding the rest of the log.
-    if message.subject == REQUESTED or not (message.message_id or "").startswith(correlation_id):
-        return standing
-    event = _decoded(message)
-    return standing if event is None else advance(standing, message.sequence, event)
-
-
-def _decoded(message: LogMessage) -> Event | None:
-    try:
-        return decode(message.payload)
-    except MalformedEventError as error:
-        logger.error("message %d of the log is no event: %s", message.sequence, error)
-        return None

@@ -51,6 +51,8 @@ OUTCOME_TIMEOUT_SECONDS = 30.0
 """An outcome that cannot be recorded for so long is left to the redelivery, which finds it at the processor."""
 STAMP_AGE_SECONDS_MAX = 1.0
 """An attempt is sent only while its stamp is younger: what was stamped a second ago is in the log, or is never sent."""
+RESEND_SECONDS_MAX = 5.0
+"""An attempt in doubt is sent again only so soon after the log was asked whether an operator holds it."""
 REPEAT_CHECK_TIMEOUT_SECONDS = 2.0
 ATTEMPTS_MAX = 4
 """Attempts in one delivery; after that the payment goes back to the queue."""
@@ -111,6 +113,8 @@ class PaymentHandler:
                     return Done()
                 case Unrouted(number):
                     result = await self._route_and_send(work, number)
+                case Open(attempt, is_held=True):
+                    result = await self._look_for_charge(work, attempt)
                 case Open(attempt, in_doubt=in_doubt):
                     result = await self._take_over(work, attempt, in_doubt=in_doubt)
             if result is not None:
@@ -185,12 +189,39 @@ class PaymentHandler:
             await self._append(_in_doubt(attempt, "found open in the log"), INTENT_TIMEOUT_SECONDS)
             return None
         self._router.resend(attempt.processor, now)
+        try:
+            record = await self._client.look_up(attempt.processor, attempt.correlation_id)
+            step = after_lookup(attempt, None, record, in_doubt=True)
+            may_send = isinstance(step, SendAgain) and await self._may_send_again(work, attempt)
+        except BaseException:
+            self._router.withdraw(attempt.processor, time.monotonic())
+            raise
+        if may_send:
+            return await self._send(work, attempt, now, in_doubt=True)
+        if isinstance(step, SendAgain):
+            self._router.withdraw(attempt.processor, time.monotonic())
+            return self._retry(work)
+        outcome: Outcome = "succeeded" if isinstance(step, Settle) else "failed"
+        self._router.observe(attempt.processor, outcome, time.monotonic())
+        return await self._take(work, attempt, step, in_doubt=True)
+
+    async def _may_send_again(self, work: Work, attempt: Attempt) -> bool:
+        """Whether the attempt is still open, and no operator holds it, as far as the log says at this moment."""
+        asked_at, asked_at_us = time.monotonic(), now_us()
+        await self._follower.caught_up(attempt.processor, timeout_seconds=RESEND_SECONDS_MAX)
+        standing = await self._standing(work)
+        # Both clocks, as for the stamp.
+        age_seconds = max(time.monotonic() - asked_at, (now_us() - asked_at_us) / MICROSECONDS)
+        if age_seconds > RESEND_SECONDS_MAX:
+            return False
+        return isinstance(standing, Open) and standing.attempt == attempt and not standing.is_held
+
+    async def _look_for_charge(self, work: Work, attempt: Attempt) -> Result | None:
+        """All that is done with an attempt that an operator holds: a charge that is found still ends it."""
         record = await self._client.look_up(attempt.processor, attempt.correlation_id)
         step = after_lookup(attempt, None, record, in_doubt=True)
         if isinstance(step, SendAgain):
-            return await self._send(work, attempt, now, in_doubt=True)
-        outcome: Outcome = "succeeded" if isinstance(step, Settle) else "failed"
-        self._router.observe(attempt.processor, outcome, time.monotonic())
+            return self._retry(work)
         return await self._take(work, attempt, step, in_doubt=True)
 
     async def _send(self, work: Work, attempt: Attempt, decided_at: float, *, in_doubt: bool) -> Result | None:
@@ -209,8 +240,7 @@ class PaymentHandler:
                 await self._log.append(_processed(attempt, requested_at_us), timeout_seconds=OUTCOME_TIMEOUT_SECONDS)
                 return Done()
             case Reject(reason):
-                rejected = PaymentRejected(attempt.correlation_id, attempt.amount_cents, reason)
-                await self._append(rejected, OUTCOME_TIMEOUT_SECONDS)
+                await self._append(_rejected(attempt, reason), OUTCOME_TIMEOUT_SECONDS)
                 # Back to the standing: another replica may have put the attempt in doubt meanwhile.
                 return None
             case Release(why):
@@ -256,6 +286,10 @@ def _processed(attempt: Attempt, requested_at_us: int) -> PaymentProcessed:
     return PaymentProcessed(
         attempt.correlation_id, attempt.amount_cents, attempt.attempt, attempt.processor, requested_at_us, now_us()
     )
+
+
+def _rejected(attempt: Attempt, reason: str) -> PaymentRejected:
+    return PaymentRejected(attempt.correlation_id, attempt.amount_cents, reason, attempt.attempt)
 
 
 def _released(attempt: Attempt, why: str) -> PaymentReleased:

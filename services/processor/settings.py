@@ -11,6 +11,8 @@ class Settings:
     """Times are seconds."""
 
     nats_url: str = environ.var("nats://127.0.0.1:4222", help="The broker.")
+    heartbeat_file: str = environ.var("", help="A file that is touched every two seconds while all is well.")
+    nats_ca_file: str = environ.var("", help="Who signed the broker's certificate; the system's authorities if empty.")
     payment_processor_url_default: str = environ.var("http://127.0.0.1:8001", help="The cheaper payment processor.")
     payment_processor_url_fallback: str = environ.var("http://127.0.0.1:8002", help="The dearer payment processor.")
     processor_concurrency: int = environ.var(

@@ -9,13 +9,17 @@ from pathlib import Path
 import click
 import environ
 
+from projector.commands import add_operator_commands
 from projector.follower import Follower
+from projector.inspection import Inspection
 from projector.service import QuestionService
 from projector.settings import Settings
+from projector.snapshots import Snapshots
 from projector.store import Store, UnusableFileError, discard
 from runtime.broker import Broker, LogState
 from runtime.errors import BrokerError, FatalError
 from runtime.health_bucket import HealthBucket
+from runtime.heartbeat import beat
 from runtime.log import Log, LogLimits
 from runtime.process import alongside
 from runtime.process import run as run_process
@@ -30,6 +34,9 @@ def main() -> None:
     """Builds the read model from the log, and answers questions of it."""
 
 
+add_operator_commands(main)
+
+
 @main.command()
 def run() -> None:
     """Follows the log until stopped. Settings come from the environment (see docs/settings.md)."""
@@ -38,21 +45,29 @@ def run() -> None:
 
 async def serve(settings: Settings) -> None:
     """Joins the parts and runs them until cancelled."""
-    async with Broker(settings.nats_url, name="projector") as broker:
+    async with Broker(settings.nats_url, name="projector", ca_file=settings.nats_ca_file) as broker:
         limits = LogLimits(settings.log_duplicate_window_seconds, settings.log_bytes_max, settings.log_replicas)
         await Log(broker).ensure(limits)
         await _ensure_health_bucket(broker, limits)
         state = await broker.log_state(timeout_seconds=30)
         with _sole_owner(settings.model_path), closing(_open_store(settings.model_path, state)) as store:
             follower = Follower(broker, store)
+            snapshots = Snapshots(settings.snapshots_path)
+            snapshots.clear()
             service = QuestionService(
                 broker,
                 store,
                 follower,
+                Inspection(snapshots, log_identity=state.identity),
                 log_identity=state.identity,
                 settle_seconds=settings.summary_settle_seconds,
             )
-            await alongside(service.run(), follower.run(), broker.until_closed())
+            await alongside(
+                service.run(),
+                follower.run(),
+                broker.until_closed(),
+                beat(settings.heartbeat_file, lambda: broker.is_connected),
+            )
 
 
 async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from contract.codec import MalformedEventError, decode
 from contract.queries import PaymentState, PaymentView
@@ -73,15 +74,22 @@ class Follower:
         position = self.position
         await self.reached(position + 1)
 
+    async def copy_to(self, target: Path) -> int:
+        """Copies the read model's file between two commits; everything up to the position returned is in the copy."""
+        position = self.position
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.copy_to, target)
+        return position
+
     def payment(self, correlation_id: str) -> PaymentView | None:
         """What is known of a payment; None if nothing. Blocks for a lookup in the store.
 
         It looks in the order in which a payment moves on, so that one that moves meanwhile is not missed.
         """
         if (payment := self.projection.open.get(correlation_id)) is not None:
-            return PaymentView(correlation_id, payment.amount_cents, _state(payment.standing), payment.sequences)
+            state = _state(payment.standing)
+            return PaymentView(correlation_id, payment.amount_cents, state, payment.sequences, payment.doubt())
         if (row := self._uncommitted.get(correlation_id)) is not None:
-            state: PaymentState = "processed" if isinstance(row, SettledRow) else "rejected"
+            state = "processed" if isinstance(row, SettledRow) else "rejected"
             return PaymentView(correlation_id, row.amount_cents, state, row.sequences)
         if (settled := self._store.settled(correlation_id)) is not None:
             return PaymentView(correlation_id, settled[0], "processed", settled[1])

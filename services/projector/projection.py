@@ -3,6 +3,7 @@
 Rows are a function of the log alone, so a rebuilt read model equals the live one row for row.
 """
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,17 +12,19 @@ from typing import Literal
 from contract.events import (
     Event,
     LedgerPurged,
+    PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
     PaymentRequested,
     ProcessorName,
 )
+from contract.queries import DOUBTS_MAX, SEQUENCES_MAX, DoubtView
 from contract.standing import Ended, Open, Standing, Unrouted, advance, may_be_repeat
 
 RECENTLY_ENDED_MAX = 25_000
 """Payments whose repeats are known without asking: those of 20 s, after which `may_be_repeat` says yes, at 1,250/s."""
-SEQUENCES_MAX = 64
-"""So many events of one payment are remembered: the first, and the latest."""
+WHY_CHARACTERS_MAX = 200
+"""So much is told of why an attempt is in doubt; the log has all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,34 @@ Change = SettledRow | RejectedRow | Cleared
 
 @dataclass(slots=True)
 class OpenPayment:
-    """A payment that has not ended; `sequences` are those of its events."""
+    """A payment that has not ended; `sequences` are those of its events.
+
+    Of a payment in doubt: since when, and why.
+    """
 
     amount_cents: int
     accepted_at_us: int
     sequences: list[int]
     standing: Standing = field(default_factory=Unrouted)
+    doubted_at_us: int = 0
+    why_in_doubt: str = ""
+
+    def doubt(self) -> DoubtView | None:
+        """What is in doubt of it; None if nothing."""
+        match self.standing:
+            case Open(attempt, in_doubt=True, is_held=is_held):
+                return DoubtView(
+                    attempt.correlation_id,
+                    self.amount_cents,
+                    attempt.processor,
+                    attempt.attempt,
+                    attempt.requested_at_us,
+                    self.doubted_at_us,
+                    self.why_in_doubt[:WHY_CHARACTERS_MAX],
+                    is_held,
+                )
+            case _:
+                return None
 
 
 class Projection:
@@ -92,6 +117,9 @@ class Projection:
             case PaymentRequested():
                 self._request(sequence, event, stored_at_us)
                 return None
+            case PaymentProcessed() if event.word is not None and not self._does_end(sequence, event):
+                self._advance(event.correlation_id, sequence, event, stored_at_us)
+                return None
             case PaymentProcessed():
                 return self._settle(sequence, event, is_replay=is_replay)
             case PaymentRejected():
@@ -102,7 +130,7 @@ class Projection:
                 self._recently_ended.clear()
                 return Cleared()
             case _:
-                self._advance(event.correlation_id, sequence, event)
+                self._advance(event.correlation_id, sequence, event, stored_at_us)
                 return None
 
     def oldest_open_sequence(self) -> int | None:
@@ -120,6 +148,16 @@ class Projection:
         """Whether that attempt still has no outcome."""
         opened = self.open_attempts.get(correlation_id)
         return opened is not None and opened.attempt.attempt == attempt
+
+    def in_doubt(self) -> tuple[int, list[DoubtView]]:
+        """How many attempts are in doubt, and those of them, DOUBTS_MAX at most, that have been so for longest."""
+        doubts = [self.open[one].doubt() for one, opened in self.open_attempts.items() if opened.in_doubt]
+        known = [doubt for doubt in doubts if doubt is not None]
+        return len(known), heapq.nsmallest(DOUBTS_MAX, known, key=lambda doubt: doubt.since_us)
+
+    def _does_end(self, sequence: int, event: PaymentProcessed | PaymentRejected) -> bool:
+        payment = self.open.get(event.correlation_id)
+        return payment is not None and isinstance(advance(payment.standing, sequence, event), Ended)
 
     def _request(self, sequence: int, event: PaymentRequested, stored_at_us: int) -> None:
         if event.correlation_id in self.open or event.correlation_id in self._recently_ended:
@@ -147,7 +185,7 @@ class Projection:
 
     def _reject(self, sequence: int, event: PaymentRejected) -> RejectedRow | None:
         payment = self.open.get(event.correlation_id)
-        if payment is None or not isinstance(advance(payment.standing, sequence, event), Ended):
+        if payment is None or not self._does_end(sequence, event):
             return None
         self._end(event.correlation_id)
         self._remember_ended(event.correlation_id, "rejected")
@@ -162,14 +200,16 @@ class Projection:
         self.open_attempts.pop(correlation_id, None)
         return self.open.pop(correlation_id, None)
 
-    def _advance(self, correlation_id: str, sequence: int, event: Event) -> None:
+    def _advance(self, correlation_id: str, sequence: int, event: Event, stored_at_us: int) -> None:
         payment = self.open.get(correlation_id)
         if payment is None:
             return
         payment.sequences.append(sequence)
         if len(payment.sequences) > SEQUENCES_MAX:
             del payment.sequences[1]
-        payment.standing = advance(payment.standing, sequence, event)
+        before, payment.standing = payment.standing, advance(payment.standing, sequence, event)
+        if isinstance(event, PaymentInDoubt) and event.word is None and payment.standing is not before:
+            payment.doubted_at_us, payment.why_in_doubt = stored_at_us, event.why
         if isinstance(payment.standing, Open):
             self.open_attempts[correlation_id] = payment.standing
         else:

@@ -10,17 +10,23 @@ import nats.micro
 from nats.micro.request import Request
 
 from contract.queries import (
+    CHARGING,
     PAYMENT,
     SERVICE,
+    SNAPSHOT,
+    STATUS,
     SUMMARY,
+    Charging,
     Summary,
     SummaryQuestion,
     decode_question,
+    encode_charging,
     encode_payment,
     encode_summary,
 )
 from contract.timestamps import now_us
 from projector.follower import Follower
+from projector.inspection import CannotAnswerError, Inspection
 from projector.store import Store
 from runtime.broker import Broker
 from runtime.errors import BrokerError, FatalError
@@ -33,21 +39,25 @@ CATCH_UP_SECONDS = 3.0
 """How long a question waits for the read model to reach the log's end as of the question."""
 
 
-class CannotAnswerError(Exception):
-    """The question cannot be answered now; the text says why."""
-
-
 class QuestionService:
     """The read model's questions; `settle_seconds` bounds the wait for open attempts inside an asked window."""
 
     def __init__(
-        self, broker: Broker, store: Store, follower: Follower, *, log_identity: str, settle_seconds: float
+        self,
+        broker: Broker,
+        store: Store,
+        follower: Follower,
+        inspection: Inspection,
+        *,
+        log_identity: str,
+        settle_seconds: float,
     ) -> None:
         self._log_identity = log_identity
         self._is_log_replaced = asyncio.Event()
         self._broker = broker
         self._store = store
         self._follower = follower
+        self._inspection = inspection
         self._settle_seconds = settle_seconds
         self._answering: set[asyncio.Task[None]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
@@ -60,6 +70,9 @@ class QuestionService:
         try:
             await service.add_endpoint(name="summary", subject=SUMMARY, handler=self._endpoint(self._summary))
             await service.add_endpoint(name="payment", subject=PAYMENT, handler=self._endpoint(self._payment))
+            await service.add_endpoint(name="charging", subject=CHARGING, handler=self._endpoint(self._charging))
+            await service.add_endpoint(name="status", subject=STATUS, handler=self._endpoint(self._status))
+            await service.add_endpoint(name="snapshot", subject=SNAPSHOT, handler=self._endpoint(self._snapshot))
             await self._is_log_replaced.wait()
             raise FatalError("the log was replaced by another; starting again to build the read model from that")
         finally:
@@ -99,6 +112,24 @@ class QuestionService:
         await self._catch_up()
         loop = asyncio.get_running_loop()
         return encode_payment(await loop.run_in_executor(self._thread, self._follower.payment, payload.decode()))
+
+    async def _charging(self, _: bytes) -> bytes:
+        asked_at_us = now_us()
+        log_end = await self._catch_up()
+        projection = self._follower.projection
+        in_doubt, doubts = projection.in_doubt()
+        attempts, position = len(projection.open_attempts), self._follower.position
+        pending = len(projection.open) - attempts
+        read = partial(self._store.totals, SummaryQuestion(), asked_at_us=asked_at_us, log_end=log_end)
+        totals, _later = await asyncio.get_running_loop().run_in_executor(self._thread, read)
+        return encode_charging(Charging(pending, attempts - in_doubt, in_doubt, doubts, totals, position))
+
+    async def _status(self, _payload: bytes) -> bytes:
+        return await self._inspection.status(self._store, self._follower)
+
+    async def _snapshot(self, _payload: bytes) -> bytes:
+        await self._catch_up()
+        return await self._inspection.snapshot(self._follower)
 
     async def _catch_up(self) -> int:
         """Waits until the read model holds everything that the log held when this was called; the log's end then."""

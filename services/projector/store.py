@@ -4,6 +4,7 @@ Every query fetches all of its result: a half-read result keeps its transaction 
 """
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -105,6 +106,26 @@ class Store:
             totals[processor] = Total(count, int(amount_cents or 0))
         return totals, sum(later for *_, later in rows)
 
+    def rows(self) -> tuple[int, int]:
+        """How many payments are settled, and how many rejected."""
+        ((settled, rejected),) = self._read(
+            "SELECT (SELECT count(*) FROM settled), (SELECT count(*) FROM rejected)", []
+        )
+        return settled, rejected
+
+    def path(self) -> Path:
+        """Where the open file is."""
+        return Path(
+            self._read("SELECT path FROM duckdb_databases() WHERE database_name = current_database()", [])[0][0]
+        )
+
+    def copy_to(self, target: Path) -> None:
+        """Copies the file and its write-ahead log as of the last commit. Only for the thread that commits."""
+        path = self.path()
+        shutil.copyfile(path, target)
+        if (log := wal_of(path)).exists():
+            shutil.copyfile(log, wal_of(target))
+
     def recently_ended(self, count: int) -> list[tuple[str, EndedAs]]:
         """The payments rejected and the payments settled last, `count` of each at most, each kind oldest first."""
         ended: list[tuple[str, EndedAs]] = []
@@ -150,9 +171,14 @@ class Store:
         appender.flush()
 
 
+def wal_of(path: Path) -> Path:
+    """Where DuckDB keeps the write-ahead log of a file."""
+    return path.with_name(path.name + ".wal")
+
+
 def discard(path: Path) -> None:
     """Removes a closed file with its write-ahead log, the latter first: left alone, it would spoil the next file."""
-    path.with_name(path.name + ".wal").unlink(missing_ok=True)
+    wal_of(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 
 

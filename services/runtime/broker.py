@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -44,24 +45,39 @@ class LogState:
     identity: str
 
 
+class _Client(Client):
+    """nats-py takes `tls://` for a wish: it gives its password to a server without TLS as well."""
+
+    def _connect_command(self) -> bytes:
+        server = self._current_server
+        if server is not None and server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
+            raise nats.errors.Error("the broker offers no TLS, and NATS_URL asks for it")
+        command: bytes = super()._connect_command()
+        return command
+
+
 class Broker:
     """A connection that comes back by itself.
+
+    `ca_file` names the authority of a broker with TLS, where it is none of the system's.
 
     `generation` counts the connections made: whoever rests on server-side state that dies with a connection or a
     server compares it, or waits for the next with `lost`.
     """
 
-    def __init__(self, url: str, *, name: str) -> None:
+    def __init__(self, url: str, *, name: str, ca_file: str = "") -> None:
         self._address = parse_address(url)
+        self._tls = _trusting(ca_file) if ca_file else None
         self._name = name
         self._up = asyncio.Event()
         self._changed = asyncio.Event()
         self._said_waiting = False
-        self._shown_url = self._address.shown
+        self.shown_url = self._address.shown
+        """Without credentials."""
         self.generation = 0
         self.closed = asyncio.Event()
         """Set when the connection is closed and will not come back."""
-        self.client = Client()
+        self.client = _Client()
 
     @property
     def is_connected(self) -> bool:
@@ -75,6 +91,7 @@ class Broker:
             user=self._address.user,
             password=self._address.password,
             token=self._address.token,
+            tls=self._tls,
             name=self._name,
             inbox_prefix=self._address.inbox_prefix(self._name),
             connect_timeout=2,
@@ -159,7 +176,7 @@ class Broker:
         self._up.set()
         self._changed.set()
         self._said_waiting = False
-        logger.info("connected to the broker at %s", self._shown_url)
+        logger.info("connected to the broker at %s", self.shown_url)
 
     async def _on_disconnected(self) -> None:
         if self._up.is_set():
@@ -176,7 +193,14 @@ class Broker:
     async def _on_error(self, error: Exception) -> None:
         if not self.is_connected and not self._said_waiting:
             self._said_waiting = True
-            logger.warning("waiting for the broker at %s: %s", self._shown_url, error or type(error).__name__)
+            logger.warning("waiting for the broker at %s: %s", self.shown_url, error or type(error).__name__)
         elif not isinstance(error, (OSError, nats.errors.StaleConnectionError)):
             # A connection that breaks is told once, by the disconnection.
             logger.error("broker: %s", error or type(error).__name__)
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise FatalError(f"NATS_CA_FILE {ca_file} cannot be used: {error}") from None

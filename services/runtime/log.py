@@ -16,7 +16,8 @@ from runtime.streams import ensure_stream
 
 logger = logging.getLogger(__name__)
 
-_MESSAGE_NOT_FOUND = 10037
+MESSAGE_NOT_FOUND = 10037
+"""The broker's error for a message that is not, or no longer, in the log."""
 _NANOSECONDS = 1_000_000_000
 _MISSING_PAUSE_SECONDS = 0.05
 
@@ -104,7 +105,7 @@ class Log:
         )
         if "error" not in answer:
             return b64decode(answer["message"]["data"])
-        if answer["error"].get("err_code") == _MESSAGE_NOT_FOUND:
+        if answer["error"].get("err_code") == MESSAGE_NOT_FOUND:
             return None
         raise BrokerUnavailableError(f"message {sequence} cannot be read: {answer['error'].get('description')}")
 

@@ -3,12 +3,21 @@
 import nats.errors
 
 from contract.queries import (
+    CHARGING,
     PAYMENT,
+    SNAPSHOT,
+    STATUS,
     SUMMARY,
+    Charging,
     PaymentView,
+    Snapshot,
+    Status,
     Summary,
     SummaryQuestion,
+    decode_charging,
     decode_payment,
+    decode_snapshot,
+    decode_status,
     decode_summary,
     encode_question,
 )
@@ -35,6 +44,18 @@ class ReadModel:
     async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView | None:
         """What is known of a payment at the log's present end; None if nothing. Raises ReadModelUnavailableError."""
         return decode_payment(await self._ask(PAYMENT, correlation_id.encode(), timeout_seconds))
+
+    async def charging(self, *, timeout_seconds: float) -> Charging:
+        """How charging stands at the log's present end. Raises ReadModelUnavailableError."""
+        return decode_charging(await self._ask(CHARGING, b"", timeout_seconds))
+
+    async def status(self, *, timeout_seconds: float) -> Status:
+        """How the projector is, without waiting for it to catch up. Raises ReadModelUnavailableError."""
+        return decode_status(await self._ask(STATUS, b"", timeout_seconds))
+
+    async def snapshot(self, *, timeout_seconds: float) -> Snapshot:
+        """Has the read model copied as of the log's present end. Raises ReadModelUnavailableError."""
+        return decode_snapshot(await self._ask(SNAPSHOT, b"", timeout_seconds))
 
     async def _ask(self, subject: str, question: bytes, timeout_seconds: float) -> bytes:
         if not self._broker.is_connected:

@@ -7,7 +7,15 @@ from stack.supervision import State
 
 
 def starting(settings: Settings, names: list[str]) -> str:
-    return f"Starting {', '.join(names)}. Logs: {shown(settings.logs)}"
+    """What is started, and what is risked where somebody chose to."""
+    starts = f"Starting {', '.join(names)}. Logs: {shown(settings.logs)}"
+    if not settings.runs_broker or settings.sync_interval == "always":
+        return starts
+    interval = settings.sync_interval
+    return (
+        f"WARNING: NATS_SYNC_INTERVAL={interval}. Payments are accepted before they are on the disk: "
+        f"when the power fails, those of the last {interval} are lost. Only `always` keeps them.\n{starts}"
+    )
 
 
 def ready(settings: Settings, *, seconds: float, has_uuidgen: bool) -> str:
@@ -16,12 +24,13 @@ def ready(settings: Settings, *, seconds: float, has_uuidgen: bool) -> str:
     url = settings.edge_url
     new_id = "$(uuidgen)" if has_uuidgen else "$(python3 -c 'import uuid; print(uuid.uuid4())')"
     kind = "simulators" if settings.runs_simulators else "yours"
+    processors = f"{default}, {fallback} ({kind})" if settings.charges else "none: TOLLGATE_CHARGES is false"
     durability = f"fsync: {settings.sync_interval}" if settings.runs_broker else "yours"
     return f"""
 Tollgate is up at {url} after {seconds:.1f} s.
 
   broker      {settings.nats_url.rpartition("@")[2]} ({durability})
-  processors  {default}, {fallback} ({kind})
+  processors  {processors}
   data        {shown(settings.data)}
   logs        {shown(settings.logs)}/<program>.log
 

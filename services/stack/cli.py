@@ -2,14 +2,20 @@
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
+from runtime.command import Moment, broker_for_command, run_command
 from stack import banner
+from stack.backup import Account, back_up
 from stack.credentials import operator_url
 from stack.errors import StackError
 from stack.launcher import run_stack
-from stack.settings import read_settings
+from stack.log_view import Choice, show_log
+from stack.replay import replay
+from stack.restoring import restore_log
+from stack.settings import Settings, read_settings
 from stack.supervision import ask_states
 
 
@@ -31,13 +37,13 @@ def main() -> None:
 @main.command()
 def run() -> None:
     """Starts everything, says when it is ready, and stops everything on Ctrl-C."""
-    sys.exit(run_stack(read_settings(dict(os.environ)), click.echo))
+    sys.exit(run_stack(_settings(), click.echo))
 
 
 @main.command()
 def status() -> None:
     """Shows each program's state; exits with 1 unless all run."""
-    states = ask_states(read_settings(dict(os.environ)))
+    states = ask_states(_settings())
     click.echo(banner.status(states))
     sys.exit(any(state.state != "RUNNING" for state in states))
 
@@ -45,4 +51,71 @@ def status() -> None:
 @main.command()
 def nats_url() -> None:
     """Prints the broker's URL with the operator's password: NATS_URL="$(stack nats-url)" nats stream view PAYMENTS."""
-    click.echo(operator_url(read_settings(dict(os.environ))))
+    click.echo(operator_url(_settings()))
+
+
+@main.command("log")
+@click.option("--id", "correlation_id", type=click.UUID, help="Only the events of this payment.")
+@click.option("--from", "from_us", type=Moment(), help="Only what was stored then or later.")
+@click.option("--to", "to_us", type=Moment(), help="Only what was stored then or earlier.")
+@click.option("--from-sequence", type=click.IntRange(min=1), help="Only that event and later ones.")
+@click.option("--count", type=click.IntRange(min=1), help="So many; of the last (20), where no bound says which.")
+@click.option("-f", "--follow", is_flag=True, help="Goes on with new events until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def log(*, correlation_id: object, as_json: bool, **choice: int | None) -> None:
+    """Shows the events of the log."""
+    wanted = Choice(correlation_id=str(correlation_id) if correlation_id else None, **choice)  # type: ignore[arg-type]
+    run_command(show_log(operator_url(_settings()), wanted, as_json=as_json))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Has the broker check every message first.")
+def backup(folder: Path, *, check: bool) -> None:
+    """Writes a backup of the log into a new FOLDER, while everything goes on."""
+    run_command(_back_up(operator_url(_settings()), folder, check=check))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--allow-open", is_flag=True, help="Also where payments of the backup have not ended.")
+@click.option("--replicas", type=click.IntRange(1, 5), help="Copies in a cluster, in place of the backup's.")
+def restore(folder: Path, *, allow_open: bool, replicas: int | None) -> None:
+    """Makes the backup in FOLDER the log, where there is none: of a stack that is stopped, or of NATS_URL's broker."""
+    run_command(_restore(_settings(), folder, allow_open=allow_open, replicas=replicas))
+
+
+@main.command("replay")
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--stay", is_flag=True, help="Leaves the stack running until Ctrl-C.")
+def replay_(folder: Path | None, *, stay: bool) -> None:
+    """Builds a stack from the backup in FOLDER, in a temporary place, and compares its summary with the backup's.
+
+    It charges nothing. Without FOLDER it makes a backup of its own first. Exits with 1 when the summaries differ.
+    """
+    run_command(replay(folder, click.echo, stay=stay))
+
+
+async def _back_up(url: str, folder: Path, *, check: bool) -> int:
+    async with broker_for_command(url, name="operator") as broker:
+        account = await back_up(broker, folder, check=check)
+    click.echo(f"{folder}: {_described(account)}")
+    return 0
+
+
+async def _restore(settings: Settings, folder: Path, *, allow_open: bool, replicas: int | None) -> int:
+    account = await restore_log(settings, folder, allow_open=allow_open, replicas=replicas)
+    click.echo(f"restored: {_described(account)}")
+    return 0
+
+
+def _described(account: Account) -> str:
+    settled = sum(total.count for total in account.settled.values())
+    return (
+        f"the log up to {account.last_sequence}; {settled} payments settled, {account.rejected} rejected,"
+        f" {account.open} open"
+    )
+
+
+def _settings() -> Settings:
+    return read_settings(dict(os.environ))

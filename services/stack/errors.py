@@ -4,7 +4,9 @@ StackError                the message is the one line a person sees; the exit co
   ├─ SettingError         a setting cannot be used
   ├─ PortTakenError       somebody else listens where a program of ours would
   ├─ AlreadyRunningError  another stack has this DATA_DIR
-  └─ NotRunningError      there is no stack to ask
+  ├─ NotRunningError      there is no stack to ask
+  ├─ BackupError          a backup cannot be made, read or put back
+  └─ ReplayError          a stack made from a backup is not what the backup says
 """
 
 
@@ -26,3 +28,11 @@ class AlreadyRunningError(StackError):
 
 class NotRunningError(StackError):
     """No stack runs on this DATA_DIR."""
+
+
+class BackupError(StackError):
+    """A backup cannot be made, read, or put back."""
+
+
+class ReplayError(StackError):
+    """A stack that was made from a backup does not come up, or is not what the backup says."""

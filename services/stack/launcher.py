@@ -41,7 +41,7 @@ def run_stack(settings: Settings, say: Callable[[str], None]) -> int:
     ports = needed_ports(settings)
     check_distinct(ports)
     for directory in (settings.run, settings.logs, control_socket(settings).parent):
-        _make_private(directory)
+        make_private(directory)
     with data_dir_lock(settings) as lock:
         check_free(ports)
         groups = choose_programs(settings, ensure_credentials(settings) if settings.runs_broker else None)
@@ -79,7 +79,7 @@ def _check_installed(settings: Settings, groups: list[Group]) -> None:
         raise StackError(f"{settings.project} has no nats.conf: `stack` runs from a checkout (`make install`)")
 
 
-def _make_private(directory: os.PathLike[str]) -> None:
+def make_private(directory: os.PathLike[str]) -> None:
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - Path.mkdir gives parents another mode
     except OSError as error:
@@ -109,7 +109,7 @@ def _wait_until_ready(settings: Settings, supervisor: subprocess.Popen[bytes], s
     words = iter((_FIRST_WORD_SECONDS, settings.ready_seconds, float("inf")))
     next_word = next(words)
     while supervisor.poll() is None:
-        answer = next(filter(None, (_ask_ready(settings) for _ in range(_READY_IN_A_ROW))), None)
+        answer = next(filter(None, (ask_ready(settings) for _ in range(_READY_IN_A_ROW))), None)
         seconds = time.monotonic() - began
         if answer is None:
             has_uuidgen = shutil.which("uuidgen") is not None
@@ -130,7 +130,7 @@ def _wait_until_ready(settings: Settings, supervisor: subprocess.Popen[bytes], s
         time.sleep(_ASK_EVERY_SECONDS)
 
 
-def _ask_ready(settings: Settings) -> str | None:
+def ask_ready(settings: Settings) -> str | None:
     """None when the edge says that it is ready, else what it says instead."""
     connection = http.client.HTTPConnection("127.0.0.1", settings.edge_port, timeout=_ANSWER_TIMEOUT_SECONDS)
     try:

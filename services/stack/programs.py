@@ -38,11 +38,15 @@ def choose_programs(settings: Settings, credentials: Credentials | None) -> list
     """
     groups = [
         Group("base", 2, (*_broker(settings, credentials), *_simulators(settings))),
-        Group("workers", 3, tuple(_service(settings, credentials, name) for name in ("processor", "projector"))),
+        Group("workers", 3, tuple(_service(settings, credentials, name) for name in _workers(settings))),
         Group("gateways", 2, tuple(_gateway(settings, credentials, index) for index in range(2))),
         Group("edge", 2, (_caddy(settings),)),
     ]
     return [group for group in groups if group.programs]
+
+
+def _workers(settings: Settings) -> tuple[str, ...]:
+    return ("processor", "projector") if settings.charges else ("projector",)
 
 
 def program_names(groups: list[Group]) -> list[str]:
@@ -134,7 +138,7 @@ def _caddy(settings: Settings) -> Program:
         "caddy",
         (_executable(settings, "caddy"), "run", "--config", config, "--adapter", "caddyfile"),
         {
-            "TOLLGATE_PORT": str(settings.edge_port),
+            "TOLLGATE_SITE": f":{settings.edge_port}",
             **upstreams,
             "GOMEMLIMIT": "64MiB",
             # It writes a little of its own; not into the home directory.

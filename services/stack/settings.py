@@ -51,6 +51,9 @@ class Environment:
         "always", converter=_sync_interval, help="What a loss of power may cost: `always` nothing, `10s` ten seconds."
     )
     allow_purge: bool = environ.bool_var(False, help="Whether the gateways may empty the log.")
+    tollgate_charges: bool = environ.bool_var(
+        True, help="Whether the processor runs; without it payments are accepted and wait."
+    )
     tollgate_port: int = environ.var(9999, converter=_port("TOLLGATE_PORT"), help="Where clients come in.")
     tollgate_gateway_port: int = environ.var(
         9001, converter=_port("TOLLGATE_GATEWAY_PORT"), help="The first of two, where a socket path is too long."
@@ -79,6 +82,7 @@ class Settings:
     processor_urls: tuple[str, str]
     runs_broker: bool
     runs_simulators: bool
+    charges: bool
     sync_interval: str
     allows_purge: bool
     edge_port: int
@@ -106,6 +110,8 @@ def read_settings(environment: dict[str, str]) -> Settings:
     """Raises SettingError when a variable has a value that cannot be used."""
     # A variable that is set to nothing, as compose files and CI do, counts as not set.
     given = {name: value for name, value in environment.items() if value}
+    if "TOLLGATE_SITE" in given:
+        raise SettingError("TOLLGATE_SITE is not for `make run`, which serves plain HTTP: see docs/operating.md")
     values = environ.to_config(Environment, environ=given)
     own_broker = f"nats://127.0.0.1:{values.tollgate_nats_port}"
     settings = Settings(
@@ -118,7 +124,9 @@ def read_settings(environment: dict[str, str]) -> Settings:
             values.payment_processor_url_fallback or f"http://127.0.0.1:{values.tollgate_simulator_port + 1}",
         ),
         runs_broker=values.nats_url in {"", own_broker},
-        runs_simulators=not (values.payment_processor_url_default or values.payment_processor_url_fallback),
+        runs_simulators=values.tollgate_charges
+        and not (values.payment_processor_url_default or values.payment_processor_url_fallback),
+        charges=values.tollgate_charges,
         sync_interval=values.nats_sync_interval,
         allows_purge=values.allow_purge,
         edge_port=values.tollgate_port,

@@ -1,6 +1,7 @@
 """A real nats-server with JetStream, on a free port and a folder of its own."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,16 +54,40 @@ class NatsServer(_Server):
 class GuardedNatsServer(_Server):
     """With the project's own nats.conf, or nats-purge.conf, and its users."""
 
-    def __init__(self, folder: Path, *, config: str = "nats.conf") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        config: str | Path = "nats.conf",
+        arguments: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.passwords = {user: f"p-{user}-only-for-tests" for user in USERS}
         port, monitor_port = free_port(), free_port()
-        arguments = ["--config", str(PROJECT / config), "--port", str(port), "--http_port", str(monitor_port)]
+        flags = ["--config", str(PROJECT / config), "--port", str(port), "--http_port", str(monitor_port)]
         env = {f"NATS_{user.upper()}_PASSWORD": password for user, password in self.passwords.items()}
         super().__init__(
-            folder, arguments, {"NATS_STORE_DIR": f'"{folder / "store"}"', "NATS_SYNC_INTERVAL": "always", **env}
+            folder,
+            [*flags, *arguments],
+            {
+                "NATS_STORE_DIR": f'"{folder / "store"}"',
+                "NATS_SYNC_INTERVAL": "always",
+                **env,
+                **(environment or {}),
+            },
         )
         self.port = port
 
     def url(self, user: str) -> str:
         return f"nats://{user}:{self.passwords[user]}@127.0.0.1:{self.port}"
+
+
+def with_block(block: str, folder: Path) -> Path:
+    """nats.conf with one of its prepared blocks switched on, as the comment beside it says."""
+    text = (PROJECT / "nats.conf").read_text()
+    found = re.search(rf"^#{block} {{\n(#.*\n)*?#}}\n", text, re.MULTILINE)
+    assert found is not None, f"nats.conf has no prepared block {block}"
+    path = folder / "nats.conf"
+    path.write_text(text.replace(found[0], re.sub(r"^#", "", found[0], flags=re.MULTILINE)))
+    return path

@@ -140,11 +140,13 @@ async def test_a_repeat_is_known_long_after_the_broker_forgot_it(
         assert (await client.pay(correlation_id, "6.00")).status == 409
         assert await last_sequence(broker) == sequence
 
+        # No purge: a subject is not an event.
+        await broker.ask("payments.purged", b"junk", timeout_seconds=2)
         gateway.kill()
         gateway.start()
         await gateway.ready(session)
         assert (await client.pay(correlation_id, "6.00")).status == 409, "a gateway started anew knows it too"
-        assert await last_sequence(broker) == sequence
+        assert await last_sequence(broker) == sequence + 1
 
 
 async def test_without_a_broker_nothing_is_accepted_and_the_answer_comes_in_time(
@@ -183,6 +185,36 @@ async def test_a_gateway_without_a_broker_from_the_start_says_so_and_recovers(
         with server, Projector(server.url, tmp_path):
             await gateway.ready(session)
             assert (await client.pay()).status == 202
+
+
+async def test_a_payment_waits_for_a_gateway_that_has_just_started(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    server = NatsServer(tmp_path / "late")
+    with Gateway(server.url, tmp_path, GATEWAY_ACCEPT_TIMEOUT_SECONDS="15") as gateway:
+        client = Client(session, gateway)
+
+        async def alive() -> bool:
+            try:
+                return (await client.get("/livez"))[0] == 204
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(alive, what="alive")
+        paying = asyncio.create_task(client.pay())
+        assert (await client.get("/startedz"))[0] == 503
+        assert not paying.done()
+        with server:
+            with Projector(server.url, tmp_path):
+                assert (await paying).status == 202
+                assert (await client.get("/startedz"))[0] == 204
+            server.kill()
+            await eventually(lambda: _is(client, "/readyz", 503), what="not ready")
+            assert (await client.get("/startedz"))[0] == 204, "what it cannot do now, it says itself"
+
+
+async def _is(client: Client, path: str, status: int) -> bool:
+    return bool((await client.get(path))[0] == status)
 
 
 async def test_what_was_accepted_while_the_broker_was_killed_is_in_the_log(
@@ -268,6 +300,7 @@ async def test_the_docs_page_loads_nothing_from_other_hosts(client: Client, sess
         "/healthcheck",
         "/livez",
         "/readyz",
+        "/startedz",
     }
 
 

@@ -163,6 +163,7 @@ MUST_NOT_PUBLISH = {
         f"{API}.STREAM.SNAPSHOT.PAYMENTS",
         *CHANGES_OF_THE_QUEUE,
         QUEUE % "CREATE",
+        QUEUE % "INFO",
         QUEUE % "MSG.NEXT",
         ACK_OF_THE_PAYMENT,
         POLL,
@@ -170,6 +171,9 @@ MUST_NOT_PUBLISH = {
         *CHANGES_OF_THE_BUCKET,
         *DEFINITIONS_OF_THE_BUCKET,
         *READINGS_OF_THE_BUCKET,
+        "projector.charging",
+        "projector.status",
+        "projector.snapshot",
         "_INBOX_processor.x",
         "$SRV.PING",
         "anything.else",
@@ -185,6 +189,8 @@ MUST_NOT_PUBLISH = {
         *CHANGES_OF_THE_BUCKET,
         *DEFINITIONS_OF_THE_BUCKET,
         "projector.summary",
+        "projector.status",
+        "projector.snapshot",
         "_INBOX_gateway.x",
     ],
     "projector": [
@@ -195,6 +201,7 @@ MUST_NOT_PUBLISH = {
         f"{API}.STREAM.CREATE.OTHER",
         *CHANGES_OF_THE_QUEUE,
         QUEUE % "CREATE",
+        QUEUE % "INFO",
         QUEUE % "MSG.NEXT",
         ACK_OF_THE_PAYMENT,
         POLL,
@@ -416,6 +423,14 @@ async def test_the_projector_may_define_the_log_read_it_and_answer(own: GuardedN
         await broker.client.flush()
         assert await ReadModel(asking).payment(ID, timeout_seconds=2) is None
         assert await operator.ask("projector.payment") is None
+        await broker.client.subscribe("projector.charging", "q", answer)
+        await broker.client.flush()
+        async with Actor(own, "processor") as processor:
+            assert await processor.ask("projector.charging") is None
+            assert await operator.ask("projector.charging") is None
+            # The request that waits, and the queue of it: what `processor status` shows.
+            assert (await processor.ask(QUEUE % "INFO"))["num_pending"] == 1
+            assert not processor.violations
         # The inboxes of the nats CLI.
         heard = await operator.subscribe("_INBOX.cli")
         await operator.publish("projector.payment", reply="_INBOX.cli")

@@ -6,6 +6,7 @@ from contract.events import (
     PROCESSORS,
     Event,
     LedgerPurged,
+    OperatorWord,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -26,13 +27,15 @@ processors = st.sampled_from(PROCESSORS)
 times = st.integers(TIME_US_MIN, TIME_US_MAX)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
+words = st.none() | st.builds(OperatorWord, texts, texts, times)
+
 BY_KIND: dict[type[Event], st.SearchStrategy[Event]] = {
     PaymentRequested: st.builds(PaymentRequested, ids, amounts, times),
     PaymentRouted: st.builds(PaymentRouted, ids, amounts, attempts, processors, times, texts),
-    PaymentInDoubt: st.builds(PaymentInDoubt, ids, attempts, processors, texts),
-    PaymentReleased: st.builds(PaymentReleased, ids, attempts, processors, texts),
-    PaymentProcessed: st.builds(PaymentProcessed, ids, amounts, attempts, processors, times, times),
-    PaymentRejected: st.builds(PaymentRejected, ids, amounts, texts),
+    PaymentInDoubt: st.builds(PaymentInDoubt, ids, attempts, processors, texts, words),
+    PaymentReleased: st.builds(PaymentReleased, ids, attempts, processors, texts, words),
+    PaymentProcessed: st.builds(PaymentProcessed, ids, amounts, attempts, processors, times, times, words),
+    PaymentRejected: st.builds(PaymentRejected, ids, amounts, texts, st.none() | attempts),
     LedgerPurged: st.builds(LedgerPurged, texts, times),
 }
 events = st.one_of(list(BY_KIND.values()))

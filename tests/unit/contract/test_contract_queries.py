@@ -7,14 +7,18 @@ from hypothesis import strategies as st
 
 from contract.events import PROCESSORS
 from contract.queries import (
+    Charging,
+    DoubtView,
     PaymentState,
     PaymentView,
     Summary,
     SummaryQuestion,
     Total,
+    decode_charging,
     decode_payment,
     decode_question,
     decode_summary,
+    encode_charging,
     encode_payment,
     encode_question,
     encode_summary,
@@ -26,7 +30,17 @@ states: st.SearchStrategy[PaymentState] = st.sampled_from(["pending", "routed", 
 summaries = st.builds(
     Summary, st.dictionaries(processors, totals), st.booleans(), st.integers(0, 2**40), st.integers(0, 2**40)
 )
-views = st.builds(PaymentView, ids, amounts, states, st.lists(st.integers(1, 2**40), min_size=1, max_size=5))
+moments = st.integers(0, 2**60)
+doubts = st.builds(
+    DoubtView, ids, amounts, processors, st.integers(1, 9), moments, moments, st.text(max_size=9), st.booleans()
+)
+views = st.builds(
+    PaymentView, ids, amounts, states, st.lists(st.integers(1, 2**40), min_size=1, max_size=5), st.none() | doubts
+)
+counts = st.integers(0, 2**40)
+chargings = st.builds(
+    Charging, counts, counts, counts, st.lists(doubts, max_size=3), st.dictionaries(processors, totals), counts
+)
 
 
 @given(st.builds(SummaryQuestion, bounds, bounds))
@@ -42,6 +56,11 @@ def test_a_summary_comes_over_as_it_was(summary: Summary) -> None:
 @given(st.none() | views)
 def test_a_payment_or_none_comes_over_as_it_was(view: PaymentView | None) -> None:
     assert decode_payment(encode_payment(view)) == view
+
+
+@given(chargings)
+def test_how_charging_stands_comes_over_as_it_was(charging: Charging) -> None:
+    assert decode_charging(encode_charging(charging)) == charging
 
 
 def test_fields_of_a_newer_version_are_ignored() -> None:

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from contract.codec import MalformedEventError, decode, encode
-from contract.events import PROCESSORS, Event
+from contract.events import (
+    PROCESSORS,
+    Event,
+    OperatorWord,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+)
 from contract.stream import subject_of
 
 KINDS = list(get_args(Event))
@@ -34,6 +42,14 @@ SCHEMAS = {
 VALIDATORS = {name: Draft202012Validator(schema, format_checker=checker) for name, schema in SCHEMAS.items()}
 
 
+OPTIONAL: dict[type[Event], set[str]] = {
+    PaymentInDoubt: {"operatorWord"},
+    PaymentReleased: {"operatorWord"},
+    PaymentProcessed: {"operatorWord"},
+    PaymentRejected: {"attempt"},
+}
+
+
 def is_valid(kind: type[Event], fields: Any) -> bool:
     return bool(VALIDATORS[kind.__name__].is_valid(fields))
 
@@ -48,13 +64,14 @@ def test_a_schema_is_a_schema_and_names_its_event(kind: type[Event]) -> None:
     Draft202012Validator.check_schema(schema)
     assert schema["title"] == kind.__name__ == schema["properties"]["type"]["const"]
     assert schema["additionalProperties"] is True
-    assert set(schema["required"]) == set(schema["properties"])
+    assert set(schema["required"]) == set(schema["properties"]) - OPTIONAL.get(kind, set())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_schema_names_the_fields_that_are_written_and_the_subject(kind: type[Event]) -> None:
     schema = SCHEMAS[kind.__name__]
-    assert list(schema["properties"]) == list(orjson.loads(encode(EXAMPLES[kind])))
+    written = list(orjson.loads(encode(EXAMPLES[kind])))
+    assert [name for name in schema["properties"] if name not in OPTIONAL.get(kind, set())] == written
     subject = subject_of(EXAMPLES[kind])
     for processor in PROCESSORS:
         subject = subject.replace(f".{processor}", ".<processor>")
@@ -73,6 +90,23 @@ def test_every_event_that_is_written_obeys_its_schema_and_no_other(event: Event)
 @given(events, st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.integers(-5, 5)))
 def test_further_fields_are_allowed(event: Event, more: dict[str, int]) -> None:
     assert is_valid(type(event), {**more, **orjson.loads(encode(event))})
+
+
+WORD = {"by": "someone", "note": "seen", "saidAt": "2026-01-31T12:00:00.000001Z"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind, names in OPTIONAL.items() if "operatorWord" in names])
+def test_an_operators_word_is_read_whole_or_refused(kind: type[Event]) -> None:
+    fields = orjson.loads(encode(EXAMPLES[kind]))
+    event: Any = decode(orjson.dumps({**fields, "operatorWord": WORD}))
+    assert event.word == OperatorWord("someone", "seen", 1_769_860_800_000_001)
+    assert is_valid(kind, {**fields, "operatorWord": WORD})
+    broken: list[Any] = [None, "someone", [], {}, *({**WORD, name: 7} for name in WORD)]
+    broken += [{name: value for name, value in WORD.items() if name != left_out} for left_out in WORD]
+    for word in broken:
+        assert not is_valid(kind, {**fields, "operatorWord": word})
+        with pytest.raises(MalformedEventError):
+            decode(orjson.dumps({**fields, "operatorWord": word}))
 
 
 BAD_VALUES: list[Any] = [None, True, False, 0, -1, 1.5, "", "x", [], {}, "2026-02-30T00:00:00.000000Z", "1990"]

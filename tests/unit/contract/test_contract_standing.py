@@ -1,6 +1,6 @@
 """The rule that keeps a payment from being charged twice, line by line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from contract.events import (
     Event,
     LedgerPurged,
+    OperatorWord,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -121,12 +122,75 @@ def test_a_rejection_ends_a_payment_that_is_not_in_doubt(before: Sequence[Event]
     assert after(*before, REJECTED) == Ended()
 
 
+WORD = OperatorWord("someone", "seen", 1)
+
+
+def held(attempt: int = 1, processor: ProcessorName = "default") -> PaymentInDoubt:
+    return PaymentInDoubt(ID, attempt, processor, "held", WORD)
+
+
+def released_by_word(attempt: int = 1, processor: ProcessorName = "default") -> PaymentReleased:
+    return PaymentReleased(ID, attempt, processor, "why", WORD)
+
+
+def charged_by_word(attempt: int = 1, processor: ProcessorName = "default") -> PaymentProcessed:
+    return PaymentProcessed(ID, 1990, attempt, processor, 1, 2, WORD)
+
+
+WORDS = (held, released_by_word, charged_by_word)
+
+
+def test_a_word_that_it_was_charged_ends_a_payment_in_doubt_held_or_not() -> None:
+    assert after(routed(), in_doubt(), charged_by_word()) == Ended()
+    assert after(routed(), in_doubt(), held(), charged_by_word()) == Ended()
+
+
+def test_a_word_that_it_was_not_charged_counts_only_once_the_attempt_is_held() -> None:
+    doubted = Open(routed(), 1, in_doubt=True)
+    assert after(routed(), in_doubt(), released_by_word()) == doubted
+    assert after(routed(), in_doubt(), held()) == Open(routed(), 1, in_doubt=True, is_held=True)
+    assert after(routed(), in_doubt(), held(), released()) == Open(routed(), 1, in_doubt=True, is_held=True)
+    assert after(routed(), in_doubt(), held(), released_by_word()) == Unrouted(2)
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize(
+    "before", [(), (routed(),), (routed(), released()), (routed(), released(), routed(2))], ids=len
+)
+def test_an_operators_word_is_void_where_nothing_is_in_doubt(
+    before: Sequence[Event], word: Callable[..., Event]
+) -> None:
+    for attempt in (1, 2):
+        assert after(*before, word(attempt)) == after(*before)
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize(("attempt", "processor"), [(2, "default"), (1, "fallback")])
+def test_an_operators_word_on_another_attempt_than_the_one_in_doubt_is_void(
+    word: Callable[..., Event], attempt: int, processor: ProcessorName
+) -> None:
+    for before in ((routed(), in_doubt()), (routed(), in_doubt(), held())):
+        assert after(*before, word(attempt, processor)) == after(*before)
+
+
+def test_a_rejection_of_a_released_attempt_is_no_word_on_the_next() -> None:
+    late = PaymentRejected(ID, 1990, "why", 1)
+    freed = (routed(), in_doubt(), held(), released_by_word())
+    assert after(*freed, late) == Unrouted(2)
+    assert after(*freed, routed(2), late) == Open(routed(2), 5)
+    assert after(*freed, routed(2), PaymentRejected(ID, 1990, "why", 2)) == Ended()
+
+
 events = st.one_of(
     st.builds(routed, st.integers(1, 4), st.sampled_from(["default", "fallback"])),
     st.builds(in_doubt, st.integers(1, 4)),
     st.builds(released, st.integers(1, 4)),
     st.just(processed()),
     st.just(REJECTED),
+    st.builds(held, st.integers(1, 4), st.sampled_from(["default", "fallback"])),
+    st.builds(released_by_word, st.integers(1, 4), st.sampled_from(["default", "fallback"])),
+    st.builds(charged_by_word, st.integers(1, 4), st.sampled_from(["default", "fallback"])),
+    st.builds(PaymentRejected, st.just(ID), st.just(1990), st.just("why"), st.integers(1, 4)),
 )
 ends = (PaymentProcessed, PaymentRejected)
 logs = st.lists(events.filter(lambda event: not isinstance(event, ends)), max_size=20)
@@ -159,7 +223,16 @@ def test_attempts_count_up_by_one_and_only_past_a_release(log: list[Event]) -> N
                 assert (attempt.attempt, opened_at, event) == (number, sequence, attempt)
             case Open(attempt, in_doubt=False), Unrouted(number):
                 assert isinstance(event, PaymentReleased)
+                assert event.word is None
                 assert number == attempt.attempt + 1
+            case Open(attempt, is_held=True), Unrouted(number):
+                assert isinstance(event, PaymentReleased)
+                assert event.word is not None
+                assert number == attempt.attempt + 1
+            case Open(attempt, opened_at, in_doubt=True, is_held=False), Open(same, still_at, is_held=True):
+                assert isinstance(event, PaymentInDoubt)
+                assert event.word is not None
+                assert (attempt, opened_at) == (same, still_at)
             case Open(attempt, opened_at, in_doubt=False), Open(same, still_at, in_doubt=True):
                 assert isinstance(event, PaymentInDoubt)
                 assert (attempt, opened_at) == (same, still_at)

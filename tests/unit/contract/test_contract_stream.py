@@ -12,6 +12,7 @@ from contract.events import (
     PROCESSORS,
     Event,
     LedgerPurged,
+    OperatorWord,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -69,6 +70,17 @@ def test_each_attempt_has_message_ids_of_its_own_and_the_end_has_one() -> None:
         assert len({message_id_of(PaymentInDoubt(ID, attempt, "default", "")) for attempt in attempts}) == 2
         assert len({message_id_of(PaymentReleased(ID, attempt, "default", "")) for attempt in attempts}) == 2
         assert len({message_id_of(PaymentProcessed(ID, 1, attempt, "default", 1, 1)) for attempt in attempts}) == 1
+
+
+def test_an_operators_word_has_a_message_id_of_its_own_each_time() -> None:
+    words = [None, OperatorWord("someone", "seen", 1), OperatorWord("someone", "seen", 2)]
+    for ids in (
+        {message_id_of(PaymentInDoubt(ID, 1, "default", "", word)) for word in words},
+        {message_id_of(PaymentReleased(ID, 1, "default", "", word)) for word in words},
+        {message_id_of(PaymentProcessed(ID, 1, 1, "default", 1, 1, word)) for word in words},
+        {message_id_of(PaymentRejected(ID, 1, "", attempt)) for attempt in (None, 1, 2)},
+    ):
+        assert len(ids) == 3
 
 
 @given(events)

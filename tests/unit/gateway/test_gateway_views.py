@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contract.codec import encode
 from contract.events import Event, PaymentProcessed, PaymentRequested, PaymentRouted
-from contract.queries import PaymentState, PaymentView, Summary, Total
+from contract.queries import DoubtView, PaymentState, PaymentView, Summary, Total
 from gateway.views import render_payment, render_summary
 
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
@@ -47,7 +47,7 @@ def test_the_totals_in_a_summary_are_exact_at_any_size(one: Total, other: Total)
 def test_a_payment_is_exactly_this() -> None:
     view = PaymentView(ID, 1990, "pending", [7])
     event = encode(EVENTS[0])
-    assert render_payment(view, [(7, event)]) == (
+    assert render_payment(view, [(7, event)], now_us=0) == (
         b'{"correlationId":"4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3","state":"pending","amount":19.90,'
         b'"history":[{"sequence":7,"event":' + event + b"}]}"
     )
@@ -56,7 +56,7 @@ def test_a_payment_is_exactly_this() -> None:
 @pytest.mark.parametrize("state", get_args(PaymentState))
 def test_a_payments_history_is_what_the_log_holds(state: PaymentState) -> None:
     history = [(sequence, encode(event)) for sequence, event in enumerate(EVENTS, start=5)]
-    parsed = json.loads(render_payment(PaymentView(ID, 1, state, [5, 6, 7]), history), parse_float=Decimal)
+    parsed = json.loads(render_payment(PaymentView(ID, 1, state, [5, 6, 7]), history, now_us=0), parse_float=Decimal)
     assert list(parsed) == ["correlationId", "state", "amount", "history"]
     assert (parsed["state"], parsed["amount"]) == (state, Decimal("0.01"))
     assert [one["sequence"] for one in parsed["history"]] == [5, 6, 7]
@@ -64,4 +64,18 @@ def test_a_payments_history_is_what_the_log_holds(state: PaymentState) -> None:
 
 
 def test_a_payment_whose_events_were_purged_has_an_empty_history() -> None:
-    assert render_payment(PaymentView(ID, 5, "processed", [1]), []).endswith(b'"amount":0.05,"history":[]}')
+    assert render_payment(PaymentView(ID, 5, "processed", [1]), [], now_us=0).endswith(b'"amount":0.05,"history":[]}')
+
+
+def test_a_payment_in_doubt_tells_which_attempt_is_and_for_how_long() -> None:
+    doubt = DoubtView(ID, 1990, "fallback", 3, 1, 2_000_000, "no answer in time", is_held=True)
+    view = PaymentView(ID, 1990, "in_doubt", [1], doubt)
+    assert json.loads(render_payment(view, [], now_us=5_500_000))["doubt"] == {
+        "processor": "fallback",
+        "attempt": 3,
+        "since": "1970-01-01T00:00:02.000000Z",
+        "ageSeconds": 3.5,
+        "why": "no answer in time",
+        "heldByOperator": True,
+    }
+    assert json.loads(render_payment(view, [], now_us=1))["doubt"]["ageSeconds"] == 0

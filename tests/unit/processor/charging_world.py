@@ -12,14 +12,16 @@ from typing import Any, Protocol, TypeVar, cast
 
 from contract.events import (
     Event,
+    OperatorWord,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
+    PaymentReleased,
     PaymentRequested,
     PaymentRouted,
     ProcessorName,
 )
-from contract.standing import Ended, Standing, Unrouted, advance
+from contract.standing import Ended, Open, Standing, Unrouted, advance
 from contract.stream import message_id_of
 from contract.timestamps import MICROSECONDS
 from processor.charging import Answer, Attempt, Found, LookupAnswer, Missing, NoAnswer, NotReached, Unknown
@@ -27,6 +29,7 @@ from processor.client import ProcessorClient, classify
 from processor.follower import Follower
 from processor.handling import STAMP_AGE_SECONDS_MAX, Done, PaymentHandler, Result, Work
 from processor.journal import Journal
+from processor.resolving import hold_seconds_min
 from processor.routing import Decision, Outcome, Route, Router, Wait
 from runtime.errors import BrokerError, BrokerUnavailableError
 from runtime.log import Appended, Log
@@ -38,6 +41,9 @@ PAYMENT = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
 OTHER_PAYMENT = "00000000-0000-4000-8000-{:012d}"
 AMOUNT_CENTS = 1990
 REQUEST_SEQUENCE = 1
+TIMEOUT_SECONDS = 15
+HOLD_SECONDS = hold_seconds_min(TIMEOUT_SECONDS)
+"""How long an operator waits after an attempt is held: every sending has had its answer by then, or its timeout."""
 DELIVERIES_MAX = 8
 """In calm weather the payment has to end within so many."""
 
@@ -70,7 +76,12 @@ class Find:
     processor: ProcessorName
 
 
-Call = Append | Reach | Scan | Send | Find
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    processor: ProcessorName
+
+
+Call = Append | Reach | Scan | Send | Find | CatchUp
 
 
 # What may come of it. The first of each list is what happens when all is well.
@@ -121,6 +132,7 @@ FATES: dict[type[Call], list[Fate]] = {
         Fate.BAD_REQUEST,
     ],
     Find: [Fate.WELL, Fate.NO_ANSWER],
+    CatchUp: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
 }
 
 
@@ -187,6 +199,8 @@ class WorkerProcess:
         self.position = start_sequence - 1
         self.router = Switchboard()
         self.call: Call | None = None
+        self.called_at_us = self.asked_at_end = 0
+        """When the call was made, and where the log ended then."""
         self._running: Coroutine[Call, Any, Result] | None = None
         self._handler = PaymentHandler(
             cast("Log", self),
@@ -242,6 +256,10 @@ class WorkerProcess:
         assert timeout_seconds > 0
         await _ask(Reach(sequence))
 
+    async def caught_up(self, processor: ProcessorName, *, timeout_seconds: float) -> None:
+        assert timeout_seconds > 0
+        await _ask(CatchUp(processor))
+
     async def scan(self, correlation_id: str, request_sequence: int) -> Standing:
         assert correlation_id == PAYMENT
         return cast("Standing", await _ask(Scan(request_sequence)))
@@ -264,10 +282,27 @@ class Happening(Enum):
     STAMPS_GROW_OLD = "stamps grow old"
     JOURNAL_READS = "a worker reads on in the log"
     ANOTHER_ENDED = "another payment ends"
+    OPERATOR_READS = "the operator reads the log"
+    OPERATOR_WAITS = "the operator waits"
+    OPERATOR_SPEAKS = "the operator says what is true"
+    OPERATOR_SETTLES = "the operator settles the doubt, all at once"
 
 
-HAPPENINGS = [*[Happening.RUN_TO_A_SENDING] * 6, *[Happening.STEP] * 6, *Happening]
+HAPPENINGS = [
+    *[Happening.RUN_TO_A_SENDING] * 6,
+    *[Happening.STEP] * 6,
+    *[Happening.OPERATOR_SETTLES] * 2,
+    *Happening,
+]
 DIRECTIONS: list[ProcessorName | None] = ["default", "fallback", "default", "fallback", None]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A person who knows what the processors did: the open attempt as it was read in the log, and when."""
+
+    known: Open | None = None
+    read_at_us: int = 0
 
 
 class Choose(Protocol):
@@ -291,6 +326,7 @@ class World:
         self.late_events: list[Event] = []
         self.witnessed: set[str] = set()
         """Rare things that have happened: the test wants to know that it got there."""
+        self.operator = Operator()
         self._known_ids: dict[str, int] = {}
         self._is_acknowledged = False
         self._deliveries = 0
@@ -302,7 +338,7 @@ class World:
 
     # What can happen.
 
-    def happen(self, choose: Choose) -> None:
+    def happen(self, choose: Choose) -> None:  # noqa: C901, PLR0912 - a row of the table each
         """Something happens."""
         happening = choose(HAPPENINGS)
         number = choose(range(len(self.workers)))
@@ -317,6 +353,14 @@ class World:
                 self.clock.sleep(STAMP_AGE_SECONDS_MAX * 2)
             case Happening.ANOTHER_ENDED:
                 self.end_another_payment()
+            case Happening.OPERATOR_READS:
+                self.operator_reads()
+            case Happening.OPERATOR_WAITS:
+                self.clock.sleep(HOLD_SECONDS)
+            case Happening.OPERATOR_SETTLES:
+                self.operator_settles()
+            case Happening.OPERATOR_SPEAKS:
+                self.operator_speaks(choose(FATES[Append]))
             case Happening.CRASH:
                 # A new worker reads from the oldest request that is not acknowledged.
                 starts = [1, len(self.log) + 1] if self._is_forgetful and self._is_acknowledged else [1]
@@ -340,11 +384,13 @@ class World:
         if worker.call is None:
             self._deliveries += 1
             now_us = self._request.accepted_at_us
+            worker.called_at_us, worker.asked_at_end = self.clock.now_us(), len(self.log)
             return self._ended(worker.deliver(Work(self._request, REQUEST_SEQUENCE, self._deliveries, now_us)))
         outcome = self._outcome(worker, worker.call, fate)
         if isinstance(outcome, BrokerError):
             worker.fail(outcome)
             return None
+        worker.called_at_us, worker.asked_at_end = self.clock.now_us(), len(self.log)
         return self._ended(worker.resume(outcome))
 
     def crash(self, number: int, fate: Fate, *, start_sequence: int = 1) -> None:
@@ -383,8 +429,56 @@ class World:
         moment = self.clock.now_us()
         self._append(PaymentProcessed(OTHER_PAYMENT.format(self._others), 1, 1, "default", moment, moment))
 
+    def operator_reads(self) -> None:
+        """The operator learns how the payment stands; what is said of it later may be out of date by then."""
+        standing = self.standing()
+        known = standing if isinstance(standing, Open) else None
+        if known is None or not known.is_held or known != self.operator.known:
+            self.operator = Operator(known, self.clock.now_us())
+
+    def operator_speaks(self, fate: Fate = Fate.WELL) -> None:
+        """The operator says what is true of the attempt that was open when the log was read: nothing, if nothing is."""
+        known = self.operator.known
+        if known is None:
+            return
+        event = self._word_on(known)
+        if event is None:
+            return
+        before = self.standing()
+        self._outcome_of_appending(event, fate)
+        if self.standing() != before:
+            self.witnessed.add(f"word: {type(event).__name__}")
+
+    def operator_settles(self) -> None:
+        """What the command does: hold, wait, release; or says that it was charged."""
+        for _ in range(2):
+            self.operator_reads()
+            if self.operator.known is not None and self.operator.known.is_held:
+                self.clock.sleep(HOLD_SECONDS)
+            self.operator_speaks()
+
+    def _word_on(self, known: Open) -> Event | None:
+        attempt = known.attempt
+        now_us = self.clock.now_us()
+        word = OperatorWord("operator", "seen with these eyes", now_us)
+        record = self._record(attempt.processor)
+        if isinstance(record, Found):
+            return _processed_by_word(attempt, record.requested_at_us, word)
+        if not known.is_held:
+            return PaymentInDoubt(PAYMENT, attempt.attempt, attempt.processor, "held", word)
+        if attempt in self.late_charges or now_us - self.operator.read_at_us < HOLD_SECONDS * MICROSECONDS:
+            return None
+        for number, worker in enumerate(self.workers):
+            if worker.call == Send(attempt) and now_us - worker.called_at_us >= TIMEOUT_SECONDS * MICROSECONDS:
+                # Given up by now. Of a sending that began later the operator cannot know.
+                self.step(number, Fate.REQUEST_LOST)
+        return PaymentReleased(PAYMENT, attempt.attempt, attempt.processor, "not charged", word)
+
     def calm_down(self) -> None:
-        """Faults stop, and everything under way comes to its end; then the request is delivered until it is done."""
+        """Faults stop, and everything under way comes to its end; then the request is delivered until it is done.
+
+        An attempt that an operator holds is for the operator to end, unless it was charged.
+        """
         while self.late_events:
             self.store_late()
         while self.late_charges:
@@ -394,6 +488,9 @@ class World:
         for _ in range(DELIVERIES_MAX):
             if isinstance(self._run(0), Done):
                 return
+            if isinstance(standing := self.standing(), Open) and standing.is_held:
+                self.operator_settles()
+            self.read(0, len(self.log))
         raise AssertionError(f"the payment does not end: {self.log}")
 
     # What can be seen.
@@ -460,7 +557,7 @@ class World:
             self._is_acknowledged = True
         return result
 
-    def _outcome(self, worker: WorkerProcess, call: Call, fate: Fate) -> object:
+    def _outcome(self, worker: WorkerProcess, call: Call, fate: Fate) -> object:  # noqa: PLR0911 - a row of the table each
         match call:
             case Append(event):
                 return self._outcome_of_appending(event, fate)
@@ -474,6 +571,12 @@ class World:
                 return BrokerUnavailableError("told not to be read") if fate is Fate.NOT_READ else self.standing()
             case Send(attempt):
                 return self._outcome_of_sending(attempt, fate)
+            case CatchUp():
+                if fate is Fate.NOT_READ:
+                    return BrokerUnavailableError("told not to be read")
+                # What the log held when it was asked; the answer may be long on its way.
+                worker.read(self.log, len(self.log) if fate is Fate.READ_FURTHER else worker.asked_at_end)
+                return None
             case Find(processor):
                 return NoAnswer("told not to answer") if fate is Fate.NO_ANSWER else self._record(processor)
 
@@ -542,6 +645,12 @@ class World:
             if charge.processor == processor:
                 return Found(charge.amount_cents, charge.requested_at_us)
         return Missing()
+
+
+def _processed_by_word(attempt: Attempt, requested_at_us: int, word: OperatorWord) -> PaymentProcessed:
+    return PaymentProcessed(
+        PAYMENT, AMOUNT_CENTS, attempt.attempt, attempt.processor, requested_at_us, word.said_at_us, word
+    )
 
 
 def _is_ours(event: Event) -> bool:

@@ -31,6 +31,9 @@ WITNESSED = {
     "sent to default",
     "sent to fallback",
     "void intent",
+    "word: PaymentInDoubt",
+    "word: PaymentProcessed",
+    "word: PaymentReleased",
 }
 """A run that has not seen all of these has not tried the rule."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from charging_world import Append, Call, Fate, Find, Reach, Send, World
+from charging_world import Append, Call, CatchUp, Fate, Find, Reach, Send, World
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,9 +16,10 @@ from contract.events import (
     PaymentRouted,
     ProcessorName,
 )
-from contract.standing import Ended, Open
+from contract.standing import Ended, Open, Unrouted
 from processor.handling import (
     ATTEMPTS_MAX,
+    RESEND_SECONDS_MAX,
     RETRY_SECONDS_MAX,
     RETRY_SECONDS_MIN,
     STAMP_AGE_SECONDS_MAX,
@@ -286,3 +287,57 @@ def test_retries_are_spread_and_grow() -> None:
     assert retry_delay_seconds(2, 0.0) == RETRY_SECONDS_MIN
     assert retry_delay_seconds(1, 0.5) == pytest.approx(RETRY_SECONDS_MIN * 0.75)
     assert retry_delay_seconds(10**9, 0.0) == RETRY_SECONDS_MAX / 2
+
+
+def in_doubt_and_looked_up(make_world: MakeWorld) -> World:
+    """A worker that has just looked for a charge of the attempt in doubt, found none, and asks the log once more."""
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    finish(world)
+    go_on_until(world, CatchUp)
+    return world
+
+
+def test_an_attempt_in_doubt_is_sent_again_only_after_the_log_was_asked_for_an_operators_word(
+    make_world: MakeWorld,
+) -> None:
+    world = in_doubt_and_looked_up(make_world)
+    world.step(0, Fate.WELL)
+    assert isinstance(world.call_of(0), Send)
+
+
+def test_an_attempt_that_an_operator_holds_meanwhile_is_not_sent_again(make_world: MakeWorld) -> None:
+    world = in_doubt_and_looked_up(make_world)
+    world.operator_reads()
+    world.operator_speaks()
+    assert isinstance(world.step(0, Fate.READ_FURTHER), Retry)
+    assert not world.charges
+
+
+def test_an_attempt_that_an_operator_released_meanwhile_is_not_sent_again(make_world: MakeWorld) -> None:
+    world = in_doubt_and_looked_up(make_world)
+    world.operator_settles()
+    assert isinstance(world.step(0, Fate.READ_FURTHER), Retry)
+    assert world.standing() == Unrouted(2)
+
+
+def test_an_attempt_in_doubt_is_not_sent_by_a_worker_that_slept_after_it_asked_the_log(make_world: MakeWorld) -> None:
+    world = in_doubt_and_looked_up(make_world)
+    world.clock.sleep(RESEND_SECONDS_MAX + 1)
+    assert isinstance(world.step(0, Fate.WELL), Retry)
+
+
+def test_an_attempt_that_is_held_is_only_looked_for_and_a_charge_that_is_found_ends_it(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.CHARGED_LATE)
+    finish(world)
+    world.operator_reads()
+    world.operator_speaks()
+    world.read(0, len(world.log))
+    assert isinstance(go_on_until(world, Find), Find)
+    assert isinstance(world.step(0, Fate.WELL), Retry)
+    world.charge_late()
+    assert finish(world) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt, PaymentInDoubt, PaymentProcessed]

@@ -9,6 +9,7 @@ from contract.events import (
     PROCESSORS,
     Event,
     LedgerPurged,
+    OperatorWord,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -45,6 +46,13 @@ def stored(events: Sequence[Event]) -> list[Stored]:
     ]
 
 
+_COURSES = [
+    *["released", "released", "open", "in doubt", "processed", "processed", "rejected"],
+    *["released by word", "processed by word"],
+]
+WORD = OperatorWord("someone", "seen", 77)
+
+
 @st.composite
 def payment_histories(draw: st.DrawFn, payment: str) -> list[Event]:
     """One payment from its request to wherever it has got."""
@@ -54,10 +62,19 @@ def payment_histories(draw: st.DrawFn, payment: str) -> list[Event]:
         processor = draw(st.sampled_from(PROCESSORS))
         routed = PaymentRouted(payment, amount_cents, attempt, processor, draw(st.integers(0, 50)), "why")
         history.append(routed)
-        match draw(st.sampled_from(["released", "released", "open", "in doubt", "processed", "processed", "rejected"])):
+        match draw(st.sampled_from(_COURSES)):
             case "released":
                 history.append(PaymentReleased(payment, attempt, processor, "why"))
                 continue
+            case "released by word":
+                history.append(PaymentInDoubt(payment, attempt, processor, "why"))
+                history.append(PaymentInDoubt(payment, attempt, processor, "held", WORD))
+                history.append(PaymentReleased(payment, attempt, processor, "why", WORD))
+                continue
+            case "processed by word":
+                # The first is void: nothing is in doubt yet.
+                by_word = PaymentProcessed(payment, amount_cents, attempt, processor, routed.requested_at_us, 99, WORD)
+                history += [by_word, PaymentInDoubt(payment, attempt, processor, "why"), by_word]
             case "in doubt":
                 history.append(PaymentInDoubt(payment, attempt, processor, "why"))
                 if draw(st.booleans()):

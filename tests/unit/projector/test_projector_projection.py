@@ -11,6 +11,7 @@ from payment_histories import LATE_US, PAYMENTS, Stored, logs, logs_with_repeats
 from contract.events import (
     Event,
     LedgerPurged,
+    OperatorWord,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -18,6 +19,7 @@ from contract.events import (
     PaymentRequested,
     PaymentRouted,
 )
+from contract.queries import DOUBTS_MAX, DoubtView
 from contract.standing import Open, Standing, Unrouted
 from projector import projection
 from projector.projection import (
@@ -39,6 +41,8 @@ RELEASED = PaymentReleased(PAYMENT, 1, "default", "why")
 PROCESSED = PaymentProcessed(PAYMENT, 1990, 1, "default", 11, 22)
 REJECTED = PaymentRejected(PAYMENT, 1990, "why")
 PURGED = LedgerPurged("test", 33)
+WORD = OperatorWord("someone", "seen", 55)
+HELD, RELEASED_BY_WORD, PROCESSED_BY_WORD = (replace(one, word=WORD) for one in (IN_DOUBT, RELEASED, PROCESSED))
 
 
 RECENTLY_ENDED_MAX = 1
@@ -136,7 +140,8 @@ def test_a_payment_that_has_not_ended_is_in_memory_as_it_stands() -> None:
     ]
     for sequence, (event, standing) in enumerate(expected, start=1):
         assert model.read([Stored(sequence, event, 7)]) == []
-        assert model.projection.open == {PAYMENT: OpenPayment(1990, 7, list(range(1, sequence + 1)), standing)}
+        doubt = (7, "why") if isinstance(standing, Open) and standing.in_doubt else (0, "")
+        assert model.projection.open == {PAYMENT: OpenPayment(1990, 7, list(range(1, sequence + 1)), standing, *doubt)}
         assert model.projection.open_attempts == ({PAYMENT: standing} if isinstance(standing, Open) else {})
 
 
@@ -316,3 +321,51 @@ def test_an_attempt_is_open_from_its_intent_to_its_outcome() -> None:
         is_open.append([model.projection.is_attempt_open(PAYMENT, attempt) for attempt in (1, 2)])
     assert is_open == [[False, False], [True, False], [False, False], [False, True], [False, True], [False, False]]
     assert not model.projection.is_attempt_open(OTHER, 1)
+
+
+def test_an_operators_word_settles_a_doubt_like_the_processors_answer() -> None:
+    model = ReadModel()
+    model.read(stored([REQUESTED, ROUTED, IN_DOUBT]))
+    assert model.read([Stored(4, PROCESSED_BY_WORD)]) == [SettledRow(PAYMENT, "default", 1990, 11, 22, 1, [1, 2, 3, 4])]
+    assert not model.projection.open
+
+
+@pytest.mark.parametrize("before", [[], [ROUTED], [ROUTED, RELEASED]], ids=len)
+def test_an_operators_word_on_what_is_not_in_doubt_settles_nothing(before: list[Event]) -> None:
+    model = ReadModel()
+    model.read(stored([REQUESTED, *before]))
+    standing = model.projection.open[PAYMENT].standing
+    assert model.read([Stored(9, PROCESSED_BY_WORD)]) == []
+    assert model.projection.open[PAYMENT].standing == standing
+    assert model.projection.open[PAYMENT].sequences[-1] == 9, "it is a part of the history all the same"
+
+
+def test_an_operators_word_on_a_payment_that_has_ended_adds_no_row() -> None:
+    for ended in (PROCESSED, REJECTED):
+        model = ReadModel()
+        model.read(stored([REQUESTED, ROUTED, ended]))
+        assert model.read([Stored(9, PROCESSED_BY_WORD)]) == []
+
+
+def test_a_doubt_tells_since_when_and_why_and_whether_it_is_held() -> None:
+    model = ReadModel()
+    model.read(stored([REQUESTED, ROUTED]))
+    model.read([Stored(3, IN_DOUBT, 44), Stored(4, replace(IN_DOUBT, why="again"), 45)])
+    doubt = DoubtView(PAYMENT, 1990, "default", 1, 11, 44, "why")
+    assert model.projection.in_doubt() == (1, [doubt])
+    model.read([Stored(5, HELD, 50)])
+    assert model.projection.in_doubt() == (1, [replace(doubt, is_held=True)])
+    model.read([Stored(6, RELEASED_BY_WORD, 60)])
+    assert model.projection.in_doubt() == (0, [])
+
+
+def test_the_oldest_doubts_are_listed_and_the_rest_is_counted() -> None:
+    model = ReadModel()
+    ids = [f"00000000-0000-4000-9000-{number:012d}" for number in range(DOUBTS_MAX + 5)]
+    for number, payment in enumerate(ids):
+        about = [replace(one, correlation_id=payment) for one in (REQUESTED, ROUTED, IN_DOUBT)]
+        # The later it comes in the log, the older: the broker's clock was set.
+        model.read([Stored(3 * number + index, event, 1_000 - number) for index, event in enumerate(about, start=1)])
+    count, doubts = model.projection.in_doubt()
+    assert count == DOUBTS_MAX + 5
+    assert [doubt.correlation_id for doubt in doubts] == ids[:4:-1]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,13 @@ def test_status_is_a_line_for_each_program() -> None:
 def test_paths_below_the_working_directory_are_shown_short() -> None:
     assert banner.shown(Path.cwd() / "data") == "./data"
     assert banner.shown(Path("/elsewhere")) == "/elsewhere"
+
+
+def test_who_accepts_payments_before_they_are_on_the_disk_is_warned_at_each_start() -> None:
+    settings = read_settings({})
+    assert "WARNING" not in banner.starting(settings, ["caddy"])
+    assert banner.starting(replace(settings, sync_interval="10s"), ["caddy"]).startswith(
+        "WARNING: NATS_SYNC_INTERVAL=10s. Payments are accepted before they are on the disk"
+    )
+    elsewhere = replace(settings, sync_interval="10s", runs_broker=False)
+    assert "WARNING" not in banner.starting(elsewhere, ["caddy"]), "the setting is of a broker that is not started"

@@ -47,6 +47,11 @@ def test_what_runs_elsewhere_is_not_started_here(environment: dict[str, str], mi
     assert choose().keys() - choose(**environment).keys() == missing
 
 
+def test_a_stack_that_charges_nothing_runs_neither_processor_nor_simulators() -> None:
+    missing = choose().keys() - choose(TOLLGATE_CHARGES="false").keys()
+    assert missing == {"processor", "simulator-default", "simulator-fallback"}
+
+
 def test_a_group_without_programs_is_left_out() -> None:
     elsewhere = {"NATS_URL": "nats://broker", "PAYMENT_PROCESSOR_URL_DEFAULT": "http://processor"}
     assert [group.name for group in groups_of(read_settings(elsewhere))] == ["workers", "gateways", "edge"]

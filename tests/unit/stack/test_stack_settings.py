@@ -55,6 +55,7 @@ def test_either_processor_url_is_enough_for_no_simulators(name: str) -> None:
         ("NATS_SYNC_INTERVAL", "never"),
         ("NATS_SYNC_INTERVAL", "10s\nport: 1"),
         ("TOLLGATE_READY_SECONDS", "soon"),
+        ("TOLLGATE_SITE", "pay.example.org"),
         ("DATA_DIR", 'da"ta'),
         ("DATA_DIR", "data;"),
         ("DATA_DIR", "%(here)s"),

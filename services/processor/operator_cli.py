@@ -1,0 +1,116 @@
+"""The commands beside `run`: how charging stands, and settling a doubt by hand."""
+
+import asyncio
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+import environ
+
+from contract.timestamps import InvalidTimestampError, now_us, parse_us
+from processor import commands
+from processor.claims import Claim
+from processor.resolving import HOLD_SECONDS, CannotResolveError, hold_seconds_min
+from processor.settings import Settings
+from processor.status import render_json, render_table
+from runtime.errors import BrokerError, FatalError
+from runtime.read_model import ReadModelUnavailableError
+
+T = TypeVar("T")
+
+TEXT_CHARACTERS_MAX = 500
+"""Of a note: it lies in the log for ever."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(*, as_json: bool) -> None:
+    """Shows what waits, what is in doubt and for how long, and the fees paid and saved."""
+    charging, backlog = _answer(commands.ask_status(environ.to_config(Settings)))
+    render = render_json if as_json else render_table
+    click.echo(render(charging, backlog, now_us()))
+
+
+def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else parse_us(value)
+    except InvalidTimestampError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _text(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    text = value.strip()
+    if not 1 <= len(text) <= TEXT_CHARACTERS_MAX:
+        raise click.BadParameter(f"1 to {TEXT_CHARACTERS_MAX} characters")
+    return text
+
+
+def _whoever_this_is() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user may have no name.
+        name = f"uid {os.getuid()}"
+    return f"{name}@{socket.gethostname()}"
+
+
+@click.command()
+@click.argument("correlation_id", type=click.UUID)
+@click.option("--charged/--not-charged", "is_charged", default=None, help="What became of the attempt.")
+@click.option("--note", required=True, callback=_text, help="What you know it from; it stays in the log.")
+@click.option("--by", default=_whoever_this_is, callback=_text, help="Who says so; else this user and machine.")
+@click.option("--requested-at", callback=_moment, help="With --charged: the stamp of the processor's own record.")
+@click.option(
+    "--hold-seconds",
+    default=HOLD_SECONDS,
+    show_default=True,
+    type=click.FloatRange(0, 86_400),
+    help="With --not-charged: how long nobody sends the attempt before it counts as not charged.",
+)
+@click.option("--force", "is_forced", is_flag=True, help="Even against the processor's record, or with a short hold.")
+def resolve(
+    *,
+    correlation_id: UUID,
+    is_charged: bool | None,
+    note: str,
+    by: str,
+    requested_at: int | None,
+    hold_seconds: float,
+    is_forced: bool,
+) -> None:
+    """Settles a payment in doubt by your word, which is recorded. Read docs/operating.md before the first time."""
+    settings = environ.to_config(Settings)
+    if is_charged is None:
+        raise click.UsageError("say --charged or --not-charged")
+    if requested_at is not None and not is_charged:
+        raise click.UsageError("--requested-at belongs to --charged")
+    shortest = hold_seconds_min(settings.processor_timeout_seconds)
+    if not is_charged and hold_seconds < shortest and not is_forced:
+        raise click.UsageError(
+            f"a hold of less than {shortest:g} s may meet a sending under way: --force takes the risk"
+        )
+    _answer(
+        commands.resolve(
+            settings,
+            str(correlation_id),
+            Claim(is_charged, by, note, requested_at),
+            hold_seconds=hold_seconds,
+            is_forced=is_forced,
+            say=click.echo,
+        )
+    )
+
+
+def _answer(question: Coroutine[Any, Any, T]) -> T:
+    """What the question comes to; an error is one line, and exit status 1."""
+    try:
+        return asyncio.run(question)
+    except (FatalError, BrokerError, ReadModelUnavailableError, CannotResolveError) as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,125 @@
+"""Settling a doubt by an operator's word: looked into, written to the log, and read back there.
+
+What an operator takes upon himself with it is in docs/operating.md, why it takes two words to say "not charged" in
+docs/decisions/0014.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from contract.codec import decode
+from contract.events import PaymentInDoubt, PaymentProcessed, PaymentReleased, ProcessorName
+from contract.queries import SEQUENCES_MAX
+from contract.standing import Ended, Open
+from contract.timestamps import now_us
+from processor.charging import Attempt, LookupAnswer
+from processor.claims import Claim, charged, described, held, objection, released
+from processor.handling import RESEND_SECONDS_MAX
+from processor.history import History, read_history
+from runtime.broker import Broker
+from runtime.log import Log
+from runtime.read_model import ReadModel
+
+HOLD_SECONDS = 60.0
+"""How long an attempt is held before its release counts, unless the operator wants otherwise."""
+APPEND_TIMEOUT_SECONDS = 10.0
+QUESTION_TIMEOUT_SECONDS = 10.0
+
+
+class CannotResolveError(Exception):
+    """Nothing was settled; the text says why."""
+
+
+class Lookup(Protocol):
+    """Whoever can ask a payment processor for its record."""
+
+    async def look_up(self, processor: ProcessorName, correlation_id: str) -> LookupAnswer: ...
+
+
+def hold_seconds_min(processor_timeout_seconds: float) -> float:
+    """So long after the hold a worker that was about to send the attempt has had its answer, or given up on it."""
+    return RESEND_SECONDS_MAX + processor_timeout_seconds
+
+
+class Resolver:
+    """Records an operator's word on a payment in doubt. `say` tells what is being done, a line at a time."""
+
+    def __init__(
+        self, broker: Broker, log: Log, read_model: ReadModel, processors: Lookup, say: Callable[[str], None]
+    ) -> None:
+        self._broker = broker
+        self._log = log
+        self._read_model = read_model
+        self._processors = processors
+        self._say = say
+
+    async def resolve(self, correlation_id: str, claim: Claim, *, hold_seconds: float, is_forced: bool) -> None:
+        """Returns when the word is in the log and counts there.
+
+        Raises CannotResolveError, BrokerError and ReadModelUnavailableError.
+        """
+        doubt = _doubt_in(await self._history(correlation_id))
+        if claim.is_charged:
+            record = await self._look_up(claim, doubt.attempt, is_forced=is_forced)
+            await self._record(charged(claim, doubt.attempt, record, now_us()))
+            self._say(f"settled: attempt {doubt.attempt.attempt} was charged at {doubt.attempt.processor}")
+            return
+        await self._look_up(claim, doubt.attempt, is_forced=is_forced)
+        await self._hold(claim, doubt, hold_seconds)
+        # Again: what was under way when the attempt was held has arrived by now, if it ever does.
+        await self._look_up(claim, doubt.attempt, is_forced=is_forced)
+        await self._record(released(claim, doubt.attempt, now_us()))
+        self._say(f"released: attempt {doubt.attempt.attempt} was not charged; the payment is routed anew")
+
+    async def _hold(self, claim: Claim, doubt: Open, hold_seconds: float) -> None:
+        """Keeps the workers from sending the attempt, and waits until none of them can be at it any more."""
+        if not doubt.is_held:
+            await self._record(held(claim, doubt.attempt, now_us()))
+        # Counted from here, by this clock, and not from the time of the hold in the log, which is another machine's.
+        self._say(f"held: no worker sends it any more; waiting {hold_seconds:g} s for what may be under way")
+        await asyncio.sleep(hold_seconds)
+
+    async def _look_up(self, claim: Claim, attempt: Attempt, *, is_forced: bool) -> LookupAnswer:
+        record = await self._processors.look_up(attempt.processor, attempt.correlation_id)
+        self._say(f"{attempt.processor} was asked for its record of it: {described(record)}")
+        if (against := objection(claim, attempt, record)) is not None:
+            if not is_forced:
+                raise CannotResolveError(f"{against}; nothing was settled (--force, if you know better)")
+            self._say(f"against it, and overruled: {against}")
+        return record
+
+    async def _record(self, event: PaymentProcessed | PaymentInDoubt | PaymentReleased) -> None:
+        """Writes the word to the log, reads the log back, and makes sure that it counts there."""
+        appended = await self._log.append(event, timeout_seconds=APPEND_TIMEOUT_SECONDS)
+        history = await self._history(event.correlation_id)
+        if history.did_count(appended.sequence):
+            self._say(f"in the log at {appended.sequence}: {type(event).__name__}, by {event.word and event.word.by}")
+            return
+        if (end := history.end()) is not None:
+            raise CannotResolveError(f"too late, and void: {type(end[1]).__name__} ended the payment at {end[0]}")
+        raise CannotResolveError("void: meanwhile the doubt was settled, or held, by another word; look at it again")
+
+    async def _history(self, correlation_id: str) -> History:
+        view = await self._read_model.payment(correlation_id, timeout_seconds=QUESTION_TIMEOUT_SECONDS)
+        if view is None:
+            raise CannotResolveError(f"no payment {correlation_id} was requested")
+        if len(view.sequences) >= SEQUENCES_MAX:
+            # The read model has forgotten some of its events.
+            return await read_history(self._broker, correlation_id, view.request_sequence)
+        deadline = asyncio.get_running_loop().time() + QUESTION_TIMEOUT_SECONDS
+        payloads = [(one, await self._log.payload_at(one, deadline=deadline)) for one in view.sequences[1:]]
+        return History([(sequence, decode(payload)) for sequence, payload in payloads if payload is not None])
+
+
+def _doubt_in(history: History) -> Open:
+    match history.standing:
+        case Open(in_doubt=True) as doubt:
+            return doubt
+        case Open(attempt):
+            raise CannotResolveError(f"attempt {attempt.attempt} is under way at {attempt.processor}, not in doubt")
+        case Ended():
+            sequence, event = history.end() or (0, None)
+            raise CannotResolveError(f"it is not in doubt: {type(event).__name__} ended it, at {sequence} in the log")
+        case _:
+            raise CannotResolveError("it is not in doubt: it waits to be routed")

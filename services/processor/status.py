@@ -1,0 +1,101 @@
+"""How charging stands, for an operator: what waits, what is in doubt, what it cost. As a table, or as JSON. Pure."""
+
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from contract.money import format_cents
+from contract.queries import Charging, DoubtView
+from contract.timestamps import MICROSECONDS, format_us
+from processor.fees import paid_and_saved_cents
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The queue of requests as the broker counts it."""
+
+    waiting: int
+    """Never delivered yet."""
+    under_way: int
+    """Delivered, and not done with; those that wait for their next try included."""
+    redelivered: int
+    """Those of them that were delivered more than once."""
+
+
+def render_json(charging: Charging, backlog: Backlog, now_us: int) -> str:
+    """Amounts in cents, ages in seconds."""
+    paid_cents, saved_cents = _fees(charging)
+    return orjson.dumps(
+        {
+            "payments": {
+                "pending": charging.pending,
+                "routed": charging.routed,
+                "inDoubt": charging.in_doubt,
+                "charged": {name: asdict(total) for name, total in charging.totals.items()},
+            },
+            "fees": {"paidCents": paid_cents, "savedCents": saved_cents},
+            "backlog": asdict(backlog),
+            "doubts": [_doubt(doubt, now_us) for doubt in charging.doubts],
+            "doubtsNotListed": charging.in_doubt - len(charging.doubts),
+            "position": charging.position,
+        },
+        option=orjson.OPT_INDENT_2,
+    ).decode()
+
+
+def render_table(charging: Charging, backlog: Backlog, now_us: int) -> str:
+    """For a terminal."""
+    paid_cents, saved_cents = _fees(charging)
+    lines = [
+        f"payments   {charging.pending} pending, {charging.routed} routed, {charging.in_doubt} in doubt",
+        *(
+            f"{name:<10} {total.count} charged, {format_cents(total.amount_cents)}"
+            for name, total in charging.totals.items()
+        ),
+        f"fees       {format_cents(paid_cents)} paid, {format_cents(saved_cents)} saved by not paying the dearest",
+        f"queue      {backlog.waiting} waiting, {backlog.under_way} under way, {backlog.redelivered} redelivered",
+    ]
+    if charging.doubts:
+        lines += ["", _ROW.format("in doubt", "amount", "processor", "attempt", "for", "why")]
+        lines += [_row(doubt, now_us) for doubt in charging.doubts]
+    if (rest := charging.in_doubt - len(charging.doubts)) > 0:
+        lines.append(f"… and {rest} more that are younger")
+    return "\n".join(lines)
+
+
+_ROW = "{:<36}  {:>14}  {:<9}  {:>7}  {:>10}  {}"
+
+
+def _row(doubt: DoubtView, now_us: int) -> str:
+    age = _age_text(_age_seconds(doubt, now_us))
+    why = f"held by an operator; {doubt.why}" if doubt.is_held else doubt.why
+    return _ROW.format(doubt.correlation_id, format_cents(doubt.amount_cents), doubt.processor, doubt.attempt, age, why)
+
+
+def _doubt(doubt: DoubtView, now_us: int) -> dict[str, object]:
+    return {
+        "correlationId": doubt.correlation_id,
+        "amountCents": doubt.amount_cents,
+        "processor": doubt.processor,
+        "attempt": doubt.attempt,
+        "requestedAt": format_us(doubt.requested_at_us),
+        "since": format_us(doubt.since_us),
+        "ageSeconds": _age_seconds(doubt, now_us),
+        "why": doubt.why,
+        "held": doubt.is_held,
+    }
+
+
+def _age_seconds(doubt: DoubtView, now_us: int) -> float:
+    # Not below zero: the clocks of the broker and of this machine may differ.
+    return round(max(now_us - doubt.since_us, 0) / MICROSECONDS, 1)
+
+
+def _age_text(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m{rest:02d}s" if hours else f"{minutes}m{rest:02d}s"
+
+
+def _fees(charging: Charging) -> tuple[int, int]:
+    return paid_and_saved_cents({name: total.amount_cents for name, total in charging.totals.items()})

@@ -1,0 +1,82 @@
+"""What operators type: the read model's state, its proof, and what is in it."""
+
+from pathlib import Path
+
+import click
+import environ
+
+from projector.export import TABLES, export
+from projector.query import FORMS, show_query
+from projector.settings import Settings, VerifySettings
+from projector.status import show_status
+from projector.verify import Options, show_verification
+from runtime.command import Moment, run_command
+
+_from = click.option("--from", "from_us", type=Moment(), help="Only what was requested then or later.")
+_to = click.option("--to", "to_us", type=Moment(), help="Only what was requested then or earlier.")
+_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+
+
+def add_operator_commands(group: click.Group) -> None:
+    """Adds them to the `projector` program."""
+    for command in (status, verify_, export_, query):
+        group.add_command(command)
+
+
+@click.command()
+@_json
+@click.option("--lag-seconds-max", default=5.0, show_default=True, help="Further behind than this is not well.")
+def status(*, as_json: bool, lag_seconds_max: float) -> None:
+    """How the running projector is.
+
+    Exits with 1 when it is further behind the log than --lag-seconds-max, when its read model is of another log than
+    the broker's, or when none answers.
+    """
+    run_command(show_status(_settings(), as_json=as_json, lag_seconds_max=lag_seconds_max))
+
+
+@click.command("verify")
+@_from
+@_to
+@_json
+@click.option(
+    "--every-payment", is_flag=True, help="Looks each payment up at both processors, whatever the totals say."
+)
+@click.option("--differences-max", default=100, show_default=True, help="How many are named.")
+def verify_(
+    *, from_us: int | None, to_us: int | None, as_json: bool, every_payment: bool, differences_max: int
+) -> None:
+    """Compares the read model with the log, and the log with both processors' own books.
+
+    Exits with 0 when they are equal, 1 when they differ, and 2 when that could not be found out.
+    """
+    options = Options(from_us, to_us, every_payment, differences_max)
+    asking: VerifySettings = environ.to_config(VerifySettings)
+    run_command(show_verification(_settings(), asking, options, as_json=as_json), failure_status=2)
+
+
+@click.command("export")
+@click.option("--table", type=click.Choice(sorted(TABLES)), default="settled", show_default=True)
+@click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@_from
+@_to
+@click.option("--force", is_flag=True, help="Writes over a file that is there.")
+def export_(*, table: str, form: str, out: Path, from_us: int | None, to_us: int | None, force: bool) -> None:
+    """Writes settled or rejected payments to a file."""
+    run_command(export(_settings(), table, out, form=form, from_us=from_us, to_us=to_us, force=force))
+
+
+@click.command()
+@click.argument("sql")
+@click.option("--format", "form", type=click.Choice(list(FORMS)), default="table", show_default=True)
+@click.option("--rows-max", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True)
+@click.option("--seconds-max", type=click.FloatRange(0, 3_600, min_open=True), default=30.0, show_default=True)
+def query(*, sql: str, form: str, rows_max: int, seconds_max: float) -> None:
+    """Runs one SELECT on the tables `settled_payments` and `rejected_payments`."""
+    run_command(show_query(_settings(), sql, form=form, rows_max=rows_max, seconds_max=seconds_max))
+
+
+def _settings() -> Settings:
+    settings: Settings = environ.to_config(Settings)
+    return settings

@@ -1,0 +1,75 @@
+"""What operators ask of a running projector: how it is, and a copy of its file."""
+
+import asyncio
+from pathlib import Path
+
+from contract.queries import OpenPayment, Snapshot, Status, encode_snapshot, encode_status
+from contract.timestamps import now_us
+from projector.follower import Follower
+from projector.snapshots import Snapshots, TooManySnapshotsError
+from projector.store import Store, discard, wal_of
+
+
+class CannotAnswerError(Exception):
+    """The question cannot be answered now; the text says why."""
+
+
+class Inspection:
+    """Answers for read models of the log with this identity, since it was made."""
+
+    def __init__(self, snapshots: Snapshots, *, log_identity: str) -> None:
+        self._snapshots = snapshots
+        self._log_identity = log_identity
+        self._started_at_us = now_us()
+
+    async def status(self, store: Store, follower: Follower) -> bytes:
+        """As of the moment of the question; it waits for nothing, so that a projector that is behind can say so."""
+        payments = follower.projection.open
+        attempts = list(follower.projection.open_attempts.values())
+        in_doubt = sum(1 for one in attempts if one.in_doubt)
+        oldest = next(iter(payments.items()), None)
+        position, pending = follower.position, len(payments) - len(attempts)
+        settled, rejected = await asyncio.to_thread(store.rows)
+        path = store.path()
+        return encode_status(
+            Status(
+                position=position,
+                log_identity=self._log_identity,
+                settled=settled,
+                rejected=rejected,
+                pending=pending,
+                routed=len(attempts) - in_doubt,
+                in_doubt=in_doubt,
+                oldest_open=None if oldest is None else OpenPayment(oldest[0], oldest[1].accepted_at_us),
+                poison_events=follower.poison_events,
+                file_bytes=file_bytes(path),
+                committed_position=store.checkpoint.position,
+                committed_at_us=changed_at_us(path),
+                started_at_us=self._started_at_us,
+            )
+        )
+
+    async def snapshot(self, follower: Follower) -> bytes:
+        """Copies the file. Raises CannotAnswerError."""
+        try:
+            path = self._snapshots.new_path()
+            try:
+                position = await follower.copy_to(path)
+            except BaseException:
+                discard(path)
+                raise
+        except TooManySnapshotsError as error:
+            raise CannotAnswerError(str(error)) from None
+        except OSError as error:
+            raise CannotAnswerError(f"the read model cannot be copied: {error.strerror}") from None
+        return encode_snapshot(Snapshot(path.name, position))
+
+
+def file_bytes(path: Path) -> int:
+    """The size of a read model with its write-ahead log."""
+    return sum(one.stat().st_size for one in (path, wal_of(path)) if one.exists())
+
+
+def changed_at_us(path: Path) -> int:
+    """When a read model was last written."""
+    return max(one.stat().st_mtime_ns // 1000 for one in (path, wal_of(path)) if one.exists())

@@ -1,0 +1,144 @@
+"""`projector status`: how far the read model is behind the log, and what is open."""
+
+from dataclasses import asdict, dataclass
+
+import click
+import orjson
+
+from contract.queries import Status
+from contract.timestamps import MICROSECONDS, format_us, now_us
+from projector.inspection import changed_at_us, file_bytes
+from projector.reading import ModelFile, idle_model_file, open_read_only
+from projector.settings import Settings
+from runtime.broker import Broker, LogState
+from runtime.command import CommandError, broker_for_command
+from runtime.errors import BrokerError
+from runtime.history import message_at
+from runtime.read_model import ReadModel, ReadModelUnavailableError
+
+ANSWER_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the read model is behind. `seconds` is the age of the oldest event that it lacks."""
+
+    events: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The projector's own word, held against the log."""
+
+    status: Status
+    log_end: int
+    is_of_this_log: bool
+    lag: Lag
+    asked_at_us: int
+
+    def troubles(self, lag_seconds_max: float) -> list[str]:
+        """Why the projector is not well; empty when it is."""
+        troubles = []
+        if not self.is_of_this_log:
+            troubles.append("the read model is of another log than the broker's")
+        elif self.lag.seconds > lag_seconds_max:
+            troubles.append(f"{self.lag.events} events behind, by more than {lag_seconds_max:g} s")
+        return troubles
+
+
+async def show_status(settings: Settings, *, as_json: bool, lag_seconds_max: float) -> int:
+    """Prints it; the exit status. Raises CommandError when no projector answers."""
+    try:
+        async with broker_for_command(settings.nats_url, name="operator") as broker:
+            report = await _report(broker)
+    except (ReadModelUnavailableError, BrokerError) as error:
+        raise CommandError(f"{error}; {_on_disk(settings)}") from None
+    troubles = report.troubles(lag_seconds_max)
+    click.echo(as_json_text(report, troubles) if as_json else as_table(report, troubles))
+    return 1 if troubles else 0
+
+
+async def _report(broker: Broker) -> Report:
+    status = await ReadModel(broker).status(timeout_seconds=ANSWER_SECONDS)
+    log = await broker.log_state(timeout_seconds=ANSWER_SECONDS)
+    return Report(
+        status, log.last_sequence, status.log_identity == log.identity, await _lag(broker, status, log), now_us()
+    )
+
+
+async def _lag(broker: Broker, status: Status, log: LogState) -> Lag:
+    events = max(log.last_sequence - max(status.position, log.first_sequence - 1), 0)
+    first_missing = await message_at(broker, max(status.position + 1, log.first_sequence)) if events else None
+    age_us = now_us() - first_missing.stored_at_us if first_missing else 0
+    return Lag(events, max(age_us, 0) / MICROSECONDS)
+
+
+def _on_disk(settings: Settings) -> str:
+    """What is known without a projector, in a few words."""
+    try:
+        with idle_model_file(settings) as model:
+            if model is None:
+                return f"a projector has the read model in {settings.data_dir} open"
+            return _describe(model)
+    except CommandError as error:
+        return str(error)
+
+
+def _describe(model: ModelFile) -> str:
+    with open_read_only(model.path) as connection:
+        ((settled, rejected),) = connection.execute(
+            "SELECT (SELECT count(*) FROM settled), (SELECT count(*) FROM rejected)"
+        ).fetchall()
+    return (
+        f"the file on disk holds {settled} settled and {rejected} rejected payments as of position {model.position},"
+        f" written at {format_us(changed_at_us(model.path))}, {file_bytes(model.path)} bytes"
+    )
+
+
+def as_json_text(report: Report, troubles: list[str]) -> str:
+    """One object; times as microseconds since the epoch are written out."""
+    status = asdict(report.status)
+    for name in ("committed_at_us", "started_at_us"):
+        status[name.removesuffix("_us")] = format_us(status.pop(name))
+    if (oldest := status["oldest_open"]) is not None:
+        oldest["age_seconds"] = _seconds(report, oldest["accepted_at_us"])
+        oldest["accepted_at"] = format_us(oldest.pop("accepted_at_us"))
+    content = {
+        "healthy": not troubles,
+        "troubles": troubles,
+        "log_end": report.log_end,
+        "is_of_this_log": report.is_of_this_log,
+        "lag_events": report.lag.events,
+        "lag_seconds": round(report.lag.seconds, 3),
+        "uptime_seconds": _seconds(report, report.status.started_at_us),
+        **status,
+    }
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
+
+
+def as_table(report: Report, troubles: list[str]) -> str:
+    """A line for each thing an operator asks."""
+    status = report.status
+    oldest = status.oldest_open
+    lines = [
+        ("health", "; ".join(troubles) or "fine"),
+        ("position", f"{status.position} of {report.log_end}"),
+        ("lag", f"{report.lag.events} events, {report.lag.seconds:.1f} s"),
+        ("settled", f"{status.settled}"),
+        ("rejected", f"{status.rejected}"),
+        ("open", f"{status.pending} pending, {status.routed} routed, {status.in_doubt} in doubt"),
+        (
+            "oldest open",
+            f"{oldest.correlation_id}, {_seconds(report, oldest.accepted_at_us):.1f} s" if oldest else "none",
+        ),
+        ("set aside", f"{status.poison_events} messages that are no events, since the start"),
+        ("file", f"{status.file_bytes} bytes"),
+        ("checkpoint", f"{status.committed_position}, at {format_us(status.committed_at_us)}"),
+        ("uptime", f"{_seconds(report, status.started_at_us):.0f} s"),
+    ]
+    return "\n".join(f"{name:<12} {value}" for name, value in lines)
+
+
+def _seconds(report: Report, moment_us: int) -> float:
+    return round(max(report.asked_at_us - moment_us, 0) / MICROSECONDS, 3)

@@ -1,0 +1,33 @@
+"""A file whose age tells from outside whether a service is well, without starting a program inside of it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 2.0
+
+
+async def beat(file: str, is_well: Callable[[], bool]) -> None:
+    """Touches the file every BEAT_SECONDS while `is_well`, until cancelled; an empty name means none.
+
+    A service that hangs touches nothing either: its event loop does this.
+    """
+    can_write = True
+    while True:
+        if file and is_well():
+            can_write = _touch(Path(file), complains=can_write)
+        await asyncio.sleep(BEAT_SECONDS)
+
+
+def _touch(path: Path, *, complains: bool) -> bool:
+    """Whether it could be written."""
+    try:
+        path.touch()
+    except OSError as error:
+        if complains:
+            logger.error("the heartbeat %s cannot be written: %s", path, error.strerror)
+        return False
+    return True

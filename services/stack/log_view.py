@@ -1,0 +1,153 @@
+"""`stack log`: the events of the log as lines that a person reads, or as JSON."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import click
+import orjson
+
+from contract.codec import MalformedEventError, decode
+from contract.events import (
+    Event,
+    LedgerPurged,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+)
+from contract.money import format_cents
+from contract.timestamps import format_us
+from runtime.broker import Broker
+from runtime.command import broker_for_command
+from runtime.history import REQUEST_SECONDS, StoredMessage, message_at, sequence_at, stretch
+from runtime.read_model import ReadModel, ReadModelUnavailableError
+from runtime.reader import LogReader
+
+BATCH_MESSAGES_MAX = 1_000
+ANSWER_SECONDS = 5.0
+LAST_EVENTS = 20
+"""What is shown where nothing says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which events. Moments are those of storing, both inclusive; `count` is of the first in bounds, or the last."""
+
+    correlation_id: str | None = None
+    from_us: int | None = None
+    to_us: int | None = None
+    from_sequence: int | None = None
+    count: int | None = None
+    follow: bool = False
+
+
+async def show_log(url: str, choice: Choice, *, as_json: bool) -> int:
+    """Prints the events until there are no more, or for ever; the exit status."""
+    show = as_json_line if as_json else as_line
+    async with broker_for_command(url, name="operator") as broker:
+        async for message in _chosen(broker, choice):
+            click.echo(show(message))
+    return 0
+
+
+def as_line(message: StoredMessage) -> str:
+    """Sequence, time of storing, type, payment, and what is particular to the type."""
+    head = f"{message.sequence:>9}  {format_us(message.stored_at_us)}"
+    try:
+        event = decode(message.payload)
+    except MalformedEventError as error:
+        return f"{head}  no event: {error}"
+    who = "" if isinstance(event, LedgerPurged) else f"  {event.correlation_id}"
+    return f"{head}  {type(event).__name__:<16}{who}  {_particulars(event)}"
+
+
+def as_json_line(message: StoredMessage) -> str:
+    """The event as it is stored, with where and when."""
+    try:
+        event = orjson.loads(message.payload)
+    except orjson.JSONDecodeError:
+        event = message.payload.decode(errors="replace")
+    return orjson.dumps(
+        {
+            "sequence": message.sequence,
+            "storedAt": format_us(message.stored_at_us),
+            "subject": message.subject,
+            "event": event,
+        }
+    ).decode()
+
+
+def _particulars(event: Event) -> str:
+    match event:
+        case PaymentRequested():
+            return format_cents(event.amount_cents)
+        case PaymentRouted():
+            return f"{_charge(event)}: {event.why}"
+        case PaymentInDoubt() | PaymentReleased():
+            return f"attempt {event.attempt} at {event.processor}: {event.why}"
+        case PaymentProcessed():
+            return _charge(event)
+        case PaymentRejected():
+            return f"{format_cents(event.amount_cents)}  {event.reason}"
+        case LedgerPurged():
+            return f"by {event.who}: everything before is void"
+
+
+def _charge(event: PaymentRouted | PaymentProcessed) -> str:
+    stamp = format_us(event.requested_at_us)
+    return f"{format_cents(event.amount_cents)}  attempt {event.attempt} at {event.processor}, {stamp}"
+
+
+async def _chosen(broker: Broker, choice: Choice) -> AsyncIterator[StoredMessage]:
+    log = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
+    past = (
+        _of_payment(broker, choice.correlation_id, log.last_sequence)
+        if choice.correlation_id
+        else _range(broker, choice, log.last_sequence)
+    )
+    async for message in past:
+        yield message
+    if choice.follow:
+        async with LogReader(broker, log.last_sequence + 1) as reader:
+            while True:
+                for one in await reader.batch(BATCH_MESSAGES_MAX):
+                    if _is_of(one.payload, choice.correlation_id):
+                        yield StoredMessage(one.sequence, one.subject, one.payload, one.stored_at_us)
+
+
+async def _range(broker: Broker, choice: Choice, last_sequence: int) -> AsyncIterator[StoredMessage]:
+    first = choice.from_sequence or 1
+    if choice.from_us is not None:
+        first = max(first, await sequence_at(broker, choice.from_us))
+    elif choice.from_sequence is None and choice.to_us is None:
+        first = max(last_sequence - (choice.count or LAST_EVENTS) + 1, 1)
+    if choice.to_us is not None:
+        last_sequence = min(last_sequence, await sequence_at(broker, choice.to_us + 1) - 1)
+    if choice.count is not None:
+        last_sequence = min(last_sequence, first + choice.count - 1)
+    async for messages in stretch(broker, first, last_sequence):
+        for message in messages:
+            yield message
+
+
+async def _of_payment(broker: Broker, correlation_id: str, last_sequence: int) -> AsyncIterator[StoredMessage]:
+    """The read model knows where its events are; without it the whole log is read."""
+    try:
+        view = await ReadModel(broker).payment(correlation_id, timeout_seconds=ANSWER_SECONDS)
+    except ReadModelUnavailableError as error:
+        click.echo(f"{error}: reading the whole log", err=True)
+        async for messages in stretch(broker, 1, last_sequence):
+            for one in messages:
+                if _is_of(one.payload, correlation_id):
+                    yield one
+        return
+    for sequence in view.sequences if view else ():
+        message = await message_at(broker, sequence)
+        if message is not None and sequence <= last_sequence:
+            yield message
+
+
+def _is_of(payload: bytes, correlation_id: str | None) -> bool:
+    return correlation_id is None or correlation_id.encode() in payload

@@ -1,0 +1,86 @@
+"""A second stack, beside one that may be running: in a folder and on ports of its own."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+from stack.errors import ReplayError
+from stack.lifeline import die_with_parent
+from stack.settings import read_settings
+from stack.tail import last_lines
+
+START_SECONDS_MAX = 120.0
+STOP_SECONDS_MAX = 15.0
+_POLL_SECONDS = 0.2
+_PORTS = ("PORT", "NATS_PORT", "NATS_MONITOR_PORT", "GATEWAY_PORT", "SIMULATOR_PORT")
+_OURS = ("DATA_DIR", "NATS_", "PAYMENT_PROCESSOR_", "TOLLGATE_", "GATEWAY_", "ALLOW_PURGE")
+
+
+class SideStack:
+    """`stack run` in `data`; with simulated processors, or without any (`charges`)."""
+
+    def __init__(self, data: Path, *, charges: bool) -> None:
+        ports = {f"TOLLGATE_{name}": str(port) for name, port in zip(_PORTS, _free_ports(len(_PORTS)), strict=True)}
+        own = {**ports, "DATA_DIR": str(data), "TOLLGATE_CHARGES": str(charges).lower()}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        self._environment = {**inherited, **own}
+        self._output = data / "stack-run.out"
+        self.settings = read_settings(own)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Up while entered. Raises ReplayError when it does not come up."""
+        process = self._start()
+        try:
+            await asyncio.to_thread(self._wait_until_up, process)
+            yield
+        finally:
+            process.terminate()
+            try:
+                await asyncio.to_thread(process.wait, STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._output.parent.mkdir(parents=True, exist_ok=True)
+        with self._output.open("wb") as file:
+            return subprocess.Popen(  # noqa: S603
+                [str(self.settings.programs / "stack"), "run"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                # The terminal's Ctrl-C reaches only this program, which then stops the other.
+                start_new_session=True,
+                preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - two system calls
+            )
+
+    def _wait_until_up(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline and process.poll() is None:
+            if "Tollgate is up" in self._output.read_text():
+                return
+            time.sleep(_POLL_SECONDS)
+        raise ReplayError("the stack does not come up: " + " / ".join(last_lines(self._output, 3)))
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now; nor on the one after each, where a second program of the kind goes."""
+    ports: list[int] = []
+    with contextlib.ExitStack() as held:
+        while len(ports) < count:
+            first, second = held.enter_context(socket.socket()), held.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                ports.append(port)
+    return ports

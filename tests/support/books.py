@@ -1,0 +1,160 @@
+"""A projector and two payment processors around a log that a test writes by hand."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+import environ
+import orjson
+
+from contract.codec import encode
+from contract.events import (
+    Event,
+    LedgerPurged,
+    PaymentProcessed,
+    PaymentRequested,
+    PaymentRouted,
+    ProcessorName,
+)
+from contract.money import format_cents
+from contract.timestamps import format_us, now_us
+from projector.settings import Settings, VerifySettings
+from runtime.broker import Broker
+from runtime.log import Log
+from runtime.read_model import ReadModel, ReadModelUnavailableError
+from support.conditions import eventually
+from support.nats_server import GuardedNatsServer
+from support.services import Projector, Simulator
+
+LONG_AGO_US = 60 * 1_000_000
+
+
+class World:
+    """With the project's own users at the broker."""
+
+    def __init__(
+        self,
+        *,
+        server: GuardedNatsServer,
+        folder: Path,
+        projector: Projector,
+        simulators: dict[ProcessorName, Simulator],
+        session: aiohttp.ClientSession,
+        users: dict[str, Broker],
+    ) -> None:
+        self.server = server
+        self.folder = folder
+        self.projector = projector
+        self.simulators = simulators
+        self._session = session
+        self._users = users
+        self._stamp_us = now_us() - LONG_AGO_US
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What an operator sets for the `projector` commands."""
+        return {
+            "NATS_URL": self.server.url("operator"),
+            "DATA_DIR": str(self.folder),
+            "PAYMENT_PROCESSOR_URL_DEFAULT": self.simulators["default"].url,
+            "PAYMENT_PROCESSOR_URL_FALLBACK": self.simulators["fallback"].url,
+        }
+
+    @property
+    def settings(self) -> Settings:
+        settings: Settings = environ.to_config(Settings, environ=self.environment)
+        return settings
+
+    @property
+    def asking(self) -> VerifySettings:
+        asking: VerifySettings = environ.to_config(VerifySettings, environ=self.environment)
+        return asking
+
+    @property
+    def operator(self) -> Broker:
+        return self._users["operator"]
+
+    def stamp(self) -> int:
+        """A moment of its own for each charge, a second after the last one's."""
+        self._stamp_us += 100_000
+        return self._stamp_us
+
+    async def append(self, *events: Event) -> int:
+        """Writes to the log, each event as the service that may; the sequence of the last."""
+        sequence = 0
+        for event in events:
+            user = "gateway" if isinstance(event, PaymentRequested) else "processor"
+            sequence = (await Log(self._users[user]).append(event, timeout_seconds=10)).sequence
+        return sequence
+
+    async def purge(self) -> None:
+        """Declares everything so far void. The server needs nats-purge.conf."""
+        event = LedgerPurged("test", now_us())
+        await self._users["gateway"].ask("payments.purged", encode(event), timeout_seconds=5)
+
+    async def charge(self, correlation_id: str, processor: ProcessorName, cents: int, stamp_us: int) -> None:
+        """Charges at a processor, and says nothing of it to the log."""
+        body = orjson.dumps(
+            {
+                "correlationId": correlation_id,
+                "amount": orjson.Fragment(format_cents(cents)),
+                "requestedAt": format_us(stamp_us),
+            }
+        )
+        url = f"{self.simulators[processor].url}/payments"
+        async with self._session.post(url, data=body, headers={"Content-Type": "application/json"}) as response:
+            assert response.status == 200, await response.text()
+
+    async def pay(self, cents: int, processor: ProcessorName = "default") -> str:
+        """A payment as it should be: charged, and in the log."""
+        correlation_id, stamp_us = str(uuid4()), self.stamp()
+        await self.charge(correlation_id, processor, cents, stamp_us)
+        await self.record(correlation_id, processor, cents, stamp_us)
+        return correlation_id
+
+    async def record(self, correlation_id: str, processor: ProcessorName, cents: int, stamp_us: int) -> None:
+        """What the log holds of a payment that was charged."""
+        await self.append(
+            PaymentRequested(correlation_id, cents, now_us()),
+            PaymentRouted(correlation_id, cents, 1, processor, stamp_us, "test"),
+            PaymentProcessed(correlation_id, cents, 1, processor, stamp_us, stamp_us + 5),
+        )
+
+    async def answering(self) -> None:
+        """Waits until the projector answers."""
+
+        async def answers() -> bool:
+            try:
+                await ReadModel(self.operator).status(timeout_seconds=2)
+            except ReadModelUnavailableError:
+                return False
+            return True
+
+        await eventually(answers, what="the projector answers")
+
+
+@asynccontextmanager
+async def world(folder: Path, *, config: str = "nats.conf") -> AsyncIterator[World]:
+    """Up while entered."""
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(GuardedNatsServer(folder / "nats", config=config))
+        simulators: dict[ProcessorName, Simulator] = {
+            "default": stack.enter_context(Simulator("default", folder)),
+            "fallback": stack.enter_context(Simulator("fallback", folder)),
+        }
+        await server.ready()
+        projector = stack.enter_context(Projector(server.url("projector"), folder))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        users = {
+            user: await stack.enter_async_context(Broker(server.url(user), name="test"))
+            for user in ("gateway", "processor", "operator")
+        }
+        for simulator in simulators.values():
+            await simulator.ready(session)
+        made = World(
+            server=server, folder=folder, projector=projector, simulators=simulators, session=session, users=users
+        )
+        await made.answering()
+        yield made

@@ -1,0 +1,49 @@
+"""`stack replay`: a whole stack made from a backup says the same, and charges nothing."""
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+
+from contract.events import PaymentRequested
+from contract.queries import Total
+from contract.timestamps import now_us
+from stack.backup import Account, back_up
+from stack.replay import report
+from support.books import world
+from support.programs import BIN
+
+
+async def test_a_stack_made_from_a_backup_says_the_same_and_charges_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path / "first") as first, aiohttp.ClientSession() as session:
+        for cents in (1, 1_990, 300):
+            await first.pay(cents, "fallback" if cents == 300 else "default")
+        await first.append(PaymentRequested(str(uuid4()), 700, now_us()))
+        await back_up(first.operator, tmp_path / "backup", check=False)
+        books = [await one.book(session) for one in first.simulators.values()]
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [BIN / "stack", "replay", tmp_path / "backup"],
+            # Its processors are named, and there; a processor would charge the open payment.
+            env={**os.environ, **first.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert [await one.book(session) for one in first.simulators.values()] == books
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ["default", "2", "19.91", "2", "19.91"] in lines
+    assert ["fallback", "1", "3.00", "1", "3.00"] in lines
+    assert lines[-1] == ["The", "same."]
+
+
+def test_a_replay_that_says_otherwise_is_told() -> None:
+    said: list[str] = []
+    account = Account(3, {"default": Total(1, 100), "fallback": Total()})
+    assert report(account, {"default": Total(1, 100), "fallback": Total()}, said.append)
+    assert not report(account, {"default": Total(1, 101), "fallback": Total()}, said.append)
+    assert said[-1] == "NOT the same."
