@@ -17,6 +17,7 @@ from contract.events import (
     PaymentReleased,
     PaymentRequested,
     PaymentRouted,
+    ProcessorName,
 )
 from contract.standing import Ended, Open, Standing, Unrouted, may_be_repeat
 from contract.timestamps import MICROSECONDS, now_us
@@ -148,10 +149,10 @@ class PaymentHandler:
         try:
             intent = await self._intend(work, number, decision)
         except BaseException:
-            self._router.withdraw(decision.processor, time.monotonic())
+            self._withdraw(decision.processor, decided_at)
             raise
         if intent is None:
-            self._router.withdraw(decision.processor, time.monotonic())
+            self._withdraw(decision.processor, decided_at)
             return None
         return await self._send(work, intent, decided_at, in_doubt=False)
 
@@ -194,12 +195,12 @@ class PaymentHandler:
             step = after_lookup(attempt, None, record, in_doubt=True)
             may_send = isinstance(step, SendAgain) and await self._may_send_again(work, attempt)
         except BaseException:
-            self._router.withdraw(attempt.processor, time.monotonic())
+            self._withdraw(attempt.processor, now)
             raise
         if may_send:
             return await self._send(work, attempt, now, in_doubt=True)
         if isinstance(step, SendAgain):
-            self._router.withdraw(attempt.processor, time.monotonic())
+            self._withdraw(attempt.processor, now)
             return self._retry(work)
         outcome: Outcome = "succeeded" if isinstance(step, Settle) else "failed"
         self._router.observe(attempt.processor, outcome, time.monotonic())
@@ -258,6 +259,10 @@ class PaymentHandler:
         appended = await self._log.append(event, timeout_seconds=timeout_seconds)
         await self._follower.reached(appended.sequence, timeout_seconds=timeout_seconds)
         return appended
+
+    def _withdraw(self, processor: ProcessorName, taken_at: float) -> None:
+        now = time.monotonic()
+        self._router.withdraw(processor, now, seconds=now - taken_at)
 
     @staticmethod
     def _retry(work: Work, *, at_least_seconds: float = 0.0) -> Retry:

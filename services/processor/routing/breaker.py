@@ -44,9 +44,9 @@ class CircuitBreaker:
             self.state = "half-open"
             self.until = now + PROBE_ANSWER_SECONDS_MAX
 
-    def withdraw(self, now: float) -> None:
+    def withdraw(self, admitted_at: float, now: float) -> None:
         """What was admitted is not sent after all: if it was the probe, another may take its place."""
-        if self.state == "half-open":
+        if self.state == "half-open" and admitted_at >= self.changed_at:
             self.state = "open"
             self.until = now
 

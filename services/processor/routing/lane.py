@@ -59,10 +59,10 @@ class Lane:
         self.breaker.admit(now)
         self.in_flight += 1
 
-    def withdraw(self, now: float) -> None:
-        """A payment that took a place was not sent after all."""
+    def withdraw(self, seconds: float, now: float) -> None:
+        """A payment that took a place `seconds` ago was not sent after all."""
         self.in_flight -= 1
-        self.breaker.withdraw(now)
+        self.breaker.withdraw(now - seconds, now)
 
     def observe(self, outcome: Outcome, seconds: float | None, now: float) -> None:
         """A call that took a place has ended, after `seconds` (None: not known)."""

@@ -94,9 +94,9 @@ class Router:
         """A call that took a place has ended, `seconds` after it took it (None: not known)."""
         self._lanes[processor].observe(outcome, seconds, now)
 
-    def withdraw(self, processor: ProcessorName, now: float) -> None:
-        """A payment that took a place was not sent after all."""
-        self._lanes[processor].withdraw(now)
+    def withdraw(self, processor: ProcessorName, now: float, *, seconds: float) -> None:
+        """A payment that took a place `seconds` ago was not sent after all."""
+        self._lanes[processor].withdraw(seconds, now)
 
     def pause_seconds(self, processor: ProcessorName, now: float) -> float:
         """How long an attempt that can go nowhere but to `processor` has to wait at least; 0 when it may be sent."""

@@ -181,8 +181,9 @@ class Switchboard:
         del now
         self.places_taken += 1
 
-    def withdraw(self, _: ProcessorName, now: float) -> None:
+    def withdraw(self, _: ProcessorName, now: float, *, seconds: float) -> None:
         del now
+        assert seconds >= 0
         self.places_taken -= 1
 
     def observe(self, _: ProcessorName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:

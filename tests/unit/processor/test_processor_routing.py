@@ -126,9 +126,18 @@ def test_a_probe_that_was_not_sent_lets_the_next_one_go() -> None:
     router = new_router()
     take_down(router, "default")
     routed(router, NOW + 0.5)
-    router.withdraw("default", NOW + 0.6)
+    router.withdraw("default", NOW + 0.6, seconds=0.1)
     assert router.lane("default").in_flight == 0
     assert routed(router, NOW + 0.6).processor == "default"
+
+
+def test_a_payment_from_before_the_outage_that_was_not_sent_lets_no_second_probe_go() -> None:
+    router = new_router()
+    routed(router, NOW - 1)
+    take_down(router, "default")
+    routed(router, NOW + 0.5)
+    router.withdraw("default", NOW + 0.6, seconds=1.6)
+    assert isinstance(decide(router, NOW + 0.6), Wait)
 
 
 def test_a_full_cheap_one_that_keeps_up_is_waited_for() -> None:
@@ -264,7 +273,7 @@ def test_whatever_happens_there_is_one_probe_at_most_places_are_bounded_and_reas
             if what == "end":
                 router.observe(processor, outcome, now, seconds=now - sent_at)
             else:
-                router.withdraw(processor, now)
+                router.withdraw(processor, now, seconds=now - sent_at)
             if lane.breaker.state != "half-open":
                 probe_since[processor] = None
         for name in PROCESSORS:
