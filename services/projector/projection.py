@@ -49,7 +49,9 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """Every row so far is void."""
+    """Every row so far is void, by the purge at this place in the log."""
+
+    position: int
 
 
 EndedAs = Literal["settled", "rejected"]
@@ -100,7 +102,7 @@ class Projection:
                 self.open.clear()
                 self.open_attempts.clear()
                 self._recently_ended.clear()
-                return Cleared()
+                return Cleared(sequence)
             case _:
                 self._advance(event.correlation_id, sequence, event)
                 return None
