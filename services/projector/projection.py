@@ -72,14 +72,15 @@ class Projection:
     """Folds the log's events.
 
     `ended_as` tells whether a payment has a row, and of which kind; it costs a scan, and is asked only where a repeat
-    is likely. `recently_ended` are the payments that ended last, oldest first: among them, repeats are known at once.
+    is likely.
     """
 
     def __init__(
         self, ended_as: Callable[[str], EndedAs | None], recently_ended: Iterable[tuple[str, EndedAs]] = ()
     ) -> None:
         self._ended_as = ended_as
-        self._recently_ended = OrderedDict(recently_ended)
+        self.recently_ended = OrderedDict(recently_ended)
+        """The payments that ended last, oldest first, and how: among them, repeats are known at once."""
         self.open: dict[str, OpenPayment] = {}
         """Payments that have not ended, oldest request first."""
         self.open_attempts: dict[str, Open] = {}
@@ -101,7 +102,7 @@ class Projection:
             case LedgerPurged():
                 self.open.clear()
                 self.open_attempts.clear()
-                self._recently_ended.clear()
+                self.recently_ended.clear()
                 return Cleared(sequence)
             case _:
                 self._advance(event.correlation_id, sequence, event)
@@ -124,19 +125,19 @@ class Projection:
         return opened is not None and opened.attempt.attempt == attempt
 
     def _request(self, sequence: int, event: PaymentRequested, stored_at_us: int) -> None:
-        if event.correlation_id in self.open or event.correlation_id in self._recently_ended:
+        if event.correlation_id in self.open or event.correlation_id in self.recently_ended:
             return
         if may_be_repeat(event, stored_at_us) and self._ended_as(event.correlation_id) is not None:
             return
         self.open[event.correlation_id] = OpenPayment(event.amount_cents, event.accepted_at_us, [sequence])
 
     def _settle(self, sequence: int, event: PaymentProcessed, *, is_replay: bool) -> SettledRow | None:
-        if self._recently_ended.get(event.correlation_id) == "settled":
+        if self.recently_ended.get(event.correlation_id) == "settled":
             return None
         payment = self._end(event.correlation_id)
         if payment is None and not is_replay and self._ended_as(event.correlation_id) == "settled":
             return None
-        self._remember_ended(event.correlation_id, "settled")
+        self.remember_ended(event.correlation_id, "settled")
         return SettledRow(
             event.correlation_id,
             event.processor,
@@ -152,13 +153,14 @@ class Projection:
         if payment is None or not isinstance(advance(payment.standing, sequence, event), Ended):
             return None
         self._end(event.correlation_id)
-        self._remember_ended(event.correlation_id, "rejected")
+        self.remember_ended(event.correlation_id, "rejected")
         return RejectedRow(event.correlation_id, event.amount_cents, event.reason, [*payment.sequences, sequence])
 
-    def _remember_ended(self, correlation_id: str, how: EndedAs) -> None:
-        self._recently_ended[correlation_id] = how
-        if len(self._recently_ended) > RECENTLY_ENDED_MAX:
-            self._recently_ended.popitem(last=False)
+    def remember_ended(self, correlation_id: str, how: EndedAs) -> None:
+        """Notes how a payment ended, and forgets who ended longest ago."""
+        self.recently_ended[correlation_id] = how
+        if len(self.recently_ended) > RECENTLY_ENDED_MAX:
+            self.recently_ended.popitem(last=False)
 
     def _end(self, correlation_id: str) -> OpenPayment | None:
         self.open_attempts.pop(correlation_id, None)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import environ
 
+from projector.files import ModelFiles
+
 
 @environ.config(prefix="")
 class Settings:
@@ -21,5 +23,10 @@ class Settings:
     log_replicas: int = environ.var(1, converter=int, help="Copies of the log in a broker cluster.")
 
     @property
+    def model_files(self) -> ModelFiles:
+        return ModelFiles(self.data_dir / "projector")
+
+    @property
     def model_path(self) -> Path:
-        return self.data_dir / "projector" / "model.duckdb"
+        """The file that is the read model now; a rebuild makes another one."""
+        return self.model_files.current

@@ -28,6 +28,11 @@ MEMORY_LIMIT = "32MB"
 CHECKPOINT_THRESHOLD = "4MB"
 """DuckDB folds its write-ahead log into the file at this size: stalls of 14-20 ms, against 98 ms at its default."""
 
+CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": MEMORY_LIMIT,
+    "threads": 1,
+    "checkpoint_threshold": CHECKPOINT_THRESHOLD,
+}
 
 Totals = dict[ProcessorName, Total]
 
@@ -59,11 +64,11 @@ class Store:
         """Opens the file, or makes it. Raises UnusableFileError."""
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            connection = duckdb.connect(str(path), config=_CONFIGURATION)
+            connection = duckdb.connect(str(path), config=CONFIGURATION)
         except duckdb.Error as error:
             raise UnusableFileError(f"cannot be opened: {str(error).splitlines()[0]}") from error
         try:
-            return cls(connection, _prepare(connection, log_identity))
+            return cls(connection, prepare(connection, log_identity))
         except duckdb.Error as error:
             connection.close()
             raise UnusableFileError(f"cannot be read: {str(error).splitlines()[0]}") from error
@@ -106,6 +111,10 @@ class Store:
         known = {"chunk": chunk, "chunk_begin": first_sequence_of(chunk), "position": position}
         window = Window(question.from_us, question.to_us)
         return _totals(self._read(_TOTALS_AS_OF, {**window.parameters, **known}))
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A further connection to the file, for questions that take long; to be closed."""
+        return self._writer.cursor()
 
     def purged_at(self) -> int:
         """Where in the log the last purge is; 0 if there was none."""
@@ -171,13 +180,8 @@ class Store:
         appender.flush()
 
 
-def discard(path: Path) -> None:
-    """Removes a closed file with its write-ahead log, the latter first: left alone, it would spoil the next file."""
-    path.with_name(path.name + ".wal").unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
-
-
-def _prepare(connection: duckdb.DuckDBPyConnection, log_identity: str) -> Checkpoint:
+def prepare(connection: duckdb.DuckDBPyConnection, log_identity: str) -> Checkpoint:
+    """Makes the tables where they are not there yet; how far the rows go. Raises UnusableFileError."""
     known = connection.execute("SELECT table_name FROM duckdb_tables() WHERE table_name = 'meta'").fetchall()
     if known:
         found = connection.execute("SELECT format, log_identity FROM meta").fetchall()
@@ -232,9 +236,3 @@ _SQL = resources.files("projector")
 _TOTALS_NOW = _SQL.joinpath("totals_now.sql").read_text()
 _TOTALS_AS_OF = _SQL.joinpath("totals_as_of.sql").read_text()
 _COMPACT = _SQL.joinpath("compact.sql").read_text()
-
-_CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": MEMORY_LIMIT,
-    "threads": 1,
-    "checkpoint_threshold": CHECKPOINT_THRESHOLD,
-}

@@ -170,6 +170,7 @@ MUST_NOT_PUBLISH = {
         *CHANGES_OF_THE_BUCKET,
         *DEFINITIONS_OF_THE_BUCKET,
         *READINGS_OF_THE_BUCKET,
+        "projector.adopt",
         "_INBOX_processor.x",
         "$SRV.PING",
         "anything.else",
@@ -185,6 +186,7 @@ MUST_NOT_PUBLISH = {
         *CHANGES_OF_THE_BUCKET,
         *DEFINITIONS_OF_THE_BUCKET,
         "projector.summary",
+        "projector.adopt",
         "_INBOX_gateway.x",
     ],
     "projector": [

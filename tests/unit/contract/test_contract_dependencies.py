@@ -30,6 +30,8 @@ PURE = [
     "processor.health_lease",
     "processor.health_record",
     "projector.projection",
+    "projector.bulk",
+    "projector.rollup",
     "gateway.payments",
     "gateway.windows",
     "gateway.views",
