@@ -66,8 +66,8 @@ class _Building:
             state = await broker.log_state(timeout_seconds=30)
             if state.identity != log_identity:
                 raise FatalError("the log was replaced by another while it was read")
-            # A log whose last messages were purged ends behind the last one that can be read.
-            position = self._position or state.first_sequence - 1
+            # Of a log that was emptied nothing can be read, and all before its beginning is known.
+            position = self._position or max(state.first_sequence - 1, 0)
             oldest = self._projection.oldest_open_sequence()
             checkpoint = Checkpoint(position, position + 1 if oldest is None else oldest)
             await loop.run_in_executor(thread, self._fresh.finish, checkpoint)
