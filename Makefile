@@ -20,10 +20,10 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --g
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
 .PHONY: help install install-dev run test test-health load load-faults load-preview load-final load-ramp load-soak \
-	load-spike lint format lock clean
+	load-spike bench-rebuild bench-summaries bench-live bench-kill lint format lock clean
 
 help: ## Lists the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STACK_STAMP) ## Makes .venv with everything that `make run` needs.
 
@@ -60,6 +60,18 @@ load-soak: ## Half an hour at a steady rate, while the processors change.
 
 load-spike: ## Fifteen times as many payments within a second.
 	@load/k6/run spike
+
+bench-rebuild: install-dev ## Rebuilds the read model of a million payments while summaries are asked.
+	@$(BIN)/python -m bench.rebuild --payments 1000000 --json build/bench-rebuild.json
+
+bench-summaries: install-dev ## Asks for summaries of ten thousand, a million and ten million payments.
+	@$(BIN)/python -m bench.summaries --json build/bench-summaries.json
+
+bench-live: install-dev ## Sends two million payments through the live projector, and watches its memory and its file.
+	@$(BIN)/python -m bench.live --payments 2000000 --json build/bench-live.json
+
+bench-kill: install-dev ## Kills the projector a hundred times under load, and compares it with the log after each.
+	@$(BIN)/python -m bench.kill_projector --kills 100 --json build/bench-kill.json
 
 lint: install-dev ## Checks style and types.
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ from runtime.errors import BrokerError
 
 logger = logging.getLogger(__name__)
 
-BATCH_MESSAGES = 8_192
+BATCH_MESSAGES = 4_096
 BATCHES_AHEAD = 2
 SILENCE_SECONDS_MAX = 3.0
 """Without a batch for so long, the consumer is made anew."""
