@@ -124,8 +124,9 @@ class QuestionService:
         """Raises ValueError for a place that the log has not reached, or that was purged."""
         if question.as_of_us is not None and question.as_of_us > now_us():
             raise ValueError("'asOf' lies in the future")
-        log_end = await self._catch_up()
+        # In this order: the log's end is then not before the moment's, whatever the broker's clock says.
         position = await self._position_of(question)
+        log_end = await self._catch_up()
         if position > log_end:
             raise ValueError(f"'asOf' lies beyond the log's end, which is {log_end}")
         purged_at = self._store.purged_at()

@@ -28,6 +28,7 @@ BATCHES_AHEAD = 2
 SILENCE_SECONDS_MAX = 3.0
 """Without a batch for so long, the consumer is made anew."""
 API_TIMEOUT_SECONDS = 5.0
+_PATIENCE_SECONDS = 0.5
 _HEARTBEAT_NS = 1_000_000_000
 _INACTIVE_NS = 5_000_000_000
 _TOKENS, _SEQUENCE_TOKEN = 9, 5
@@ -189,7 +190,10 @@ class _BulkParser(Parser):
         batch = self._batch
         if batch.sequences and (len(batch.sequences) >= BATCH_MESSAGES or batch.pending == 0):
             self._batch = Batch()
-            await self.batches.put(batch)
+            putting = asyncio.ensure_future(self.batches.put(batch))
+            while not (await asyncio.wait((putting,), timeout=_PATIENCE_SECONDS))[0]:
+                # The pongs that are missing lie unread behind this batch: our own silence is not the broker's.
+                self.nc._pings_outstanding = 0  # noqa: SLF001
 
 
 def _config(name: str, inbox: str, start_sequence: int) -> dict[str, Any]:
