@@ -33,6 +33,8 @@ PURE = [
     "processor.fees",
     "processor.status",
     "projector.projection",
+    "projector.bulk",
+    "projector.rollup",
     "gateway.payments",
     "gateway.windows",
     "gateway.views",
