@@ -22,7 +22,8 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --g
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
 .PHONY: help install install-dev run test test-health test-compose test-cluster load load-faults load-preview \
-	load-final load-ramp measure-compose measure-startup load-soak load-spike replay simulate lint format lock clean
+	load-final load-ramp measure-compose measure-startup load-soak load-spike replay simulate \
+	bench-rebuild bench-summaries bench-live bench-kill lint format lock clean
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +81,18 @@ simulate: install-dev ## Tries the routing on simulated courses. ARGS="--random 
 
 replay: install ## Builds a stack from BACKUP=folder (or one of its own making) and compares its summary with it.
 	@$(BIN)/stack replay $(BACKUP)
+
+bench-rebuild: install-dev ## Rebuilds the read model of a million payments while summaries are asked.
+	@$(BIN)/python -m bench.rebuild --payments 1000000 --json build/bench-rebuild.json
+
+bench-summaries: install-dev ## Asks for summaries of ten thousand, a million and ten million payments.
+	@$(BIN)/python -m bench.summaries --json build/bench-summaries.json
+
+bench-live: install-dev ## Sends two million payments through the live projector, and watches its memory and its file.
+	@$(BIN)/python -m bench.live --payments 2000000 --json build/bench-live.json
+
+bench-kill: install-dev ## Kills the projector a hundred times under load, and compares it with the log after each.
+	@$(BIN)/python -m bench.kill_projector --kills 100 --json build/bench-kill.json
 
 lint: install-dev ## Checks style and types.
 	$(BIN)/ruff check .

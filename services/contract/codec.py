@@ -1,7 +1,7 @@
 """Events as JSON that a person can read in `nats stream view`, and back.
 
 Field names are those of `schemas/*.json`. A reader ignores fields it does not know, and refuses versions it does not
-know: a newer version may have changed a meaning.
+know: a newer version may have changed a meaning. Older versions are read for ever (contract/upcasting.py).
 """
 
 import re
@@ -24,9 +24,10 @@ from contract.events import (
     ProcessorName,
 )
 from contract.timestamps import InvalidTimestampError, format_us, parse_us
+from contract.upcasting import PRESENT_VERSION, UnreadableVersionError, upcast
 
-VERSION = 1
-"""The version that is written, and the newest that is read."""
+VERSION = PRESENT_VERSION
+"""The version that is written, and the newest that is read; older ones are upcast."""
 
 
 class MalformedEventError(ValueError):
@@ -48,16 +49,16 @@ def decode(payload: bytes) -> Event:
         raise MalformedEventError("not a JSON object")
     version, kind = fields.get("version"), fields.get("type")
     # `type`, not equality alone: true equals 1.
-    if type(version) is not int or version != VERSION:
-        raise MalformedEventError(f"version {version!r} is not known here (known: {VERSION})")
+    if type(version) is not int or not 0 <= version <= VERSION:
+        raise MalformedEventError(f"version {version!r} is not known here (known: 0 to {VERSION})")
     decoder = _DECODERS.get(kind) if isinstance(kind, str) else None
     if decoder is None:
         raise MalformedEventError(f"type {kind!r} is not known here")
     try:
-        return decoder(fields)
+        return decoder(fields if version == VERSION else upcast(fields, version))
     except KeyError as error:
         raise MalformedEventError(f"field {error} is missing") from None
-    except InvalidTimestampError as error:
+    except (InvalidTimestampError, UnreadableVersionError) as error:
         raise MalformedEventError(str(error)) from None
 
 

@@ -7,7 +7,7 @@ The read model is checked against it, so it shares nothing with the projection b
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from contract.events import Event, LedgerPurged, PaymentProcessed, PaymentRejected, PaymentRequested
+from contract.events import Event, LedgerPurged, PaymentProcessed, PaymentRequested
 from contract.standing import Ended, Open, Standing, Unrouted, advance
 
 
@@ -45,7 +45,7 @@ class Ledger:
                 if not self._is_known(event.correlation_id):
                     self.unfinished[event.correlation_id] = Unfinished(event)
                 return False
-            case PaymentProcessed():
+            case PaymentProcessed(word=None):
                 return self._settle(event)
             case _:
                 return self._advance(sequence, event)
@@ -58,15 +58,16 @@ class Ledger:
         return is_new
 
     def _advance(self, sequence: int, event: Event) -> bool:
-        payment = None if isinstance(event, LedgerPurged) else self.unfinished.get(event.correlation_id)
-        if payment is None:
+        if isinstance(event, LedgerPurged) or (payment := self.unfinished.get(event.correlation_id)) is None:
             return False
         payment.standing = advance(payment.standing, sequence, event)
-        if isinstance(event, PaymentRejected) and isinstance(payment.standing, Ended):
-            del self.unfinished[event.correlation_id]
-            self._rejected.add(UUID(event.correlation_id).bytes)
-            return True
-        return False
+        if not isinstance(payment.standing, Ended):
+            return False
+        if isinstance(event, PaymentProcessed):
+            return self._settle(event)
+        del self.unfinished[event.correlation_id]
+        self._rejected.add(UUID(event.correlation_id).bytes)
+        return True
 
     def _is_known(self, correlation_id: str) -> bool:
         key = UUID(correlation_id).bytes

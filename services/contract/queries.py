@@ -24,6 +24,10 @@ SEQUENCES_MAX = 64
 """So many events of one payment are remembered: the first, and the latest."""
 DOUBTS_MAX = 100
 """So many doubts are listed, the oldest; of the rest, only how many there are. It keeps the answer under 64 KB."""
+ADOPT = "projector.adopt"
+"""Asks the projector to go on with the read model that was rebuilt beside its own."""
+ACCEPT_DIFFERENCES = b"accept-differences"
+"""What asks for it even if the two differ."""
 
 PaymentState = Literal["pending", "routed", "in_doubt", "processed", "rejected"]
 
@@ -38,10 +42,20 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class SummaryQuestion:
-    """Both bounds are inclusive, in microseconds since the epoch; None leaves that side open."""
+    """Both bounds are inclusive, in microseconds since the epoch; None leaves that side open.
+
+    `as_of_sequence` asks for the summary as it was when the log ended there, `as_of_us` for that of a moment; at most
+    one of them is given.
+    """
 
     from_us: int | None = None
     to_us: int | None = None
+    as_of_sequence: int | None = None
+    as_of_us: int | None = None
+
+    @property
+    def is_of_the_past(self) -> bool:
+        return self.as_of_sequence is not None or self.as_of_us is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +64,8 @@ class Summary:
 
     `settled` says that no attempt stamped inside the window is open; `open_attempts` counts those that are. A settled
     window that ended a second ago is final: an attempt is in the log within a second of its stamp, or is never sent.
-    `position` is the log's sequence that the answer holds everything up to.
+    `position` is the log's sequence that the answer holds everything up to. Of the past only totals and position are
+    told.
     """
 
     totals: dict[ProcessorName, Total] = field(default_factory=lambda: {name: Total() for name in PROCESSORS})

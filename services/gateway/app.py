@@ -45,13 +45,13 @@ class Edge:
         return _json(render_payment(view, history, now_us=now_us()))
 
     async def get_summary(self, request: Request) -> Response:
-        summary = await self._ledger.summary(_window(request))
-        return _json(
-            render_summary(summary),
-            (b"tollgate-settled", b"true" if summary.settled else b"false"),
-            (b"tollgate-open", str(summary.open_attempts).encode()),
-            (b"tollgate-position", str(summary.position).encode()),
-        )
+        question = _window(request)
+        summary = await self._ledger.summary(question)
+        headers = [(b"tollgate-position", str(summary.position).encode())]
+        if not question.is_of_the_past:
+            headers.append((b"tollgate-settled", b"true" if summary.settled else b"false"))
+            headers.append((b"tollgate-open", str(summary.open_attempts).encode()))
+        return _json(render_summary(summary), *headers)
 
     async def purge(self, _: Request) -> Response:
         if not self._allow_purge:

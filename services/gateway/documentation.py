@@ -172,21 +172,38 @@ OPERATIONS: dict[str, EndpointDocs] = {
     "get_summary": EndpointDocs(
         summary="Sum the charged payments of a window",
         description="By the time that each charge is stamped with (`requestedAt`).",
-        parameters={"from": _bound("Begin"), "to": _bound("End")},
+        parameters={
+            "from": _bound("Begin"),
+            "to": _bound("End"),
+            "asOf": ParameterInfo(
+                "The summary as it was when the log ended there: a place in the log (`Tollgate-Position` of an earlier "
+                "answer), or a moment (ISO 8601): the last event stored at or before it.",
+                value_type=str,
+                source=ParameterSource.QUERY,
+                required=False,
+                example="4711",
+            ),
+        },
         responses={
             200: ResponseInfo(
                 "The totals.",
                 headers={
                     "Tollgate-Settled": HeaderInfo(
                         str,
-                        "true: no attempt stamped inside the window is open. Final, if the window ended a second ago.",
+                        "true: no attempt stamped inside the window is open. Final, if the window ended a second ago. "
+                        "Absent with `asOf`.",
                     ),
-                    "Tollgate-Open": HeaderInfo(int, "Attempts stamped inside the window whose outcome is open."),
+                    "Tollgate-Open": HeaderInfo(
+                        int, "Attempts stamped inside the window whose outcome is open. Absent with `asOf`."
+                    ),
                     "Tollgate-Position": HeaderInfo(int, "The log's sequence that the answer holds everything up to."),
                 },
                 content=[ContentInfo(SummaryBody)],
             ),
-            400: _problem("A bound cannot be read, or the bounds are reversed."),
+            400: _problem(
+                "A bound or `asOf` cannot be read, the bounds are reversed, or `asOf` lies beyond the log's end, in "
+                "the future, or before a purge."
+            ),
             503: _problem("The read model is away."),
         },
     ),

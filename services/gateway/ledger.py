@@ -7,12 +7,12 @@ from http import HTTPStatus
 from contract.events import LedgerPurged
 from contract.queries import PaymentView, Summary, SummaryQuestion
 from contract.timestamps import now_us
-from gateway.problems import Problem, unavailable
+from gateway.problems import Problem, malformed, unavailable
 from gateway.tail import Tail
 from runtime.broker import Broker
 from runtime.errors import BrokerError
 from runtime.log import Log
-from runtime.read_model import ReadModel, ReadModelUnavailableError
+from runtime.read_model import QuestionRefusedError, ReadModel, ReadModelUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +31,13 @@ class Ledger:
         self._tail = tail
 
     async def summary(self, question: SummaryQuestion) -> Summary:
-        """The totals of a window. Raises Problem (503) when the read model cannot answer."""
+        """The totals of a window. Raises Problem (400, 503) when the read model cannot answer."""
         try:
             return await self._read_model.summary(question, timeout_seconds=QUESTION_TIMEOUT_SECONDS)
         except ReadModelUnavailableError as error:
             raise unavailable(f"no summary can be given now: {error}") from None
+        except QuestionRefusedError as error:
+            raise malformed(str(error)) from None
 
     async def payment(self, correlation_id: str) -> tuple[PaymentView, list[tuple[int, bytes]]]:
         """A payment and its events as (sequence, JSON). Raises Problem (404, 503)."""

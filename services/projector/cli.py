@@ -1,21 +1,22 @@
 """The `projector` program, and its composition root."""
 
-import fcntl
 import logging
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 import environ
 
 from projector.commands import add_operator_commands
-from projector.follower import Follower
+from projector.files import LockedError, ModelFiles, discard, locked
 from projector.inspection import Inspection
+from projector.keeper import Keeper, Model
+from projector.rebuild import rebuild
 from projector.service import QuestionService
 from projector.settings import Settings
 from projector.snapshots import Snapshots
-from projector.store import Store, UnusableFileError, discard
+from projector.store import Store, UnusableFileError
 from runtime.broker import Broker, LogState
 from runtime.errors import BrokerError, FatalError
 from runtime.health_bucket import HealthBucket
@@ -50,24 +51,29 @@ async def serve(settings: Settings) -> None:
         await Log(broker).ensure(limits)
         await _ensure_health_bucket(broker, limits)
         state = await broker.log_state(timeout_seconds=30)
-        with _sole_owner(settings.model_path), closing(_open_store(settings.model_path, state)) as store:
-            follower = Follower(broker, store)
+        files = settings.model_files
+        with _sole_owner(files):
+            files.sweep()
+            model = Model(broker, files.current, _open_store(files.current, state))
+            keeper = Keeper(broker, files, state.identity, model)
             snapshots = Snapshots(settings.snapshots_path)
             snapshots.clear()
             service = QuestionService(
                 broker,
-                store,
-                follower,
+                keeper,
                 Inspection(snapshots, log_identity=state.identity),
                 log_identity=state.identity,
                 settle_seconds=settings.summary_settle_seconds,
             )
-            await alongside(
-                service.run(),
-                follower.run(),
-                broker.until_closed(),
-                beat(settings.heartbeat_file, lambda: broker.is_connected),
-            )
+            try:
+                await alongside(
+                    service.run(),
+                    keeper.run(),
+                    broker.until_closed(),
+                    beat(settings.heartbeat_file, lambda: broker.is_connected),
+                )
+            finally:
+                keeper.model.store.close()
 
 
 async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:
@@ -94,12 +100,14 @@ def _open_store(path: Path, log: LogState) -> Store:
 
 
 @contextmanager
-def _sole_owner(path: Path) -> Iterator[None]:
+def _sole_owner(files: ModelFiles) -> Iterator[None]:
     """Raises FatalError when another projector has the read model open."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise FatalError(f"another projector owns {path}") from None
+            stack.enter_context(locked(files.lock))
+        except LockedError:
+            raise FatalError(f"another projector owns {files.current}") from None
         yield
+
+
+main.add_command(rebuild)

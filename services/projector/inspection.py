@@ -5,9 +5,10 @@ from pathlib import Path
 
 from contract.queries import OpenPayment, Snapshot, Status, encode_snapshot, encode_status
 from contract.timestamps import now_us
+from projector.files import discard, wal_of
 from projector.follower import Follower
 from projector.snapshots import Snapshots, TooManySnapshotsError
-from projector.store import Store, discard, wal_of
+from projector.store import Store
 
 
 class CannotAnswerError(Exception):

@@ -52,7 +52,9 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """Every row so far is void."""
+    """Every row so far is void, by the purge at this place in the log."""
+
+    position: int
 
 
 EndedAs = Literal["settled", "rejected"]
@@ -95,14 +97,15 @@ class Projection:
     """Folds the log's events.
 
     `ended_as` tells whether a payment has a row, and of which kind; it costs a scan, and is asked only where a repeat
-    is likely. `recently_ended` are the payments that ended last, oldest first: among them, repeats are known at once.
+    is likely.
     """
 
     def __init__(
         self, ended_as: Callable[[str], EndedAs | None], recently_ended: Iterable[tuple[str, EndedAs]] = ()
     ) -> None:
         self._ended_as = ended_as
-        self._recently_ended = OrderedDict(recently_ended)
+        self.recently_ended = OrderedDict(recently_ended)
+        """The payments that ended last, oldest first, and how: among them, repeats are known at once."""
         self.open: dict[str, OpenPayment] = {}
         """Payments that have not ended, oldest request first."""
         self.open_attempts: dict[str, Open] = {}
@@ -127,8 +130,8 @@ class Projection:
             case LedgerPurged():
                 self.open.clear()
                 self.open_attempts.clear()
-                self._recently_ended.clear()
-                return Cleared()
+                self.recently_ended.clear()
+                return Cleared(sequence)
             case _:
                 self._advance(event.correlation_id, sequence, event, stored_at_us)
                 return None
@@ -160,19 +163,19 @@ class Projection:
         return payment is not None and isinstance(advance(payment.standing, sequence, event), Ended)
 
     def _request(self, sequence: int, event: PaymentRequested, stored_at_us: int) -> None:
-        if event.correlation_id in self.open or event.correlation_id in self._recently_ended:
+        if event.correlation_id in self.open or event.correlation_id in self.recently_ended:
             return
         if may_be_repeat(event, stored_at_us) and self._ended_as(event.correlation_id) is not None:
             return
         self.open[event.correlation_id] = OpenPayment(event.amount_cents, event.accepted_at_us, [sequence])
 
     def _settle(self, sequence: int, event: PaymentProcessed, *, is_replay: bool) -> SettledRow | None:
-        if self._recently_ended.get(event.correlation_id) == "settled":
+        if self.recently_ended.get(event.correlation_id) == "settled":
             return None
         payment = self._end(event.correlation_id)
         if payment is None and not is_replay and self._ended_as(event.correlation_id) == "settled":
             return None
-        self._remember_ended(event.correlation_id, "settled")
+        self.remember_ended(event.correlation_id, "settled")
         return SettledRow(
             event.correlation_id,
             event.processor,
@@ -188,13 +191,14 @@ class Projection:
         if payment is None or not self._does_end(sequence, event):
             return None
         self._end(event.correlation_id)
-        self._remember_ended(event.correlation_id, "rejected")
+        self.remember_ended(event.correlation_id, "rejected")
         return RejectedRow(event.correlation_id, event.amount_cents, event.reason, [*payment.sequences, sequence])
 
-    def _remember_ended(self, correlation_id: str, how: EndedAs) -> None:
-        self._recently_ended[correlation_id] = how
-        if len(self._recently_ended) > RECENTLY_ENDED_MAX:
-            self._recently_ended.popitem(last=False)
+    def remember_ended(self, correlation_id: str, how: EndedAs) -> None:
+        """Notes how a payment ended, and forgets who ended longest ago."""
+        self.recently_ended[correlation_id] = how
+        if len(self.recently_ended) > RECENTLY_ENDED_MAX:
+            self.recently_ended.popitem(last=False)
 
     def _end(self, correlation_id: str) -> OpenPayment | None:
         self.open_attempts.pop(correlation_id, None)

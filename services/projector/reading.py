@@ -12,8 +12,9 @@ from pathlib import Path
 
 import duckdb
 
+from projector.files import discard
 from projector.settings import Settings
-from projector.store import UnusableFileError, discard
+from projector.store import UnusableFileError
 from runtime.command import CommandError, broker_for_command
 from runtime.read_model import ReadModel
 
@@ -54,9 +55,9 @@ def idle_model_file(settings: Settings) -> Iterator[ModelFile | None]:
 
     Raises CommandError when there is none.
     """
-    if not settings.lock_path.parent.is_dir():
+    if not settings.model_files.folder.is_dir():
         raise CommandError(f"there is no read model in {settings.data_dir}: set DATA_DIR to that of the projector")
-    with settings.lock_path.open("a") as lock:
+    with settings.model_files.lock.open("a") as lock:
         try:
             # Readers share it.
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

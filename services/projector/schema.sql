@@ -22,6 +22,28 @@ CREATE TABLE IF NOT EXISTS rejected (
     sequences        BIGINT[] NOT NULL
 );
 
+-- What was charged, by the second of its stamp: what a summary reads in place of the rows of whole seconds. `chunk` is a
+-- stretch of the log (projector/rollup.py), so that a summary can be told as of an earlier place in the log, too.
+CREATE TABLE IF NOT EXISTS rollup (
+    second           BIGINT   NOT NULL,
+    chunk            BIGINT   NOT NULL,
+    processor        VARCHAR  NOT NULL,
+    payments         BIGINT   NOT NULL,
+    amount_cents     HUGEINT  NOT NULL
+);
+
+-- The same, of the latest commits; merged into `rollup` now and then. Both together are the rollup.
+CREATE TABLE IF NOT EXISTS rollup_recent (
+    second           BIGINT   NOT NULL,
+    chunk            BIGINT   NOT NULL,
+    processor        VARCHAR  NOT NULL,
+    payments         BIGINT   NOT NULL,
+    amount_cents     HUGEINT  NOT NULL
+);
+
+-- The place of the last purge in the log: what was before it is void, and cannot be asked for.
+CREATE TABLE IF NOT EXISTS purged (position BIGINT NOT NULL);
+
 -- Appended to, never updated. `position`: everything up to it is in the rows. `replay_from`: where reading the log has to
 -- begin for the payments that had not ended at that position.
 CREATE TABLE IF NOT EXISTS checkpoint (position BIGINT NOT NULL, replay_from BIGINT NOT NULL);

@@ -4,12 +4,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 
 import nats.micro
 from nats.micro.request import Request
 
 from contract.queries import (
+    ACCEPT_DIFFERENCES,
+    ADOPT,
     CHARGING,
     PAYMENT,
     SERVICE,
@@ -25,8 +28,11 @@ from contract.queries import (
     encode_summary,
 )
 from contract.timestamps import now_us
+from projector.comparison import NotComparableError
 from projector.follower import Follower
 from projector.inspection import CannotAnswerError, Inspection
+from projector.keeper import Keeper
+from projector.moments import log_end_at
 from projector.store import Store
 from runtime.broker import Broker
 from runtime.errors import BrokerError, FatalError
@@ -45,8 +51,7 @@ class QuestionService:
     def __init__(
         self,
         broker: Broker,
-        store: Store,
-        follower: Follower,
+        keeper: Keeper,
         inspection: Inspection,
         *,
         log_identity: str,
@@ -55,8 +60,7 @@ class QuestionService:
         self._log_identity = log_identity
         self._is_log_replaced = asyncio.Event()
         self._broker = broker
-        self._store = store
-        self._follower = follower
+        self._keeper = keeper
         self._inspection = inspection
         self._settle_seconds = settle_seconds
         self._answering: set[asyncio.Task[None]] = set()
@@ -73,6 +77,7 @@ class QuestionService:
             await service.add_endpoint(name="charging", subject=CHARGING, handler=self._endpoint(self._charging))
             await service.add_endpoint(name="status", subject=STATUS, handler=self._endpoint(self._status))
             await service.add_endpoint(name="snapshot", subject=SNAPSHOT, handler=self._endpoint(self._snapshot))
+            await service.add_endpoint(name="adopt", subject=ADOPT, handler=self._endpoint(self._adopt))
             await self._is_log_replaced.wait()
             raise FatalError("the log was replaced by another; starting again to build the read model from that")
         finally:
@@ -86,14 +91,35 @@ class QuestionService:
             if len(self._answering) >= QUESTIONS_MAX:
                 await request.respond_error("503", f"{QUESTIONS_MAX} questions are being answered already")
                 return
-            task = asyncio.create_task(_respond(request, answer))
+            task = asyncio.create_task(self._respond(request, answer))
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
 
         return handle
 
+    @property
+    def _store(self) -> Store:
+        return self._keeper.model.store
+
+    @property
+    def _follower(self) -> Follower:
+        return self._keeper.model.follower
+
+    async def _respond(self, request: Request, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+        # Changing over to a rebuilt read model waits for the questions that rest on the old one, and not for itself.
+        with nullcontext() if request.subject == ADOPT else self._keeper.model.used():
+            await _respond(request, answer)
+
+    async def _adopt(self, payload: bytes) -> bytes:
+        try:
+            return (await self._keeper.adopt(accepts_differences=payload == ACCEPT_DIFFERENCES)).encode()
+        except NotComparableError as error:
+            raise ValueError(str(error)) from None
+
     async def _summary(self, payload: bytes) -> bytes:
         question = decode_question(payload)
+        if question.is_of_the_past:
+            return encode_summary(await self._past_summary(question))
         asked_at_us = now_us()
         log_end = await self._catch_up()
         await self._settle(question)
@@ -107,6 +133,29 @@ class QuestionService:
         return encode_summary(
             Summary(totals, settled=open_attempts == 0, open_attempts=open_attempts, position=position)
         )
+
+    async def _past_summary(self, question: SummaryQuestion) -> Summary:
+        """Raises ValueError for a place that the log has not reached, or that was purged."""
+        if question.as_of_us is not None and question.as_of_us > now_us():
+            raise ValueError("'asOf' lies in the future")
+        # In this order: the log's end is then not before the moment's, whatever the broker's clock says.
+        position = await self._position_of(question)
+        log_end = await self._catch_up()
+        if position > log_end:
+            raise ValueError(f"'asOf' lies beyond the log's end, which is {log_end}")
+        purged_at = self._store.purged_at()
+        if position < purged_at:
+            raise ValueError(f"'asOf' lies before {purged_at}, where everything before was purged")
+        read = partial(self._store.totals_as_of, question, position)
+        return Summary(await asyncio.get_running_loop().run_in_executor(self._thread, read), position=position)
+
+    async def _position_of(self, question: SummaryQuestion) -> int:
+        if question.as_of_us is None:
+            return question.as_of_sequence or 0
+        try:
+            return await log_end_at(self._broker, question.as_of_us)
+        except BrokerError as error:
+            raise CannotAnswerError(str(error)) from None
 
     async def _payment(self, payload: bytes) -> bytes:
         await self._catch_up()

@@ -5,6 +5,7 @@ from pathlib import Path
 import environ
 
 from contract.events import ProcessorName
+from projector.files import ModelFiles
 from runtime.errors import FatalError
 
 
@@ -33,13 +34,13 @@ class Settings:
     log_replicas: int = environ.var(1, converter=int, help="Copies of the log in a broker cluster.")
 
     @property
-    def model_path(self) -> Path:
-        return self.data_dir / "projector" / "model.duckdb"
+    def model_files(self) -> ModelFiles:
+        return ModelFiles(self.data_dir / "projector")
 
     @property
-    def lock_path(self) -> Path:
-        """Held by the projector while it runs, and shared by those who read its file while it does not."""
-        return self.data_dir / "projector" / "model.lock"
+    def model_path(self) -> Path:
+        """The file that is the read model now; a rebuild makes another one."""
+        return self.model_files.current
 
     @property
     def snapshots_path(self) -> Path:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
-from projector.store import discard
+from projector.files import discard
 
 SNAPSHOTS_MAX = 4
 SNAPSHOT_SECONDS_MAX = 3600.0

@@ -25,10 +25,15 @@ from runtime.broker import TRANSIENT_ERRORS, Broker
 
 ERROR_CODE_HEADER = "Nats-Service-Error-Code"
 ERROR_HEADER = "Nats-Service-Error"
+_BAD_QUESTION = "400"
 
 
 class ReadModelUnavailableError(Exception):
     """The projector is away, or did not answer inside the bound; the text says which."""
+
+
+class QuestionRefusedError(Exception):
+    """The read model cannot answer this question, now or later; the text says why."""
 
 
 class ReadModel:
@@ -38,7 +43,7 @@ class ReadModel:
         self._broker = broker
 
     async def summary(self, question: SummaryQuestion, *, timeout_seconds: float) -> Summary:
-        """The totals of a window. Raises ReadModelUnavailableError."""
+        """The totals of a window. Raises ReadModelUnavailableError, QuestionRefusedError."""
         return decode_summary(await self._ask(SUMMARY, encode_question(question), timeout_seconds))
 
     async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView | None:
@@ -67,6 +72,8 @@ class ReadModel:
         except TRANSIENT_ERRORS:
             raise ReadModelUnavailableError("the projector did not answer in time") from None
         if reply.headers and ERROR_CODE_HEADER in reply.headers:
+            if reply.headers[ERROR_CODE_HEADER] == _BAD_QUESTION:
+                raise QuestionRefusedError(reply.headers.get(ERROR_HEADER, "the question is refused"))
             raise ReadModelUnavailableError(reply.headers.get(ERROR_HEADER, "the projector cannot answer"))
         answer: bytes = reply.data
         return answer

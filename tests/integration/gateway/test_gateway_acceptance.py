@@ -246,6 +246,18 @@ async def test_without_a_projector_payments_are_accepted_and_summaries_are_not_a
     assert (status, problem["detail"]) == (503, "no summary can be given now: the projector is away")
 
 
+async def test_a_summary_of_the_past_names_its_place_and_one_that_is_not_yet_is_refused(
+    client: Client, projector: Projector, broker: Broker
+) -> None:
+    await eventually(client.summary_answers, what="projector answers")
+    await client.pay()
+    async with client.session.get(f"{client.url}/payments-summary?asOf=1") as response:
+        assert (response.status, response.headers["Tollgate-Position"]) == (200, "1")
+        assert "Tollgate-Settled" not in response.headers
+    status, problem = await client.get("/payments-summary?asOf=2")
+    assert (status, problem["detail"]) == (400, "'asOf' lies beyond the log's end, which is 1")
+
+
 async def test_a_payment_can_be_looked_at_with_its_history(client: Client, projector: Projector) -> None:
     await eventually(client.summary_answers, what="projector answers")
     correlation_id = str(uuid.uuid4())

@@ -174,6 +174,7 @@ MUST_NOT_PUBLISH = {
         "projector.charging",
         "projector.status",
         "projector.snapshot",
+        "projector.adopt",
         "_INBOX_processor.x",
         "$SRV.PING",
         "anything.else",
@@ -191,6 +192,7 @@ MUST_NOT_PUBLISH = {
         "projector.summary",
         "projector.status",
         "projector.snapshot",
+        "projector.adopt",
         "_INBOX_gateway.x",
     ],
     "projector": [

@@ -38,6 +38,7 @@ checker.checks("date-time", raises=ValueError)(is_date_time)
 SCHEMAS = {
     path.name.removesuffix(".json"): json.loads(path.read_text())
     for path in resources.files("contract").joinpath("schemas").iterdir()
+    if path.is_file()
 }
 VALIDATORS = {name: Draft202012Validator(schema, format_checker=checker) for name, schema in SCHEMAS.items()}
 

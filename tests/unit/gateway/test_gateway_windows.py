@@ -21,6 +21,9 @@ NOON, NOON_US = "2026-01-31T12:00:00.000Z", 1_769_860_800_000_000
         ({"from": [NOON], "to": ["2026-01-31T12:00:00.000001Z"]}, SummaryQuestion(NOON_US, NOON_US + 1)),
         ({"from": ["2026-01-31T12:00:00"], "to": ["2026-01-31T14:00:00+02:00"]}, SummaryQuestion(NOON_US, NOON_US)),
         ({"from": [], "to": []}, SummaryQuestion(None, None)),
+        ({"asOf": ["17"]}, SummaryQuestion(as_of_sequence=17)),
+        ({"asOf": ["0"], "to": [NOON]}, SummaryQuestion(None, NOON_US, as_of_sequence=0)),
+        ({"asOf": [NOON]}, SummaryQuestion(as_of_us=NOON_US)),
     ],
 )
 def test_each_bound_may_be_left_out_and_is_read_exactly(query: dict[str, list[str]], question: SummaryQuestion) -> None:
@@ -31,6 +34,16 @@ def test_each_bound_may_be_left_out_and_is_read_exactly(query: dict[str, list[st
     ("query", "named"),
     [
         ({"from": [""]}, "'from'"),
+        ({"asOf": [""]}, "'asOf'"),
+        ({"asOf": ["-1"]}, "'asOf'"),
+        ({"asOf": ["1.5"]}, "'asOf'"),
+        ({"asOf": ["1_0"]}, "'asOf'"),
+        ({"asOf": ["²"]}, "'asOf'"),
+        ({"asOf": ["9" * 19]}, "'asOf'"),
+        ({"asOf": ["9" * 5_000]}, "'asOf'"),
+        ({"asOf": ["yesterday"]}, "'asOf'"),
+        ({"asOf": ["1", "2"]}, "more than once"),
+        ({"asof": ["1"]}, "unknown parameter"),
         ({"to": [""]}, "'to'"),
         ({"from": ["yesterday"]}, "'from'"),
         ({"to": ["2026-01-31"]}, "'to'"),

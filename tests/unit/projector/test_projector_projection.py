@@ -176,7 +176,7 @@ def test_a_purge_voids_rows_and_memory() -> None:
     model = ReadModel()
     log = stored([REQUESTED, ROUTED, replace(REQUESTED, correlation_id=OTHER), PROCESSED, PURGED])
     changes = model.read(log)
-    assert changes[-1] == Cleared()
+    assert changes[-1] == Cleared(len(log))
     assert (model.rows, model.memory) == ([], ([], {}))
     assert model.projection.oldest_open_sequence() is None
 

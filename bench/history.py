@@ -1,0 +1,100 @@
+"""Writes payments into a log as fast as the broker takes them."""
+
+import random
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+from nats.aio.client import Client
+
+from contract.codec import encode
+from contract.events import (
+    PROCESSORS,
+    Event,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+)
+from contract.stream import subject_of
+from contract.timestamps import now_us
+
+BEGIN_US = 1_700_000_000_000_000
+_BARRIER_EVENTS = 2_000
+"""Every so many the acknowledgement is awaited: the broker silently drops what it cannot store fast enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: `charged_cents` over both processors."""
+
+    events: int
+    charged: int
+    charged_cents: int
+
+
+def histories(
+    payments: int, *, per_second: int = 500, seed: int = 1, begin_us: int = BEGIN_US
+) -> Iterator[list[Event]]:
+    """The events of each payment: most are charged at once, one in fifty takes another course."""
+    rng = random.Random(seed)  # noqa: S311 - repeatable, and no secret
+    step_us = 1_000_000 // per_second
+    for number in range(payments):
+        at_us = begin_us + number * step_us
+        name = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        amount_cents = rng.randint(1, 100_000)
+        processor = PROCESSORS[rng.random() < 0.2]
+        events: list[Event] = [
+            # Stored as soon as it is accepted; only the stamps are of another time.
+            PaymentRequested(name, amount_cents, now_us()),
+            PaymentRouted(name, amount_cents, 1, processor, at_us + 300, "cheapest"),
+        ]
+        chance = rng.random()
+        attempt = 1
+        if chance < 0.01:
+            events.append(PaymentInDoubt(name, 1, processor, "timeout"))
+        elif chance < 0.02:
+            attempt = 2
+            events.append(PaymentReleased(name, 1, processor, "connection refused"))
+            events.append(PaymentRouted(name, amount_cents, 2, processor, at_us + 600, "again"))
+        if 0.02 <= chance < 0.022:
+            events.append(PaymentRejected(name, amount_cents, "refused with 400"))
+        else:
+            stamp_us = at_us + 300 * attempt
+            events.append(PaymentProcessed(name, amount_cents, attempt, processor, stamp_us, stamp_us + 900))
+        yield events
+
+
+async def write(client: Client, payments: Iterator[list[Event]], *, at_once: int = 200) -> Written:
+    """Publishes them, `at_once` payments interleaved event by event; when it returns, all of them are in the log.
+
+    Acknowledgements are awaited only now and then; each stands for all events before it.
+    """
+    events = charged = charged_cents = 0
+    held: Event | None = None
+    for event in _interleaved(payments, at_once):
+        if held is not None:
+            await _send(client, held, is_acknowledged=events % _BARRIER_EVENTS == 0)
+        held = event
+        events += 1
+        if isinstance(event, PaymentProcessed):
+            charged += 1
+            charged_cents += event.amount_cents
+    if held is not None:
+        await _send(client, held, is_acknowledged=True)
+    return Written(events, charged, charged_cents)
+
+
+def _interleaved(payments: Iterator[list[Event]], at_once: int) -> Iterator[Event]:
+    while block := list(islice(payments, at_once)):
+        for turn in range(max(map(len, block))):
+            yield from (payment[turn] for payment in block if turn < len(payment))
+
+
+async def _send(client: Client, event: Event, *, is_acknowledged: bool) -> None:
+    send = partial(client.request, timeout=60) if is_acknowledged else client.publish
+    await send(subject_of(event), encode(event))

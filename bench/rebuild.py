@@ -1,0 +1,124 @@
+"""How fast, and in how much memory, the read model is rebuilt while summaries are being asked.
+
+    python -m bench.rebuild --payments 1000000
+
+The rate is set against that of a bare consumer that reads the same messages in the same run and does nothing with them.
+"""
+
+import asyncio
+import re
+import time
+from pathlib import Path
+
+import click
+import psutil
+import uvloop
+
+from bench.history import histories, write
+from bench.projector import Projector, counted, projector
+from bench.report import Figures, publish, quantile
+from bench.server import nats_server
+from contract.queries import SummaryQuestion
+from runtime.broker import Broker
+from runtime.log import Log, LogLimits
+from runtime.read_model import ReadModel
+from runtime.tasks import end
+
+
+@click.command()
+@click.option(
+    "--payments", default=1_000_000, show_default=True, help="How many are in the log, about three events each."
+)
+@click.option("--json", "path", type=click.Path(path_type=Path), help="Where the figures are written, too.")
+def main(payments: int, path: Path | None) -> None:
+    """Measures `projector rebuild` beside a running projector."""
+    with nats_server() as (url, folder):
+        publish("projector rebuild", [uvloop.run(measure(url, folder, payments))], path)
+
+
+async def measure(url: str, folder: Path, payments: int) -> Figures:
+    async with Broker(url, name="bench") as broker:
+        await Log(broker).ensure(LogLimits())
+        written = await write(broker.client, histories(payments))
+        with projector(url, folder) as running:
+            model = ReadModel(broker)
+            assert await counted(model) == (written.charged, written.charged_cents)
+            bare_rate = await _bare_rate(url, written.events)
+            asked_ms: list[float] = []
+            asking = asyncio.ensure_future(_ask(model, asked_ms))
+            try:
+                seconds, peak_mb = await _rebuild(running)
+            finally:
+                await end(asking)
+            assert await counted(model) == (written.charged, written.charged_cents)
+            said = re.search(r"read [\d,]+ events up to [\d,]+ in ([\d.]+) s", running.output("rebuild"))
+            assert said is not None, running.output("rebuild")
+            rate = written.events / float(said[1])
+            return {
+                "payments": payments,
+                "events": written.events,
+                "read_s": float(said[1]),
+                "with_check_s": seconds,
+                "events_per_s": rate,
+                "bare_per_s": bare_rate,
+                "share": rate / bare_rate,
+                "peak_mb": peak_mb,
+                "projector_mb": running.rss_mb,
+                "summaries": len(asked_ms),
+                "summary_p50_ms": quantile(asked_ms, 0.5),
+                "summary_p99_ms": quantile(asked_ms, 0.99),
+            }
+
+
+async def _bare_rate(url: str, events: int) -> float:
+    """Messages a second of nats-py's ordered consumer."""
+    async with Broker(url, name="bare") as broker:
+        done = asyncio.get_running_loop().create_future()
+        left = events
+
+        async def take(_: object) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                done.set_result(None)
+
+        began = time.monotonic()
+        await broker.client.jetstream().subscribe(
+            "payments.>",
+            stream="PAYMENTS",
+            ordered_consumer=True,
+            cb=take,
+            pending_msgs_limit=-1,
+            pending_bytes_limit=-1,
+        )
+        await done
+        return events / (time.monotonic() - began)
+
+
+async def _rebuild(running: Projector) -> tuple[float, float]:
+    """Seconds until it is in place, and the largest resident memory of the rebuilding process in MB."""
+    began = time.monotonic()
+    process = running.rebuild()
+    peak = 0
+    watched = psutil.Process(process.pid)
+    while process.poll() is None:
+        try:
+            peak = max(peak, watched.memory_info().rss)
+        except psutil.Error:
+            break
+        await asyncio.sleep(0.02)
+    if process.wait() != 0:
+        raise click.ClickException(running.output("rebuild"))
+    return time.monotonic() - began, peak / 1e6
+
+
+async def _ask(model: ReadModel, asked_ms: list[float]) -> None:
+    while True:
+        began = time.monotonic()
+        await model.summary(SummaryQuestion(), timeout_seconds=10)
+        asked_ms.append(1e3 * (time.monotonic() - began))
+        await asyncio.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Builds a new read model from the whole log, strictly: what is no event stops it."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from projector.bulk import BulkProjection, PoisonEventError, Rows
+from projector.fresh import FreshModel
+from projector.projection import EndedAs
+from projector.store import Checkpoint
+from runtime.broker import Broker
+from runtime.bulk_reader import Batch, BulkReader
+from runtime.errors import FatalError
+
+ROWS_AT_ONCE = 8_192
+"""Rows are written in transactions of about so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The new file holds everything up to `position`, which took `events` messages."""
+
+    position: int
+    events: int
+
+
+async def build(broker: Broker, path: Path, log_identity: str, on_progress: Callable[[int, int], None]) -> Built:
+    """Writes the file, up to the log's end at some moment after all earlier messages were read.
+
+    `broker` is a connection of its own. `on_progress` is told of the events read so far, and of those that remain.
+    Raises FatalError for a message that is no event.
+    """
+    with closing(FreshModel(path, log_identity)) as fresh:
+        return await _Building(fresh).run(broker, log_identity, on_progress)
+
+
+class _Building:
+    """Reading and projecting go on while a thread writes the rows before; at most one batch of them waits."""
+
+    def __init__(self, fresh: FreshModel) -> None:
+        self._fresh = fresh
+        self._projection = BulkProjection(self._ended_as)
+        self._writing_rows = Rows()
+        self._position = 0
+        self._events = 0
+
+    async def run(self, broker: Broker, log_identity: str, on_progress: Callable[[int, int], None]) -> Built:
+        with ThreadPoolExecutor(1, thread_name_prefix="fresh-writer") as thread:
+            loop = asyncio.get_running_loop()
+            writing: asyncio.Future[None] = loop.create_future()
+            writing.set_result(None)
+            async with BulkReader(broker, 1) as reader:
+                while (batch := await reader.batch()).sequences:
+                    self._apply(batch)
+                    on_progress(self._events, batch.pending)
+                    if len(self._projection.rows.settled) >= ROWS_AT_ONCE or batch.pending == 0:
+                        await writing
+                        self._writing_rows = self._projection.take()
+                        writing = loop.run_in_executor(thread, self._fresh.write, self._writing_rows)
+                    if batch.pending == 0:
+                        break
+            await writing
+            state = await broker.log_state(timeout_seconds=30)
+            if state.identity != log_identity:
+                raise FatalError("the log was replaced by another while it was read")
+            # Of a log that was emptied nothing can be read, and all before its beginning is known.
+            position = self._position or max(state.first_sequence - 1, 0)
+            oldest = self._projection.oldest_open_sequence()
+            checkpoint = Checkpoint(position, position + 1 if oldest is None else oldest)
+            await loop.run_in_executor(thread, self._fresh.finish, checkpoint)
+        return Built(position, self._events)
+
+    def _apply(self, batch: Batch) -> None:
+        apply = self._projection.apply
+        try:
+            for sequence, payload, stored_at_ns in zip(
+                batch.sequences, batch.payloads, batch.stored_at_ns, strict=True
+            ):
+                apply(sequence, payload, stored_at_ns // 1000)
+        except PoisonEventError as error:
+            raise FatalError(f"{error}; the read model stays as it was") from None
+        self._position = batch.sequences[-1]
+        self._events += len(batch.sequences)
+
+    def _ended_as(self, correlation_id: str) -> EndedAs | None:
+        known = self._writing_rows.ended_as(correlation_id)
+        if known == "settled" or self._writing_rows.purged_at is not None:
+            return known
+        before = self._fresh.ended_as(correlation_id)
+        return before if before == "settled" else known or before

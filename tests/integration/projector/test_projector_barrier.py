@@ -1,0 +1,107 @@
+"""A summary never misses a charge that the log held when it was asked, however batches, commits and questions mix.
+
+The real follower, store and question service, in this process, so that every delay can be drawn.
+"""
+
+import asyncio
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from contract.codec import encode
+from contract.events import PaymentProcessed, PaymentRequested, PaymentRouted
+from contract.queries import SummaryQuestion
+from contract.stream import subject_of
+from contract.timestamps import now_us
+from projector import follower
+from projector.files import ModelFiles
+from projector.inspection import Inspection
+from projector.keeper import Keeper, Model
+from projector.service import QuestionService
+from projector.snapshots import Snapshots
+from projector.store import Store
+from runtime.broker import Broker
+from runtime.log import Log
+from runtime.process import alongside
+from runtime.read_model import ReadModel
+from runtime.tasks import end
+from support.conditions import eventually
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_no_summary_misses_what_the_log_held_when_it_was_asked(
+    broker: Broker, log: Log, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    rng = random.Random(seed)
+    monkeypatch.setattr(follower, "LINGER_SECONDS", rng.choice([0.0, 0.01, 0.1]))
+    monkeypatch.setattr(follower, "BATCH_MESSAGES_MAX", rng.choice([1, 3, 50]))
+    with tempfile.TemporaryDirectory() as name:
+        state = await broker.log_state(timeout_seconds=5)
+        files = ModelFiles(Path(name))
+        keeper = Keeper(
+            broker, files, state.identity, Model(broker, files.current, Store.open(files.current, state.identity))
+        )
+        service = QuestionService(
+            broker,
+            keeper,
+            Inspection(Snapshots(files.folder / "snapshots"), log_identity=state.identity),
+            log_identity=state.identity,
+            settle_seconds=rng.choice([0.0, 0.02]),
+        )
+        running = asyncio.ensure_future(alongside(service.run(), keeper.run()))
+        try:
+            model = ReadModel(broker)
+            await eventually(lambda: _answers(model), what="it answers")
+            await _pay_and_ask(broker, model, rng)
+        finally:
+            await end(running)
+            keeper.model.store.close()
+
+
+async def _answers(model: ReadModel) -> bool:
+    try:
+        await model.summary(SummaryQuestion(), timeout_seconds=2)
+    except Exception:  # noqa: BLE001 - until it is there
+        return False
+    return True
+
+
+async def _pay_and_ask(broker: Broker, model: ReadModel, rng: random.Random) -> None:
+    stored: list[int] = []
+    sent: list[int] = []
+
+    async def pay(number: int) -> None:
+        stamp_us = rng.randint(0, 3_000_000)
+        payment = f"00000000-0000-4000-8000-{number:012d}"
+        for event in (
+            PaymentRequested(payment, 1, now_us()),
+            PaymentRouted(payment, 1, 1, "default", stamp_us, "test"),
+            PaymentProcessed(payment, 1, 1, "default", stamp_us, 0),
+        ):
+            await asyncio.sleep(rng.random() * 0.01)
+            if isinstance(event, PaymentProcessed):
+                sent.append(stamp_us)
+            await broker.ask(subject_of(event), encode(event), timeout_seconds=10)
+        stored.append(stamp_us)
+
+    async def ask() -> None:
+        for _ in range(12):
+            await asyncio.sleep(rng.random() * 0.03)
+            from_us, to_us = sorted((rng.randint(0, 3_000_000), rng.randint(0, 3_000_000)))
+            at_least = sum(from_us <= stamp_us <= to_us for stamp_us in stored)
+            summary = await model.summary(SummaryQuestion(from_us, to_us), timeout_seconds=10)
+            at_most = sum(from_us <= stamp_us <= to_us for stamp_us in sent)
+            assert at_least <= summary.totals["default"].count <= at_most
+            past = await model.summary(
+                SummaryQuestion(from_us, to_us, as_of_sequence=summary.position), timeout_seconds=10
+            )
+            assert at_least <= past.totals["default"].count <= summary.totals["default"].count
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(60):
+            group.create_task(pay(number))
+        for _ in range(3):
+            group.create_task(ask())
+    assert (await model.summary(SummaryQuestion(), timeout_seconds=10)).totals["default"].count == 60
