@@ -51,6 +51,9 @@ async def test_a_full_log_is_answered_503_and_payments_are_accepted_again_when_t
 class AlwaysCurrent:
     is_current = True
 
+    async def started(self, *, timeout_seconds: float) -> None:
+        """It has."""
+
 
 async def test_beyond_the_payments_that_may_wait_for_the_log_one_more_is_sent_away_at_once(
     nats_server: NatsServer, broker: Broker, log: Log, monkeypatch: pytest.MonkeyPatch
