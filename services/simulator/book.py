@@ -1,7 +1,7 @@
 """The book: every charge this processor made, in memory, and the sums over a window of it."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from simulator.moment import EARLIEST_US, LATEST_US
@@ -49,10 +49,12 @@ class Book:
     Columns of plain integers, so that millions of payments stay small (about 220 bytes each) and give the garbage
     collector nothing to walk.
     Seconds are summed as they fill, so that a window costs its two edges and not the whole book.
+    `keep` is told of each charge before it counts.
     """
 
-    def __init__(self, max_payments: int) -> None:
+    def __init__(self, max_payments: int, keep: Callable[[Payment], None] = lambda _: None) -> None:
         self._max_payments = max_payments
+        self._keep = keep
         self._row_by_key: dict[bytes, int] = {}
         self._keys: list[bytes] = []
         self._amounts_cents = array("q")
@@ -65,12 +67,21 @@ class Book:
 
     def charge(self, payment: Payment) -> None:
         """Enters `payment`; raises DuplicateError when its key is known, else BookFullError when it has no room."""
+        if payment.key in self._row_by_key:
+            raise DuplicateError
+        if len(self._keys) >= self._max_payments:
+            raise BookFullError
+        self._keep(payment)
+        self._enter(payment)
+
+    def remember(self, payments: Iterable[Payment]) -> None:
+        """Enters charges that were made before this program was started."""
+        for payment in payments:
+            self._enter(payment)
+
+    def _enter(self, payment: Payment) -> None:
         key, amount_cents, requested_at_us, received_at_us = payment
         row = len(self._keys)
-        if key in self._row_by_key:
-            raise DuplicateError
-        if row >= self._max_payments:
-            raise BookFullError
         self._row_by_key[key] = row
         self._keys.append(key)
         self._amounts_cents.append(amount_cents)

@@ -3,11 +3,13 @@
 import os
 import secrets
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any
 
 import click
 import uvloop
 
+from simulator.memory import UnreadableBookError
 from simulator.server import serve
 from simulator.state import Options
 
@@ -43,17 +45,24 @@ class _Fee(click.ParamType[Decimal]):
     type=click.IntRange(1, _MAX_PAYMENTS),
     help="Payments it can hold, at 220 bytes each; any above are answered 500.",
 )
+@click.option(
+    "--book",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file that keeps the charges: one that was killed still knows them.  [default: memory alone]",
+)
 @click.option("--max-concurrent", default=800, type=click.IntRange(1), hidden=True)
 @click.option("--max-waiting", default=500, type=click.IntRange(0), hidden=True)
 @click.option("--health-interval-seconds", default=5.0, type=click.FloatRange(0), hidden=True)
 def main(seed: int | None, **others: Any) -> None:
-    """Runs a stand-in for one payment processor of the Rinha de Backend 2025, in memory.
+    """Runs a stand-in for one payment processor of the Rinha de Backend 2025, in memory unless --book is given.
 
     Every option can be set in the environment too: --max-payments is SIMULATOR_MAX_PAYMENTS.
     """
     options = Options(seed=secrets.randbits(_SEED_BITS) if seed is None else seed, **others)
     try:
         uvloop.run(serve(options, lambda url: click.echo(f"simulator {options.name}: listening on {url}")))
+    except UnreadableBookError as reason:
+        raise click.ClickException(str(reason)) from reason
     except OSError as reason:
         raise click.ClickException(f"cannot listen on {options.host}:{options.port}: {_why(reason)}") from reason
 

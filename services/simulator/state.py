@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 
 from simulator.book import Book
 from simulator.faults import Dice
 from simulator.gate import Gate
 from simulator.health import HealthAllowance
+from simulator.memory import BookFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,8 @@ class Options:
     max_concurrent: int
     max_waiting: int
     health_interval_seconds: float
+    book: Path | None = None
+    """The file that the charges are kept in; None keeps them in memory alone."""
 
 
 @dataclass(slots=True)
@@ -55,6 +59,7 @@ class State:
     failing: bool = False
     stats: Stats = field(default_factory=Stats)
     book: Book = field(init=False)
+    _file: BookFile | None = field(init=False)
     dice: Dice = field(init=False)
     gate: Gate = field(init=False)
     health: HealthAllowance = field(init=False)
@@ -65,8 +70,16 @@ class State:
         self.dice = Dice(options.seed)
         self.gate = Gate(options.max_concurrent, options.max_waiting)
         self.health = HealthAllowance(options.health_interval_seconds)
-        self.purge()
+        self._file = BookFile(options.book) if options.book else None
+        self.book = self._empty_book()
+        if self._file:
+            self.book.remember(self._file.payments())
 
     def purge(self) -> None:
         """Opens an empty book; whoever still reads the old one reads it to its end."""
-        self.book = Book(self.options.max_payments)
+        if self._file:
+            self._file.clear()
+        self.book = self._empty_book()
+
+    def _empty_book(self) -> Book:
+        return Book(self.options.max_payments, self._file.append) if self._file else Book(self.options.max_payments)

@@ -8,10 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import aiohttp
 import pytest
 from running_simulator import SERVICES, Client, Program
+
+CORRELATION_ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
 
 
 async def test_it_says_one_line_when_it_is_up(start: Callable[..., Client]) -> None:
@@ -80,3 +83,27 @@ async def _stops_within_a_second(program: Program, number: signal.Signals) -> No
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "simulator", *arguments]
     return subprocess.run(command, cwd=SERVICES, capture_output=True, text=True, timeout=10, check=False)
+
+
+async def test_one_that_was_killed_finds_its_charges_in_its_book_and_forgets_them_only_when_told(
+    start: Callable[..., Client], tmp_path: Path
+) -> None:
+    book = ("--book", str(tmp_path / "books" / "default"))
+    first = start(*book)
+    assert await first.pay(CORRELATION_ID, amount=10) == 200
+    first.program.process.kill()
+    second = start(*book)
+    assert await second.knows(CORRELATION_ID)
+    assert await second.pay(CORRELATION_ID, amount=10) == 422
+    _, summary = await second.admin("GET", "payments-summary")
+    assert (summary["totalRequests"], Decimal(str(summary["totalAmount"]))) == (1, 10)
+    assert (await second.admin("POST", "purge-payments"))[0] == 200
+    second.program.process.kill()
+    assert not await start(*book).knows(CORRELATION_ID)
+
+
+def test_a_book_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
+    book = tmp_path / "book"
+    book.write_text("nothing\n")
+    ended = _run("--port", "0", "--book", str(book))
+    assert (ended.returncode, ended.stderr) == (1, f"Error: {book} is no book: line 1 is no charge\n")
