@@ -35,6 +35,11 @@ ACCEPTANCE_SECONDS_MAX = 20
 then neither its check nor the broker's duplicate window vouches any more for the request being the first."""
 
 
+STORING_SECONDS_MAX = 1
+"""An intent that was stored longer after its stamp is sent by nobody: its author may have given it up while it was on
+its way, and a summary may have called the window of its stamp settled since."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unrouted:
     """No attempt is open; the next one has this number."""
@@ -51,6 +56,8 @@ class Open:
     in_doubt: bool = False
     is_held: bool = False
     """In doubt, and an operator wants nobody to send it again."""
+    is_late: bool = False
+    """Its intent was stored too late to be sent. Whoever finds it so, its author included, releases it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,16 @@ def _advance_by_word(standing: Standing, event: PaymentInDoubt | PaymentReleased
             return replace(standing, is_held=True)
         case _:
             return standing
+
+
+def is_late(event: Event, stored_at_us: int) -> bool:
+    """Whether the event is an intent that was stored too late to be sent.
+
+    By the time of storing and not by anybody's clock at reading: so all readers, its author too, say the same.
+    """
+    return (
+        isinstance(event, PaymentRouted) and stored_at_us - event.requested_at_us > STORING_SECONDS_MAX * MICROSECONDS
+    )
 
 
 def may_be_repeat(request: PaymentRequested, stored_at_us: int) -> bool:

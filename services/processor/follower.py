@@ -7,7 +7,7 @@ import itertools
 import orjson
 
 from contract.events import ProcessorName
-from contract.standing import Standing
+from contract.standing import Standing, is_late
 from contract.stream import REQUESTED, STREAM, SUBJECTS
 from processor.history import decoded, read_history
 from processor.journal import Journal
@@ -78,7 +78,7 @@ class Follower:
 
     def _apply(self, message: LogMessage) -> None:
         if (event := decoded(message)) is not None:
-            self.journal.apply(message.sequence, event)
+            self.journal.apply(message.sequence, event, is_late=is_late(event, message.stored_at_us))
         self.position = message.sequence
 
     def _wake(self) -> None:

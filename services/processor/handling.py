@@ -116,6 +116,9 @@ class PaymentHandler:
                     result = await self._route_and_send(work, number)
                 case Open(attempt, is_held=True):
                     result = await self._look_for_charge(work, attempt)
+                case Open(attempt, in_doubt=False, is_late=True):
+                    await self._append(_released(attempt, "not sent: it was stored too late"), INTENT_TIMEOUT_SECONDS)
+                    result = None
                 case Open(attempt, in_doubt=in_doubt):
                     result = await self._take_over(work, attempt, in_doubt=in_doubt)
             if result is not None:
@@ -175,7 +178,7 @@ class PaymentHandler:
     async def _is_mine(self, work: Work, intent: PaymentRouted, appended: Appended) -> bool:
         """Whether the log, read up to the intent, holds it as the payment's open attempt that nobody has doubted."""
         match await self._standing(work):
-            case Open(attempt, sequence, in_doubt=False):
+            case Open(attempt, sequence, in_doubt=False, is_late=False):
                 return sequence == appended.sequence and attempt == intent
             case _:
                 return False

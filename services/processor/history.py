@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contract.codec import MalformedEventError, decode
 from contract.events import Event
-from contract.standing import Ended, Standing, Unrouted, advance
+from contract.standing import Ended, Open, Standing, Unrouted, advance, is_late
 from contract.stream import REQUESTED
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
@@ -24,6 +24,8 @@ class History:
     """What became of a payment: (sequence, event) in the log's order, all of them, without its request."""
 
     events: Sequence[tuple[int, Event]]
+    late: frozenset[int] = frozenset()
+    """Sequences of the intents that were stored too late to be sent."""
 
     @property
     def standing(self) -> Standing:
@@ -31,6 +33,8 @@ class History:
         standing: Standing = Unrouted()
         for sequence, event in self.events:
             standing = advance(standing, sequence, event)
+        if isinstance(standing, Open) and standing.sequence in self.late:
+            return replace(standing, is_late=True)
         return standing
 
     def did_count(self, sequence: int) -> bool:
@@ -59,14 +63,17 @@ async def read_history(broker: Broker, correlation_id: str, request_sequence: in
     """
     last = (await broker.log_state(timeout_seconds=READ_TIMEOUT_SECONDS)).last_sequence
     events: list[tuple[int, Event]] = []
+    late: set[int] = set()
     try:
         async with LogReader(broker, request_sequence) as reader, asyncio.timeout(READ_TIMEOUT_SECONDS):
             while True:
                 for message in await reader.batch(BATCH_MESSAGES_MAX):
                     if (event := _event_of(message, correlation_id)) is not None:
                         events.append((message.sequence, event))
+                        if is_late(event, message.stored_at_us):
+                            late.add(message.sequence)
                     if message.sequence >= last:
-                        return History(events)
+                        return History(events, frozenset(late))
     except TimeoutError:
         raise BrokerUnavailableError(f"the log could not be read from {request_sequence} on in time") from None
 

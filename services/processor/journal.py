@@ -5,10 +5,10 @@ It is fed the whole log from the oldest request that is not done with. Ended pay
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contract.events import Event, LedgerPurged, PaymentRequested
-from contract.standing import Ended, Standing, Unrouted, advance
+from contract.standing import Ended, Open, Standing, Unrouted, advance
 
 ENDED_MAX = 50_000
 """Ended payments remembered: about 6 MB, and a minute and a half of full load, against a redelivery after seconds."""
@@ -37,8 +37,8 @@ class Journal:
         self._unended: dict[str, _Known] = {}
         self._ended: OrderedDict[str, int] = OrderedDict()
 
-    def apply(self, sequence: int, event: Event) -> None:
-        """Takes the next event of the log."""
+    def apply(self, sequence: int, event: Event, *, is_late: bool = False) -> None:
+        """Takes the next event of the log. `is_late` is of an intent (`contract/standing.py`)."""
         if isinstance(event, PaymentRequested):
             return
         if isinstance(event, LedgerPurged):
@@ -51,6 +51,8 @@ class Journal:
             return
         known = self._unended.setdefault(correlation_id, _Known(Unrouted(), self.complete_from))
         known.standing = advance(known.standing, sequence, event)
+        if is_late and isinstance(known.standing, Open) and known.standing.sequence == sequence:
+            known.standing = replace(known.standing, is_late=True)
         if isinstance(known.standing, Ended):
             del self._unended[correlation_id]
             self._remember_ended(correlation_id, sequence)

@@ -344,3 +344,16 @@ async def _routed(world: World, count: int) -> bool:
 
 async def _has(simulator: Simulator, session: aiohttp.ClientSession, count: int) -> bool:
     return len(await simulator.book(session)) == count
+
+
+async def test_an_intent_that_reached_the_log_late_is_sent_by_nobody(world: World) -> None:
+    [correlation_id] = await world.request()
+    stamp = now_us() - 5_000_000
+    await world.log.append(PaymentRouted(correlation_id, 1990, 1, "default", stamp, "late"), timeout_seconds=10)
+    with world.replica():
+        await world.settled(1)
+    routed, released, again = "PaymentRouted", "PaymentReleased", "PaymentRouted"
+    kinds = ["PaymentRequested", routed, released, again, "PaymentProcessed"]
+    assert await world.kinds(correlation_id) == kinds
+    record = (await world.default.book(world.session))[correlation_id]
+    assert parse_us(str(record["requestedAt"])) > stamp

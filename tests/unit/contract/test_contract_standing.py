@@ -20,11 +20,13 @@ from contract.events import (
 )
 from contract.standing import (
     ACCEPTANCE_SECONDS_MAX,
+    STORING_SECONDS_MAX,
     Ended,
     Open,
     Standing,
     Unrouted,
     advance,
+    is_late,
     may_be_repeat,
 )
 from contract.timestamps import MICROSECONDS
@@ -271,3 +273,17 @@ def test_a_request_that_was_stored_long_after_its_acceptance_may_be_a_repeat(sec
     edge = ACCEPTANCE_SECONDS_MAX * MICROSECONDS + 1
     assert may_be_repeat(request, request.accepted_at_us + edge)
     assert may_be_repeat(request, request.accepted_at_us - edge)
+
+
+@pytest.mark.parametrize(("late_us", "expected"), [(-5, False), (0, False), (1, True), (3_600 * MICROSECONDS, True)])
+def test_an_intent_is_late_when_it_was_stored_more_than_a_second_after_its_stamp(
+    late_us: int,
+    expected: bool,
+) -> None:
+    stored_at_us = routed().requested_at_us + STORING_SECONDS_MAX * MICROSECONDS + late_us
+    assert is_late(routed(), stored_at_us) is expected
+
+
+@pytest.mark.parametrize("event", [REQUEST, in_doubt(), released(), processed(), REJECTED, PURGED])
+def test_nothing_else_is_late(event: Event) -> None:
+    assert not is_late(event, 3_600 * MICROSECONDS)

@@ -196,3 +196,17 @@ def test_a_request_from_before_a_purge_is_not_charged_after_it() -> None:
     assert journal.standing(PAYMENT, 1) == Ended()
     assert journal.standing(THIRD, 2) == Ended()
     assert journal.standing(THIRD, 4) == Unrouted()
+
+
+def test_a_late_intent_stands_as_late_until_it_is_released_and_a_void_one_changes_nothing() -> None:
+    journal = Journal(1)
+    journal.apply(2, routed(PAYMENT), is_late=True)
+    assert journal.standing(PAYMENT, 1) == Open(routed(PAYMENT), 2, is_late=True)
+    journal.apply(3, routed(PAYMENT), is_late=False)
+    assert journal.standing(PAYMENT, 1) == Open(routed(PAYMENT), 2, is_late=True)
+    journal.apply(4, released(PAYMENT))
+    assert journal.standing(PAYMENT, 1) == Unrouted(2)
+    on_time = Journal(1)
+    on_time.apply(2, routed(PAYMENT))
+    on_time.apply(3, routed(PAYMENT), is_late=True)
+    assert on_time.standing(PAYMENT, 1) == Open(routed(PAYMENT), 2)
