@@ -16,14 +16,21 @@ TEST_WORKERS ?= 2
 DATA_DIR ?= data
 # What `make measure-compose` runs.
 COURSE ?= preview
+# Of `make chaos`: the first seed, how many runs, how long faults last in each, and how many runs go side by side.
+SEED ?= 1
+RUNS ?= 6
+SECONDS ?= 12
+JOBS ?= 2
+# Of `make chaos-backlog`.
+PAYMENTS ?= 100000
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
-.PHONY: help install install-dev run test test-health test-compose test-cluster load load-faults load-preview \
-	load-final load-ramp measure-compose measure-startup load-soak load-spike replay simulate \
-	bench-rebuild bench-summaries bench-live bench-kill lint format lock clean
+.PHONY: help install install-dev run test test-health test-compose test-cluster chaos chaos-mutations chaos-disks \
+	chaos-backlog load load-faults load-preview load-final load-ramp measure-compose measure-startup load-soak \
+	load-spike replay simulate bench-rebuild bench-summaries bench-live bench-kill lint format lock clean
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +61,20 @@ load: install-dev ## Posts 550 payments a second for a minute to a running stack
 load-faults: install-dev ## The same, while programs of the stack are killed with kill -9.
 	@$(BIN)/python -m load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) \
 		--kill gateway-1,processor,projector,nats-server --json build/load-faults.json
+
+chaos: install-dev ## Breaks whole stacks at random, and checks that no payment is lost or charged twice.
+	@$(BIN)/python -m chaos --seed $(SEED) --runs $(RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
+		--markdown build/chaos.md --json build/chaos.json
+
+chaos-mutations: install-dev ## Breaks the product on purpose, and checks that `make chaos` would see it.
+	@$(BIN)/python -m chaos.mutate --seed $(SEED) --runs $(RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
+		--markdown build/chaos-mutations.md
+
+chaos-disks: install-dev ## Lets the disks of the broker and of the read model run full; needs root.
+	@$(BIN)/python -m chaos.once --disks --seed $(SEED) --seconds 16
+
+chaos-backlog: install-dev ## Accepts PAYMENTS while neither payment processor works, then drains them.
+	@$(BIN)/python -m chaos.backlog --payments $(PAYMENTS)
 
 load-preview: ## The contest's preview with k6, against a stack started with ALLOW_PURGE=true. See docs/load.md.
 	@load/k6/run preview
@@ -111,7 +132,7 @@ lock: install-dev ## Pins the newest dependencies that pyproject.toml allows.
 
 clean: ## Removes .venv and what the tools leave behind; the data stays.
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis services/*.egg-info
-	find services tests load bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find services tests load chaos bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

@@ -1,0 +1,1 @@
+"""The promises under faults: whole stacks, broken in every way that a seed draws, and what they then have to show."""

@@ -1,0 +1,214 @@
+"""A network between two programs that can be cut, stalled and slowed, and that can answer in the server's place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+CHUNK_BYTES_MAX = 65_536
+SLOW_SECONDS = 0.15
+"""By so much each piece is late while a link is slow, in each direction."""
+CONNECT_SECONDS_MAX = 5.0
+HANDLER_SECONDS_MAX = 30.0
+"""How long a server may still work on a request that was answered in its place."""
+
+
+class Mode(Enum):
+    """What a link does; it holds for connections that are open and for new ones."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    CUT = "cut"
+    """Every connection is reset, as is each new one."""
+    REFUSE = "refuse"
+    """The same, and nobody listens: a new connection is refused."""
+    BLACKHOLE = "blackhole"
+    """Nothing gets through, and nobody is told. What was sent meanwhile arrives when it is over, as with TCP."""
+    MUTE = "mute"
+    """What the client says is stalled; what the server says gets through."""
+    DEAF = "deaf"
+    """The other way round."""
+    SLOW = "slow"
+    FORBID = "forbid"
+    """HTTP only. A box in between answers each POST with 403; the server never sees it."""
+    GATEWAY_TIMEOUT = "504"
+    """HTTP only. A box in between answers each POST with 504 while the server works on it, and charges."""
+
+
+_FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_GATEWAY_TIMEOUT = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_UNHEARD = {Mode.BLACKHOLE, Mode.MUTE}
+_UNANSWERED = {Mode.BLACKHOLE, Mode.DEAF}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server listens: a loopback port, or a unix socket."""
+
+    port: int = 0
+    path: Path | None = None
+
+
+class Link:
+    """One direction of asking: clients connect to `port`, and reach `server` as far as the mode allows."""
+
+    def __init__(self, name: str, port: int, server: Server) -> None:
+        self.name = name
+        self.port = port
+        self.mode = Mode.PASS
+        self.connections = 0
+        """So many were made."""
+        self._server = server
+        self._listening: asyncio.Server | None = None
+        self._heard = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._set(Mode.PASS)
+
+    async def open(self) -> None:
+        """Raises OSError when the port is taken."""
+        self._listening = await asyncio.start_server(self._on_connection, "127.0.0.1", self.port)
+
+    async def set(self, mode: Mode) -> None:
+        self._set(mode)
+        if mode in {Mode.CUT, Mode.REFUSE}:
+            for writer in tuple(self._writers):
+                _reset(writer)
+        if mode is Mode.REFUSE and self._listening is not None:
+            self._listening.close()
+            self._listening = None
+        elif mode is not Mode.REFUSE and self._listening is None:
+            await self.open()
+
+    async def close(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def _set(self, mode: Mode) -> None:
+        self.mode = mode
+        for gate, stalled in ((self._heard, _UNHEARD), (self._answered, _UNANSWERED)):
+            if mode in stalled:
+                gate.clear()
+            else:
+                gate.set()
+
+    async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        if self.mode in {Mode.CUT, Mode.REFUSE}:
+            _reset(writer)
+            return
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS_MAX):
+                server_reader, server_writer = await self._connect()
+        except (OSError, TimeoutError):
+            _reset(writer)
+            self._writers.discard(writer)
+            return
+        self._writers.add(server_writer)
+        try:
+            await asyncio.gather(
+                self._carry_requests(reader, writer, server_writer),
+                self._carry_answers(server_reader, writer),
+            )
+        finally:
+            for one in (writer, server_writer):
+                self._writers.discard(one)
+                one.transport.abort()
+
+    def _connect(self) -> Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        if self._server.path is not None:
+            return asyncio.open_unix_connection(str(self._server.path))
+        return asyncio.open_connection("127.0.0.1", self._server.port)
+
+    async def _carry_requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server_writer: asyncio.StreamWriter
+    ) -> None:
+        """What the client says is carried on even after the client has gone: it was said."""
+        with contextlib.suppress(OSError):
+            while data := await _read(reader):
+                await self._pass(self._heard)
+                if self.mode is Mode.FORBID and data.startswith(b"POST "):
+                    await _answer(writer, _FORBIDDEN)
+                    break
+                server_writer.write(data)
+                await server_writer.drain()
+                if self.mode is Mode.GATEWAY_TIMEOUT and data.startswith(b"POST "):
+                    await self._finish_request(data, reader, server_writer)
+                    await _answer(writer, _GATEWAY_TIMEOUT)
+                    # Its answer is taken, so that the server does not learn of it.
+                    await asyncio.sleep(HANDLER_SECONDS_MAX)
+                    break
+            await self._pass(self._heard)
+        server_writer.close()
+
+    async def _finish_request(
+        self, begun: bytes, reader: asyncio.StreamReader, server_writer: asyncio.StreamWriter
+    ) -> None:
+        while not _is_whole(begun) and (data := await _read(reader)):
+            begun += data
+            server_writer.write(data)
+            await server_writer.drain()
+
+    async def _carry_answers(self, server_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await _read(server_reader):
+                await self._pass(self._answered)
+                if writer.is_closing():
+                    continue
+                writer.write(data)
+                await writer.drain()
+            await self._pass(self._answered)
+        writer.close()
+
+    async def _pass(self, gate: asyncio.Event) -> None:
+        if self.mode is Mode.SLOW:
+            await asyncio.sleep(SLOW_SECONDS)
+        await gate.wait()
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    """The next piece; nothing at the end, however it came."""
+    try:
+        return await reader.read(CHUNK_BYTES_MAX)
+    except OSError:
+        return b""
+
+
+async def _answer(writer: asyncio.StreamWriter, answer: bytes) -> None:
+    writer.write(answer)
+    with contextlib.suppress(OSError):
+        await writer.drain()
+    writer.close()
+
+
+def _is_whole(request: bytes) -> bool:
+    """Whether a request with a Content-Length has arrived as a whole."""
+    head, separator, body = request.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return bool(separator) and len(body) >= int(value)
+    return bool(separator)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Ends the connection with a reset, as a firewall does."""
+    found = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError, AttributeError):
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

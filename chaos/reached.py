@@ -1,0 +1,123 @@
+"""What a run really went through. Without it a clean verdict may only mean that nothing happened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from chaos.check import Ledger
+from chaos.faults import Done
+from chaos.history import History
+from chaos.plan import BROKER, GATEWAYS, PROCESSORS, PROGRAMS, SIMULATORS
+from contract.events import PaymentInDoubt, PaymentReleased, PaymentRouted
+
+SOMETIMES = {
+    "fallback used": "PaymentRouted to the fallback",
+    "breaker open": "an intent whose reason names an open circuit",
+    "half-open probe": "an intent that goes through a circuit that is not closed",
+    "released": "PaymentReleased",
+    "doubt": "PaymentInDoubt",
+    "doubt, then charged": "a payment in doubt that was found or charged after all",
+    "taken over": "an attempt that was found open in the log, by another process or a later delivery",
+    "redelivered": "deliveries beyond the first of each request",
+    "two attempts": "payments that were routed more than once",
+    "rejected": "PaymentRejected",
+    "gateway without broker": "a gateway lost its connection to the broker",
+    "processor without broker": "a processor lost it",
+    "reader made anew": "a reader of the log had to begin again after a gap or a silence",
+    "503 to a client": "answers",
+    "repeat answered": "202 to a payment that was accepted before",
+    "conflict refused": "409",
+    "client without an answer": "tries",
+    "summary not settled": "answers",
+    "summary settled": "answers about windows that had passed",
+    "summary refused": "503",
+    "broker killed": "",
+    "gateway killed": "",
+    "processor killed": "",
+    "projector killed": "",
+    "edge killed": "",
+    "payment processor killed": "",
+    "program stopped": "SIGSTOP",
+    "link cut": "reset, refused, stalled, slow or answered in place",
+}
+"""Each must be reached by at least one run of a suite. A page of what each is for: docs/chaos.md."""
+
+_LOST = "lost the connection to the broker"
+_ANEW = re.compile(r"consumer is (made anew|silent)|reading the log is interrupted")
+_OPEN = re.compile(r"\b(open|half-open)\b")
+
+
+def count(history: History, done: Sequence[Done], said: Mapping[str, str], redelivered: int) -> dict[str, int]:
+    """How often each of SOMETIMES came about."""
+    statuses = [tried.status for request in history.requests for tried in request.tries]
+    return {
+        **_in_the_log(history),
+        "redelivered": redelivered,
+        "gateway without broker": sum(text.count(_LOST) for name, text in said.items() if name in GATEWAYS),
+        "processor without broker": sum(text.count(_LOST) for name, text in said.items() if name in PROCESSORS),
+        "reader made anew": sum(len(_ANEW.findall(text)) for text in said.values()),
+        "503 to a client": statuses.count(HTTPStatus.SERVICE_UNAVAILABLE),
+        "repeat answered": _repeats(history),
+        "conflict refused": statuses.count(HTTPStatus.CONFLICT),
+        "client without an answer": statuses.count(None),
+        "summary not settled": sum(asked.summary is not None and not asked.settled for asked in history.asked),
+        "summary settled": sum(asked.summary is not None and asked.settled for asked in history.asked),
+        "summary refused": sum(asked.summary is None for asked in history.asked),
+        **_injected(done),
+    }
+
+
+def _in_the_log(history: History) -> dict[str, int]:
+    ledger = Ledger.of(history)
+    routed = [logged.event for logged in history.log if isinstance(logged.event, PaymentRouted)]
+    doubts = [logged.event for logged in history.log if isinstance(logged.event, PaymentInDoubt)]
+    doubted = {event.correlation_id for event in doubts}
+    return {
+        "fallback used": sum(event.processor == "fallback" for event in routed),
+        "breaker open": sum(bool(_OPEN.search(event.why)) for event in routed),
+        "half-open probe": sum(_is_probe(event) for event in routed),
+        "released": sum(isinstance(logged.event, PaymentReleased) for logged in history.log),
+        "doubt": len(doubts),
+        "doubt, then charged": len(doubted & ledger.processed.keys()),
+        "taken over": sum("found open" in event.why for event in doubts),
+        "two attempts": len({event.correlation_id for event in routed if event.attempt > 1}),
+        "rejected": len(ledger.rejected),
+    }
+
+
+def _is_probe(event: PaymentRouted) -> bool:
+    """To the default though its circuit is not closed, or to the fallback though its own is not."""
+    reasons = [part for part in event.why.split(",") if _OPEN.search(part)]
+    if event.processor == "default":
+        return bool(reasons)
+    return any("fallback" in reason for reason in reasons)
+
+
+def _repeats(history: History) -> int:
+    """Requests that were told 202 after another one of the same payment had been."""
+    accepted: dict[str, list[int]] = {}
+    for request in history.requests:
+        if request.outcome == "ok":
+            accepted.setdefault(request.payment_id, []).append(request.tries[-1].answered_at_us)
+    return sum(
+        sum(request.tries[0].sent_at_us > first for first in accepted[request.payment_id])
+        for request in history.requests
+        if request.outcome == "ok" and request.tries
+    )
+
+
+def _injected(done: Sequence[Done]) -> dict[str, int]:
+    took = [one.fault for one in done if one.took]
+    killed = {name: sum(fault.kind == "kill" and fault.target == name for fault in took) for name in PROGRAMS}
+    return {
+        "broker killed": killed[BROKER],
+        "gateway killed": sum(killed[name] for name in GATEWAYS),
+        "processor killed": sum(killed[name] for name in PROCESSORS),
+        "projector killed": killed["projector"],
+        "edge killed": killed["caddy"],
+        "payment processor killed": sum(killed[name] for name in SIMULATORS),
+        "program stopped": sum(fault.kind == "stop" for fault in took),
+        "link cut": sum(fault.kind == "link" for fault in took),
+    }

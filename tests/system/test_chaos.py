@@ -1,0 +1,40 @@
+"""`make chaos` in small: its load, its faults and its checker, with a plan of six seconds."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from chaos.plan import Fault, Plan
+from chaos.proxy import Mode
+from chaos.run import run
+
+SECONDS = 6.0
+PLAN = Plan(
+    seed=1,
+    seconds=SECONDS,
+    processor_timeout_seconds=0.7,
+    faults=(
+        Fault(0.4, "processor", "simulator-default", 0.8, mood={"lost_answer_ratio": 0.4, "jitter_ms": 100.0}),
+        Fault(1.0, "link", "gateway-2-nats-server", 0.8, Mode.BLACKHOLE),
+        Fault(1.3, "kill", "projector"),
+        Fault(1.6, "link", "processor-default", 0.5, Mode.FORBID),
+        Fault(2.0, "processor", "simulator-default", 1.0, mood={"delay_ms": 1_000}),
+        Fault(2.2, "kill", "gateway-1"),
+        Fault(2.6, "kill", "processor"),
+        Fault(3.2, "processor", "simulator-default", 0.7, mood={"error_after_charge_ratio": 1.0}),
+        Fault(3.6, "stop", "processor-2", 0.6),
+        Fault(4.2, "kill", "nats-server"),
+        Fault(4.6, "link", "caddy-gateway-2", 0.4, Mode.CUT),
+        Fault(4.8, "kill", "simulator-fallback"),
+    ),
+)
+
+
+async def test_a_stack_that_was_broken_in_many_ways_lost_nothing_and_charged_nothing_twice() -> None:
+    result = await run(PLAN, 60)
+    assert result.clean, "\n".join([result.trouble, f"kept: {result.kept}", *result.faults, *result.offences])
+    assert result.payments == SECONDS * 60 + 1
+    assert len(result.faults) == len(PLAN.faults)
+    for kind in ("fallback used", "doubt, then charged", "released", "repeat answered", "conflict refused"):
+        assert result.reached[kind], f"the plan does not reach it: {kind}"
