@@ -19,6 +19,7 @@ from contract.codec import MalformedEventError, decode
 from contract.events import PaymentRequested
 from contract.stream import CONSUMER, STREAM
 from contract.timestamps import MICROSECONDS
+from projector.files import ModelFiles
 
 QUIET_SECONDS = 2.0
 
@@ -79,17 +80,17 @@ def read_model(folder: Path) -> tuple[list[Settled], list[str]]:
 
     Raises UnreadableError.
     """
-    files = sorted(folder.glob("projector/*.duckdb"), key=lambda path: path.stat().st_mtime)
-    if not files:
+    file = ModelFiles(folder / "projector").current
+    if not file.exists():
         raise UnreadableError(f"there is no read model in {folder}")
     try:
-        with duckdb.connect(str(files[-1])) as connection:
+        with duckdb.connect(str(file)) as connection:
             settled = connection.execute(
                 "SELECT correlation_id, processor, amount_cents, requested_at_us FROM settled"
             ).fetchall()
             rejected = connection.execute("SELECT correlation_id FROM rejected").fetchall()
     except duckdb.Error as error:
-        raise UnreadableError(f"{files[-1]}: {str(error).splitlines()[0]}") from error
+        raise UnreadableError(f"{file}: {str(error).splitlines()[0]}") from error
     rows = [Settled(str(UUID(str(row[0]))), row[1], row[2], row[3]) for row in settled]
     return rows, [str(UUID(str(row[0]))) for row in rejected]
 
