@@ -67,7 +67,9 @@ class Plan:
     seed: int
     seconds: float
     processor_timeout_seconds: float
-    """The services' own patience with a payment processor, short enough for doubts to come about."""
+    """How long the services wait for an answer, short enough for doubts to come about."""
+    patience_seconds: float
+    """How long a payment waits for the cheap processor, short enough for the dear one to be used."""
     faults: tuple[Fault, ...]
 
 
@@ -84,7 +86,7 @@ def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
     With `focus`, the recipes of these names follow one another, and nothing else happens.
     """
     rng = random.Random(seed)  # noqa: S311 - wanted: the same plan again for the same seed
-    timeout_seconds = rng.choice((0.7, 1.5, 3.0))
+    timeout_seconds, patience_seconds = rng.choice((0.7, 1.5, 3.0)), rng.choice((0.1, 0.1, 1.0))
     names = focus or (list(RECIPES) if seed % 2 else rng.sample(list(RECIPES), FEW_RECIPES))
     faults: list[Fault] = []
     bag: list[Recipe] = []
@@ -99,7 +101,8 @@ def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
         at_seconds += rng.uniform(0.15, 0.85)
         if focus:
             at_seconds = max(at_seconds, *(fault.at_seconds + fault.seconds + 0.5 for fault in drawn))
-    return Plan(seed, seconds, timeout_seconds, tuple(sorted(faults, key=lambda fault: fault.at_seconds)))
+    faults.sort(key=lambda fault: fault.at_seconds)
+    return Plan(seed, seconds, timeout_seconds, patience_seconds, tuple(faults))
 
 
 def disk_plan(seed: int, seconds: float) -> Plan:
@@ -117,7 +120,7 @@ def disk_plan(seed: int, seconds: float) -> Plan:
         Fault(step_seconds * (4 + rng.random()), "disk", PROJECTOR, step_seconds * 2),
         Fault(step_seconds * (5.2 + rng.random() / 2), "kill", PROJECTOR),
     ]
-    return Plan(seed, seconds, 1.5, tuple(faults))
+    return Plan(seed, seconds, 1.5, 0.1, tuple(faults))
 
 
 def _bounded(fault: Fault, seconds: float) -> Fault:

@@ -14,8 +14,8 @@ from contract.events import PaymentInDoubt, PaymentReleased, PaymentRouted
 
 SOMETIMES = {
     "fallback used": "PaymentRouted to the fallback",
-    "breaker open": "an intent whose reason names an open circuit",
-    "half-open probe": "an intent that goes through a circuit that is not closed",
+    "breaker open": "an intent whose reason is that a payment processor is down",
+    "half-open probe": "an intent that tries whether it is back",
     "released": "PaymentReleased",
     "doubt": "PaymentInDoubt",
     "doubt, then charged": "a payment in doubt that was found or charged after all",
@@ -46,7 +46,7 @@ SOMETIMES = {
 
 _LOST = "lost the connection to the broker"
 _ANEW = re.compile(r"consumer is (made anew|silent)|reading the log is interrupted")
-_OPEN = re.compile(r"\b(open|half-open)\b")
+_DOWN = re.compile(r"\b(is|been) down\b")
 
 
 def count(history: History, done: Sequence[Done], said: Mapping[str, str], redelivered: int) -> dict[str, int]:
@@ -76,8 +76,8 @@ def _in_the_log(history: History) -> dict[str, int]:
     doubted = {event.correlation_id for event in doubts}
     return {
         "fallback used": sum(event.processor == "fallback" for event in routed),
-        "breaker open": sum(bool(_OPEN.search(event.why)) for event in routed),
-        "half-open probe": sum(_is_probe(event) for event in routed),
+        "breaker open": sum(bool(_DOWN.search(event.why)) for event in routed),
+        "half-open probe": sum(event.why.startswith("probe:") for event in routed),
         "released": sum(isinstance(logged.event, PaymentReleased) for logged in history.log),
         "doubt": len(doubts),
         "doubt, then charged": len(doubted & ledger.processed.keys()),
@@ -85,14 +85,6 @@ def _in_the_log(history: History) -> dict[str, int]:
         "two attempts": len({event.correlation_id for event in routed if event.attempt > 1}),
         "rejected": len(ledger.rejected),
     }
-
-
-def _is_probe(event: PaymentRouted) -> bool:
-    """To the default though its circuit is not closed, or to the fallback though its own is not."""
-    reasons = [part for part in event.why.split(",") if _OPEN.search(part)]
-    if event.processor == "default":
-        return bool(reasons)
-    return any("fallback" in reason for reason in reasons)
 
 
 def _repeats(history: History) -> int:

@@ -47,7 +47,10 @@ async def run(chosen: Plan, rate_per_second: float, *, services: Path | None = N
     result = Result(chosen.seed, chosen.seconds)
     try:
         with port_block() as first_port:
-            environment = {"PROCESSOR_TIMEOUT_SECONDS": str(chosen.processor_timeout_seconds)}
+            environment = {
+                "PROCESSOR_TIMEOUT_SECONDS": str(chosen.processor_timeout_seconds),
+                "PROCESSOR_PATIENCE_SECONDS": str(chosen.patience_seconds),
+            }
             disks = any(fault.kind == "disk" for fault in chosen.faults)
             world = World(folder, first_port, seed=chosen.seed, environment=environment, services=services, disks=disks)
             async with world:

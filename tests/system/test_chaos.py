@@ -14,6 +14,7 @@ PLAN = Plan(
     seed=1,
     seconds=SECONDS,
     processor_timeout_seconds=0.7,
+    patience_seconds=0.1,
     faults=(
         Fault(0.4, "processor", "simulator-default", 0.8, mood={"lost_answer_ratio": 0.4, "jitter_ms": 100.0}),
         Fault(1.0, "link", "gateway-2-nats-server", 0.8, Mode.BLACKHOLE),
