@@ -18,9 +18,11 @@ DATA_DIR ?= data
 COURSE ?= preview
 # Of `make chaos`: the first seed, how many runs, how long faults last in each, and how many runs go side by side.
 SEED ?= 1
-RUNS ?= 6
+RUNS ?= 10
 SECONDS ?= 12
 JOBS ?= 2
+# Of each mutation.
+MUTATION_RUNS ?= 3
 # Of `make chaos-backlog`.
 PAYMENTS ?= 100000
 
@@ -67,7 +69,7 @@ chaos: install-dev ## Breaks whole stacks at random, and checks that no payment 
 		--markdown build/chaos.md --json build/chaos.json
 
 chaos-mutations: install-dev ## Breaks the product on purpose, and checks that `make chaos` would see it.
-	@$(BIN)/python -m chaos.mutate --seed $(SEED) --runs $(RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
+	@$(BIN)/python -m chaos.mutate --seed $(SEED) --runs $(MUTATION_RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
 		--markdown build/chaos-mutations.md
 
 chaos-disks: install-dev ## Lets the disks of the broker and of the read model run full; needs root.

@@ -14,13 +14,13 @@ from chaos.jobs import Job, run_jobs
 from chaos.report import markdown, one_line, summary
 from chaos.result import Result, Suite
 
-RUNS_FOR_SOMETIMES = 6
+RUNS_FOR_SOMETIMES = 10
 """So many runs must together have reached everything; fewer cannot be expected to."""
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.option("--seed", default=1, help="The first; each further run has the next.")
-@click.option("--runs", default=6, type=click.IntRange(1, 10_000))
+@click.option("--runs", default=10, type=click.IntRange(1, 10_000))
 @click.option("--seconds", default=12.0, type=click.FloatRange(2, 600), help="How long faults are injected in a run.")
 @click.option("--rate", default=60.0, type=click.FloatRange(1, 2_000), help="Payments a second in a run.")
 @click.option("--jobs", default=2, type=click.IntRange(1, 64), help="Runs side by side.")
@@ -38,7 +38,7 @@ def main(
 ) -> None:
     """Break whole stacks in every way that the seeds draw, and check that every promise was kept.
 
-    Exits with 1 when one was broken, or when a suite of six runs or more never reached something it is meant to reach.
+    Exits with 1 when one was broken, or when a suite of ten runs or more never reached something it is meant to reach.
     """
     began = time.monotonic()
     suite = Suite(asyncio.run(_run_all([Job(seed + number, seconds, rate) for number in range(runs)], jobs)))
