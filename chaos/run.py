@@ -24,7 +24,7 @@ from chaos.history import History
 from chaos.plan import Plan
 from chaos.ports import port_block
 from chaos.result import Result
-from chaos.story import story
+from chaos.story import log_lines, story
 from chaos.world import TOKEN, NotReadyError, World
 
 PAYING_CONNECTIONS = 200
@@ -94,6 +94,8 @@ class _Run:
         self._world.kill_all()
         if not stopped_early:
             history.rows, history.rejected_rows = read_model(self._world.folder)
+        # The broker's store may be gone with its disk, and reading it takes a broker.
+        (self._world.folder / "log.txt").write_text("".join(f"{line}\n" for line in log_lines(history)))
         self._report(history, redelivered, judge(history, converged=not stopped_early))
 
     async def _safety(self) -> bool:

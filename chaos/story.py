@@ -32,3 +32,8 @@ def story(history: History, payment_id: str) -> list[str]:
         *(f"  {clock_text(moment)}  {line}" for moment, line in sorted(lines)),
         *(f"  {'':15}  read model: {row}" for row in rows),
     ]
+
+
+def log_lines(history: History) -> list[str]:
+    """The whole log, an event a line."""
+    return [f"{one.sequence} {clock_text(one.stored_at_us)} {encode(one.event).decode()}" for one in history.log]
