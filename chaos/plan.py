@@ -239,6 +239,16 @@ def _belated(rng: random.Random, at: float) -> list[Fault]:
     return [Fault(at, "link", link, rng.uniform(1.8, 2.8), rng.choice((Mode.MUTE, Mode.BLACKHOLE)))]
 
 
+def _alone_and_unheard(rng: random.Random, at: float) -> list[Fault]:
+    """The words of the only replica that runs are stalled for longer than it waits for the log."""
+    unheard, stopped = rng.sample(PROCESSORS, 2)
+    seconds = rng.uniform(5.3, 6.3)
+    return [
+        Fault(at, "stop", stopped, seconds + 1.0),
+        Fault(at + 0.3, "link", f"{unheard}-{BROKER}", seconds, Mode.MUTE),
+    ]
+
+
 def _gone_with_its_promises(rng: random.Random, at: float) -> list[Fault]:
     """The broker is silent, and the gateways that wait for it are killed."""
     return [
@@ -282,6 +292,7 @@ RECIPES: Mapping[str, tuple[Recipe, int]] = {
     "at the limit": (_at_the_limit, 2),
     "overtaken": (_overtaken, 4),
     "belated": (_belated, 2),
+    "alone and unheard": (_alone_and_unheard, 1),
     "gone with its promises": (_gone_with_its_promises, 1),
     "killed in the act": (_killed_in_the_act, 1),
     "read again": (_read_again, 2),
