@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STACK_STAMP := $(VENV)/.installed-stack
 DEV_STAMP := $(VENV)/.installed-dev
-# How many test processes run at once. The system tests time things, so they run one at a time.
+# How many test processes run at once.
 TEST_WORKERS ?= 2
 # Of the running stack that `make load` loads.
 DATA_DIR ?= data
@@ -30,7 +30,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
-.PHONY: help install install-dev run test test-health test-compose test-cluster chaos chaos-mutations chaos-disks \
+.PHONY: help install install-dev run test test-soak test-compose test-cluster chaos chaos-mutations chaos-disks \
 	chaos-backlog load load-faults load-preview load-final load-ramp measure-compose measure-startup load-soak \
 	load-spike replay simulate bench-rebuild bench-summaries bench-live bench-kill lint format lock clean
 
@@ -44,12 +44,11 @@ install-dev: $(DEV_STAMP) ## The same, with what the tests and checks need.
 run: install ## Starts everything; answers on http://127.0.0.1:9999 until Ctrl-C.
 	@exec $(BIN)/stack run
 
-test: install-dev ## Runs every test.
-	@$(BIN)/python -m pytest tests/unit tests/integration -n $(TEST_WORKERS) -m "not soak"
-	@$(BIN)/python -m pytest tests/system -m "not soak"
+test: install-dev ## Runs every test, but those that take long.
+	@$(BIN)/python -m pytest tests/unit tests/integration tests/system -n $(TEST_WORKERS) --dist worksteal -m "not soak"
 
-test-health: install-dev ## Polls health with three replicas that are killed and stopped, at the real interval (2 minutes).
-	@$(BIN)/python -m pytest tests/integration/processor/test_processor_health_polling.py -s -m soak
+test-soak: install-dev ## Those that take long, one at a time: health polling at the real interval, kill after kill, a ramp.
+	@$(BIN)/python -m pytest tests/integration tests/system -m soak
 
 test-compose: install-dev ## Runs the compose stack, and kills and restarts each container; skipped where no docker answers.
 	@$(BIN)/python -m pytest tests/compose

@@ -20,7 +20,7 @@ COURSES = {course.name: course for course in (PREVIEW, FINAL, *ADVERSARIAL)}
 @click.option("--seed", default=0, help="The first random course's number; the router's chance.")
 @click.option("--strategy", "chosen", multiple=True, help="Only these. Repeatable.")
 @click.option("--patience", default=DEFAULT.patience_seconds, show_default=True, help="PROCESSOR_PATIENCE_SECONDS")
-@click.option("--places", default=400, show_default=True, help="PROCESSOR_CONCURRENCY; as in docker-compose.yml")
+@click.option("--places", default=400, show_default=True, help="PROCESSOR_CONCURRENCY")
 @click.option("--failures", default=DEFAULT.failures_to_open, show_default=True, help="PROCESSOR_FAILURES_TO_OPEN")
 @click.option("--probe", default=DEFAULT.probe_seconds_max, show_default=True, help="PROCESSOR_PROBE_SECONDS_MAX")
 @click.option("--memory", default=DEFAULT.memory_seconds, show_default=True, help="PROCESSOR_MEMORY_SECONDS")

@@ -68,7 +68,7 @@ async def drive(course: str, out: Path, gateway: str, processors: tuple[str, str
     return Ended(process.returncode, said.decode(), json.loads(await asyncio.to_thread(out.read_text)))
 
 
-@pytest.mark.parametrize("course", ["preview", "ramp"])
+@pytest.mark.parametrize("course", ["preview", pytest.param("ramp", marks=pytest.mark.soak)])
 async def test_the_stack_passes_a_shortened_course(tmp_path: Path, course: str) -> None:
     async with Stack(tmp_path / "stack", environment={"ALLOW_PURGE": "true"}) as stack:
         out = tmp_path / "found.json"

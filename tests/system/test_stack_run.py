@@ -97,6 +97,7 @@ async def test_any_program_that_is_killed_comes_back(tmp_path: Path) -> None:
         await wait_for_total(stack, http, "39.80")
 
 
+@pytest.mark.soak
 async def test_twenty_kills_in_a_row_do_not_make_the_supervisor_give_up(tmp_path: Path) -> None:
     async with Stack(tmp_path) as stack:
         for _ in range(20):
