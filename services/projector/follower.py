@@ -37,6 +37,8 @@ class Follower:
         self._changes: list[Change] = []
         self._asked = asyncio.Event()
         self._waiting = 0
+        self.in_step = asyncio.Lock()
+        """Held while the projection is ahead of the store: whoever holds it finds the same in both."""
         self._moved = asyncio.Condition()
         self._checkpointed = store.checkpoint.position
         self._read = store.checkpoint.replay_from - 1
@@ -104,8 +106,9 @@ class Follower:
         return "rejected" if row is not None or self._store.rejected(correlation_id) is not None else None
 
     async def _carry(self, messages: list[LogMessage]) -> None:
-        self._apply(messages)
-        await self._commit()
+        async with self.in_step:
+            self._apply(messages)
+            await self._commit()
 
     def _apply(self, messages: list[LogMessage]) -> None:
         for message in messages:
