@@ -123,8 +123,8 @@ class QuestionService:
         asked_at_us = now_us()
         log_end = await self._catch_up()
         await self._settle(question)
-        # In step, or an attempt that has ended in the projection and not yet in the store would be in neither. Before the
-        # totals are read: what is committed in between is told apart there, as what ended while we waited.
+        # In step, or an attempt that has ended in the projection and not yet in the store would be in neither. Before
+        # the totals are read: what is committed in between is told apart there, as what ended while we waited.
         async with self._follower.in_step:
             position = self._follower.position
             open_attempts = sum(1 for _ in self._follower.projection.attempts_in(question.from_us, question.to_us))
