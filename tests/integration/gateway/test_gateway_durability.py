@@ -106,7 +106,8 @@ async def test_a_payment_is_synced_to_the_disk_before_it_is_accepted(
         server.stop()
 
     async def is_written() -> bool:
-        return f"{server.pid} +++ exited with" in server.trace.read_text(errors="replace")
+        # strace pads a process id to five characters.
+        return f"{server.pid:<5} +++ exited with" in server.trace.read_text(errors="replace")
 
     await eventually(is_written, what="strace has written all it saw")
     trace = server.trace.read_text(errors="replace").splitlines()
