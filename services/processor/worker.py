@@ -17,6 +17,9 @@ from runtime.tasks import end
 logger = logging.getLogger(__name__)
 
 EXTEND_SECONDS = ACK_WAIT_SECONDS / 3
+GATHER_SECONDS = 0.02
+"""How long a delivery waits for others to go with. What begins together is written, stored and read back together, which
+costs the broker and the replica a fifth less CPU; nobody waits for a charge (docs/decisions/0018)."""
 IDLE_POLL_SECONDS = 0.05
 """How often the worker looks whether a circuit may be probed again while it takes nothing."""
 DRAIN_SECONDS = 2.5
@@ -44,6 +47,7 @@ class Worker:
         self._start_sequence = start_sequence
         self._deliveries = Deliveries(broker, self._on_delivery)
         self._in_flight: dict[int, _InFlight] = {}
+        self._gathered: list[Delivery] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._stopping = False
@@ -81,7 +85,8 @@ class Worker:
             return
         owed = self._deliveries.owed
         # What is in hand is more than what is under way: a payment leaves only when its outcome is in the log.
-        free = min(self._router.room(now), self._concurrency - len(self._in_flight)) - owed
+        room = self._router.room(now) - len(self._gathered)
+        free = min(room, self._concurrency - len(self._in_flight)) - owed
         if free >= PULL_MIN or (free > 0 and not owed):
             await self._deliveries.pull(free)
 
@@ -110,9 +115,16 @@ class Worker:
             is_redelivery=delivery.info.deliveries > 1,
             now=now,
         )
-        task = asyncio.create_task(self._work(delivery))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if not self._gathered:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._begin)
+        self._gathered.append(delivery)
+
+    def _begin(self) -> None:
+        for delivery in self._gathered:
+            task = asyncio.create_task(self._work(delivery))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._gathered.clear()
 
     async def _work(self, delivery: Delivery) -> None:
         sequence = delivery.info.sequence
@@ -154,6 +166,9 @@ class Worker:
                     await working.delivery.extend()
 
     async def _drain(self) -> None:
+        for delivery in self._gathered:
+            await delivery.retry(0)
+        self._gathered.clear()
         if not self._tasks:
             return
         _, running = await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
