@@ -18,7 +18,7 @@ BATCH_MESSAGES_MAX = 5_000
 PURGE_TIMEOUT_SECONDS = 60.0
 PAUSE_SECONDS = 0.5
 """Between two readings. The broker itself drops repeats of what came in between, and a delivery of each request to each
-gateway as it comes would cost more CPU than accepting it."""
+gateway as it comes would cost more CPU than accepting it. Longer pauses make bursts that hold up requests."""
 
 
 class Tail:

@@ -4,6 +4,7 @@ Every step that could charge is written to the log first, and taken only after t
 found to hold it valid (see `contract/standing.py`). So it does not matter who else works on the same payment.
 """
 
+import asyncio
 import logging
 import random
 import time
@@ -54,6 +55,9 @@ STAMP_AGE_SECONDS_MAX = 1.0
 """An attempt is sent only while its stamp is younger: what was stamped a second ago is in the log, or is never sent."""
 RESEND_SECONDS_MAX = 5.0
 """An attempt in doubt is sent again only so soon after the log was asked whether an operator holds it."""
+APPENDS_MAX = 64
+"""Events on their way to the log at once; the next waits. The broker stores one after the other, so more would not be
+stored sooner, but the requests that gateways are waiting to accept would stand behind all of them."""
 REPEAT_CHECK_TIMEOUT_SECONDS = 2.0
 ATTEMPTS_MAX = 4
 """Attempts in one delivery; after that the payment goes back to the queue."""
@@ -103,6 +107,7 @@ class PaymentHandler:
         self._follower = follower
         self._client = client
         self._router = router
+        self._appending = asyncio.Semaphore(APPENDS_MAX)
 
     async def handle(self, work: Work) -> Result:
         """Works on the payment until it ends or has to wait. Raises BrokerError; it is then delivered again."""
@@ -161,11 +166,15 @@ class PaymentHandler:
 
     async def _intend(self, work: Work, number: int, decision: Route) -> PaymentRouted | None:
         """Records the attempt; None when it must not be sent."""
-        intent = PaymentRouted(
-            work.request.correlation_id, work.request.amount_cents, number, decision.processor, now_us(), decision.why
-        )
-        stamped_at = time.monotonic()
-        appended = await self._append(intent, INTENT_TIMEOUT_SECONDS)
+        request = work.request
+        async with self._appending:
+            # Stamped when its turn has come, not before.
+            intent = PaymentRouted(
+                request.correlation_id, request.amount_cents, number, decision.processor, now_us(), decision.why
+            )
+            stamped_at = time.monotonic()
+            appended = await self._log.append(intent, timeout_seconds=INTENT_TIMEOUT_SECONDS)
+        await self._follower.reached(appended.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)
         if not await self._is_mine(work, intent, appended):
             return None
         # Both clocks: one jumps when it is set, the other stands still while the machine sleeps.
@@ -241,7 +250,10 @@ class PaymentHandler:
     async def _take(self, work: Work, attempt: Attempt, step: Next, *, in_doubt: bool) -> Result | None:
         match step:
             case Settle(requested_at_us):
-                await self._log.append(_processed(attempt, requested_at_us), timeout_seconds=OUTCOME_TIMEOUT_SECONDS)
+                async with self._appending:
+                    await self._log.append(
+                        _processed(attempt, requested_at_us), timeout_seconds=OUTCOME_TIMEOUT_SECONDS
+                    )
                 return Done()
             case Reject(reason):
                 await self._append(_rejected(attempt, reason), OUTCOME_TIMEOUT_SECONDS)
@@ -259,7 +271,8 @@ class PaymentHandler:
 
     async def _append(self, event: Event, timeout_seconds: float) -> Appended:
         """Writes the event and reads the log up to it."""
-        appended = await self._log.append(event, timeout_seconds=timeout_seconds)
+        async with self._appending:
+            appended = await self._log.append(event, timeout_seconds=timeout_seconds)
         await self._follower.reached(appended.sequence, timeout_seconds=timeout_seconds)
         return appended
 

@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 
 EXTEND_SECONDS = ACK_WAIT_SECONDS / 3
 GATHER_SECONDS = 0.02
-"""How long a delivery waits for others to go with. What begins together is written, stored and read back together, which
-costs the broker and the replica a fifth less CPU; nobody waits for a charge (docs/decisions/0018)."""
+"""How long a delivery waits for others to go with. What begins together is written, stored and read back together,
+for a fifth less CPU in broker and replica; nobody waits for a charge (docs/decisions/0018)."""
 IDLE_POLL_SECONDS = 0.05
 """How often the worker looks whether a circuit may be probed again while it takes nothing."""
 DRAIN_SECONDS = 2.5

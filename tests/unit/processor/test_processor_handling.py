@@ -1,9 +1,23 @@
 """The steps of one delivery, one by one: what is written before what is sent, and where a payment may go from there."""
 
+import asyncio
 from collections.abc import Callable
+from typing import cast
 
 import pytest
-from charging_world import Append, Call, CatchUp, Fate, Find, Reach, Send, World
+from charging_world import (
+    AMOUNT_CENTS,
+    OTHER_PAYMENT,
+    Append,
+    Call,
+    CatchUp,
+    Fate,
+    Find,
+    Reach,
+    Send,
+    Switchboard,
+    World,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,21 +27,33 @@ from contract.events import (
     PaymentProcessed,
     PaymentRejected,
     PaymentReleased,
+    PaymentRequested,
     PaymentRouted,
     ProcessorName,
 )
 from contract.standing import Ended, Open, Unrouted
+from contract.timestamps import now_us
+from processor.client import ProcessorClient
+from processor.follower import Follower
 from processor.handling import (
+    APPENDS_MAX,
     ATTEMPTS_MAX,
     RESEND_SECONDS_MAX,
     RETRY_SECONDS_MAX,
     RETRY_SECONDS_MIN,
     STAMP_AGE_SECONDS_MAX,
     Done,
+    PaymentHandler,
     Result,
     Retry,
+    Work,
     retry_delay_seconds,
 )
+from processor.journal import Journal
+from processor.routing import Router
+from runtime.errors import BrokerUnavailableError
+from runtime.log import Appended, Log
+from runtime.read_model import ReadModel
 
 MakeWorld = Callable[..., World]
 
@@ -341,3 +367,42 @@ def test_an_attempt_that_is_held_is_only_looked_for_and_a_charge_that_is_found_e
     world.charge_late()
     assert finish(world) == Done()
     assert kinds(world) == [PaymentRouted, PaymentInDoubt, PaymentInDoubt, PaymentProcessed]
+
+
+class SilentLog:
+    """Answers nothing until it is told to; then it fails every append."""
+
+    def __init__(self) -> None:
+        self.journal = Journal(1)
+        self.asked = self.on_the_way = self.on_the_way_max = 0
+        self.gives_up = asyncio.Event()
+
+    async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
+        self.asked += 1
+        self.on_the_way += 1
+        self.on_the_way_max = max(self.on_the_way_max, self.on_the_way)
+        await self.gives_up.wait()
+        self.on_the_way -= 1
+        raise BrokerUnavailableError(f"{event} not within {timeout_seconds} s")
+
+
+async def test_events_beyond_the_bound_wait_until_others_have_been_answered() -> None:
+    log = SilentLog()
+    handler = PaymentHandler(
+        cast("Log", log),
+        cast("Follower", log),
+        cast("ProcessorClient", None),
+        cast("Router", Switchboard()),
+        cast("ReadModel", None),
+    )
+    works = [
+        Work(PaymentRequested(OTHER_PAYMENT.format(number), AMOUNT_CENTS, now_us()), number, 1, now_us())
+        for number in range(1, 2 * APPENDS_MAX + 1)
+    ]
+    handling = [asyncio.ensure_future(handler.handle(work)) for work in works]
+    await asyncio.sleep(0)
+    assert log.on_the_way == APPENDS_MAX
+    log.gives_up.set()
+    results = await asyncio.gather(*handling, return_exceptions=True)
+    assert all(isinstance(result, BrokerUnavailableError) for result in results)
+    assert (log.asked, log.on_the_way_max) == (2 * APPENDS_MAX, APPENDS_MAX)
