@@ -47,8 +47,3 @@ CREATE TABLE IF NOT EXISTS purged (position BIGINT NOT NULL);
 -- Appended to, never updated. `position`: everything up to it is in the rows. `replay_from`: where reading the log has to
 -- begin for the payments that had not ended at that position.
 CREATE TABLE IF NOT EXISTS checkpoint (position BIGINT NOT NULL, replay_from BIGINT NOT NULL);
-
-CREATE OR REPLACE VIEW payments AS
-SELECT correlation_id, processor, amount_cents / 100::DECIMAL(18, 2) AS amount, make_timestamp(requested_at_us) AS requested_at,
-       make_timestamp(processed_at_us) AS processed_at, attempt, sequences
-FROM settled;
