@@ -31,7 +31,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --g
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
 .PHONY: help install install-dev run test test-soak test-compose test-cluster chaos chaos-mutations chaos-disks \
-	chaos-backlog load load-faults load-preview load-final load-ramp measure-compose measure-startup load-soak \
+	chaos-clocks chaos-backlog load load-faults load-preview load-final load-ramp measure-compose measure-startup load-soak \
 	load-spike replay simulate bench-rebuild bench-summaries bench-live bench-kill lint format lock clean
 
 help: ## Lists the targets.
@@ -73,6 +73,10 @@ chaos-mutations: install-dev ## Breaks the product on purpose, and checks that `
 
 chaos-disks: install-dev ## Lets the disks of the broker and of the read model run full; needs root.
 	@$(BIN)/python -m chaos.once --disks --seed $(SEED) --seconds 16
+
+chaos-clocks: install-dev ## As `make chaos`, and the services' wall clocks are set all the while; needs libfaketime.
+	@$(BIN)/python -m chaos --clocks --seed $(SEED) --runs $(RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
+		--markdown build/chaos-clocks.md
 
 chaos-backlog: install-dev ## Accepts PAYMENTS while neither payment processor works, then drains them.
 	@$(BIN)/python -m chaos.backlog --payments $(PAYMENTS)

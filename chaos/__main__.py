@@ -24,6 +24,7 @@ RUNS_FOR_SOMETIMES = 10
 @click.option("--seconds", default=12.0, type=click.FloatRange(2, 600), help="How long faults are injected in a run.")
 @click.option("--rate", default=60.0, type=click.FloatRange(1, 2_000), help="Payments a second in a run.")
 @click.option("--jobs", default=2, type=click.IntRange(1, 64), help="Runs side by side.")
+@click.option("--clocks", is_flag=True, help="Set clocks beside everything else; needs libfaketime.")
 @click.option("--markdown", "markdown_path", type=click.Path(path_type=Path, dir_okay=False), help="Tables for a page.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Where the results go.")
 def main(
@@ -33,6 +34,7 @@ def main(
     seconds: float,
     rate: float,
     jobs: int,
+    clocks: bool,
     markdown_path: Path | None,
     json_path: Path | None,
 ) -> None:
@@ -41,7 +43,9 @@ def main(
     Exits with 1 when one was broken, or when a suite of ten runs or more never reached something it is meant to reach.
     """
     began = time.monotonic()
-    suite = Suite(asyncio.run(_run_all([Job(seed + number, seconds, rate) for number in range(runs)], jobs)))
+    suite = Suite(
+        asyncio.run(_run_all([Job(seed + number, seconds, rate, clocks=clocks) for number in range(runs)], jobs))
+    )
     needs_all = runs >= RUNS_FOR_SOMETIMES
     click.echo(summary(suite, seconds=time.monotonic() - began, needs_all=needs_all))
     if markdown_path:

@@ -70,6 +70,8 @@ class Injector:
             await link.set(Mode.PASS)
         for disk in self.world.disks.values():
             disk.empty()
+        for clock in self.world.clocks.values():
+            clock.set(0.0)
         for program in PROGRAMS:
             self.world.signal(program, signal.SIGCONT)
         for simulator in SIMULATORS:
@@ -98,6 +100,9 @@ class Injector:
             case "disk":
                 await asyncio.to_thread(self.world.disks[fault.target].fill)
                 return True
+            case "clock":
+                self.world.clocks[fault.target].set(fault.offset_seconds)
+                return True
 
     async def _end(self, fault: Fault) -> None:
         match fault.kind:
@@ -111,6 +116,8 @@ class Injector:
                 await self._set_mood(fault.target, CALM, 0.0)
             case "disk":
                 self.world.disks[fault.target].empty()
+            case "clock":
+                self.world.clocks[fault.target].set(0.0)
 
     async def _calm_for_sure(self, simulator: str) -> None:
         deadline = time.monotonic() + HEAL_SECONDS_MAX

@@ -27,6 +27,8 @@ class Job:
     services: Path | None = None
     focus: Sequence[str] = ()
     """Recipes that faults are drawn from; all where there are none."""
+    clocks: bool = False
+    """Whether clocks are set, too."""
     discard: bool = False
     """Whether the folder of a run that is not clean is removed as well."""
 
@@ -57,6 +59,7 @@ async def _run(job: Job) -> Result:
             *("--seed", str(job.seed), "--seconds", str(job.seconds), "--rate", str(job.rate_per_second)),
             *(("--services", str(job.services)) if job.services else ()),
             *(part for recipe in job.focus for part in ("--focus", recipe)),
+            *(("--clocks",) if job.clocks else ()),
             *(("--folders", "none") if job.discard else ()),
             cwd=PROJECT,
             stdout=asyncio.subprocess.PIPE,

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from chaos.plan import RECIPES, disk_plan, plan
+from chaos.plan import RECIPES, clock_plan, disk_plan, plan
 from chaos.report import one_line
 from chaos.run import Keep, run
 
@@ -28,6 +28,7 @@ from chaos.run import Keep, run
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Where the result goes.")
 @click.option("--focus", multiple=True, help="A recipe to draw from, and from no other; may be given several times.")
 @click.option("--disks", is_flag=True, help="Let disks run full in place of everything else; needs root.")
+@click.option("--clocks", is_flag=True, help="Set clocks beside everything else; needs libfaketime.")
 @click.option(
     "--folders",
     default="failed",
@@ -43,6 +44,7 @@ def main(
     services: Path | None,
     json_path: Path | None,
     disks: bool,
+    clocks: bool,
     focus: Sequence[str],
     folders: Keep,
     quiet: bool,
@@ -50,7 +52,13 @@ def main(
     """Break a stack for a while, let it heal, and check every promise."""
     if unknown := set(focus) - RECIPES.keys():
         raise click.UsageError(f"no such recipe: {', '.join(sorted(unknown))}; there are {', '.join(RECIPES)}")
-    chosen = disk_plan(seed, seconds) if disks else plan(seed, seconds, focus)
+    if disks and clocks:
+        raise click.UsageError("--disks and --clocks are two kinds of run")
+    chosen = plan(seed, seconds, focus)
+    if disks:
+        chosen = disk_plan(seed, seconds)
+    if clocks:
+        chosen = clock_plan(seed, seconds)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(run(chosen, rate, services=services, keep=folders))
     if not quiet:

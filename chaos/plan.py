@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from chaos.proxy import Mode
@@ -31,7 +31,10 @@ LINKS = (*EDGES, *LOGS, *CHARGES)
 DISKS = {"nats": BROKER, PROJECTOR: PROJECTOR}
 """By their folder in DATA_DIR: who writes there."""
 
-Kind = Literal["kill", "stop", "link", "processor", "disk"]
+CLOCKS = (*GATEWAYS, *PROCESSORS, PROJECTOR)
+"""The programs whose wall clock can be set. The broker is written in Go, and asks nobody's library for the time."""
+
+Kind = Literal["kill", "stop", "link", "processor", "disk", "clock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Fault:
     """Of a link."""
     mood: Mapping[str, float | bool] = field(default_factory=dict)
     """Of a simulator: `delay_ms`, `failing`, `closed`, and the ratios of its /admin/faults."""
+    offset_seconds: float = 0.0
+    """Of a clock: how far it is ahead."""
 
     def __str__(self) -> str:
         match self.kind:
@@ -59,6 +64,8 @@ class Fault:
                 what = f"{self.target} {', '.join(f'{name}={value}' for name, value in self.mood.items())}"
             case "disk":
                 what = f"disk full {self.target}"
+            case "clock":
+                what = f"clock of {self.target} {self.offset_seconds:+g} s"
         return f"{self.at_seconds:5.1f} s  {what}" + (f", {self.seconds:.1f} s" if self.seconds else "")
 
 
@@ -123,11 +130,22 @@ def disk_plan(seed: int, seconds: float) -> Plan:
     return Plan(seed, seconds, 1.5, 0.1, tuple(faults))
 
 
+def clock_plan(seed: int, seconds: float) -> Plan:
+    """What `plan` draws, and all the while clocks are set: by less than what is compared with them, and by more."""
+    rng = random.Random(seed)  # noqa: S311 - wanted, as above
+    others = plan(seed, seconds)
+    steps: list[Fault] = []
+    at_seconds = rng.uniform(0.2, 0.6)
+    while at_seconds < seconds - 0.5:
+        ahead = rng.choice((0.4, 0.9, 1.5, 5.0, 30.0, 3_600.0)) * rng.choice((-1, 1))
+        step = Fault(at_seconds, "clock", rng.choice(CLOCKS), rng.uniform(0.3, 5.0), offset_seconds=ahead)
+        steps.append(_bounded(step, seconds))
+        at_seconds += rng.uniform(0.2, 1.0)
+    return replace(others, faults=tuple(sorted((*others.faults, *steps), key=lambda fault: fault.at_seconds)))
+
+
 def _bounded(fault: Fault, seconds: float) -> Fault:
-    over = fault.at_seconds + fault.seconds - seconds
-    if over <= 0:
-        return fault
-    return Fault(fault.at_seconds, fault.kind, fault.target, fault.seconds - over, fault.mode, fault.mood)
+    return replace(fault, seconds=min(fault.seconds, max(seconds - fault.at_seconds, 0.0)))
 
 
 def _kill(*programs: str) -> Recipe:

@@ -16,6 +16,7 @@ from load.inquiry import Inquiry
 
 from chaos import reached
 from chaos.check import Ledger, Verdict, judge, summed
+from chaos.clocks import NoClocksError
 from chaos.customers import Customers, whole_window
 from chaos.disks import NoDisksError
 from chaos.evidence import LogTap, UnreadableError, read_model, said
@@ -51,11 +52,19 @@ async def run(chosen: Plan, rate_per_second: float, *, services: Path | None = N
                 "PROCESSOR_TIMEOUT_SECONDS": str(chosen.processor_timeout_seconds),
                 "PROCESSOR_PATIENCE_SECONDS": str(chosen.patience_seconds),
             }
-            disks = any(fault.kind == "disk" for fault in chosen.faults)
-            world = World(folder, first_port, seed=chosen.seed, environment=environment, services=services, disks=disks)
+            kinds = {fault.kind for fault in chosen.faults}
+            world = World(
+                folder,
+                first_port,
+                seed=chosen.seed,
+                environment=environment,
+                services=services,
+                disks="disk" in kinds,
+                clocks="clock" in kinds,
+            )
             async with world:
                 await _Run(world, chosen, rate_per_second, result).conduct()
-    except (NotReadyError, NoDisksError, HealingError, UnreadableError, NoAnswerError, OSError) as fault:
+    except (NotReadyError, NoDisksError, NoClocksError, HealingError, UnreadableError, NoAnswerError, OSError) as fault:
         result.trouble = f"{type(fault).__name__}: {fault}"
     if keep == "none" or (result.clean and keep == "failed"):
         shutil.rmtree(folder)

@@ -23,8 +23,9 @@ import psutil
 from load.client import NoAnswerError, Origin, Pool
 from load.processes import Supervised
 
+from chaos.clocks import Clock
 from chaos.disks import Disk
-from chaos.plan import BROKER, CHARGES, DISKS, EDGE, EDGES, GATEWAYS, LINKS, LOGS, PROCESSORS, PROJECTOR
+from chaos.plan import BROKER, CHARGES, CLOCKS, DISKS, EDGE, EDGES, GATEWAYS, LINKS, LOGS, PROCESSORS, PROJECTOR
 from chaos.proxy import Link, Server
 from stack.credentials import ensure_credentials
 from stack.files import write_private
@@ -49,8 +50,9 @@ class World:
     """Used as `async with World(…) as world`: ready inside, and gone without a trace of a process after.
 
     `services` is the source tree that the services run from, where it is not the installed one. `environment` goes to
-    every program. With `disks`, the broker's store and the read model are on small disks of their own. The simulators
-    keep their books in files: like real ones, they know their charges after a restart.
+    every program. With `disks`, the broker's store and the read model are on small disks of their own; with `clocks`,
+    each service has a wall clock of its own. The simulators keep their books in files: like real ones, they know their
+    charges after a restart.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class World:
         environment: Mapping[str, str],
         services: Path | None = None,
         disks: bool = False,
+        clocks: bool = False,
     ) -> None:
         self.folder = folder
         self._seed = seed
@@ -88,6 +91,7 @@ class World:
         self.edge = Origin("127.0.0.1", self.settings.edge_port)
         self.simulators = {name: Origin("127.0.0.1", port) for name, port in simulators.items()}
         self.disks = {name: Disk(folder / name) for name in DISKS} if disks else {}
+        self.clocks = {name: Clock(folder / f"{name}.clock") for name in CLOCKS} if clocks else {}
         self._finder = Supervised(folder)
 
     @property
@@ -103,6 +107,8 @@ class World:
         try:
             for disk in self.disks.values():
                 disk.mount()
+            for clock in self.clocks.values():
+                clock.set(0.0)
             for link in self.links.values():
                 await link.open()
             self._start()
@@ -177,6 +183,8 @@ class World:
         if program.name in {*GATEWAYS, *PROCESSORS, PROJECTOR}:
             link = self.links[f"{program.name}-{BROKER}"]
             environment["NATS_URL"] = environment["NATS_URL"].replace(f":{self.settings.nats_port}", f":{link.port}")
+        if program.name in self.clocks:
+            environment |= self.clocks[program.name].environment()
         if program.name in PROCESSORS:
             for processor in ("default", "fallback"):
                 link = self.links[f"{program.name}-{processor}"]

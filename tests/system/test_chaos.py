@@ -5,6 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import pytest
+from chaos.clocks import NoClocksError, library
 from chaos.plan import Fault, Plan
 from chaos.proxy import Mode
 from chaos.run import run
@@ -39,3 +41,39 @@ async def test_a_stack_that_was_broken_in_many_ways_lost_nothing_and_charged_not
     assert len(result.faults) == len(PLAN.faults)
     for kind in ("fallback used", "doubt, then charged", "repeat answered", "conflict refused"):
         assert result.reached[kind], f"the plan does not reach it: {kind}"
+
+
+CLOCK_PLAN = Plan(
+    seed=2,
+    seconds=SECONDS,
+    processor_timeout_seconds=0.7,
+    patience_seconds=0.1,
+    faults=(
+        Fault(0.4, "clock", "processor", 1.5, offset_seconds=-3_600),
+        Fault(0.6, "clock", "gateway-1", 4.0, offset_seconds=-30),
+        Fault(0.8, "clock", "gateway-2", 4.0, offset_seconds=3_600),
+        Fault(1.2, "clock", "processor-2", 2.0, offset_seconds=3_600),
+        Fault(1.4, "processor", "simulator-default", 1.0, mood={"lost_answer_ratio": 0.4}),
+        Fault(2.2, "clock", "projector", 1.0, offset_seconds=5),
+        Fault(2.4, "clock", "processor", 1.5, offset_seconds=0.9),
+        Fault(3.0, "kill", "processor-2"),
+        Fault(3.4, "clock", "projector", 1.0, offset_seconds=-5),
+        Fault(4.2, "clock", "processor", 1.0, offset_seconds=-0.9),
+        Fault(4.4, "kill", "gateway-2"),
+    ),
+)
+
+
+def can_set_clocks() -> bool:
+    try:
+        return library().exists()
+    except NoClocksError:
+        return False
+
+
+@pytest.mark.skipif(not can_set_clocks(), reason="libfaketime is not installed")
+async def test_clocks_that_are_set_while_payments_are_charged_break_no_promise() -> None:
+    result = await run(CLOCK_PLAN, 60)
+    assert result.clean, "\n".join([result.trouble, f"kept: {result.kept}", *result.faults, *result.offences])
+    assert result.faults_by_kind["clock"] == sum(fault.kind == "clock" for fault in CLOCK_PLAN.faults)
+    assert result.reached["doubt, then charged"]

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 from chaos.mutation import catalogue
-from chaos.plan import LINKS, PROGRAMS, RECIPES, SIMULATORS, plan
+from chaos.plan import CLOCKS, LINKS, PROGRAMS, RECIPES, SIMULATORS, clock_plan, plan
 
 SECONDS = 12.0
 
@@ -31,6 +31,17 @@ def test_every_program_and_every_link_is_hit_by_some_seed() -> None:
     assert {("kill", program) for program in PROGRAMS} <= hit
     assert {("stop", program) for program in PROGRAMS} <= hit
     assert {("link", link) for link in LINKS} <= hit
+
+
+def test_every_clock_is_set_forward_and_back_beside_everything_else() -> None:
+    chosen = [clock_plan(seed, SECONDS) for seed in range(20)]
+    steps = [fault for one in chosen for fault in one.faults if fault.kind == "clock"]
+    assert {(step.target, step.offset_seconds > 0) for step in steps} == {
+        (target, ahead) for target in CLOCKS for ahead in (False, True)
+    }
+    assert all(0 < step.at_seconds < step.at_seconds + step.seconds <= SECONDS + 1e-9 for step in steps)
+    for one in chosen:
+        assert tuple(fault for fault in one.faults if fault.kind != "clock") == plan(one.seed, SECONDS).faults
 
 
 def test_there_is_a_fault_at_least_every_second() -> None:
