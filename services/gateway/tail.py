@@ -9,6 +9,7 @@ from contract.events import LedgerPurged
 from contract.stream import PURGED, REQUESTED
 from gateway.seen import SeenPayments
 from runtime.broker import Broker
+from runtime.errors import BrokerError, FatalError
 from runtime.log import Log
 from runtime.reader import LogMessage, LogReader
 
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_MESSAGES_MAX = 5_000
 PURGE_TIMEOUT_SECONDS = 60.0
+STATE_TIMEOUT_SECONDS = 5.0
 PAUSE_SECONDS = 0.5
 """Between two readings. The broker itself drops repeats of what came in between, and a delivery of each request to each
 gateway as it comes would cost more CPU than accepting it. Longer pauses make bursts that hold up requests."""
@@ -28,13 +30,18 @@ class Tail:
         self._log = Log(broker)
         self._reader = LogReader(broker, 1, subjects=(REQUESTED, PURGED), headers_only=True)
         self._seen = seen
+        self._broker = broker
         self._lag_seconds_max = lag_seconds_max
         self._started = asyncio.Event()
+        self._log_identity = ""
+        self._current_at = float("-inf")
+        self.position = 0
+        """Whatever was requested up to this sequence is in the set."""
 
     @property
     def is_current(self) -> bool:
         """Whether each request that the broker may have forgotten the message id of is in the set."""
-        return asyncio.get_running_loop().time() - self._reader.current_at < self._lag_seconds_max
+        return self._now() - self._current_at < self._lag_seconds_max
 
     @property
     def is_started(self) -> bool:
@@ -50,14 +57,31 @@ class Tail:
                 await self._started.wait()
 
     async def run(self) -> None:
-        """Follows the log until cancelled, in bursts."""
+        """Follows the log until cancelled, in bursts. Raises FatalError when another log has taken its place."""
         while True:
+            try:
+                await self._read()
+            except BrokerError as error:
+                logger.warning("the log cannot be read: %s", error)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _read(self) -> None:
+        """Reads to the log's end as of now. Raises BrokerError."""
+        await self._broker.connected()
+        asked_at = self._now()
+        log = await self._broker.log_state(timeout_seconds=STATE_TIMEOUT_SECONDS)
+        if log.identity != (self._log_identity or log.identity):
+            raise FatalError("the log was replaced by another; starting again to read that one")
+        self._log_identity = log.identity
+        if log.last_sequence > self.position:
             async with self._reader as reader:
                 async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
                     for message in messages:
                         await self._note(message)
-            self._started.set()
-            await asyncio.sleep(PAUSE_SECONDS)
+            self.position = log.last_sequence
+            self._reader.skip_to(self.position + 1)
+        self._current_at = asked_at
+        self._started.set()
 
     async def _note(self, message: LogMessage) -> None:
         if message.subject == PURGED:
@@ -66,6 +90,10 @@ class Tail:
         elif message.message_id is not None:
             # An id that was used again after a purge carries the epoch behind an @.
             self._seen.add(message.message_id.partition("@")[0])
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _is_purge(self, sequence: int) -> bool:
         """Whether the event itself says so: only headers were read, and a subject is no event."""

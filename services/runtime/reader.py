@@ -95,6 +95,14 @@ class LogReader:
                 await self._stirred()
             yield self.take(messages_max)
 
+    def skip_to(self, sequence: int) -> None:
+        """Goes on at `sequence`, when entered again. Only for what was read to the end behind it.
+
+        With `subjects`, the last message delivered may lie far behind the log's end, and the broker looks through all
+        that came since, each time that a consumer is made.
+        """
+        self._next_sequence = max(sequence, self._next_sequence)
+
     def take(self, messages_max: int) -> list[LogMessage]:
         """The next messages that are here already, perhaps none."""
         taken = [self._buffer.popleft() for _ in range(min(messages_max, len(self._buffer)))]

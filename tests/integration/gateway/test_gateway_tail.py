@@ -1,0 +1,80 @@
+"""The set of seen payments, kept in step with the log of a real broker."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+from nats.aio.msg import Msg
+
+from contract.events import Event, PaymentReleased, PaymentRequested
+from contract.stream import STREAM
+from gateway.seen import SeenPayments
+from gateway.tail import Tail
+from runtime.broker import Broker
+from runtime.errors import FatalError
+from runtime.log import Log, LogLimits
+from runtime.tasks import end
+from support.conditions import eventually
+
+OUTCOMES = 300
+
+
+def requested() -> PaymentRequested:
+    return PaymentRequested(str(uuid.uuid4()), 1990, 1_750_000_000_000_000)
+
+
+async def store(log: Log, *events: Event) -> None:
+    await asyncio.gather(*(log.append(event, timeout_seconds=5) for event in events))
+
+
+@asynccontextmanager
+async def following(tail: Tail) -> AsyncIterator[asyncio.Future[None]]:
+    running = asyncio.ensure_future(tail.run())
+    try:
+        yield running
+    finally:
+        await end(running)
+
+
+def has(seen: SeenPayments, event: PaymentRequested) -> Callable[[], Awaitable[bool]]:
+    async def is_seen() -> bool:
+        return event.correlation_id in seen
+
+    return is_seen
+
+
+async def test_each_reading_begins_where_the_log_ended_before_whatever_came_since_the_last_request(
+    log: Log, broker: Broker
+) -> None:
+    begun_at: list[int] = []
+
+    async def on_create(request: Msg) -> None:
+        begun_at.append(orjson.loads(request.data)["config"]["opt_start_seq"])
+
+    await broker.client.subscribe(f"$JS.API.CONSUMER.CREATE.{STREAM}.>", cb=on_create)
+    first, second = requested(), requested()
+    await store(log, first, *(PaymentReleased(str(uuid.uuid4()), 1, "default", "a test") for _ in range(OUTCOMES)))
+    seen = SeenPayments()
+    tail = Tail(broker, seen, lag_seconds_max=15)
+    async with following(tail):
+        await tail.started(timeout_seconds=10)
+        assert first.correlation_id in seen
+        assert tail.is_current
+        await store(log, second)
+        await eventually(has(seen, second), what="the second request is seen")
+    assert begun_at == [1, OUTCOMES + 2], "and no reading while nothing came"
+
+
+async def test_a_log_that_takes_the_place_of_another_is_not_taken_for_it(log: Log, broker: Broker) -> None:
+    await store(log, requested(), requested())
+    tail = Tail(broker, SeenPayments(), lag_seconds_max=15)
+    async with following(tail) as running:
+        await tail.started(timeout_seconds=10)
+        await broker.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout_seconds=5)
+        await log.ensure(LogLimits())
+        with pytest.raises(FatalError, match="replaced by another"):
+            async with asyncio.timeout(20):
+                await running
