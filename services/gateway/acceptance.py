@@ -8,11 +8,11 @@ from contract.money import format_cents
 from contract.timestamps import now_us
 from gateway.payments import PaymentOrder
 from gateway.problems import Problem, unavailable
-from gateway.seen import SeenPayments
 from gateway.tail import Tail
 from runtime.errors import BrokerUnavailableError, LogFullError
 from runtime.log import Log
 from runtime.read_model import ReadModel, ReadModelUnavailableError
+from runtime.seen import SeenPayments
 
 logger = logging.getLogger(__name__)
 

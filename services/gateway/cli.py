@@ -6,7 +6,6 @@ import environ
 from gateway.acceptance import Acceptance
 from gateway.app import Edge, create_app
 from gateway.ledger import Ledger
-from gateway.seen import SeenPayments
 from gateway.server import serve_http
 from gateway.settings import Settings
 from gateway.tail import Tail
@@ -16,6 +15,7 @@ from runtime.log import Log
 from runtime.process import alongside
 from runtime.process import run as run_process
 from runtime.read_model import ReadModel
+from runtime.seen import SeenPayments
 
 
 @click.group()

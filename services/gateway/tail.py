@@ -7,11 +7,11 @@ from contextlib import suppress
 from contract.codec import MalformedEventError
 from contract.events import LedgerPurged
 from contract.stream import PURGED, REQUESTED
-from gateway.seen import SeenPayments
 from runtime.broker import Broker
 from runtime.errors import BrokerError, FatalError
 from runtime.log import Log
 from runtime.reader import LogMessage, LogReader
+from runtime.seen import SeenPayments
 
 logger = logging.getLogger(__name__)
 

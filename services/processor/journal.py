@@ -1,7 +1,8 @@
 """What the log says of payments that are, or may again be, worked on. Pure: events in, a payment's standing out.
 
-It is fed the whole log from the oldest request that is not done with. Ended payments are remembered up to a bound;
-`complete_from` tells from which request on the memory has no hole, and an older request is read up in the log itself.
+It is fed the whole log from the oldest request that is not done with. Ended payments are remembered up to a bound, and
+behind it as ones that may have ended: the log itself is read for those alone. Reading it for every request of a backlog
+would take longer the longer the backlog is. `complete_from` tells from which request on the memory has no hole at all.
 """
 
 from collections import OrderedDict
@@ -9,9 +10,13 @@ from dataclasses import dataclass, replace
 
 from contract.events import Event, LedgerPurged, PaymentRequested
 from contract.standing import Ended, Open, Standing, Unrouted, advance
+from runtime.seen import SeenPayments
 
 ENDED_MAX = 50_000
 """Ended payments remembered: about 6 MB, and a minute and a half of full load, against a redelivery after seconds."""
+FORGOTTEN_MAX = 2_000_000
+"""Ended payments behind those: 5 MB. Beyond, all of these are dropped, and an older request is read up in the log."""
+FORGOTTEN_FIRST_CAPACITY = 50_000
 
 
 @dataclass(slots=True)
@@ -28,7 +33,7 @@ class _Known:
 class Journal:
     """The standings of the payments whose requests lie at or behind `start_sequence`."""
 
-    def __init__(self, start_sequence: int, *, ended_max: int = ENDED_MAX) -> None:
+    def __init__(self, start_sequence: int, *, ended_max: int = ENDED_MAX, forgotten_max: int = FORGOTTEN_MAX) -> None:
         self.start_sequence = start_sequence
         self.complete_from = start_sequence
         """Requests from this sequence on are known without a hole."""
@@ -36,6 +41,9 @@ class Journal:
         self._purged_before = 0
         self._unended: dict[str, _Known] = {}
         self._ended: OrderedDict[str, int] = OrderedDict()
+        self._forgotten_max = forgotten_max
+        self._forgotten_count = 0
+        self._forgotten = SeenPayments(FORGOTTEN_FIRST_CAPACITY)
 
     def apply(self, sequence: int, event: Event, *, is_late: bool = False) -> None:
         """Takes the next event of the log. `is_late` is of an intent (`contract/standing.py`)."""
@@ -44,12 +52,15 @@ class Journal:
         if isinstance(event, LedgerPurged):
             self._unended.clear()
             self._ended.clear()
+            self._forget_all()
             self._purged_before = sequence
             return
         correlation_id = event.correlation_id
-        if correlation_id in self._ended:
-            return
-        known = self._unended.setdefault(correlation_id, _Known(Unrouted(), self.complete_from))
+        known = self._unended.get(correlation_id)
+        if known is None:
+            if correlation_id in self._ended or correlation_id in self._forgotten:
+                return
+            known = self._unended[correlation_id] = _Known(Unrouted(), self.complete_from)
         known.standing = advance(known.standing, sequence, event)
         if is_late and isinstance(known.standing, Open) and known.standing.sequence == sequence:
             known.standing = replace(known.standing, is_late=True)
@@ -63,6 +74,8 @@ class Journal:
         if correlation_id in self._ended or request_sequence < self._purged_before:
             return Ended()
         known = self._unended.get(correlation_id)
+        if known is None and correlation_id in self._forgotten:
+            return None
         complete_from = self.complete_from if known is None else known.complete_from
         if request_sequence < complete_from:
             return None
@@ -70,7 +83,16 @@ class Journal:
 
     def _remember_ended(self, correlation_id: str, sequence: int) -> None:
         self._ended[correlation_id] = sequence
-        if len(self._ended) > self._ended_max:
-            _, forgotten_at = self._ended.popitem(last=False)
-            # A request behind the forgotten outcome cannot be the one that it ended.
+        if len(self._ended) <= self._ended_max:
+            return
+        forgotten, forgotten_at = self._ended.popitem(last=False)
+        self._forgotten.add(forgotten)
+        self._forgotten_count += 1
+        if self._forgotten_count > self._forgotten_max:
+            self._forget_all()
+            # A request behind the last of the forgotten outcomes cannot be one that they ended.
             self.complete_from = forgotten_at + 1
+
+    def _forget_all(self) -> None:
+        self._forgotten.clear()
+        self._forgotten_count = 0

@@ -12,11 +12,11 @@ from gateway import acceptance
 from gateway.acceptance import Acceptance
 from gateway.payments import PaymentOrder
 from gateway.problems import Problem
-from gateway.seen import SeenPayments
 from gateway.tail import Tail
 from runtime.broker import Broker
 from runtime.log import Log, LogLimits
 from runtime.read_model import ReadModel
+from runtime.seen import SeenPayments
 from support.nats_server import NatsServer
 from support.services import Gateway
 

@@ -11,11 +11,11 @@ from nats.aio.msg import Msg
 
 from contract.events import Event, PaymentReleased, PaymentRequested
 from contract.stream import STREAM
-from gateway.seen import SeenPayments
 from gateway.tail import Tail
 from runtime.broker import Broker
 from runtime.errors import FatalError
 from runtime.log import Log, LogLimits
+from runtime.seen import SeenPayments
 from runtime.tasks import end
 from support.conditions import eventually
 

@@ -43,9 +43,11 @@ def rejected(payment: str) -> PaymentRejected:
     return PaymentRejected(payment, 1990, "why")
 
 
-def journal_of(events: Sequence[Event], *, start_sequence: int = 1, ended_max: int = 100) -> Journal:
+def journal_of(
+    events: Sequence[Event], *, start_sequence: int = 1, ended_max: int = 100, forgotten_max: int = 100
+) -> Journal:
     """A journal that was fed these events, the first of them at `start_sequence`."""
-    journal = Journal(start_sequence, ended_max=ended_max)
+    journal = Journal(start_sequence, ended_max=ended_max, forgotten_max=forgotten_max)
     for sequence, event in enumerate(events, start=start_sequence):
         journal.apply(sequence, event)
     return journal
@@ -89,8 +91,26 @@ def test_it_remembers_as_many_ended_payments_as_it_is_bound_to_and_forgets_the_o
     assert journal.standing(THIRD, 1) == Ended()
 
 
-def test_what_it_forgot_it_no_longer_vouches_for() -> None:
+def test_of_what_it_forgot_it_knows_at_least_that_it_is_not_another_payment() -> None:
     journal = journal_of([processed(PAYMENT), rejected(OTHER)], ended_max=1)
+    assert journal.complete_from == 1
+    assert journal.standing(PAYMENT, 1) is None
+    assert journal.standing(THIRD, 1) == Unrouted(1)
+
+
+def test_a_backlog_far_longer_than_its_memory_is_not_read_up_payment_by_payment() -> None:
+    backlog = [f"00000000-0000-4000-9000-{number:012d}" for number in range(2_000)]
+    journal = Journal(1, ended_max=10, forgotten_max=2_000)
+    for sequence, payment in enumerate(backlog[:1_000], start=2_001):
+        journal.apply(sequence, processed(payment))
+    unknown = [
+        payment for number, payment in enumerate(backlog[1_000:], start=1_001) if not journal.standing(payment, number)
+    ]
+    assert len(unknown) < 20, "but for a few of which the filter is not sure"
+
+
+def test_what_it_forgot_for_good_it_no_longer_vouches_for() -> None:
+    journal = journal_of([processed(PAYMENT), rejected(OTHER)], ended_max=1, forgotten_max=0)
     assert journal.complete_from == 2
     assert journal.standing(THIRD, 1) is None
     assert journal.standing(THIRD, 2) == Unrouted(1)
@@ -149,6 +169,7 @@ class History:
     events: list[Event]
     start_sequence: int
     ended_max: int
+    forgotten_max: int
 
 
 @st.composite
@@ -163,8 +184,9 @@ def histories(draw: st.DrawFn, *, are_starts_early: bool) -> History:
     ):
         events.append(kind(payment, attempt))
     if are_starts_early:
-        return History(events, 1, 100)
-    return History(events, draw(st.integers(1, len(events) + 1)), draw(st.integers(0, 3)))
+        return History(events, 1, 100, 100)
+    start_sequence = draw(st.integers(1, len(events) + 1))
+    return History(events, start_sequence, draw(st.integers(0, 3)), draw(st.integers(0, 3)))
 
 
 def said_by_the_log(events: Sequence[Event], payment: str) -> Standing:
@@ -185,7 +207,12 @@ def test_a_journal_that_forgets_nothing_says_what_the_log_says(history: History)
 @given(histories(are_starts_early=False))
 def test_a_journal_that_forgets_or_starts_late_says_what_the_log_says_or_nothing(history: History) -> None:
     start = history.start_sequence
-    journal = journal_of(history.events[start - 1 :], start_sequence=start, ended_max=history.ended_max)
+    journal = journal_of(
+        history.events[start - 1 :],
+        start_sequence=start,
+        ended_max=history.ended_max,
+        forgotten_max=history.forgotten_max,
+    )
     for request_sequence, payment in enumerate(PAYMENTS, start=1):
         known = journal.standing(payment, request_sequence)
         assert known is None or known == said_by_the_log(history.events, payment)

@@ -1,8 +1,6 @@
-"""Which payments were asked for before, as far back as the log goes.
+"""Millions of payments that were met before, in two bytes each.
 
-The broker itself drops repeats for half a minute (`duplicate_window`); for ever, that takes it 200 bytes an id.
-This needs two: a Bloom filter tells the new from those that may be known, and only the latter cost a question to the
-read model, which is exact.
+A Bloom filter tells the new from those that may have been met; only the latter cost a question to somebody who knows.
 """
 
 from rbloom import Bloom
@@ -16,9 +14,9 @@ FIRST_CAPACITY = 500_000
 class SeenPayments:
     """A set of correlationIds that may say yes to one it does not hold, and never no to one it holds."""
 
-    def __init__(self) -> None:
-        self._capacity = self._room = FIRST_CAPACITY
-        self._filters = [_empty(FIRST_CAPACITY)]
+    def __init__(self, first_capacity: int = FIRST_CAPACITY) -> None:
+        self._first_capacity = self._capacity = self._room = first_capacity
+        self._filters = [_empty(first_capacity)]
 
     def __contains__(self, correlation_id: str) -> bool:
         return any(correlation_id in one for one in self._filters)
@@ -32,8 +30,8 @@ class SeenPayments:
         self._filters[-1].add(correlation_id)
 
     def clear(self) -> None:
-        self._capacity = self._room = FIRST_CAPACITY
-        self._filters = [_empty(FIRST_CAPACITY)]
+        self._capacity = self._room = self._first_capacity
+        self._filters = [_empty(self._first_capacity)]
 
 
 def _empty(capacity: int) -> Bloom:

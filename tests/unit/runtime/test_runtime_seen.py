@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import seen
-from gateway.seen import SeenPayments
+from runtime.seen import FALSE_POSITIVES, SeenPayments
 
 CAPACITY = 64
 
@@ -19,10 +18,9 @@ def ids(count: int, *, first: int = 0) -> list[str]:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> SeenPayments:
+def small() -> SeenPayments:
     """One whose first filter is full soon."""
-    monkeypatch.setattr(seen, "FIRST_CAPACITY", CAPACITY)
-    return SeenPayments()
+    return SeenPayments(CAPACITY)
 
 
 @given(st.lists(st.uuids().map(str), unique=True, max_size=50))
@@ -60,7 +58,7 @@ def test_false_alarms_stay_rare_as_it_grows(small: SeenPayments) -> None:
         small.add(one)
     asked = 20_000
     false_alarms = sum(one in small for one in ids(asked, first=10**6))
-    assert false_alarms <= 5 * len(small._filters) * seen.FALSE_POSITIVES * asked
+    assert false_alarms <= 5 * len(small._filters) * FALSE_POSITIVES * asked
 
 
 def test_once_cleared_it_holds_nothing_and_begins_anew(small: SeenPayments) -> None:
