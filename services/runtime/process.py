@@ -43,6 +43,9 @@ def run(service: Coroutine[Any, Any, None]) -> None:
     except (FatalError, BrokerError, OSError) as error:
         logger.critical("%s", error)
         sys.exit(1)
+    finally:
+        # What stays frozen is never freed, and DuckDB's binding tells of each object of its own that is left at the end.
+        gc.unfreeze()
 
 
 def _spare_the_collector() -> None:
