@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 
 from contract.codec import MalformedEventError
@@ -15,6 +16,7 @@ from runtime.seen import SeenPayments
 
 logger = logging.getLogger(__name__)
 
+SUBJECTS = (REQUESTED, PURGED)
 BATCH_MESSAGES_MAX = 5_000
 PURGE_TIMEOUT_SECONDS = 60.0
 STATE_TIMEOUT_SECONDS = 5.0
@@ -28,7 +30,7 @@ class Tail:
 
     def __init__(self, broker: Broker, seen: SeenPayments, *, lag_seconds_max: float) -> None:
         self._log = Log(broker)
-        self._reader = LogReader(broker, 1, subjects=(REQUESTED, PURGED), headers_only=True)
+        self._reader = LogReader(broker, 1, subjects=SUBJECTS, headers_only=True)
         self._seen = seen
         self._broker = broker
         self._lag_seconds_max = lag_seconds_max
@@ -36,7 +38,7 @@ class Tail:
         self._log_identity = ""
         self._current_at = float("-inf")
         self.position = 0
-        """Whatever was requested up to this sequence is in the set."""
+        """Whatever was requested up to this sequence of the log is in the set."""
 
     @property
     def is_current(self) -> bool:
@@ -66,7 +68,7 @@ class Tail:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _read(self) -> None:
-        """Reads to the log's end as of now. Raises BrokerError."""
+        """Reads what was requested, or purged, until now. Raises BrokerError."""
         await self._broker.connected()
         asked_at = self._now()
         log = await self._broker.log_state(timeout_seconds=STATE_TIMEOUT_SECONDS)
@@ -74,14 +76,34 @@ class Tail:
             raise FatalError("the log was replaced by another; starting again to read that one")
         self._log_identity = log.identity
         if log.last_sequence > self.position:
-            async with self._reader as reader:
-                async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
-                    for message in messages:
-                        await self._note(message)
+            if not await self._read_up_to(await self._newest()):
+                return
             self.position = log.last_sequence
-            self._reader.skip_to(self.position + 1)
         self._current_at = asked_at
         self._started.set()
+
+    async def _newest(self) -> int:
+        newest = [await self._log.last_sequence_of(one, timeout_seconds=STATE_TIMEOUT_SECONDS) for one in SUBJECTS]
+        return max(newest)
+
+    async def _read_up_to(self, sequence: int) -> bool:
+        """Whether it could be: in a cluster, the reader's server may be behind the one that named the sequence.
+
+        Nothing is read while no requests come: the reader begins behind the last one, and for a new reader the broker
+        looks through all that was stored since, which in a long backlog's wake are the outcomes of all its payments.
+        """
+        if sequence >= self._reader.next_sequence:
+            async with self._reader as reader:
+                async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
+                    await self._note_all(messages)
+            # What came in while it was left: nobody might look again for long.
+            while messages := self._reader.take(BATCH_MESSAGES_MAX):
+                await self._note_all(messages)
+        return self._reader.next_sequence > sequence
+
+    async def _note_all(self, messages: Sequence[LogMessage]) -> None:
+        for message in messages:
+            await self._note(message)
 
     async def _note(self, message: LogMessage) -> None:
         if message.subject == PURGED:

@@ -109,6 +109,22 @@ class Log:
             return None
         raise BrokerUnavailableError(f"message {sequence} cannot be read: {answer['error'].get('description')}")
 
+    async def last_sequence_of(self, subject: str, *, timeout_seconds: float) -> int:
+        """Where the newest message under this subject is, as the stream's leader says; 0 if there is none.
+
+        Raises BrokerUnavailableError.
+        """
+        answer = await self._broker.request(
+            f"$JS.API.STREAM.MSG.GET.{STREAM}",
+            orjson.dumps({"last_by_subj": subject}),
+            timeout_seconds=timeout_seconds,
+        )
+        if "error" not in answer:
+            return int(answer["message"]["seq"])
+        if answer["error"].get("err_code") == MESSAGE_NOT_FOUND:
+            return 0
+        raise BrokerUnavailableError(f"the newest {subject} cannot be read: {answer['error'].get('description')}")
+
     async def purge_before(self, sequence: int, *, timeout_seconds: float) -> None:
         """Removes every event before `sequence`. Raises BrokerError."""
         answer = await self._broker.request(

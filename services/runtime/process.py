@@ -44,7 +44,7 @@ def run(service: Coroutine[Any, Any, None]) -> None:
         logger.critical("%s", error)
         sys.exit(1)
     finally:
-        # What stays frozen is never freed, and DuckDB's binding tells of each object of its own that is left at the end.
+        # What stays frozen is never freed, and DuckDB's binding tells of each of its objects that is left over.
         gc.unfreeze()
 
 

@@ -87,6 +87,11 @@ class LogReader:
             await self._stirred()
         return self.take(messages_max)
 
+    @property
+    def next_sequence(self) -> int:
+        """Everything asked for before it has been taken over from the broker."""
+        return self._next_sequence
+
     async def to_the_end(self, messages_max: int) -> AsyncIterator[list[LogMessage]]:
         """The next messages in batches, up to where the log ends when this is called. Raises as `batch` does."""
         since = self._now()
@@ -94,14 +99,6 @@ class LogReader:
             if not self._buffer:
                 await self._stirred()
             yield self.take(messages_max)
-
-    def skip_to(self, sequence: int) -> None:
-        """Goes on at `sequence`, when entered again. Only for what was read to the end behind it.
-
-        With `subjects`, the last message delivered may lie far behind the log's end, and the broker looks through all
-        that came since, each time that a consumer is made.
-        """
-        self._next_sequence = max(sequence, self._next_sequence)
 
     def take(self, messages_max: int) -> list[LogMessage]:
         """The next messages that are here already, perhaps none."""
