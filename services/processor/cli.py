@@ -31,6 +31,7 @@ from runtime.log import Log
 from runtime.process import alongside
 from runtime.process import run as run_process
 from runtime.read_model import ReadModel
+from runtime.seen import SeenPayments
 
 
 @click.group()
@@ -66,7 +67,7 @@ async def serve(settings: Settings) -> None:
             connections_max=settings.processor_concurrency,
         )
         try:
-            follower = Follower(broker, Journal(floor + 1))
+            follower = Follower(broker, Journal(floor + 1, SeenPayments()))
             router = Router(policy, Random())  # noqa: S311 - chance, no secrets
             handler = PaymentHandler(log, follower, client, router, ReadModel(broker))
             worker = Worker(

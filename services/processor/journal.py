@@ -7,16 +7,25 @@ would take longer the longer the backlog is. `complete_from` tells from which re
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from contract.events import Event, LedgerPurged, PaymentRequested
 from contract.standing import Ended, Open, Standing, Unrouted, advance
-from runtime.seen import SeenPayments
 
 ENDED_MAX = 50_000
 """Ended payments remembered: about 6 MB, and a minute and a half of full load, against a redelivery after seconds."""
 FORGOTTEN_MAX = 2_000_000
-"""Ended payments behind those: 5 MB. Beyond, all of these are dropped, and an older request is read up in the log."""
-FORGOTTEN_FIRST_CAPACITY = 50_000
+"""Ended payments behind those, 5 MB in a Bloom filter. Beyond, they are dropped, and older requests read up in the log."""
+
+
+class Forgotten(Protocol):
+    """A set of correlationIds. It may say yes to one it does not hold, which costs a reading of the log."""
+
+    def add(self, correlation_id: str, /) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def __contains__(self, correlation_id: object, /) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -33,7 +42,14 @@ class _Known:
 class Journal:
     """The standings of the payments whose requests lie at or behind `start_sequence`."""
 
-    def __init__(self, start_sequence: int, *, ended_max: int = ENDED_MAX, forgotten_max: int = FORGOTTEN_MAX) -> None:
+    def __init__(
+        self,
+        start_sequence: int,
+        forgotten: Forgotten,
+        *,
+        ended_max: int = ENDED_MAX,
+        forgotten_max: int = FORGOTTEN_MAX,
+    ) -> None:
         self.start_sequence = start_sequence
         self.complete_from = start_sequence
         """Requests from this sequence on are known without a hole."""
@@ -43,7 +59,7 @@ class Journal:
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._forgotten_max = forgotten_max
         self._forgotten_count = 0
-        self._forgotten = SeenPayments(FORGOTTEN_FIRST_CAPACITY)
+        self._forgotten = forgotten
 
     def apply(self, sequence: int, event: Event, *, is_late: bool = False) -> None:
         """Takes the next event of the log. `is_late` is of an intent (`contract/standing.py`)."""

@@ -18,7 +18,7 @@ class SeenPayments:
         self._first_capacity = self._capacity = self._room = first_capacity
         self._filters = [_empty(first_capacity)]
 
-    def __contains__(self, correlation_id: str) -> bool:
+    def __contains__(self, correlation_id: object) -> bool:
         return any(correlation_id in one for one in self._filters)
 
     def add(self, correlation_id: str) -> None:

@@ -196,7 +196,7 @@ class WorkerProcess:
     """One replica: the real handler and journal. What it waits for is in `call`; None while it has nothing to do."""
 
     def __init__(self, start_sequence: int, *, ended_max: int) -> None:
-        self.journal = Journal(start_sequence, ended_max=ended_max, forgotten_max=ended_max)
+        self.journal = Journal(start_sequence, set(), ended_max=ended_max, forgotten_max=ended_max)
         self.position = start_sequence - 1
         self.router = Switchboard()
         self.call: Call | None = None

@@ -373,7 +373,7 @@ class SilentLog:
     """Answers nothing until it is told to; then it fails every append."""
 
     def __init__(self) -> None:
-        self.journal = Journal(1)
+        self.journal = Journal(1, set())
         self.asked = self.on_the_way = self.on_the_way_max = 0
         self.gives_up = asyncio.Event()
 

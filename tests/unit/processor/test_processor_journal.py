@@ -19,6 +19,7 @@ from contract.events import (
 )
 from contract.standing import Ended, Open, Standing, Unrouted, advance
 from processor.journal import Journal
+from runtime.seen import SeenPayments
 
 PAYMENT, OTHER, THIRD = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
 
@@ -47,18 +48,18 @@ def journal_of(
     events: Sequence[Event], *, start_sequence: int = 1, ended_max: int = 100, forgotten_max: int = 100
 ) -> Journal:
     """A journal that was fed these events, the first of them at `start_sequence`."""
-    journal = Journal(start_sequence, ended_max=ended_max, forgotten_max=forgotten_max)
+    journal = Journal(start_sequence, set(), ended_max=ended_max, forgotten_max=forgotten_max)
     for sequence, event in enumerate(events, start=start_sequence):
         journal.apply(sequence, event)
     return journal
 
 
 def test_a_payment_that_nothing_is_known_of_is_unrouted() -> None:
-    assert Journal(1).standing(PAYMENT, 1) == Unrouted(1)
+    assert Journal(1, set()).standing(PAYMENT, 1) == Unrouted(1)
 
 
 def test_a_request_older_than_its_memory_is_left_to_the_log_itself() -> None:
-    journal = Journal(10)
+    journal = Journal(10, set())
     assert journal.standing(PAYMENT, 9) is None
     assert journal.standing(PAYMENT, 10) == Unrouted(1)
 
@@ -100,7 +101,7 @@ def test_of_what_it_forgot_it_knows_at_least_that_it_is_not_another_payment() ->
 
 def test_a_backlog_far_longer_than_its_memory_is_not_read_up_payment_by_payment() -> None:
     backlog = [f"00000000-0000-4000-9000-{number:012d}" for number in range(2_000)]
-    journal = Journal(1, ended_max=10, forgotten_max=2_000)
+    journal = Journal(1, SeenPayments(500), ended_max=10, forgotten_max=2_000)
     for sequence, payment in enumerate(backlog[:1_000], start=2_001):
         journal.apply(sequence, processed(payment))
     unknown = [
@@ -226,14 +227,14 @@ def test_a_request_from_before_a_purge_is_not_charged_after_it() -> None:
 
 
 def test_a_late_intent_stands_as_late_until_it_is_released_and_a_void_one_changes_nothing() -> None:
-    journal = Journal(1)
+    journal = Journal(1, set())
     journal.apply(2, routed(PAYMENT), is_late=True)
     assert journal.standing(PAYMENT, 1) == Open(routed(PAYMENT), 2, is_late=True)
     journal.apply(3, routed(PAYMENT), is_late=False)
     assert journal.standing(PAYMENT, 1) == Open(routed(PAYMENT), 2, is_late=True)
     journal.apply(4, released(PAYMENT))
     assert journal.standing(PAYMENT, 1) == Unrouted(2)
-    on_time = Journal(1)
+    on_time = Journal(1, set())
     on_time.apply(2, routed(PAYMENT))
     on_time.apply(3, routed(PAYMENT), is_late=True)
     assert on_time.standing(PAYMENT, 1) == Open(routed(PAYMENT), 2)
