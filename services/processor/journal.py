@@ -15,7 +15,7 @@ from contract.standing import Ended, Open, Standing, Unrouted, advance
 ENDED_MAX = 50_000
 """Ended payments remembered: about 6 MB, and a minute and a half of full load, against a redelivery after seconds."""
 FORGOTTEN_MAX = 2_000_000
-"""Ended payments behind those, 5 MB in a Bloom filter. Beyond, they are dropped, and older requests read up in the log."""
+"""Ended payments behind those, in 5 MB. Beyond, they are dropped, and an older request is read up in the log."""
 
 
 class Forgotten(Protocol):
