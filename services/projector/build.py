@@ -15,7 +15,7 @@ from runtime.broker import Broker
 from runtime.bulk_reader import Batch, BulkReader
 from runtime.errors import FatalError
 
-ROWS_AT_ONCE = 8_192
+ROWS_AT_ONCE = 2_048
 """Rows are written in transactions of about so many."""
 
 
