@@ -250,10 +250,7 @@ class PaymentHandler:
     async def _take(self, work: Work, attempt: Attempt, step: Next, *, in_doubt: bool) -> Result | None:
         match step:
             case Settle(requested_at_us):
-                async with self._appending:
-                    await self._log.append(
-                        _processed(attempt, requested_at_us), timeout_seconds=OUTCOME_TIMEOUT_SECONDS
-                    )
+                await self._store(_processed(attempt, requested_at_us), OUTCOME_TIMEOUT_SECONDS)
                 return Done()
             case Reject(reason):
                 await self._append(_rejected(attempt, reason), OUTCOME_TIMEOUT_SECONDS)
@@ -271,10 +268,14 @@ class PaymentHandler:
 
     async def _append(self, event: Event, timeout_seconds: float) -> Appended:
         """Writes the event and reads the log up to it."""
-        async with self._appending:
-            appended = await self._log.append(event, timeout_seconds=timeout_seconds)
+        appended = await self._store(event, timeout_seconds)
         await self._follower.reached(appended.sequence, timeout_seconds=timeout_seconds)
         return appended
+
+    async def _store(self, event: Event, timeout_seconds: float) -> Appended:
+        """Writes the event when its turn has come."""
+        async with self._appending:
+            return await self._log.append(event, timeout_seconds=timeout_seconds)
 
     def _withdraw(self, processor: ProcessorName, taken_at: float) -> None:
         now = time.monotonic()

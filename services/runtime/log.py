@@ -4,6 +4,7 @@ import asyncio
 import logging
 from base64 import b64decode
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -97,33 +98,17 @@ class Log:
 
     async def payload_at(self, sequence: int, *, deadline: float) -> bytes | None:
         """The raw message at that sequence, asked of the stream's leader; None when it was purged."""
-        # Not a direct get: a follower may answer that one, and not have the newest messages yet.
-        answer = await self._broker.request(
-            f"$JS.API.STREAM.MSG.GET.{STREAM}",
-            orjson.dumps({"seq": sequence}),
-            timeout_seconds=max(deadline - asyncio.get_running_loop().time(), 0),
-        )
-        if "error" not in answer:
-            return b64decode(answer["message"]["data"])
-        if answer["error"].get("err_code") == MESSAGE_NOT_FOUND:
-            return None
-        raise BrokerUnavailableError(f"message {sequence} cannot be read: {answer['error'].get('description')}")
+        timeout_seconds = max(deadline - asyncio.get_running_loop().time(), 0)
+        message = await self._message({"seq": sequence}, timeout_seconds=timeout_seconds)
+        return None if message is None else b64decode(message["data"])
 
     async def last_sequence_of(self, subject: str, *, timeout_seconds: float) -> int:
         """Where the newest message under this subject is, as the stream's leader says; 0 if there is none.
 
         Raises BrokerUnavailableError.
         """
-        answer = await self._broker.request(
-            f"$JS.API.STREAM.MSG.GET.{STREAM}",
-            orjson.dumps({"last_by_subj": subject}),
-            timeout_seconds=timeout_seconds,
-        )
-        if "error" not in answer:
-            return int(answer["message"]["seq"])
-        if answer["error"].get("err_code") == MESSAGE_NOT_FOUND:
-            return 0
-        raise BrokerUnavailableError(f"the newest {subject} cannot be read: {answer['error'].get('description')}")
+        message = await self._message({"last_by_subj": subject}, timeout_seconds=timeout_seconds)
+        return 0 if message is None else int(message["seq"])
 
     async def purge_before(self, sequence: int, *, timeout_seconds: float) -> None:
         """Removes every event before `sequence`. Raises BrokerError."""
@@ -132,6 +117,18 @@ class Log:
         )
         if "error" in answer:
             raise BrokerError(f"the log cannot be purged: {answer['error'].get('description')}")
+
+    async def _message(self, wanted: dict[str, object], *, timeout_seconds: float) -> dict[str, Any] | None:
+        # Not a direct get: a follower may answer that one, and not have the newest messages yet.
+        answer = await self._broker.request(
+            f"$JS.API.STREAM.MSG.GET.{STREAM}", orjson.dumps(wanted), timeout_seconds=timeout_seconds
+        )
+        if "error" not in answer:
+            message: dict[str, Any] = answer["message"]
+            return message
+        if answer["error"].get("err_code") == MESSAGE_NOT_FOUND:
+            return None
+        raise BrokerUnavailableError(f"message {wanted} cannot be read: {answer['error'].get('description')}")
 
     async def _log_state(self, deadline: float) -> LogState:
         return await self._broker.log_state(timeout_seconds=max(deadline - asyncio.get_running_loop().time(), 0))
