@@ -20,11 +20,14 @@ from contract.events import (
     PaymentRequested,
     PaymentRouted,
 )
+from contract.message import join
 from contract.stream import subject_of
 from contract.timestamps import now_us
 
 BEGIN_US = 1_700_000_000_000_000
-_BARRIER_EVENTS = 2_000
+TOGETHER = 8
+"""About as many as a processor stores together at some hundred payments a second."""
+_BARRIER_MESSAGES = 2_000
 """Every so many the acknowledgement is awaited: the broker silently drops what it cannot store fast enough."""
 
 
@@ -69,32 +72,45 @@ def histories(
         yield events
 
 
-async def write(client: Client, payments: Iterator[list[Event]], *, at_once: int = 200) -> Written:
+async def write(
+    client: Client, payments: Iterator[list[Event]], *, at_once: int = 200, together: int = TOGETHER
+) -> Written:
     """Publishes them, `at_once` payments interleaved event by event; when it returns, all of them are in the log.
 
-    Acknowledgements are awaited only now and then; each stands for all events before it.
+    `together` is how many events of the plain course share a message. Acknowledgements are awaited only now and then;
+    each stands for all messages before it.
     """
     events = charged = charged_cents = 0
-    held: Event | None = None
-    for event in _interleaved(payments, at_once):
-        if held is not None:
-            await _send(client, held, is_acknowledged=events % _BARRIER_EVENTS == 0)
-        held = event
-        events += 1
-        if isinstance(event, PaymentProcessed):
-            charged += 1
-            charged_cents += event.amount_cents
-    if held is not None:
+    held: list[Event] = []
+    for number, message in enumerate(_messages(payments, at_once, together)):
+        if held:
+            await _send(client, held, is_acknowledged=number % _BARRIER_MESSAGES == 0)
+        held = message
+        events += len(message)
+        for event in message:
+            if isinstance(event, PaymentProcessed):
+                charged += 1
+                charged_cents += event.amount_cents
+    if held:
         await _send(client, held, is_acknowledged=True)
     return Written(events, charged, charged_cents)
 
 
-def _interleaved(payments: Iterator[list[Event]], at_once: int) -> Iterator[Event]:
+def _messages(payments: Iterator[list[Event]], at_once: int, together: int) -> Iterator[list[Event]]:
     while block := list(islice(payments, at_once)):
         for turn in range(max(map(len, block))):
-            yield from (payment[turn] for payment in block if turn < len(payment))
+            by_subject: dict[str, list[Event]] = {}
+            for event in (payment[turn] for payment in block if turn < len(payment)):
+                if not isinstance(event, PaymentRouted | PaymentProcessed):
+                    yield [event]
+                    continue
+                group = by_subject.setdefault(subject_of(event), [])
+                group.append(event)
+                if len(group) == together:
+                    yield by_subject.pop(subject_of(event))
+            yield from by_subject.values()
 
 
-async def _send(client: Client, event: Event, *, is_acknowledged: bool) -> None:
+async def _send(client: Client, events: list[Event], *, is_acknowledged: bool) -> None:
     send = partial(client.request, timeout=60) if is_acknowledged else client.publish
-    await send(subject_of(event), encode(event))
+    await send(subject_of(events[0]), join(encode(event) for event in events))

@@ -17,6 +17,7 @@ from nats.js.client import JetStreamContext
 from chaos.history import Logged, Settled
 from contract.codec import MalformedEventError, decode
 from contract.events import PaymentRequested
+from contract.message import split
 from contract.stream import CONSUMER, STREAM
 from contract.timestamps import MICROSECONDS
 from projector.files import ModelFiles
@@ -57,13 +58,14 @@ class LogTap:
             except NatsTimeoutError as error:
                 raise UnreadableError(f"the log ends at {last}, and could not be read to there") from error
             place = message.metadata
-            try:
-                event = decode(message.data)
-            except MalformedEventError as fault:
-                self.poison.append(f"{place.sequence.stream}: {fault}")
-                continue
             stored_at_us = int(place.timestamp.timestamp() * MICROSECONDS)
-            self.events.append(Logged(place.sequence.stream, stored_at_us, event))
+            for part in split(message.data):
+                try:
+                    event = decode(part)
+                except MalformedEventError as fault:
+                    self.poison.append(f"{place.sequence.stream}: {fault}")
+                    continue
+                self.events.append(Logged(place.sequence.stream, stored_at_us, event))
 
     async def redelivered(self) -> int:
         """How many deliveries of requests were not the first, as far as the broker remembers them."""

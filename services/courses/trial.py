@@ -20,6 +20,8 @@ from processor.fees import fee_cents
 from processor.health_report import Health
 from processor.routing import Outcome, Route
 
+GATHER_SECONDS = 0.02
+"""What is delivered waits so long for others to begin with (`processor/worker.py`)."""
 LOG_SECONDS = 0.005
 """From the decision to the first byte: the intent is written, and read back."""
 PAYMENTS_PER_SECOND_MAX = 1_500.0
@@ -43,6 +45,7 @@ class Kind(IntEnum):
     TICK = 4
     HEALTH = 5
     STAGE = 6
+    BEGIN = 7
 
 
 @dataclass(slots=True)
@@ -109,6 +112,7 @@ class Trial:
         self._number = 0
         self._calls: dict[int, Call] = {}
         self._returning: dict[int, Payment] = {}
+        self._gathered: list[Payment] = []
         self._cpu_free_at = 0.0
         self._delivered = 0
         self._open = len(self._payments)
@@ -152,6 +156,8 @@ class Trial:
                 self._end(subject, now)
             case Kind.GIVE_UP:
                 self._give_up(subject, now)
+            case Kind.BEGIN:
+                self._begin(now)
             case Kind.BACK:
                 self._back.append(self._returning.pop(subject))
             case Kind.TICK:
@@ -168,7 +174,7 @@ class Trial:
     def _take(self, now: float) -> None:
         """The worker takes what there is room for: redelivered payments first, as the broker has it."""
         while self._back or self._queue:
-            room = min(self._strategy.room(now), len(self._back) + len(self._queue))
+            room = min(self._strategy.room(now) - len(self._gathered), len(self._back) + len(self._queue))
             if room <= 0:
                 return
             for _ in range(room):
@@ -183,7 +189,14 @@ class Trial:
                     is_redelivery=payment.deliveries > 1,
                     now=now,
                 )
-                self._route(payment, now)
+                if not self._gathered:
+                    self._schedule(now + GATHER_SECONDS, Kind.BEGIN, 0)
+                self._gathered.append(payment)
+
+    def _begin(self, now: float) -> None:
+        gathered, self._gathered = self._gathered, []
+        for payment in gathered:
+            self._route(payment, now)
 
     def _route(self, payment: Payment, now: float) -> None:
         decision = self._strategy.decide(

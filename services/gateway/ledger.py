@@ -5,6 +5,7 @@ import logging
 from http import HTTPStatus
 
 from contract.events import LedgerPurged
+from contract.message import part_of
 from contract.queries import PaymentView, Summary, SummaryQuestion
 from contract.timestamps import now_us
 from gateway.problems import Problem, malformed, unavailable
@@ -77,7 +78,7 @@ class Ledger:
             *(self._log.payload_at(sequence, deadline=deadline) for sequence in view.sequences)
         )
         return [
-            (sequence, payload)
+            (sequence, event)
             for sequence, payload in zip(view.sequences, payloads, strict=True)
-            if payload is not None
+            if payload is not None and (event := part_of(payload, view.correlation_id)) is not None
         ]

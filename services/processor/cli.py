@@ -13,6 +13,7 @@ from contract.events import ProcessorName
 from processor.client import ProcessorClient
 from processor.deliveries import ensure_consumer
 from processor.follower import Follower
+from processor.group_commit import GroupCommit
 from processor.handling import PaymentHandler
 from processor.health_client import HealthClient
 from processor.health_lease import INTERVAL_SECONDS_MAX, HealthLease, Pace
@@ -69,7 +70,7 @@ async def serve(settings: Settings) -> None:
         try:
             follower = Follower(broker, Journal(floor + 1, SeenPayments()))
             router = Router(policy, Random())  # noqa: S311 - chance, no secrets
-            handler = PaymentHandler(log, follower, client, router, ReadModel(broker))
+            handler = PaymentHandler(GroupCommit(log), follower, client, router, ReadModel(broker))
             worker = Worker(
                 broker, handler, router, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )

@@ -7,6 +7,7 @@ import itertools
 import orjson
 
 from contract.events import ProcessorName
+from contract.message import split
 from contract.standing import Standing, is_late
 from contract.stream import REQUESTED, STREAM, SUBJECTS
 from processor.history import decoded, read_history
@@ -77,8 +78,9 @@ class Follower:
         return (await read_history(self._broker, correlation_id, request_sequence)).standing
 
     def _apply(self, message: LogMessage) -> None:
-        if (event := decoded(message)) is not None:
-            self.journal.apply(message.sequence, event, is_late=is_late(event, message.stored_at_us))
+        for part in split(message.payload):
+            if (event := decoded(message.sequence, part)) is not None:
+                self.journal.apply(message.sequence, event, is_late=is_late(event, message.stored_at_us))
         self.position = message.sequence
 
     def _wake(self) -> None:

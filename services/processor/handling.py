@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 from contract.events import (
     Event,
@@ -43,7 +44,7 @@ from processor.charging import (
 from processor.client import ProcessorClient
 from processor.follower import Follower
 from processor.routing import Outcome, Route, Router
-from runtime.log import Appended, Log
+from runtime.log import Appended
 from runtime.read_model import ReadModel, ReadModelUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ STAMP_AGE_SECONDS_MAX = 1.0
 """An attempt is sent only while its stamp is younger: what was stamped a second ago is in the log, or is never sent."""
 RESEND_SECONDS_MAX = 5.0
 """An attempt in doubt is sent again only so soon after the log was asked whether an operator holds it."""
-APPENDS_MAX = 64
+APPENDS_MAX = 128
 """Events on their way to the log at once; the next waits. The broker stores one after the other, so more would not be
 stored sooner, but the requests that gateways are waiting to accept would stand behind all of them."""
 REPEAT_CHECK_TIMEOUT_SECONDS = 2.0
@@ -96,11 +97,17 @@ def retry_delay_seconds(deliveries: int, spread: float) -> float:
     return float(pause * (1 + spread) / 2)
 
 
+class Appender(Protocol):
+    """What stores events: the log itself, or in groups."""
+
+    async def append(self, event: Event, *, timeout_seconds: float) -> Appended: ...
+
+
 class PaymentHandler:
     """Joins the pure parts (charging, routing, standing) to the log and the payment processors."""
 
     def __init__(
-        self, log: Log, follower: Follower, client: ProcessorClient, router: Router, read_model: ReadModel
+        self, log: Appender, follower: Follower, client: ProcessorClient, router: Router, read_model: ReadModel
     ) -> None:
         self._read_model = read_model
         self._log = log

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from contract.codec import MalformedEventError, decode
 from contract.events import Event
+from contract.message import part_of
 from contract.standing import Ended, Open, Standing, Unrouted, advance, is_late
 from contract.stream import REQUESTED
 from runtime.broker import Broker
@@ -78,17 +79,16 @@ async def read_history(broker: Broker, correlation_id: str, request_sequence: in
         raise BrokerUnavailableError(f"the log could not be read from {request_sequence} on in time") from None
 
 
-def decoded(message: LogMessage) -> Event | None:
-    """The event in a message; None, and a line in the service's log, when there is none."""
+def decoded(sequence: int, event: bytes) -> Event | None:
+    """An event of the message at `sequence`; None, and a line in the service's log, when it is none."""
     try:
-        return decode(message.payload)
+        return decode(event)
     except MalformedEventError as error:
-        logger.error("message %d of the log is no event: %s", message.sequence, error)
+        logger.error("message %d of the log holds what is no event: %s", sequence, error)
         return None
 
 
 def _event_of(message: LogMessage, correlation_id: str) -> Event | None:
-    # The message id begins with the payment's: it spares decoding the rest of the log.
-    if message.subject == REQUESTED or not (message.message_id or "").startswith(correlation_id):
-        return None
-    return decoded(message)
+    # Looking for the id spares decoding the rest of the log.
+    event = None if message.subject == REQUESTED else part_of(message.payload, correlation_id)
+    return None if event is None else decoded(message.sequence, event)

@@ -24,6 +24,9 @@ IDLE_POLL_SECONDS = 0.05
 """How often the worker looks whether a circuit may be probed again while it takes nothing."""
 DRAIN_SECONDS = 2.5
 """How long a stopping worker lets calls finish; what is left then is delivered again, and found in the log."""
+IN_HAND_MAX = 1.25
+"""So many times the calls that may be under way: the rest are payments before their call, or behind it until their
+outcome is stored. Were they bounded with the calls, a slow processor's would take the places of the fast one's."""
 PULL_MIN = 16
 """A pull asks for so many, so that one pull serves many payments; for fewer only when no other is open."""
 
@@ -35,7 +38,7 @@ class _InFlight:
 
 
 class Worker:
-    """Works on up to `concurrency` payments at once."""
+    """Has up to `concurrency` payments at a processor at once, and IN_HAND_MAX times as many in hand."""
 
     def __init__(
         self, broker: Broker, handler: PaymentHandler, router: Router, *, concurrency: int, start_sequence: int
@@ -43,7 +46,7 @@ class Worker:
         self._broker = broker
         self._handler = handler
         self._router = router
-        self._concurrency = concurrency
+        self._in_hand_max = int(concurrency * IN_HAND_MAX)
         self._start_sequence = start_sequence
         self._deliveries = Deliveries(broker, self._on_delivery)
         self._in_flight: dict[int, _InFlight] = {}
@@ -84,9 +87,8 @@ class Worker:
         if not self._broker.is_connected:
             return
         owed = self._deliveries.owed
-        # What is in hand is more than what is under way: a payment leaves only when its outcome is in the log.
         room = self._router.room(now) - len(self._gathered)
-        free = min(room, self._concurrency - len(self._in_flight)) - owed
+        free = min(room, self._in_hand_max - len(self._in_flight)) - owed
         if free >= PULL_MIN or (free > 0 and not owed):
             await self._deliveries.pull(free)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from contract.codec import VERSION, MalformedEventError, decode
 from contract.events import PROCESSORS, LedgerPurged
+from contract.message import split
 from contract.standing import ACCEPTANCE_SECONDS_MAX
 from contract.timestamps import MICROSECONDS, InvalidTimestampError, parse_us
 from projector.projection import Cleared, EndedAs, Projection, RejectedRow, SettledRow
@@ -98,9 +99,10 @@ class BulkProjection:
 
     def apply(self, sequence: int, payload: bytes, stored_at_us: int) -> None:
         """Takes the next message. Raises PoisonEventError."""
-        course = _COURSES.get(payload[_KIND])
-        if course is None or not course(self, sequence, payload, stored_at_us):
-            self._apply_any(sequence, payload, stored_at_us)
+        for event in split(payload):
+            course = _COURSES.get(event[_KIND])
+            if course is None or not course(self, sequence, event, stored_at_us):
+                self._apply_any(sequence, event, stored_at_us)
 
     def take(self) -> Rows:
         """The rows since the last time."""

@@ -123,7 +123,7 @@ SELECT coalesce(before.processed_sequence, after.processed_sequence) AS sequence
        CASE WHEN after.processed_sequence IS NULL THEN 'none' ELSE after::VARCHAR END
 FROM (SELECT * FROM settled WHERE processed_sequence BETWEEN $first AND $last) AS before
 FULL JOIN (SELECT * FROM rebuilt.settled WHERE processed_sequence BETWEEN $first AND $last) AS after
-    ON before.processed_sequence = after.processed_sequence
+    ON before.processed_sequence = after.processed_sequence AND before.correlation_id = after.correlation_id
 WHERE before IS DISTINCT FROM after
 ORDER BY sequence
 """
@@ -133,7 +133,7 @@ SELECT coalesce(before.sequences[-1], after.sequences[-1]) AS sequence,
        CASE WHEN after.sequences IS NULL THEN 'none' ELSE after::VARCHAR END
 FROM (SELECT * FROM rejected WHERE sequences[-1] BETWEEN $first AND $last) AS before
 FULL JOIN (SELECT * FROM rebuilt.rejected WHERE sequences[-1] BETWEEN $first AND $last) AS after
-    ON before.sequences[-1] = after.sequences[-1]
+    ON before.sequences[-1] = after.sequences[-1] AND before.correlation_id = after.correlation_id
 WHERE before IS DISTINCT FROM after
 ORDER BY sequence
 """

@@ -23,6 +23,7 @@ from contract.events import (
     ProcessorName,
 )
 from contract.ledger import Ledger
+from contract.message import split
 from contract.queries import Total
 from projector.differences import Difference, Differences
 from projector.reading import MEMORY_LIMIT
@@ -81,12 +82,13 @@ class LedgerTables:
     def fold(self, messages: Iterable[tuple[int, bytes]]) -> None:
         """Takes the next of the log's messages, as (sequence, payload)."""
         for sequence, payload in messages:
-            try:
-                event = decode(payload)
-            except MalformedEventError:
-                self.poison_events += 1
-                continue
-            self._take(sequence, event, ends=self.ledger.apply(sequence, event))
+            for part in split(payload):
+                try:
+                    event = decode(part)
+                except MalformedEventError:
+                    self.poison_events += 1
+                    continue
+                self._take(sequence, event, ends=self.ledger.apply(sequence, event))
         self._flush()
 
     def compare_with_model(self, window: Window, differences: Differences) -> None:

@@ -3,13 +3,16 @@
 import asyncio
 import logging
 from base64 import b64decode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
 from contract.codec import decode, encode
 from contract.events import Event
+from contract.message import join
 from contract.stream import MESSAGE_BYTES_MAX, STREAM, SUBJECTS, message_id_of, subject_of
 from runtime.broker import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker, LogState
 from runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
@@ -88,8 +91,20 @@ class Log:
         )
         return Appended(sequence, await self.event_at(sequence, deadline=deadline) if is_duplicate else None)
 
+    async def append_together(self, events: Sequence[Event], *, timeout_seconds: float) -> int:
+        """Stores events that may share a message (`contract/message.py`), durably; the message's sequence.
+
+        Sent again until it is acknowledged, and stored once: the message has an id of its own. The events have none
+        here, so that the broker does not drop one that it was given before; whoever reads them must. Raises as `append`
+        does.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        payload = join(encode(event) for event in events)
+        sequence, _ = await self._publish(subject_of(events[0]), payload, f"together:{uuid4().hex}", deadline)
+        return sequence
+
     async def event_at(self, sequence: int, *, deadline: float) -> Event | None:
-        """The event at that sequence; None when it was purged.
+        """The event at that sequence, where it is a message's only one; None when it was purged.
 
         `deadline` is in the running loop's time. Raises BrokerUnavailableError.
         """

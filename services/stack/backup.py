@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 from contract.codec import MalformedEventError, decode
 from contract.events import PROCESSORS, PaymentProcessed, PaymentRejected, ProcessorName
 from contract.ledger import Ledger
+from contract.message import split
 from contract.queries import Total
 from contract.stream import STREAM
 from contract.timestamps import format_us, now_us
@@ -129,7 +130,8 @@ async def account_of(broker: Broker, first_sequence: int, last_sequence: int) ->
     account = Account(last_sequence)
     async for messages in stretch(broker, first_sequence, last_sequence):
         for message in messages:
-            _take(account, ledger, message.sequence, message.payload)
+            for event in split(message.payload):
+                _take(account, ledger, message.sequence, event)
     account.open = len(ledger.unfinished)
     for payment in ledger.unfinished.values():
         attempt = payment.attempt
@@ -146,9 +148,9 @@ async def account_of(broker: Broker, first_sequence: int, last_sequence: int) ->
     return account
 
 
-def _take(account: Account, ledger: Ledger, sequence: int, payload: bytes) -> None:
+def _take(account: Account, ledger: Ledger, sequence: int, part: bytes) -> None:
     try:
-        event = decode(payload)
+        event = decode(part)
     except MalformedEventError:
         return
     if not ledger.apply(sequence, event):

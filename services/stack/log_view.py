@@ -1,7 +1,9 @@
 """`stack log`: the events of the log as lines that a person reads, or as JSON."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
 
 import click
 import orjson
@@ -17,6 +19,7 @@ from contract.events import (
     PaymentRequested,
     PaymentRouted,
 )
+from contract.message import split
 from contract.money import format_cents
 from contract.timestamps import format_us
 from runtime.broker import Broker
@@ -113,23 +116,39 @@ async def _chosen(broker: Broker, choice: Choice) -> AsyncIterator[StoredMessage
         async with LogReader(broker, log.last_sequence + 1) as reader:
             while True:
                 for one in await reader.batch(BATCH_MESSAGES_MAX):
-                    if _is_of(one.payload, choice.correlation_id):
-                        yield StoredMessage(one.sequence, one.subject, one.payload, one.stored_at_us)
+                    message = StoredMessage(one.sequence, one.subject, one.payload, one.stored_at_us)
+                    for event in _events_of(message, choice.correlation_id):
+                        yield event
 
 
 async def _range(broker: Broker, choice: Choice, last_sequence: int) -> AsyncIterator[StoredMessage]:
+    if choice.from_us is None and choice.from_sequence is None and choice.to_us is None:
+        # No message is without an event, so the last of the events are in as many of the last messages.
+        count = choice.count or LAST_EVENTS
+        first = max(last_sequence - count + 1, 1)
+        for event in deque([one async for one in _events_between(broker, first, last_sequence)], maxlen=count):
+            yield event
+        return
     first = choice.from_sequence or 1
     if choice.from_us is not None:
         first = max(first, await sequence_at(broker, choice.from_us))
-    elif choice.from_sequence is None and choice.to_us is None:
-        first = max(last_sequence - (choice.count or LAST_EVENTS) + 1, 1)
     if choice.to_us is not None:
         last_sequence = min(last_sequence, await sequence_at(broker, choice.to_us + 1) - 1)
     if choice.count is not None:
         last_sequence = min(last_sequence, first + choice.count - 1)
-    async for messages in stretch(broker, first, last_sequence):
+    left = sys.maxsize if choice.count is None else choice.count
+    async for event in _events_between(broker, first, last_sequence):
+        if left == 0:
+            return
+        left -= 1
+        yield event
+
+
+async def _events_between(broker: Broker, first: int, last: int) -> AsyncIterator[StoredMessage]:
+    async for messages in stretch(broker, first, last):
         for message in messages:
-            yield message
+            for event in _events_of(message, None):
+                yield event
 
 
 async def _of_payment(broker: Broker, correlation_id: str, last_sequence: int) -> AsyncIterator[StoredMessage]:
@@ -140,14 +159,17 @@ async def _of_payment(broker: Broker, correlation_id: str, last_sequence: int) -
         click.echo(f"{error}: reading the whole log", err=True)
         async for messages in stretch(broker, 1, last_sequence):
             for one in messages:
-                if _is_of(one.payload, correlation_id):
-                    yield one
+                for event in _events_of(one, correlation_id):
+                    yield event
         return
     for sequence in view.sequences if view else ():
         message = await message_at(broker, sequence)
         if message is not None and sequence <= last_sequence:
-            yield message
+            for event in _events_of(message, correlation_id):
+                yield event
 
 
-def _is_of(payload: bytes, correlation_id: str | None) -> bool:
-    return correlation_id is None or correlation_id.encode() in payload
+def _events_of(message: StoredMessage, correlation_id: str | None) -> Iterator[StoredMessage]:
+    """Its events, or that of the payment, each as if it were a message of its own."""
+    wanted = (correlation_id or "").encode()
+    return (replace(message, payload=event) for event in split(message.payload) if wanted in event)

@@ -1,6 +1,6 @@
 """A projector and two payment processors around a log that a test writes by hand."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -88,6 +88,24 @@ class World:
             user = "gateway" if isinstance(event, PaymentRequested) else "processor"
             sequence = (await Log(self._users[user]).append(event, timeout_seconds=10)).sequence
         return sequence
+
+    async def pay_together(self, cents: Sequence[int]) -> list[str]:
+        """Payments as they should be at default, whose intents share a message, as their outcomes do; the ids."""
+        ids, stamps_us = [str(uuid4()) for _ in cents], [self.stamp() for _ in cents]
+        payments = list(zip(ids, cents, stamps_us, strict=True))
+        await self.append(*(PaymentRequested(one, amount, now_us()) for one, amount, _ in payments))
+        log = Log(self._users["processor"])
+        await log.append_together(
+            [PaymentRouted(one, amount, 1, "default", stamp_us, "test") for one, amount, stamp_us in payments],
+            timeout_seconds=10,
+        )
+        for one, amount, stamp_us in payments:
+            await self.charge(one, "default", amount, stamp_us)
+        await log.append_together(
+            [PaymentProcessed(one, amount, 1, "default", stamp_us, stamp_us + 5) for one, amount, stamp_us in payments],
+            timeout_seconds=10,
+        )
+        return ids
 
     async def purge(self) -> None:
         """Declares everything so far void. The server needs nats-purge.conf."""

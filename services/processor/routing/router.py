@@ -30,6 +30,8 @@ RETRY_PAUSE_SECONDS = 0.25
 """What a failed call costs besides its own time."""
 ARRIVALS_MARGIN = 1.25
 """Places are kept for so many times the arrivals, so that a queue that has built up shrinks."""
+TURN_SECONDS = 0.04
+"""How long a place is empty between two payments: the next is asked for, delivered, and waits for others to go with."""
 FASTER = 0.8
 """Below this share of the other's time a processor counts as the faster one."""
 SHARE_MIN = 1 / 8
@@ -191,11 +193,12 @@ class Router:
         """How many of all places the cheap one may take: so many that the rest still carries what it cannot.
 
         n places at the cheap one serve n / t. The arrivals that remain need (a - n / t) u places at the dear one.
-        Both together are the c places there are: n = (c - a u) / (1 - u / t).
+        Both together are the c places there are: n = (c - a u) / (1 - u / t). Times are of a call and of the turn
+        after it.
         """
         c = float(self._policy.concurrency_max)
         a = self._backlog.arrivals_per_second * ARRIVALS_MARGIN
-        t, u = self._cheap.beliefs.latency_seconds(now), self._dear.beliefs.latency_seconds(now)
+        t, u = (lane.beliefs.latency_seconds(now) + TURN_SECONDS for lane in (self._cheap, self._dear))
         if a * t <= c or not self._is_dear_faster(now) or not self._dear.may_be_asked(now):
             return c
         return min(max((c - a * u) / (1 - u / t), c * SHARE_MIN), c)

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from contract.codec import decode
-from contract.events import LedgerPurged, PaymentRequested
+from contract.events import LedgerPurged, PaymentProcessed, PaymentRequested, PaymentRouted
 from runtime.broker import Broker
 from runtime.log import Log
 from support.conditions import eventually
@@ -268,6 +268,21 @@ async def test_a_payment_can_be_looked_at_with_its_history(client: Client, proje
     assert (event["sequence"], event["event"]["type"]) == (1, "PaymentRequested")
     assert (await client.get(f"/payments/{uuid.uuid4()}"))[0] == 404
     assert (await client.get("/payments/not-a-uuid"))[0] == 422
+
+
+async def test_a_history_has_nothing_of_the_payments_whose_events_share_its_messages(
+    client: Client, projector: Projector, log: Log
+) -> None:
+    await eventually(client.summary_answers, what="projector answers")
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+    for correlation_id in ids:
+        await client.pay(correlation_id)
+    await log.append_together([PaymentRouted(one, 1990, 1, "default", 1, "why") for one in ids], timeout_seconds=5)
+    await log.append_together([PaymentProcessed(one, 1990, 1, "default", 1, 2) for one in ids], timeout_seconds=5)
+    _, payment = await client.get(f"/payments/{ids[1]}")
+    assert payment["state"] == "processed"
+    assert [one["sequence"] for one in payment["history"]] == [2, 4, 5]
+    assert {one["event"]["correlationId"] for one in payment["history"]} == {ids[1]}
 
 
 async def test_a_purge_voids_everything_and_ids_can_be_used_again(

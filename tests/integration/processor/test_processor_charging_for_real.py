@@ -7,14 +7,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import aiohttp
-import orjson
 import pytest
 
 from contract.codec import decode, encode
 from contract.events import Event, LedgerPurged, PaymentProcessed, PaymentRequested, PaymentRouted
+from contract.message import split
 from contract.timestamps import now_us, parse_us
 from runtime.broker import Broker
 from runtime.log import Log
+from runtime.reader import LogReader
 from support.conditions import eventually
 from support.nats_server import NatsServer
 from support.services import Processor, Projector, Simulator
@@ -56,7 +57,7 @@ class World:
         for sequence in range(max(state.first_sequence, 1), state.last_sequence + 1):
             payload = await self.log.payload_at(sequence, deadline=deadline)
             assert payload is not None
-            events.append(decode(payload))
+            events += [decode(one) for one in split(payload)]
         return events
 
     async def kinds(self, correlation_id: str) -> list[str]:
@@ -70,15 +71,13 @@ class World:
     async def settled(self, count: int, *, timeout_seconds: float = 30) -> None:
         """Waits until the log holds `count` payments that were charged, and checks them against both books."""
 
-        async def enough() -> bool:
-            answer = await self.broker.request(
-                "$JS.API.STREAM.INFO.PAYMENTS",
-                orjson.dumps({"subjects_filter": "payments.processed.*"}),
-                timeout_seconds=10,
-            )
-            return sum((answer["state"].get("subjects") or {}).values()) >= count
-
-        await eventually(enough, what=f"{count} payments are charged", timeout_seconds=timeout_seconds)
+        charged = 0
+        async with (
+            LogReader(self.broker, 1, subjects=["payments.processed.*"]) as reader,
+            asyncio.timeout(timeout_seconds),
+        ):
+            while charged < count:
+                charged += sum(len(split(message.payload)) for message in await reader.batch(1_000))
         await self.agree()
 
     async def agree(self) -> None:

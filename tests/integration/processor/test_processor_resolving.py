@@ -280,9 +280,11 @@ async def test_a_doubt_whose_processor_is_gone_is_shown_released_and_charged_els
                 assert "released: attempt 1 was not charged" in said
 
                 async def is_charged() -> bool:
-                    return payment in await fallback.book(session)
+                    async with session.get(f"{gateway.url}/payments/{payment}") as response:
+                        return bool((await response.json())["state"] == "processed")
 
-                await eventually(is_charged, what="charged at the fallback")
+                await eventually(is_charged, what="the charge is in the log")
+                assert payment in await fallback.book(session)
             said = await command(env, "resolve", payment, "--charged", "--note", "x", fails=1)
             assert "Error: it is not in doubt: PaymentProcessed ended it" in said
             assert "Traceback" not in said

@@ -20,6 +20,7 @@ from contract.events import (
     PaymentRouted,
     ProcessorName,
 )
+from contract.message import join
 from contract.queries import Summary, SummaryQuestion, Total
 from contract.stream import subject_of
 from contract.timestamps import now_us
@@ -87,6 +88,23 @@ async def test_a_summary_holds_every_charge_that_was_in_the_log_when_it_was_aske
     for number in range(1, 41):
         await append(log, *payment(new_id(), number))
         assert (await totals(read_model))["default"] == Total(number, number * (number + 1) // 2)
+
+
+async def test_events_that_share_a_message_are_all_carried_and_what_is_none_among_them_is_set_aside(
+    log: Log, broker: Broker, read_model: ReadModel
+) -> None:
+    payments = [payment(new_id(), cents) for cents in (1, 20, 300)]
+    await append(log, *(requested for requested, _, _ in payments))
+    routed_at = await log.append_together([routed for _, routed, _ in payments], timeout_seconds=5)
+    outcomes = [encode(processed) for _, _, processed in payments]
+    outcomes.insert(1, b"no event")
+    await broker.ask(subject_of(payments[0][2]), join(outcomes), timeout_seconds=5)
+    assert (await totals(read_model))["default"] == Total(3, 321)
+    for requested, _, _ in payments:
+        assert isinstance(requested, PaymentRequested)
+        view = await read_model.payment(requested.correlation_id, timeout_seconds=5)
+        assert view is not None
+        assert (view.state, list(view.sequences[1:])) == ("processed", [routed_at, routed_at + 1])
 
 
 async def test_both_bounds_of_a_window_are_inclusive(log: Log, read_model: ReadModel) -> None:

@@ -68,6 +68,13 @@ async def test_what_is_as_it_should_be_is_equal(stretch: Stretch) -> None:
     assert outcome.log == outcome.model == outcome.books == expected
 
 
+async def test_payments_whose_events_share_messages_are_equal_too(stretch: Stretch) -> None:
+    await stretch.world.pay_together([1, 20, 300])
+    outcome = await stretch.verify(every_payment=True)
+    assert found(outcome) == []
+    assert outcome.log["default"] == outcome.model["default"] == outcome.books["default"] == Total(3, 321)
+
+
 async def test_a_charge_that_the_log_knows_nothing_of_is_told_by_its_moment_and_amount(stretch: Stretch) -> None:
     await stretch.world.pay(100)
     stamp_us = stretch.world.stamp()

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from contract.events import LedgerPurged, PaymentRequested
+from contract.codec import decode
+from contract.events import LedgerPurged, PaymentRequested, PaymentRouted
+from contract.message import EVENTS_MAX, split
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError, LogFullError
+from runtime.history import message_at
 from runtime.log import Log, LogLimits
 from support.nats_server import NatsServer
 
@@ -62,6 +65,27 @@ async def test_an_acknowledged_event_survives_sigkill_of_the_broker(log: Log, na
     nats_server.start()
     deadline = asyncio.get_running_loop().time() + 10
     assert [await log.event_at(one.sequence, deadline=deadline) for one in appended] == events
+
+
+async def test_events_that_are_appended_together_share_a_message_that_survives_sigkill_of_the_broker(
+    log: Log, broker: Broker, nats_server: NatsServer
+) -> None:
+    intents = [PaymentRouted(str(uuid.uuid4()), 1990, 1, "default", 1, "why") for _ in range(EVENTS_MAX)]
+    before = (await broker.log_state(timeout_seconds=2)).last_sequence
+    sequence = await log.append_together(intents, timeout_seconds=2)
+    assert sequence == before + 1
+    nats_server.kill()
+    nats_server.start()
+    message = await message_at(broker, sequence)
+    assert message is not None
+    assert message.subject == "payments.routed.default"
+    assert [decode(event) for event in split(message.payload)] == intents
+
+
+async def test_the_same_events_again_are_a_message_of_their_own(log: Log) -> None:
+    intents = [PaymentRouted(str(uuid.uuid4()), 1990, 1, "default", 1, "why") for _ in range(2)]
+    first, second = [await log.append_together(intents, timeout_seconds=2) for _ in range(2)]
+    assert second == first + 1
 
 
 async def test_without_a_broker_appending_gives_up_at_its_bound(log: Log, nats_server: NatsServer) -> None:

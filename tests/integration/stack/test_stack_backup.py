@@ -79,6 +79,13 @@ async def test_a_backup_put_back_elsewhere_holds_every_event_as_it_was(tmp_path:
                 await restore(broker, folder)
 
 
+async def test_a_backups_account_counts_every_event_of_a_message(tmp_path: Path) -> None:
+    async with world(tmp_path / "first") as made:
+        await made.pay_together([1, 20, 300])
+        account = await back_up(made.operator, tmp_path / "backup", check=False)
+    assert (account.last_sequence, account.open, account.settled["default"]) == (5, 0, Total(3, 321))
+
+
 async def test_a_large_backup_comes_in_pieces_and_whole(tmp_path: Path) -> None:
     """Beyond the largest message of the broker: the archive takes many, each acknowledged."""
     with GuardedNatsServer(tmp_path / "first") as first, GuardedNatsServer(tmp_path / "second") as second:
@@ -211,3 +218,16 @@ async def test_the_log_is_shown_by_payment_by_time_by_sequence_and_live(tmp_path
         assert line.split() == ["15", line.split()[1], "PaymentRequested", new, "19.90"]
         process.terminate()
         assert await process.wait() == 130
+
+        # Events that share a message are shown apart.
+        together = await made.pay_together([1, 2, 3])
+        of_one, outcomes, first_two, last_two = await asyncio.gather(
+            shown("--id", together[1]),
+            shown("--from-sequence", "20"),
+            shown("--from-sequence", "20", "--count", "2"),
+            shown("--count", "2"),
+        )
+        assert [line.split()[0] for line in of_one] == ["17", "19", "20"]
+        assert {line.split()[3] for line in of_one} == {together[1]}
+        assert [line.split()[3] for line in outcomes] == together
+        assert (first_two, last_two) == (outcomes[:2], outcomes[1:])

@@ -596,14 +596,15 @@ class World:
         return BrokerUnavailableError("told not to acknowledge")
 
     def _append(self, event: Event) -> Appended:
-        message_id = message_id_of(event)
-        assert message_id is not None
-        if (known := self._known_ids.get(message_id)) is not None:
+        # What may be stored in a group has no message id of its own (processor/group_commit.py).
+        message_id = None if isinstance(event, PaymentRouted | PaymentProcessed) else message_id_of(event)
+        if message_id is not None and (known := self._known_ids.get(message_id)) is not None:
             return Appended(known, self.log[known - 1])
         if isinstance(event, PaymentRouted) and self.standing() != Unrouted(event.attempt):
             self.witnessed.add("void intent")
         self.log.append(event)
-        self._known_ids[message_id] = len(self.log)
+        if message_id is not None:
+            self._known_ids[message_id] = len(self.log)
         self.witnessed.add(type(event).__name__)
         return Appended(len(self.log))
 

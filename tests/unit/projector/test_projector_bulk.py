@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from payment_histories import PAYMENTS, Stored, logs, logs_with_repeats, stored
 
 from contract.codec import MalformedEventError, decode, encode
-from contract.events import LedgerPurged, PaymentProcessed, PaymentRequested, PaymentRouted
+from contract.events import Event, LedgerPurged, PaymentProcessed, PaymentRequested, PaymentRouted
+from contract.message import join, split
 from projector import projection
 from projector.bulk import BulkProjection, PoisonEventError, Rows
 from projector.projection import Cleared, EndedAs, Projection, RejectedRow, SettledRow
@@ -39,19 +40,23 @@ class Live:
 
     def read(self, messages: list[Message]) -> None:
         for sequence, payload, stored_at_us in messages:
-            try:
-                event = decode(payload)
-            except MalformedEventError:
-                self.poison.append(sequence)
-                continue
-            match self._projection.apply(sequence, event, stored_at_us):
-                case SettledRow() as row:
-                    *columns, sequences = astuple(row)
-                    self.rows.settled.append((*columns, sequences[-1], sequences))
-                case RejectedRow() as row:
-                    self.rows.rejected.append(astuple(row))
-                case Cleared(position):
-                    self.rows = Rows(purged_at=position)
+            for part in split(payload):
+                try:
+                    event = decode(part)
+                except MalformedEventError:
+                    self.poison.append(sequence)
+                    continue
+                self._take(sequence, event, stored_at_us)
+
+    def _take(self, sequence: int, event: Event, stored_at_us: int) -> None:
+        match self._projection.apply(sequence, event, stored_at_us):
+            case SettledRow() as row:
+                *columns, sequences = astuple(row)
+                self.rows.settled.append((*columns, sequences[-1], sequences))
+            case RejectedRow() as row:
+                self.rows.rejected.append(astuple(row))
+            case Cleared(position):
+                self.rows = Rows(purged_at=position)
 
     @property
     def oldest(self) -> int | None:
@@ -115,6 +120,27 @@ def test_rows_are_those_of_the_live_projection_after_a_purge(
 ) -> None:
     events = [(one.event, one.stored_at_us) for one in [*before, Stored(0, LedgerPurged("test", 1)), *pair[1]]]
     assert_alike([(n, encode(event), at) for n, (event, at) in enumerate(events, start=1)], take_every)
+
+
+@given(logs_with_repeats(), st.integers(1, 9), st.data())
+def test_rows_are_those_of_the_live_projection_when_events_share_messages(
+    pair: tuple[list[Stored], list[Stored]], take_every: int, data: st.DataObject
+) -> None:
+    groups: list[list[Stored]] = []
+    for one in pair[1]:
+        if groups and data.draw(st.booleans()):
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    messages = [
+        (sequence, join(encode(one.event) for one in group), group[0].stored_at_us)
+        for sequence, group in enumerate(groups, start=1)
+    ]
+    assert_alike(messages, take_every)
+    apart, together = Live(), Live()
+    apart.read([(one.sequence, encode(one.event), group[0].stored_at_us) for group in groups for one in group])
+    together.read(messages)
+    assert [row[:6] for row in together.rows.settled] == [row[:6] for row in apart.rows.settled]
 
 
 @given(logs_with_repeats(), st.integers(1, 9), st.data())
