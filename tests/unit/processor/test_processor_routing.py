@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from contract.events import PROCESSORS, ProcessorName
 from processor.health_report import Health
 from processor.routing import Decision, Outcome, Policy, Route, Router, Wait
-from processor.routing.router import OUTAGE_PATIENCES, OVERDUE_SLACK_SECONDS
+from processor.routing.router import OUTAGE_PATIENCES, OVERDUE_SLACK_SECONDS, TURN_SECONDS
 
 NOW = 1000.0
 POLICY = Policy(patience_seconds=20, concurrency_max=100, failures_to_open=3, probe_seconds_max=1.0)
@@ -43,8 +43,11 @@ def fill(router: Router, now: float = NOW) -> int:
     return sent
 
 
+ARRIVALS_PER_SECOND = 100
+
+
 def crowd(router: Router, *, seconds: float, now: float = NOW) -> float:
-    """Default takes `seconds` for each payment, and 100 payments a second come, more than its places carry."""
+    """Default takes `seconds` for each payment, and ARRIVALS_PER_SECOND come, more than its places carry."""
     router.observe_health("default", Health(failing=False, min_response_seconds=seconds), now)
     for delivered in range(1, 101):
         now += 0.1
@@ -160,6 +163,19 @@ def test_what_a_full_cheap_one_cannot_carry_goes_to_the_dear_one_at_once() -> No
     decision = routed(router, now)
     assert decision.processor == "fallback"
     assert decision.why.startswith("overflow: default has all")
+
+
+def test_so_many_places_are_left_to_the_fast_one_that_they_carry_the_rest_with_a_turn_after_each_call() -> None:
+    router = new_router()
+    limit = router.lane("default").limit
+    while limit.places < POLICY.concurrency_max:
+        limit.coped(int(limit.places))
+    now = crowd(router, seconds=2)
+    fill(router, now)
+    at_default, at_fallback = (router.lane(processor).in_flight for processor in PROCESSORS)
+    fallback_seconds = router.lane("fallback").beliefs.latency_seconds(now) + TURN_SECONDS
+    assert at_default / (2 + TURN_SECONDS) + at_fallback / fallback_seconds >= ARRIVALS_PER_SECOND
+    assert at_default > 0.9 * POLICY.concurrency_max, "and not many more"
 
 
 def test_a_dear_one_that_is_as_slow_gets_no_overflow_because_its_places_carry_no_more() -> None:
