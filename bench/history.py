@@ -35,6 +35,7 @@ _BARRIER_MESSAGES = 2_000
 class Written:
     """What was written: `charged_cents` over both processors."""
 
+    messages: int
     events: int
     charged: int
     charged_cents: int
@@ -80,11 +81,11 @@ async def write(
     `together` is how many events of the plain course share a message. Acknowledgements are awaited only now and then;
     each stands for all messages before it.
     """
-    events = charged = charged_cents = 0
+    messages = events = charged = charged_cents = 0
     held: list[Event] = []
-    for number, message in enumerate(_messages(payments, at_once, together)):
+    for messages, message in enumerate(_messages(payments, at_once, together), start=1):
         if held:
-            await _send(client, held, is_acknowledged=number % _BARRIER_MESSAGES == 0)
+            await _send(client, held, is_acknowledged=messages % _BARRIER_MESSAGES == 0)
         held = message
         events += len(message)
         for event in message:
@@ -93,7 +94,7 @@ async def write(
                 charged_cents += event.amount_cents
     if held:
         await _send(client, held, is_acknowledged=True)
-    return Written(events, charged, charged_cents)
+    return Written(messages, events, charged, charged_cents)
 
 
 def _messages(payments: Iterator[list[Event]], at_once: int, together: int) -> Iterator[list[Event]]:

@@ -14,7 +14,7 @@ import click
 import psutil
 import uvloop
 
-from bench.history import histories, write
+from bench.history import Written, histories, write
 from bench.projector import Projector, counted, projector
 from bench.report import Figures, publish, quantile
 from bench.server import nats_server
@@ -43,7 +43,7 @@ async def measure(url: str, folder: Path, payments: int) -> Figures:
         with projector(url, folder) as running:
             model = ReadModel(broker)
             assert await counted(model) == (written.charged, written.charged_cents)
-            bare_rate = await _bare_rate(url, written.events)
+            bare_rate = await _bare_rate(url, written)
             asked_ms: list[float] = []
             asking = asyncio.ensure_future(_ask(model, asked_ms))
             try:
@@ -51,11 +51,12 @@ async def measure(url: str, folder: Path, payments: int) -> Figures:
             finally:
                 await end(asking)
             assert await counted(model) == (written.charged, written.charged_cents)
-            said = re.search(r"read [\d,]+ events up to [\d,]+ in ([\d.]+) s", running.output("rebuild"))
+            said = re.search(r"read [\d,]+ messages up to [\d,]+ in ([\d.]+) s", running.output("rebuild"))
             assert said is not None, running.output("rebuild")
             rate = written.events / float(said[1])
             return {
                 "payments": payments,
+                "messages": written.messages,
                 "events": written.events,
                 "read_s": float(said[1]),
                 "with_check_s": seconds,
@@ -70,11 +71,11 @@ async def measure(url: str, folder: Path, payments: int) -> Figures:
             }
 
 
-async def _bare_rate(url: str, events: int) -> float:
-    """Messages a second of nats-py's ordered consumer."""
+async def _bare_rate(url: str, written: Written) -> float:
+    """Events a second of nats-py's ordered consumer, which does nothing with the messages."""
     async with Broker(url, name="bare") as broker:
         done = asyncio.get_running_loop().create_future()
-        left = events
+        left = written.messages
 
         async def take(_: object) -> None:
             nonlocal left
@@ -92,7 +93,7 @@ async def _bare_rate(url: str, events: int) -> float:
             pending_bytes_limit=-1,
         )
         await done
-        return events / (time.monotonic() - began)
+        return written.events / (time.monotonic() - began)
 
 
 async def _rebuild(running: Projector) -> tuple[float, float]:

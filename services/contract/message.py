@@ -4,10 +4,11 @@ Events of one message are of different payments, all of one type, and those with
 lies under the one subject that is theirs (contract/stream.py). Its lines have the order in which they count.
 """
 
+import re
 from collections.abc import Iterable
 
 EVENTS_MAX = 32
-"""Events of one message. Those that are stored together are under 512 bytes each, so that they fit into
+"""Events of one message. Those that are stored together are under 400 bytes each, so that they fit into
 `contract.stream.MESSAGE_BYTES_MAX`."""
 
 
@@ -22,6 +23,12 @@ def split(payload: bytes) -> list[bytes]:
 
 
 def part_of(payload: bytes, correlation_id: str) -> bytes | None:
-    """The message's event of that payment, None if it has none. `correlation_id` is in lower case."""
+    """The message's event of that payment, None if it has none. `correlation_id` is in lower case.
+
+    Texts may name other payments; inside of a text the quotes are escaped.
+    """
     wanted = correlation_id.encode()
-    return next((event for event in split(payload) if wanted in event), None)
+    if wanted not in payload:
+        return None
+    is_of_it = re.compile(rb'"correlationId"\s*:\s*"%b"' % wanted).search
+    return next((event for event in split(payload) if is_of_it(event)), None)

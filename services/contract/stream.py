@@ -32,7 +32,7 @@ CONSUMER = "processor"
 """The durable consumer of PaymentRequested that all processor replicas share."""
 
 MESSAGE_BYTES_MAX = 16_384
-"""The largest event. What is written is under 1 KB, with an operator's note under 8; the rest is room."""
+"""The largest message. An event is under 1 KB, with an operator's note under 8; those that share one are under 13."""
 
 
 def subject_of(event: Event) -> str:  # noqa: PLR0911 - a row of the table each

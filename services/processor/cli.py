@@ -23,7 +23,7 @@ from processor.journal import Journal
 from processor.operator_cli import resolve, status
 from processor.routing import Router
 from processor.settings import Settings
-from processor.worker import Worker
+from processor.worker import IN_HAND_MAX, Worker
 from runtime.broker import Broker
 from runtime.errors import FatalError
 from runtime.health_bucket import HealthBucket
@@ -65,7 +65,7 @@ async def serve(settings: Settings) -> None:
         client = ProcessorClient(
             urls,
             timeout_seconds=settings.processor_timeout_seconds,
-            connections_max=settings.processor_concurrency,
+            connections_max=int(settings.processor_concurrency * IN_HAND_MAX),
         )
         try:
             follower = Follower(broker, Journal(floor + 1, SeenPayments()))

@@ -21,16 +21,16 @@ ROWS_AT_ONCE = 2_048
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The new file holds everything up to `position`, which took `events` messages."""
+    """The new file holds everything up to `position`, which took `messages`."""
 
     position: int
-    events: int
+    messages: int
 
 
 async def build(broker: Broker, path: Path, log_identity: str, on_progress: Callable[[int, int], None]) -> Built:
     """Writes the file, up to the log's end at some moment after all earlier messages were read.
 
-    `broker` is a connection of its own. `on_progress` is told of the events read so far, and of those that remain.
+    `broker` is a connection of its own. `on_progress` is told of the messages read so far, and of those that remain.
     Raises FatalError for a message that is no event.
     """
     with closing(FreshModel(path, log_identity)) as fresh:
@@ -45,7 +45,7 @@ class _Building:
         self._projection = BulkProjection(self._ended_as)
         self._writing_rows = Rows()
         self._position = 0
-        self._events = 0
+        self._messages = 0
 
     async def run(self, broker: Broker, log_identity: str, on_progress: Callable[[int, int], None]) -> Built:
         with ThreadPoolExecutor(1, thread_name_prefix="fresh-writer") as thread:
@@ -55,7 +55,7 @@ class _Building:
             async with BulkReader(broker, 1) as reader:
                 while (batch := await reader.batch()).sequences:
                     self._apply(batch)
-                    on_progress(self._events, batch.pending)
+                    on_progress(self._messages, batch.pending)
                     if len(self._projection.rows.settled) >= ROWS_AT_ONCE or batch.pending == 0:
                         await writing
                         self._writing_rows = self._projection.take()
@@ -71,7 +71,7 @@ class _Building:
             oldest = self._projection.oldest_open_sequence()
             checkpoint = Checkpoint(position, position + 1 if oldest is None else oldest)
             await loop.run_in_executor(thread, self._fresh.finish, checkpoint)
-        return Built(position, self._events)
+        return Built(position, self._messages)
 
     def _apply(self, batch: Batch) -> None:
         apply = self._projection.apply
@@ -83,7 +83,7 @@ class _Building:
         except PoisonEventError as error:
             raise FatalError(f"{error}; the read model stays as it was") from None
         self._position = batch.sequences[-1]
-        self._events += len(batch.sequences)
+        self._messages += len(batch.sequences)
 
     def _ended_as(self, correlation_id: str) -> EndedAs | None:
         known = self._writing_rows.ended_as(correlation_id)

@@ -9,7 +9,7 @@ import orjson
 
 from projector.store import FORMAT
 
-SEQUENCES_AT_ONCE = 131_072
+SEQUENCES_AT_ONCE = 16_384
 """Rows are compared in stretches of the log of this length, so that memory stays small."""
 DIFFERENCES_NAMED_MAX = 10
 

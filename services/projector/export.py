@@ -22,9 +22,9 @@ SELECT correlation_id, processor, amount, {requested_at} AS requested_at, {proce
        processed_sequence
 FROM settled_payments
 WHERE epoch_us(requested_at) BETWEEN {from_us} AND {to_us}
-ORDER BY requested_at, processed_sequence
+ORDER BY requested_at, processed_sequence, correlation_id
 """
-_REJECTED = "SELECT * FROM rejected_payments ORDER BY rejected_sequence"
+_REJECTED = "SELECT * FROM rejected_payments ORDER BY rejected_sequence, correlation_id"
 _TIME = {"parquet": "{0}::TIMESTAMPTZ", "csv": "strftime({0}, '%Y-%m-%dT%H:%M:%S.%fZ')"}
 
 

@@ -163,13 +163,13 @@ class _Adoption:
 
 
 def _say_built(built: Built, seconds: float) -> None:
-    rate = built.events / max(seconds, 1e-9)
-    click.echo(f"read {built.events:,} events up to {built.position:,} in {seconds:.1f} s ({rate:,.0f} events/s)")
+    rate = built.messages / max(seconds, 1e-9)
+    click.echo(f"read {built.messages:,} messages up to {built.position:,} in {seconds:.1f} s ({rate:,.0f} messages/s)")
 
 
 @contextmanager
 def _progress(expected: int) -> Iterator[Any]:
-    """A bar on a terminal, else a line now and then; called with the events read and those that remain."""
+    """A bar on a terminal, else a line now and then; called with the messages read and those that remain."""
     began = time.monotonic()
     if not sys.stdout.isatty():
         yield _plain_lines(began)
@@ -181,14 +181,14 @@ def _progress(expected: int) -> Iterator[Any]:
         label="reading the log",
         show_eta=True,
         show_percent=True,
-        item_show_func=lambda _: f"{rate:,.0f} events/s",
+        item_show_func=lambda _: f"{rate:,.0f} messages/s",
     ) as bar:
 
-        def on_progress(events: int, remaining: int) -> None:
+        def on_progress(messages: int, remaining: int) -> None:
             nonlocal rate
-            rate = events / max(time.monotonic() - began, 1e-9)
-            bar.length = events + remaining
-            bar.update(events - bar.pos)
+            rate = messages / max(time.monotonic() - began, 1e-9)
+            bar.length = messages + remaining
+            bar.update(messages - bar.pos)
 
         yield on_progress
 
@@ -196,16 +196,16 @@ def _progress(expected: int) -> Iterator[Any]:
 def _plain_lines(began: float) -> Any:
     said_at = began
 
-    def on_progress(events: int, remaining: int) -> None:
+    def on_progress(messages: int, remaining: int) -> None:
         nonlocal said_at
         now = time.monotonic()
         if now - said_at < PLAIN_LINE_SECONDS:
             return
         said_at = now
-        rate = events / (now - began)
+        rate = messages / (now - began)
         click.echo(
-            f"read {events:,} of {events + remaining:,} events ({100 * events // (events + remaining)} %),"
-            f" {rate:,.0f} events/s, {remaining / rate:.0f} s left"
+            f"read {messages:,} of {messages + remaining:,} messages ({100 * messages // (messages + remaining)} %),"
+            f" {rate:,.0f} messages/s, {remaining / rate:.0f} s left"
         )
 
     return on_progress

@@ -23,7 +23,7 @@ ANSWER_SECONDS = 3.0
 class Lag:
     """How far the read model is behind. `seconds` is the age of the oldest event that it lacks."""
 
-    events: int
+    messages: int
     seconds: float
 
 
@@ -43,7 +43,7 @@ class Report:
         if not self.is_of_this_log:
             troubles.append("the read model is of another log than the broker's")
         elif self.lag.seconds > lag_seconds_max:
-            troubles.append(f"{self.lag.events} events behind, by more than {lag_seconds_max:g} s")
+            troubles.append(f"{self.lag.messages} messages behind, by more than {lag_seconds_max:g} s")
         return troubles
 
 
@@ -68,10 +68,10 @@ async def _report(broker: Broker) -> Report:
 
 
 async def _lag(broker: Broker, status: Status, log: LogState) -> Lag:
-    events = max(log.last_sequence - max(status.position, log.first_sequence - 1), 0)
-    first_missing = await message_at(broker, max(status.position + 1, log.first_sequence)) if events else None
+    messages = max(log.last_sequence - max(status.position, log.first_sequence - 1), 0)
+    first_missing = await message_at(broker, max(status.position + 1, log.first_sequence)) if messages else None
     age_us = now_us() - first_missing.stored_at_us if first_missing else 0
-    return Lag(events, max(age_us, 0) / MICROSECONDS)
+    return Lag(messages, max(age_us, 0) / MICROSECONDS)
 
 
 def _on_disk(settings: Settings) -> str:
@@ -109,7 +109,7 @@ def as_json_text(report: Report, troubles: list[str]) -> str:
         "troubles": troubles,
         "log_end": report.log_end,
         "is_of_this_log": report.is_of_this_log,
-        "lag_events": report.lag.events,
+        "lag_messages": report.lag.messages,
         "lag_seconds": round(report.lag.seconds, 3),
         "uptime_seconds": _seconds(report, report.status.started_at_us),
         **status,
@@ -124,7 +124,7 @@ def as_table(report: Report, troubles: list[str]) -> str:
     lines = [
         ("health", "; ".join(troubles) or "fine"),
         ("position", f"{status.position} of {report.log_end}"),
-        ("lag", f"{report.lag.events} events, {report.lag.seconds:.1f} s"),
+        ("lag", f"{report.lag.messages} messages, {report.lag.seconds:.1f} s"),
         ("settled", f"{status.settled}"),
         ("rejected", f"{status.rejected}"),
         ("open", f"{status.pending} pending, {status.routed} routed, {status.in_doubt} in doubt"),

@@ -24,6 +24,8 @@ from runtime.errors import BrokerError
 logger = logging.getLogger(__name__)
 
 BATCH_MESSAGES = 4_096
+BATCH_BYTES = 1024 * 1024
+"""Of what the socket gave: a message may hold many events."""
 BATCHES_AHEAD = 2
 SILENCE_SECONDS_MAX = 3.0
 """Without a batch for so long, the consumer is made anew."""
@@ -131,6 +133,7 @@ class _BulkParser(Parser):
     def __init__(self, client: Any) -> None:
         self._subscription: bytes | None = None
         self._batch = Batch()
+        self._batch_bytes = 0
         self.batches: asyncio.Queue[Batch] = asyncio.Queue(BATCHES_AHEAD)
         super().__init__(client)
 
@@ -184,12 +187,14 @@ class _BulkParser(Parser):
         if reply:
             info = parse_ack_subject(reply.decode())
             batch.last_consumer_sequence, batch.pending = info.consumer_sequence, info.pending
+            self._batch_bytes += position
             await self._hand_over()
 
     async def _hand_over(self) -> None:
         batch = self._batch
-        if batch.sequences and (len(batch.sequences) >= BATCH_MESSAGES or batch.pending == 0):
-            self._batch = Batch()
+        is_full = len(batch.sequences) >= BATCH_MESSAGES or self._batch_bytes >= BATCH_BYTES
+        if batch.sequences and (is_full or batch.pending == 0):
+            self._batch, self._batch_bytes = Batch(), 0
             putting = asyncio.ensure_future(self.batches.put(batch))
             while not (await asyncio.wait((putting,), timeout=_PATIENCE_SECONDS))[0]:
                 # The pongs that are missing lie unread behind this batch: our own silence is not the broker's.

@@ -29,7 +29,10 @@ HEARTBEAT_SECONDS = 1.0
 SILENCE_SECONDS_MAX = 3.0
 """Without a message or a heartbeat for so long, the consumer is made anew."""
 BUFFERED_MESSAGES_MAX = 16_384
-"""Above this the reader stops taking messages; the broker's flow control then stops sending them."""
+BUFFERED_BYTES_MAX = 4 * 1024 * 1024
+"""Above either the reader stops taking messages; the broker's flow control then stops sending them."""
+BATCH_BYTES_MAX = 512 * 1024
+"""Payloads of a batch, save for its last message: about 2,000 events, however many share a message."""
 API_TIMEOUT_SECONDS = 5.0
 
 
@@ -60,6 +63,7 @@ class LogReader:
         self._headers_only = headers_only
         self._running: asyncio.Future[None] | None = None
         self._buffer: deque[LogMessage] = deque()
+        self._buffered_bytes = 0
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._broken = asyncio.Event()
@@ -102,10 +106,19 @@ class LogReader:
 
     def take(self, messages_max: int) -> list[LogMessage]:
         """The next messages that are here already, perhaps none."""
-        taken = [self._buffer.popleft() for _ in range(min(messages_max, len(self._buffer)))]
-        if len(self._buffer) < BUFFERED_MESSAGES_MAX // 2:
+        taken: list[LogMessage] = []
+        taken_bytes = 0
+        while self._buffer and len(taken) < messages_max and taken_bytes < BATCH_BYTES_MAX:
+            message = self._buffer.popleft()
+            taken.append(message)
+            taken_bytes += len(message.payload)
+        self._buffered_bytes -= taken_bytes
+        if self._fullness() < 1 / 2:
             self._drained.set()
         return taken
+
+    def _fullness(self) -> float:
+        return max(len(self._buffer) / BUFFERED_MESSAGES_MAX, self._buffered_bytes / BUFFERED_BYTES_MAX)
 
     async def _stirred(self) -> None:
         """Waits until there is a message, or the broker has said that there is none. Raises what reading ended with."""
@@ -189,7 +202,7 @@ class LogReader:
             while not lost.done() and not broken.done():
                 await asyncio.wait((lost, broken), timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 # A full buffer is our own silence, not the broker's.
-                is_waiting_for_us = len(self._buffer) >= BUFFERED_MESSAGES_MAX
+                is_waiting_for_us = self._fullness() >= 1
                 if self._now() - self._heard_at > SILENCE_SECONDS_MAX and not is_waiting_for_us:
                     logger.warning("the log's consumer is silent; making it anew")
                     return
@@ -213,10 +226,11 @@ class LogReader:
         self._buffer.append(
             LogMessage(info.sequence, message.subject, message.data, info.stored_at_us, info.pending, message_id)
         )
+        self._buffered_bytes += len(message.data)
         self._filled.set()
         if info.pending == 0:
             self._is_current()
-        if len(self._buffer) >= BUFFERED_MESSAGES_MAX:
+        if self._fullness() >= 1:
             self._drained.clear()
             await self._drained.wait()
 

@@ -112,7 +112,7 @@ async def _demonstrate(data: Path, backup: Path, say: Say) -> None:
         await _pay(session, url, DEMONSTRATION_OPEN)
         async with broker_for_command(operator_url(side.settings), name="operator") as broker:
             account = await back_up(broker, backup, check=False)
-        say(f"Backed up: {account.last_sequence} events.")
+        say(f"Backed up: {account.last_sequence} messages.")
 
 
 async def _pay(session: aiohttp.ClientSession, url: str, count: int) -> None:

@@ -84,7 +84,7 @@ async def test_status_tells_rows_open_payments_and_lag(shared: World) -> None:
     assert (status["settled"], status["rejected"], status["pending"], status["routed"], status["in_doubt"]) == (
         *(3, 1, 0, 0, 1),
     )
-    assert (status["position"], status["log_end"], status["lag_events"], status["healthy"]) == (14, 14, 0, True)
+    assert (status["position"], status["log_end"], status["lag_messages"], status["healthy"]) == (14, 14, 0, True)
     assert status["oldest_open"]["age_seconds"] >= 0
 
 

@@ -79,19 +79,29 @@ async def test_a_consumer_that_the_broker_forgot_is_made_anew(
         assert [message.sequence for message in await read_up_to(reader, 200)] == list(range(101, 201))
 
 
+@pytest.mark.parametrize(
+    ("bound", "messages_max", "bytes_max"),
+    [
+        ({"BUFFERED_MESSAGES_MAX": 100}, 100, 1_000_000),
+        ({"BUFFERED_BYTES_MAX": 15_000}, 1_000, 15_500),
+        ({"BATCH_BYTES_MAX": 1_000}, 1_000, 1_500),
+    ],
+)
 async def test_a_slow_reader_holds_the_broker_back_and_misses_nothing(
-    log: Log, broker: Broker, monkeypatch: pytest.MonkeyPatch
+    log: Log, broker: Broker, bound: dict[str, int], messages_max: int, bytes_max: int
 ) -> None:
-    monkeypatch.setattr(runtime.reader, "BUFFERED_MESSAGES_MAX", 100)
-    monkeypatch.setattr(runtime.reader, "SILENCE_SECONDS_MAX", 0.5)
-    await append_requests(log, 3_000)
-    async with LogReader(broker, 1) as reader:
-        messages: list[LogMessage] = []
-        while not messages or messages[-1].sequence < 3_000:
-            batch = await reader.batch(1_000)
-            assert len(batch) <= 100
-            messages += batch
-        assert [message.sequence for message in messages] == list(range(1, 3_001))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**bound, "SILENCE_SECONDS_MAX": 0.5}.items():
+            patch.setattr(runtime.reader, name, value)
+        await append_requests(log, 3_000)
+        async with LogReader(broker, 1) as reader:
+            messages: list[LogMessage] = []
+            while not messages or messages[-1].sequence < 3_000:
+                batch = await reader.batch(1_000)
+                assert len(batch) <= messages_max
+                assert sum(len(message.payload) for message in batch) <= bytes_max
+                messages += batch
+            assert [message.sequence for message in messages] == list(range(1, 3_001))
 
 
 async def test_the_reader_knows_whether_it_is_current(log: Log, broker: Broker, nats_server: NatsServer) -> None:

@@ -33,7 +33,7 @@ def test_a_status_survives_its_way_over_the_broker() -> None:
     ("report", "troubles"),
     [
         (REPORT, []),
-        (replace(REPORT, lag=Lag(10, 5.1)), ["10 events behind, by more than 5 s"]),
+        (replace(REPORT, lag=Lag(10, 5.1)), ["10 messages behind, by more than 5 s"]),
         # Its position means nothing then.
         (
             replace(REPORT, lag=Lag(10, 5.1), is_of_this_log=False),
@@ -49,7 +49,7 @@ def test_a_person_reads_it_line_by_line() -> None:
     assert as_table(REPORT, []).splitlines() == [
         "health       fine",
         "position     90 of 100",
-        "lag          10 events, 4.5 s",
+        "lag          10 messages, 4.5 s",
         "settled      20",
         "rejected     1",
         "open         3 pending, 2 routed, 1 in doubt",
@@ -63,7 +63,7 @@ def test_a_person_reads_it_line_by_line() -> None:
 
 def test_a_program_reads_it_as_json() -> None:
     content = orjson.loads(as_json_text(REPORT, ["behind"]))
-    assert (content["healthy"], content["troubles"], content["lag_events"], content["uptime_seconds"]) == (
+    assert (content["healthy"], content["troubles"], content["lag_messages"], content["uptime_seconds"]) == (
         *(False, ["behind"], 10, 9.0),
     )
     assert content["oldest_open"] == {
