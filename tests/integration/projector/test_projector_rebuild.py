@@ -261,5 +261,5 @@ async def test_a_model_is_built_where_there_was_none_even_from_an_empty_log(
 ) -> None:
     with Rebuild(nats_server.url, tmp_path) as rebuild:
         assert await rebuild.status() == 0, rebuild.output()
-    assert "read 0 events" in rebuild.output()
+    assert "read 0 messages" in rebuild.output()
     assert files.current.name == "model-1.duckdb"
