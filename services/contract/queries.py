@@ -45,13 +45,16 @@ class SummaryQuestion:
     """Both bounds are inclusive, in microseconds since the epoch; None leaves that side open.
 
     `as_of_sequence` asks for the summary as it was when the log ended there, `as_of_us` for that of a moment; at most
-    one of them is given.
+    one of them is given. Otherwise `asked_at_us` and `log_end` are the moment of the question, and the log's last
+    sequence then; without them it is the moment at which the question arrives.
     """
 
     from_us: int | None = None
     to_us: int | None = None
     as_of_sequence: int | None = None
     as_of_us: int | None = None
+    asked_at_us: int | None = None
+    log_end: int | None = None
 
     @property
     def is_of_the_past(self) -> bool:

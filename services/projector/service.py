@@ -120,8 +120,10 @@ class QuestionService:
         question = decode_question(payload)
         if question.is_of_the_past:
             return encode_summary(await self._past_summary(question))
-        asked_at_us = now_us()
+        asked_at_us = now_us() if question.asked_at_us is None else question.asked_at_us
         log_end = await self._catch_up()
+        if question.log_end is not None:
+            log_end = min(question.log_end, log_end)
         await self._settle(question)
         # In step, or an attempt that has ended in the projection and not yet in the store would be in neither. Before
         # the totals are read: what is committed in between is told apart there, as what ended while we waited.

@@ -1,5 +1,7 @@
 """Asking the projector, over NATS request/reply."""
 
+from dataclasses import replace
+
 import nats.errors
 
 from contract.queries import (
@@ -21,7 +23,9 @@ from contract.queries import (
     decode_summary,
     encode_question,
 )
+from contract.timestamps import now_us
 from runtime.broker import TRANSIENT_ERRORS, Broker
+from runtime.errors import BrokerError
 
 ERROR_CODE_HEADER = "Nats-Service-Error-Code"
 ERROR_HEADER = "Nats-Service-Error"
@@ -43,7 +47,9 @@ class ReadModel:
         self._broker = broker
 
     async def summary(self, question: SummaryQuestion, *, timeout_seconds: float) -> Summary:
-        """The totals of a window. Raises ReadModelUnavailableError, QuestionRefusedError."""
+        """The totals of a window, as of this call. Raises ReadModelUnavailableError, QuestionRefusedError."""
+        if not question.is_of_the_past:
+            question = await self._as_of_now(question, timeout_seconds)
         return decode_summary(await self._ask(SUMMARY, encode_question(question), timeout_seconds))
 
     async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView | None:
@@ -62,9 +68,22 @@ class ReadModel:
         """Has the read model copied as of the log's present end. Raises ReadModelUnavailableError."""
         return decode_snapshot(await self._ask(SNAPSHOT, b"", timeout_seconds))
 
-    async def _ask(self, subject: str, question: bytes, timeout_seconds: float) -> bytes:
+    async def _as_of_now(self, question: SummaryQuestion, timeout_seconds: float) -> SummaryQuestion:
+        """Asked here, because the question may be long on its way to a projector that waits for its share of CPU."""
+        asked_at_us = now_us()
+        self._check_connection()
+        try:
+            log = await self._broker.log_state(timeout_seconds=timeout_seconds)
+        except BrokerError:
+            raise ReadModelUnavailableError("the broker does not say where the log ends") from None
+        return replace(question, asked_at_us=asked_at_us, log_end=log.last_sequence)
+
+    def _check_connection(self) -> None:
         if not self._broker.is_connected:
             raise ReadModelUnavailableError("the broker is away")
+
+    async def _ask(self, subject: str, question: bytes, timeout_seconds: float) -> bytes:
+        self._check_connection()
         try:
             reply = await self._broker.ask(subject, question, timeout_seconds=timeout_seconds)
         except nats.errors.NoRespondersError:

@@ -4,6 +4,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -21,7 +22,7 @@ from contract.events import (
     ProcessorName,
 )
 from contract.message import join
-from contract.queries import Summary, SummaryQuestion, Total
+from contract.queries import SUMMARY, Summary, SummaryQuestion, Total, decode_summary, encode_question
 from contract.stream import subject_of
 from contract.timestamps import now_us
 from runtime.broker import Broker
@@ -160,6 +161,25 @@ async def test_a_charge_made_after_the_question_does_not_count_and_keeps_the_win
         summary = await asking
         assert (summary.totals["default"], summary.settled, summary.open_attempts) == (Total(), False, 1)
         assert (await totals(model))["default"] == Total(1, 5)
+
+
+async def test_a_question_that_is_long_on_its_way_is_answered_as_of_when_it_was_asked(
+    log: Log, broker: Broker, read_model: ReadModel
+) -> None:
+    asked_at_us = now_us()
+    by_then, since = (payment(new_id(), cents, stamp_us=100) for cents in (5, 70))
+    *begun, processed = by_then
+    assert isinstance(processed, PaymentProcessed)
+    # In the log by then, although its processor's clock is ahead.
+    await append(log, *begun, replace(processed, processed_at_us=asked_at_us + 1))
+    log_end = (await broker.log_state(timeout_seconds=5)).last_sequence
+    *begun, processed = since
+    assert isinstance(processed, PaymentProcessed)
+    await append(log, *begun, replace(processed, processed_at_us=asked_at_us + 1))
+    question = encode_question(SummaryQuestion(100, 100, asked_at_us=asked_at_us, log_end=log_end))
+    summary = decode_summary((await broker.ask(SUMMARY, question, timeout_seconds=5)).data)
+    assert (summary.totals["default"], summary.settled, summary.open_attempts) == (Total(1, 5), False, 1)
+    assert (await totals(read_model))["default"] == Total(2, 75)
 
 
 async def test_repeats_of_events_change_nothing(log: Log, read_model: ReadModel, broker: Broker) -> None:
