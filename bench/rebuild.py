@@ -14,7 +14,7 @@ import click
 import psutil
 import uvloop
 
-from bench.history import Written, histories, write
+from bench.history import TOGETHER, Written, histories, write
 from bench.projector import Projector, counted, projector
 from bench.report import Figures, publish, quantile
 from bench.server import nats_server
@@ -29,17 +29,18 @@ from runtime.tasks import end
 @click.option(
     "--payments", default=1_000_000, show_default=True, help="How many are in the log, about three events each."
 )
+@click.option("--together", default=TOGETHER, show_default=True, help="How many intents or outcomes share a message.")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Where the figures are written, too.")
-def main(payments: int, path: Path | None) -> None:
+def main(payments: int, together: int, path: Path | None) -> None:
     """Measures `projector rebuild` beside a running projector."""
     with nats_server() as (url, folder):
-        publish("projector rebuild", [uvloop.run(measure(url, folder, payments))], path)
+        publish("projector rebuild", [uvloop.run(measure(url, folder, payments, together))], path)
 
 
-async def measure(url: str, folder: Path, payments: int) -> Figures:
+async def measure(url: str, folder: Path, payments: int, together: int) -> Figures:
     async with Broker(url, name="bench") as broker:
         await Log(broker).ensure(LogLimits())
-        written = await write(broker.client, histories(payments))
+        written = await write(broker.client, histories(payments), together=together)
         with projector(url, folder) as running:
             model = ReadModel(broker)
             assert await counted(model) == (written.charged, written.charged_cents)
