@@ -1,5 +1,6 @@
 """Asking the projector, over NATS request/reply."""
 
+import asyncio
 from dataclasses import replace
 
 import nats.errors
@@ -48,9 +49,12 @@ class ReadModel:
 
     async def summary(self, question: SummaryQuestion, *, timeout_seconds: float) -> Summary:
         """The totals of a window, as of this call. Raises ReadModelUnavailableError, QuestionRefusedError."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
         if not question.is_of_the_past:
             question = await self._as_of_now(question, timeout_seconds)
-        return decode_summary(await self._ask(SUMMARY, encode_question(question), timeout_seconds))
+        left_seconds = max(deadline - loop.time(), 0)
+        return decode_summary(await self._ask(SUMMARY, encode_question(question), left_seconds))
 
     async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView | None:
         """What is known of a payment at the log's present end; None if nothing. Raises ReadModelUnavailableError."""
