@@ -150,7 +150,7 @@ class _BulkParser(Parser):
     def drop(self) -> None:
         """From here on none are, and those that nobody took are dropped; reading what else the broker says goes on."""
         self._subscription = None
-        self._batch = Batch()
+        self._batch, self._batch_bytes = Batch(), 0
         while not self.batches.empty():
             self.batches.get_nowait()
 
