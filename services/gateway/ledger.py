@@ -5,7 +5,6 @@ import logging
 from http import HTTPStatus
 
 from contract.events import LedgerPurged
-from contract.message import part_of
 from contract.queries import PaymentView, Summary, SummaryQuestion
 from contract.timestamps import now_us
 from gateway.problems import Problem, malformed, unavailable
@@ -74,11 +73,7 @@ class Ledger:
 
     async def _history(self, view: PaymentView) -> list[tuple[int, bytes]]:
         deadline = asyncio.get_running_loop().time() + HISTORY_TIMEOUT_SECONDS
-        payloads = await asyncio.gather(
-            *(self._log.payload_at(sequence, deadline=deadline) for sequence in view.sequences)
+        events = await asyncio.gather(
+            *(self._log.event_of(view.correlation_id, sequence, deadline=deadline) for sequence in view.sequences)
         )
-        return [
-            (sequence, event)
-            for sequence, payload in zip(view.sequences, payloads, strict=True)
-            if payload is not None and (event := part_of(payload, view.correlation_id)) is not None
-        ]
+        return [(sequence, event) for sequence, event in zip(view.sequences, events, strict=True) if event is not None]

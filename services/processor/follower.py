@@ -4,17 +4,15 @@ import asyncio
 import heapq
 import itertools
 
-import orjson
-
 from contract.events import ProcessorName
 from contract.message import split
 from contract.standing import Standing, is_late
-from contract.stream import REQUESTED, STREAM, SUBJECTS
+from contract.stream import REQUESTED, SUBJECTS
 from processor.history import decoded, read_history
 from processor.journal import Journal
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
-from runtime.log import MESSAGE_NOT_FOUND
+from runtime.log import Log
 from runtime.reader import LogMessage, LogReader
 
 BATCH_MESSAGES_MAX = 1_000
@@ -60,15 +58,9 @@ class Follower:
 
         Raises BrokerUnavailableError at the bound.
         """
-        answer = await self._broker.request(
-            f"$JS.API.STREAM.MSG.GET.{STREAM}",
-            orjson.dumps({"last_by_subj": f"payments.in_doubt.{processor}"}),
-            timeout_seconds=timeout_seconds,
-        )
-        if "error" not in answer:
-            await self.reached(answer["message"]["seq"], timeout_seconds=timeout_seconds)
-        elif answer["error"].get("err_code") != MESSAGE_NOT_FOUND:
-            raise BrokerUnavailableError(f"the log cannot be asked for doubts: {answer['error'].get('description')}")
+        subject = f"payments.in_doubt.{processor}"
+        last = await Log(self._broker).last_sequence_of(subject, timeout_seconds=timeout_seconds)
+        await self.reached(last, timeout_seconds=timeout_seconds)
 
     async def scan(self, correlation_id: str, request_sequence: int) -> Standing:
         """The payment's standing, read from the log itself from its request on, up to the log's present end.

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from contract.codec import decode
 from contract.events import PaymentInDoubt, PaymentProcessed, PaymentReleased, ProcessorName
-from contract.message import part_of
 from contract.queries import SEQUENCES_MAX
 from contract.standing import Ended, Open
 from contract.timestamps import now_us
@@ -109,14 +108,8 @@ class Resolver:
             # The read model has forgotten some of its events.
             return await read_history(self._broker, correlation_id, view.request_sequence)
         deadline = asyncio.get_running_loop().time() + QUESTION_TIMEOUT_SECONDS
-        payloads = [(one, await self._log.payload_at(one, deadline=deadline)) for one in view.sequences[1:]]
-        return History(
-            [
-                (sequence, decode(event))
-                for sequence, payload in payloads
-                if payload is not None and (event := part_of(payload, correlation_id)) is not None
-            ]
-        )
+        events = [(one, await self._log.event_of(correlation_id, one, deadline=deadline)) for one in view.sequences[1:]]
+        return History([(sequence, decode(event)) for sequence, event in events if event is not None])
 
 
 def _doubt_in(history: History) -> Open:

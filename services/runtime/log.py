@@ -12,7 +12,7 @@ import orjson
 
 from contract.codec import decode, encode
 from contract.events import Event
-from contract.message import join
+from contract.message import join, part_of
 from contract.stream import MESSAGE_BYTES_MAX, STREAM, SUBJECTS, message_id_of, subject_of
 from runtime.broker import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker, LogState
 from runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
@@ -116,6 +116,11 @@ class Log:
         timeout_seconds = max(deadline - asyncio.get_running_loop().time(), 0)
         message = await self._message({"seq": sequence}, timeout_seconds=timeout_seconds)
         return None if message is None else b64decode(message["data"])
+
+    async def event_of(self, correlation_id: str, sequence: int, *, deadline: float) -> bytes | None:
+        """The payment's event in the message at that sequence, as it is stored; None if it was purged, or has none."""
+        payload = await self.payload_at(sequence, deadline=deadline)
+        return None if payload is None else part_of(payload, correlation_id)
 
     async def last_sequence_of(self, subject: str, *, timeout_seconds: float) -> int:
         """Where the newest message under this subject is, as the stream's leader says; 0 if there is none.

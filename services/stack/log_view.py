@@ -1,8 +1,7 @@
 """`stack log`: the events of the log as lines that a person reads, or as JSON."""
 
-import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import click
@@ -19,7 +18,7 @@ from contract.events import (
     PaymentRequested,
     PaymentRouted,
 )
-from contract.message import split
+from contract.message import part_of, split
 from contract.money import format_cents
 from contract.timestamps import format_us
 from runtime.broker import Broker
@@ -136,11 +135,11 @@ async def _range(broker: Broker, choice: Choice, last_sequence: int) -> AsyncIte
         last_sequence = min(last_sequence, await sequence_at(broker, choice.to_us + 1) - 1)
     if choice.count is not None:
         last_sequence = min(last_sequence, first + choice.count - 1)
-    left = sys.maxsize if choice.count is None else choice.count
+    shown = 0
     async for event in _events_between(broker, first, last_sequence):
-        if left == 0:
+        if shown == choice.count:
             return
-        left -= 1
+        shown += 1
         yield event
 
 
@@ -169,7 +168,9 @@ async def _of_payment(broker: Broker, correlation_id: str, last_sequence: int) -
                 yield event
 
 
-def _events_of(message: StoredMessage, correlation_id: str | None) -> Iterator[StoredMessage]:
+def _events_of(message: StoredMessage, correlation_id: str | None) -> list[StoredMessage]:
     """Its events, or that of the payment, each as if it were a message of its own."""
-    wanted = (correlation_id or "").encode()
-    return (replace(message, payload=event) for event in split(message.payload) if wanted in event)
+    if correlation_id is None:
+        return [replace(message, payload=event) for event in split(message.payload)]
+    event = part_of(message.payload, correlation_id)
+    return [] if event is None else [replace(message, payload=event)]
