@@ -4,7 +4,10 @@ The subjects do not name the payment: the server keeps about 150 bytes of memory
 subject for each payment would make its memory grow with the log.
 """
 
+from collections.abc import Mapping
+
 from contract.events import (
+    PROCESSORS,
     Event,
     LedgerPurged,
     OperatorWord,
@@ -14,6 +17,7 @@ from contract.events import (
     PaymentReleased,
     PaymentRequested,
     PaymentRouted,
+    ProcessorName,
 )
 
 STREAM = "PAYMENTS"
@@ -30,6 +34,11 @@ SUBJECTS = (
 )
 CONSUMER = "processor"
 """The durable consumer of PaymentRequested that all processor replicas share."""
+DOUBTS_CONSUMERS: Mapping[ProcessorName, str] = {name: f"doubts-{name}" for name in PROCESSORS}
+"""The durable consumers of PaymentInDoubt, one for each provider, shared in the same way."""
+RELEASED_CONSUMER = "released"
+"""The durable consumer of PaymentReleased, shared in the same way."""
+CONSUMERS = (CONSUMER, *DOUBTS_CONSUMERS.values(), RELEASED_CONSUMER)
 
 MESSAGE_BYTES_MAX = 16_384
 """The largest message. An event is under 1 KB, with an operator's note under 8; those that share one are under 13."""

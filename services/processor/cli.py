@@ -11,7 +11,7 @@ import environ
 
 from contract.events import ProcessorName
 from processor.client import ProcessorClient
-from processor.deliveries import ensure_consumer
+from processor.deliveries import REQUESTS, ensure_consumer
 from processor.follower import Follower
 from processor.group_commit import GroupCommit
 from processor.handling import PaymentHandler
@@ -61,7 +61,7 @@ async def serve(settings: Settings) -> None:
     async with Broker(settings.nats_url, name="processor", ca_file=settings.nats_ca_file) as broker:
         log = Log(broker)
         await log.made()
-        floor = await ensure_consumer(broker)
+        floor = (await ensure_consumer(broker, REQUESTS)).floor
         client = ProcessorClient(
             urls,
             timeout_seconds=settings.processor_timeout_seconds,

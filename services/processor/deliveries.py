@@ -1,4 +1,4 @@
-"""Taking requests from the shared durable consumer: as many as there is room for, never more.
+"""Taking work from the shared durable consumers: as much as there is room for, never more.
 
 Our own, in place of nats-py's `fetch`: that one can stall for seconds on an orphaned pull. Here pull
 requests stay open on one inbox, and what they still owe us is counted from what the broker says.
@@ -8,14 +8,15 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import nats.errors
 import orjson
 from nats.aio.msg import Msg
 
-from contract.stream import CONSUMER, REQUESTED, STREAM
+from contract.events import PROCESSORS, ProcessorName
+from contract.stream import CONSUMER, DOUBTS_CONSUMERS, RELEASED_CONSUMER, REQUESTED, STREAM
 from runtime.acks import DeliveryInfo, parse_ack_subject
 from runtime.broker import Broker
 from runtime.errors import BrokerError
@@ -24,16 +25,36 @@ logger = logging.getLogger(__name__)
 
 ACK_WAIT_SECONDS = 3.0
 """A delivery that is neither acknowledged nor extended for so long is delivered again, to any replica."""
-ACK_PENDING_MAX = 10_000
-"""Deliveries not yet acknowledged, over all replicas; at the bound the broker delivers nothing new."""
 PULL_EXPIRES_SECONDS = 5.0
+"""How long a pull stays open, unless it says otherwise."""
 PULL_GRACE_SECONDS = 1.0
 API_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """One durable consumer of the log. `ack_pending_max` bounds its deliveries not yet acknowledged, over all replicas:
+    at the bound the broker delivers nothing new, only those again, the oldest first."""
+
+    consumer: str
+    subject: str
+    ack_pending_max: int
+
+
+REQUESTS = Queue(CONSUMER, REQUESTED, 10_000)
+"""PaymentRequested: done with when the payment has ended, or an attempt of it is in doubt."""
+DOUBTS: Mapping[ProcessorName, Queue] = {
+    name: Queue(DOUBTS_CONSUMERS[name], f"payments.in_doubt.{name}", 100_000) for name in PROCESSORS
+}
+"""PaymentInDoubt: done with when that attempt is in doubt no more."""
+RELEASED = Queue(RELEASED_CONSUMER, "payments.released.*", 10_000)
+"""PaymentReleased: done with at once, except that an operator's release is a request to route the payment anew."""
+QUEUES = (REQUESTS, *DOUBTS.values(), RELEASED)
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """One request as the broker handed it over. Answer it with exactly one of `ack` and `retry`."""
+    """One event as the broker handed it over. Answer it with exactly one of `ack` and `retry`."""
 
     payload: bytes
     info: DeliveryInfo
@@ -42,15 +63,15 @@ class Delivery:
     _reply: str
 
     async def ack(self) -> None:
-        """The request is done with: its outcome is in the log."""
+        """It is done with."""
         await self._answer(b"+ACK")
 
     async def retry(self, delay_seconds: float) -> None:
-        """Hands the request back; the broker delivers it again after the delay."""
+        """Hands it back; the broker delivers it again after the delay."""
         await self._answer(b'-NAK {"delay": %d}' % int(delay_seconds * 1e9))
 
     async def extend(self) -> None:
-        """The request is still being worked on: starts its acknowledgement deadline anew."""
+        """It is still being worked on: starts its acknowledgement deadline anew."""
         await self._answer(b"+WPI")
 
     async def _answer(self, word: bytes) -> None:
@@ -60,24 +81,32 @@ class Delivery:
                 await self._broker.client.publish(self._reply, word)
 
 
-async def ensure_consumer(broker: Broker) -> int:
-    """Makes sure of the durable consumer; the sequence up to which all requests are done with. Raises BrokerError."""
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """`floor` is the sequence up to which all is done with; `waiting` how many of the log's events are not."""
+
+    floor: int
+    waiting: int
+
+
+async def ensure_consumer(broker: Broker, queue: Queue) -> QueueState:
+    """Makes sure of the durable consumer. Raises BrokerError."""
     answer = await broker.request(
-        f"$JS.API.CONSUMER.CREATE.{STREAM}.{CONSUMER}",
-        orjson.dumps({"stream_name": STREAM, "config": _CONSUMER_CONFIG}),
+        f"$JS.API.CONSUMER.CREATE.{STREAM}.{queue.consumer}",
+        orjson.dumps({"stream_name": STREAM, "config": _config(queue)}),
         timeout_seconds=API_TIMEOUT_SECONDS,
     )
     if "error" in answer:
-        raise BrokerError(f"no consumer of requests: {answer['error'].get('description')}")
-    floor: int = answer["ack_floor"]["stream_seq"]
-    return floor
+        raise BrokerError(f"no consumer {queue.consumer}: {answer['error'].get('description')}")
+    return QueueState(answer["ack_floor"]["stream_seq"], answer["num_pending"] + answer["num_ack_pending"])
 
 
 class Deliveries:
-    """The open pull requests of one replica."""
+    """One replica's open pull requests on one queue."""
 
-    def __init__(self, broker: Broker, on_delivery: Callable[[Delivery], Awaitable[None]]) -> None:
+    def __init__(self, broker: Broker, queue: Queue, on_delivery: Callable[[Delivery], Awaitable[None]]) -> None:
         self._broker = broker
+        self._queue = queue
         self._on_delivery = on_delivery
         self._pulls: deque[_Pull] = deque()
         self._inbox = ""
@@ -93,27 +122,27 @@ class Deliveries:
             self._pulls.popleft()
         return sum(pull.remaining for pull in self._pulls)
 
-    async def open(self) -> int:
-        """Makes sure of the durable consumer and listens; the sequence up to which all requests are done with.
+    async def open(self) -> QueueState:
+        """Makes sure of the durable consumer and listens.
 
         Call it again after each reconnection. Raises BrokerError.
         """
         generation = await self._broker.connected()
-        floor = await ensure_consumer(self._broker)
+        state = await ensure_consumer(self._broker, self._queue)
         self._pulls.clear()
         self._generation = generation
         if not self._inbox:
             self._inbox = self._broker.client.new_inbox()
             await self._broker.client.subscribe(self._inbox, cb=self._on_message)
         self.is_open = True
-        return floor
+        return state
 
-    async def pull(self, count: int) -> None:
-        """Asks for `count` more deliveries."""
-        self._pulls.append(_Pull(count, asyncio.get_running_loop().time() + PULL_EXPIRES_SECONDS + PULL_GRACE_SECONDS))
+    async def pull(self, count: int, *, expires_seconds: float = PULL_EXPIRES_SECONDS) -> None:
+        """Asks for `count` more deliveries, within so long."""
+        self._pulls.append(_Pull(count, asyncio.get_running_loop().time() + expires_seconds + PULL_GRACE_SECONDS))
         await self._broker.client.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER}",
-            b'{"batch":%d,"expires":%d}' % (count, int(PULL_EXPIRES_SECONDS * 1e9)),
+            f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._queue.consumer}",
+            b'{"batch":%d,"expires":%d}' % (count, int(expires_seconds * 1e9)),
             reply=self._inbox,
         )
 
@@ -147,14 +176,16 @@ class _Pull:
 _CONSUMER_GONE = ("503", "409")
 """No responders; conflict (consumer deleted, server shutting down). Opening it again is harmless in each case."""
 
-_CONSUMER_CONFIG: dict[str, object] = {
-    "durable_name": CONSUMER,
-    "name": CONSUMER,
-    "filter_subject": REQUESTED,
-    "deliver_policy": "all",
-    "ack_policy": "explicit",
-    "ack_wait": int(ACK_WAIT_SECONDS * 1e9),
-    "max_ack_pending": ACK_PENDING_MAX,
-    "max_deliver": -1,
-    "max_waiting": 512,
-}
+
+def _config(queue: Queue) -> dict[str, object]:
+    return {
+        "durable_name": queue.consumer,
+        "name": queue.consumer,
+        "filter_subject": queue.subject,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "ack_wait": int(ACK_WAIT_SECONDS * 1e9),
+        "max_ack_pending": queue.ack_pending_max,
+        "max_deliver": -1,
+        "max_waiting": 512,
+    }

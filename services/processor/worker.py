@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from contract.codec import MalformedEventError, decode
 from contract.events import PaymentRequested
-from processor.deliveries import ACK_WAIT_SECONDS, Deliveries, Delivery
+from processor.deliveries import ACK_WAIT_SECONDS, REQUESTS, Deliveries, Delivery
 from processor.handling import Done, PaymentHandler, Retry, Work
 from processor.routing import Router
 from runtime.broker import Broker
@@ -48,7 +48,7 @@ class Worker:
         self._router = router
         self._in_hand_max = int(concurrency * IN_HAND_MAX)
         self._start_sequence = start_sequence
-        self._deliveries = Deliveries(broker, self._on_delivery)
+        self._deliveries = Deliveries(broker, REQUESTS, self._on_delivery)
         self._in_flight: dict[int, _InFlight] = {}
         self._gathered: list[Delivery] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,7 +73,7 @@ class Worker:
         while True:
             generation = await self._broker.connected()
             try:
-                floor = await self._deliveries.open()
+                floor = (await self._deliveries.open()).floor
             except BrokerError as error:
                 logger.warning("requests cannot be taken yet: %s", error)
                 await asyncio.sleep(IDLE_POLL_SECONDS)

@@ -30,7 +30,7 @@ from contract.events import (
     PaymentRouted,
 )
 from contract.health_bucket import POLL, POLL_STORED
-from processor.deliveries import Deliveries, Delivery, ensure_consumer
+from processor.deliveries import QUEUES, Deliveries, Delivery, Queue, ensure_consumer
 from runtime.broker import Broker
 from runtime.health_bucket import Entry, HealthBucket
 from runtime.log import Log, LogLimits
@@ -98,13 +98,14 @@ class Actor:
 async def log_as_the_operator_sees_it(server: GuardedNatsServer) -> object:
     async with Actor(server, "operator") as operator:
         log = await operator.ask(f"{API}.STREAM.INFO.PAYMENTS")
-        queue = await operator.ask(f"{API}.CONSUMER.INFO.PAYMENTS.processor")
+        queues = [await operator.ask(f"{API}.CONSUMER.INFO.PAYMENTS.{queue.consumer}") for queue in QUEUES]
         bucket = await operator.ask(f"{API}.STREAM.INFO.KV_HEALTH")
         assert not operator.violations
     state = {name: log["state"][name] for name in ("messages", "first_seq", "last_seq", "consumer_count")}
     # Not how many messages: the record expires by itself.
     shared = bucket["state"]["last_seq"], bucket["config"], bucket["created"]
-    return state, log["config"], log["created"], queue["config"], queue["created"], queue["ack_floor"], shared
+    told = [(queue["config"], queue["created"], queue["ack_floor"]) for queue in queues]
+    return state, log["config"], log["created"], told, shared
 
 
 async def started(server: GuardedNatsServer) -> None:
@@ -114,7 +115,8 @@ async def started(server: GuardedNatsServer) -> None:
         await Log(broker).ensure(LogLimits())
         await HealthBucket(broker).ensure(replicas=1, timeout_seconds=5)
     async with Broker(server.url("processor"), name="test") as broker:
-        await ensure_consumer(broker)
+        for queue in QUEUES:
+            await ensure_consumer(broker, queue)
         await HealthBucket(broker).write(b"{}", expected_revision=0, timeout_seconds=5)
     async with Broker(server.url("gateway"), name="test") as broker:
         await Log(broker).append(PaymentRequested(ID, 1990, 0), timeout_seconds=5)
@@ -136,11 +138,14 @@ async def purgeable(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[G
         yield server
 
 
-QUEUE = f"{API}.CONSUMER.%s.PAYMENTS.processor"
-ACK_OF_THE_PAYMENT = "$JS.ACK.PAYMENTS.processor.1.1.1.1700000000000000000.0"
+def of_the_queues(*verbs: str) -> list[str]:
+    return [f"{API}.CONSUMER.{verb}.PAYMENTS.{queue.consumer}" for verb in verbs for queue in QUEUES]
+
+
+ACKNOWLEDGEMENTS = [f"$JS.ACK.PAYMENTS.{queue.consumer}.1.1.1.1700000000000000000.0" for queue in QUEUES]
 CHANGES_OF_THE_LOG = [f"{API}.STREAM.{verb}.PAYMENTS" for verb in ("DELETE", "PURGE", "MSG.DELETE", "RESTORE")]
 DEFINITIONS_OF_THE_LOG = [f"{API}.STREAM.{verb}.PAYMENTS" for verb in ("CREATE", "UPDATE")]
-CHANGES_OF_THE_QUEUE = [QUEUE % "DELETE", QUEUE % "DURABLE.CREATE", QUEUE % "PAUSE", QUEUE % "RESET"]
+CHANGES_OF_THE_QUEUES = of_the_queues("DELETE", "DURABLE.CREATE", "PAUSE", "RESET")
 CHANGES_OF_THE_BUCKET = [f"{API}.STREAM.{verb}.KV_HEALTH" for verb in ("DELETE", "PURGE", "MSG.DELETE", "RESTORE")]
 DEFINITIONS_OF_THE_BUCKET = [f"{API}.STREAM.{verb}.KV_HEALTH" for verb in ("CREATE", "UPDATE")]
 READINGS_OF_THE_BUCKET = [
@@ -161,11 +166,9 @@ MUST_NOT_PUBLISH = {
         *DEFINITIONS_OF_THE_LOG,
         f"{API}.STREAM.CREATE.OTHER",
         f"{API}.STREAM.SNAPSHOT.PAYMENTS",
-        *CHANGES_OF_THE_QUEUE,
-        QUEUE % "CREATE",
-        QUEUE % "INFO",
-        QUEUE % "MSG.NEXT",
-        ACK_OF_THE_PAYMENT,
+        *CHANGES_OF_THE_QUEUES,
+        *of_the_queues("CREATE", "INFO", "MSG.NEXT"),
+        *ACKNOWLEDGEMENTS,
         POLL,
         POLL_STORED,
         *CHANGES_OF_THE_BUCKET,
@@ -184,7 +187,7 @@ MUST_NOT_PUBLISH = {
         "payments.purged",
         *CHANGES_OF_THE_LOG,
         *DEFINITIONS_OF_THE_LOG,
-        *CHANGES_OF_THE_QUEUE,
+        *CHANGES_OF_THE_QUEUES,
         "$KV.HEALTH.other",
         POLL_STORED,
         *CHANGES_OF_THE_BUCKET,
@@ -201,11 +204,9 @@ MUST_NOT_PUBLISH = {
         "payments.purged",
         *CHANGES_OF_THE_LOG,
         f"{API}.STREAM.CREATE.OTHER",
-        *CHANGES_OF_THE_QUEUE,
-        QUEUE % "CREATE",
-        QUEUE % "INFO",
-        QUEUE % "MSG.NEXT",
-        ACK_OF_THE_PAYMENT,
+        *CHANGES_OF_THE_QUEUES,
+        *of_the_queues("CREATE", "INFO", "MSG.NEXT"),
+        *ACKNOWLEDGEMENTS,
         POLL,
         POLL_STORED,
         *CHANGES_OF_THE_BUCKET,
@@ -215,7 +216,7 @@ MUST_NOT_PUBLISH = {
         "payments.requested",
         *EVENTS_OF_THE_PROCESSOR,
         "payments.purged",
-        ACK_OF_THE_PAYMENT,
+        *ACKNOWLEDGEMENTS,
         POLL,
         POLL_STORED,
         "_INBOX_gateway.x",
@@ -366,34 +367,42 @@ async def test_the_gateway_may_request_read_and_ask(own: GuardedNatsServer) -> N
         assert await read(broker, sequence) == ["payments.requested"] * 2
 
 
-async def test_the_processor_may_take_requests_and_record_what_became_of_them(own: GuardedNatsServer) -> None:
+async def test_the_processor_may_take_from_its_queues_and_record_what_became_of_payments(
+    own: GuardedNatsServer,
+) -> None:
     async with Broker(own.url("processor"), name="processor") as broker:
         log = Log(broker)
         await log.made()
-        taken: asyncio.Queue[Delivery] = asyncio.Queue()
-        deliveries = Deliveries(broker, taken.put)
-        await deliveries.open()
-        await deliveries.pull(1)
-        delivery = await asyncio.wait_for(taken.get(), 5)
-        await delivery.extend()
-        await delivery.retry(0)
-        await deliveries.pull(1)
-        delivery = await asyncio.wait_for(taken.get(), 5)
         for event in (
             PaymentRouted(ID, 1990, 1, "default", 0, "why"),
             PaymentInDoubt(ID, 1, "default", "why"),
+            PaymentInDoubt(ID, 2, "fallback", "why"),
             PaymentReleased(ID, 1, "default", "why"),
             PaymentProcessed(ID, 1990, 1, "default", 0, 0),
             PaymentRejected(ID, 1990, "why"),
         ):
             await log.append(event, timeout_seconds=2)
-        await delivery.ack()
-        assert len(await read(broker, 6)) == 6
+        assert len(await read(broker, 7)) == 7
+        for queue in QUEUES:
+            await take_and_acknowledge(broker, queue)
 
-        async def is_done() -> bool:
-            return await ensure_consumer(broker) == 1
 
-        await eventually(is_done, what="the request is acknowledged")
+async def take_and_acknowledge(broker: Broker, queue: Queue) -> None:
+    taken: asyncio.Queue[Delivery] = asyncio.Queue()
+    deliveries = Deliveries(broker, queue, taken.put)
+    assert (await deliveries.open()).waiting == 1
+    await deliveries.pull(1)
+    delivery = await asyncio.wait_for(taken.get(), 5)
+    await delivery.extend()
+    await delivery.retry(0)
+    await deliveries.pull(1)
+    delivery = await asyncio.wait_for(taken.get(), 5)
+    await delivery.ack()
+
+    async def is_done() -> bool:
+        return (await ensure_consumer(broker, queue)).waiting == 0
+
+    await eventually(is_done, what=f"the event is acknowledged in {queue.consumer}")
 
 
 async def test_the_processors_may_share_whose_turn_it_is_to_ask_for_health(own: GuardedNatsServer) -> None:
@@ -431,7 +440,7 @@ async def test_the_projector_may_define_the_log_read_it_and_answer(own: GuardedN
             assert await processor.ask("projector.charging") is None
             assert await operator.ask("projector.charging") is None
             # The request that waits, and the queue of it: what `processor status` shows.
-            assert (await processor.ask(QUEUE % "INFO"))["num_pending"] == 1
+            assert (await processor.ask(f"{API}.CONSUMER.INFO.PAYMENTS.processor"))["num_pending"] == 1
             assert not processor.violations
         # The inboxes of the nats CLI.
         heard = await operator.subscribe("_INBOX.cli")

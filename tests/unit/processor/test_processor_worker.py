@@ -12,7 +12,8 @@ from contract.codec import encode
 from contract.events import PaymentRequested
 from contract.timestamps import now_us
 from processor import worker as module
-from processor.deliveries import Delivery
+from processor.deliveries import Delivery, QueueState
+from processor.deliveries import Queue as BrokerQueue
 from processor.handling import Done, PaymentHandler, Work
 from processor.routing import Router
 from processor.worker import IN_HAND_MAX, Worker
@@ -28,12 +29,14 @@ class Queue:
     is_open = True
     owed = 0
 
-    def __init__(self, _: Broker, on_delivery: Callable[[Delivery], Awaitable[None]]) -> None:
+    def __init__(
+        self, _broker: Broker, _queue: BrokerQueue, on_delivery: Callable[[Delivery], Awaitable[None]]
+    ) -> None:
         self._on_delivery = on_delivery
         self._delivered = 0
 
-    async def open(self) -> int:
-        return 0
+    async def open(self) -> QueueState:
+        return QueueState(floor=0, waiting=0)
 
     async def pull(self, count: int) -> None:
         for _ in range(count):
