@@ -1,7 +1,6 @@
 """The `gateway` program, and its composition root."""
 
 import click
-import environ
 
 from gateway.acceptance import Acceptance
 from gateway.app import Edge, create_app
@@ -26,7 +25,7 @@ def main() -> None:
 @main.command()
 def run() -> None:
     """Serves HTTP until stopped. Settings come from the environment (see docs/settings.md)."""
-    run_process(serve(environ.to_config(Settings)))
+    run_process(serve, Settings)
 
 
 async def serve(settings: Settings) -> None:

@@ -7,7 +7,6 @@ import time
 from random import Random
 
 import click
-import environ
 
 from contract.events import ProcessorName
 from processor.client import ProcessorClient
@@ -16,7 +15,7 @@ from processor.follower import Follower
 from processor.group_commit import GroupCommit
 from processor.handling import PaymentHandler
 from processor.health_client import HealthClient
-from processor.health_lease import INTERVAL_SECONDS_MAX, HealthLease, Pace
+from processor.health_lease import HealthLease, Pace
 from processor.health_poller import HealthPoller
 from processor.health_report import Health
 from processor.journal import Journal
@@ -25,7 +24,6 @@ from processor.routing import Router
 from processor.settings import Settings
 from processor.worker import IN_HAND_MAX, Worker
 from runtime.broker import Broker
-from runtime.errors import FatalError
 from runtime.health_bucket import HealthBucket
 from runtime.heartbeat import beat
 from runtime.log import Log
@@ -43,7 +41,7 @@ def main() -> None:
 @main.command()
 def run() -> None:
     """Works until stopped. Settings come from the environment (see docs/settings.md)."""
-    run_process(serve(environ.to_config(Settings)))
+    run_process(serve, Settings)
 
 
 main.add_command(status)
@@ -52,7 +50,7 @@ main.add_command(resolve)
 
 async def serve(settings: Settings) -> None:
     """Joins the parts and runs them until cancelled."""
-    pace = _pace(settings.processor_health_interval_seconds)
+    pace = Pace(settings.processor_health_interval_seconds)
     urls: dict[ProcessorName, str] = {
         "default": settings.payment_processor_url_default,
         "fallback": settings.payment_processor_url_fallback,
@@ -84,15 +82,6 @@ async def serve(settings: Settings) -> None:
             )
         finally:
             await client.close()
-
-
-def _pace(interval_seconds: float) -> Pace:
-    if not 0 < interval_seconds <= INTERVAL_SECONDS_MAX:
-        raise FatalError(
-            f"PROCESSOR_HEALTH_INTERVAL_SECONDS is {interval_seconds:g}; it must be above 0, and at most "
-            f"{INTERVAL_SECONDS_MAX:g}"
-        )
-    return Pace(interval_seconds)
 
 
 def _health_poller(broker: Broker, urls: dict[ProcessorName, str], pace: Pace, router: Router) -> HealthPoller:

@@ -1,6 +1,5 @@
 """What an operator asks of charging, over the broker: the commands beside `run`."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -12,17 +11,17 @@ from processor.resolving import Resolver
 from processor.settings import Settings
 from processor.status import Backlog
 from runtime.broker import Broker
-from runtime.errors import BrokerError, BrokerUnavailableError
+from runtime.command import broker_for_command
+from runtime.errors import BrokerError
 from runtime.log import Log
 from runtime.read_model import ReadModel
 
-CONNECT_SECONDS_MAX = 10.0
 QUESTION_TIMEOUT_SECONDS = 5.0
 
 
 async def ask_status(settings: Settings) -> tuple[Charging, Backlog]:
     """How charging stands. Raises BrokerError and ReadModelUnavailableError."""
-    async with _connected(settings) as broker:
+    async with broker_for_command(settings) as broker:
         charging = await ReadModel(broker).charging(timeout_seconds=QUESTION_TIMEOUT_SECONDS)
         return charging, await _backlog(broker)
 
@@ -37,7 +36,7 @@ async def resolve(
     say: Callable[[str], None],
 ) -> None:
     """Records the claim. Raises CannotResolveError, BrokerError and ReadModelUnavailableError."""
-    async with _connected(settings) as broker, _client(settings) as client:
+    async with broker_for_command(settings, name="processor") as broker, _client(settings) as client:
         resolver = Resolver(broker, Log(broker), ReadModel(broker), client, say)
         await resolver.resolve(correlation_id, claim, hold_seconds=hold_seconds, is_forced=is_forced)
 
@@ -63,17 +62,3 @@ async def _backlog(broker: Broker) -> Backlog:
         # The first processor that starts makes it.
         raise BrokerError(f"the queue of requests cannot be asked: {answer['error'].get('description')}")
     return Backlog(answer["num_pending"], answer["num_ack_pending"], answer["num_redelivered"])
-
-
-@asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(settings.nats_url, name="processor-command")
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS_MAX):
-            await broker.__aenter__()
-    except TimeoutError:
-        raise BrokerUnavailableError("the broker of NATS_URL does not let us in, or is away") from None
-    try:
-        yield broker
-    finally:
-        await broker.__aexit__(None, None, None)

@@ -1,16 +1,11 @@
 """The commands beside `run`: how charging stands, and settling a doubt by hand."""
 
-import asyncio
 import getpass
 import os
 import socket
-import sys
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 from uuid import UUID
 
 import click
-import environ
 
 from contract.timestamps import InvalidTimestampError, now_us, parse_us
 from processor import commands
@@ -18,10 +13,7 @@ from processor.claims import Claim
 from processor.resolving import HOLD_SECONDS, CannotResolveError, hold_seconds_min
 from processor.settings import Settings
 from processor.status import render_json, render_table
-from runtime.errors import BrokerError, FatalError
-from runtime.read_model import ReadModelUnavailableError
-
-T = TypeVar("T")
+from runtime.command import CommandError, load_for_command, run_command
 
 TEXT_CHARACTERS_MAX = 500
 """Of a note: it lies in the log for ever."""
@@ -31,9 +23,14 @@ TEXT_CHARACTERS_MAX = 500
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(*, as_json: bool) -> None:
     """Shows what waits, what is in doubt and for how long, and the fees paid and saved."""
-    charging, backlog = _answer(commands.ask_status(environ.to_config(Settings)))
+    run_command(lambda: _status(load_for_command(Settings), as_json=as_json))
+
+
+async def _status(settings: Settings, *, as_json: bool) -> int:
+    charging, backlog = await commands.ask_status(settings)
     render = render_json if as_json else render_table
     click.echo(render(charging, backlog, now_us()))
+    return 0
 
 
 def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -84,33 +81,32 @@ def resolve(
     is_forced: bool,
 ) -> None:
     """Settles a payment in doubt by your word, which is recorded. Read docs/operating.md before the first time."""
-    settings = environ.to_config(Settings)
     if is_charged is None:
         raise click.UsageError("say --charged or --not-charged")
     if requested_at is not None and not is_charged:
         raise click.UsageError("--requested-at belongs to --charged")
-    shortest = hold_seconds_min(settings.processor_timeout_seconds)
-    if not is_charged and hold_seconds < shortest and not is_forced:
-        raise click.UsageError(
-            f"a hold of less than {shortest:g} s may meet a sending under way: --force takes the risk"
-        )
-    _answer(
-        commands.resolve(
-            settings,
+    claim = Claim(is_charged, by, note, requested_at)
+    run_command(
+        lambda: _resolve(
+            load_for_command(Settings, user="processor"),
             str(correlation_id),
-            Claim(is_charged, by, note, requested_at),
+            claim,
             hold_seconds=hold_seconds,
             is_forced=is_forced,
-            say=click.echo,
         )
     )
 
 
-def _answer(question: Coroutine[Any, Any, T]) -> T:
-    """What the question comes to; an error is one line, and exit status 1."""
+async def _resolve(
+    settings: Settings, correlation_id: str, claim: Claim, *, hold_seconds: float, is_forced: bool
+) -> int:
+    shortest = hold_seconds_min(settings.processor_timeout_seconds)
+    if not claim.is_charged and hold_seconds < shortest and not is_forced:
+        raise CommandError(f"a hold of less than {shortest:g} s may meet a sending under way: --force takes the risk")
     try:
-        return asyncio.run(question)
-    except (FatalError, BrokerError, ReadModelUnavailableError, CannotResolveError) as error:
-        raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        sys.exit(130)
+        await commands.resolve(
+            settings, correlation_id, claim, hold_seconds=hold_seconds, is_forced=is_forced, say=click.echo
+        )
+    except CannotResolveError as error:
+        raise CommandError(str(error)) from None
+    return 0

@@ -6,7 +6,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
-import environ
 
 from projector.commands import add_operator_commands
 from projector.files import LockedError, ModelFiles, discard, locked
@@ -41,7 +40,7 @@ add_operator_commands(main)
 @main.command()
 def run() -> None:
     """Follows the log until stopped. Settings come from the environment (see docs/settings.md)."""
-    run_process(serve(environ.to_config(Settings)))
+    run_process(serve, Settings)
 
 
 async def serve(settings: Settings) -> None:

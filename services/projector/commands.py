@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import click
-import environ
 
 from projector.export import TABLES, export
 from projector.query import FORMS, show_query
 from projector.settings import Settings, VerifySettings
 from projector.status import show_status
 from projector.verify import Options, show_verification
-from runtime.command import Moment, run_command
+from runtime.command import Moment, load_for_command, run_command
 
 _from = click.option("--from", "from_us", type=Moment(), help="Only what was requested then or later.")
 _to = click.option("--to", "to_us", type=Moment(), help="Only what was requested then or earlier.")
@@ -32,7 +31,7 @@ def status(*, as_json: bool, lag_seconds_max: float) -> None:
     Exits with 1 when it is further behind the log than --lag-seconds-max, when its read model is of another log than
     the broker's, or when none answers.
     """
-    run_command(show_status(_settings(), as_json=as_json, lag_seconds_max=lag_seconds_max))
+    run_command(lambda: show_status(_settings(), as_json=as_json, lag_seconds_max=lag_seconds_max))
 
 
 @click.command("verify")
@@ -51,8 +50,10 @@ def verify_(
     Exits with 0 when they are equal, 1 when they differ, and 2 when that could not be found out.
     """
     options = Options(from_us, to_us, every_payment, differences_max)
-    asking: VerifySettings = environ.to_config(VerifySettings)
-    run_command(show_verification(_settings(), asking, options, as_json=as_json), failure_status=2)
+    run_command(
+        lambda: show_verification(_settings(), load_for_command(VerifySettings), options, as_json=as_json),
+        failure_status=2,
+    )
 
 
 @click.command("export")
@@ -64,7 +65,7 @@ def verify_(
 @click.option("--force", is_flag=True, help="Writes over a file that is there.")
 def export_(*, table: str, form: str, out: Path, from_us: int | None, to_us: int | None, force: bool) -> None:
     """Writes settled or rejected payments to a file."""
-    run_command(export(_settings(), table, out, form=form, from_us=from_us, to_us=to_us, force=force))
+    run_command(lambda: export(_settings(), table, out, form=form, from_us=from_us, to_us=to_us, force=force))
 
 
 @click.command()
@@ -74,9 +75,8 @@ def export_(*, table: str, form: str, out: Path, from_us: int | None, to_us: int
 @click.option("--seconds-max", type=click.FloatRange(0, 3_600, min_open=True), default=30.0, show_default=True)
 def query(*, sql: str, form: str, rows_max: int, seconds_max: float) -> None:
     """Runs one SELECT on the tables `settled_payments` and `rejected_payments`."""
-    run_command(show_query(_settings(), sql, form=form, rows_max=rows_max, seconds_max=seconds_max))
+    run_command(lambda: show_query(_settings(), sql, form=form, rows_max=rows_max, seconds_max=seconds_max))
 
 
 def _settings() -> Settings:
-    settings: Settings = environ.to_config(Settings)
-    return settings
+    return load_for_command(Settings)

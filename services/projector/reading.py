@@ -38,7 +38,7 @@ async def model_file(settings: Settings) -> AsyncIterator[ModelFile]:
         if idle is not None:
             yield idle
             return
-    async with broker_for_command(settings.nats_url, name="operator") as broker:
+    async with broker_for_command(settings) as broker:
         snapshot = await ReadModel(broker).snapshot(timeout_seconds=SNAPSHOT_SECONDS)
     path = settings.snapshots_path / snapshot.name
     if not path.is_file():

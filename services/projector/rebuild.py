@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import click
-import environ
 import nats.errors
 
 from contract.queries import ACCEPT_DIFFERENCES, ADOPT
@@ -19,8 +18,8 @@ from projector.files import LockedError, ModelFiles, discard, locked
 from projector.settings import Settings
 from projector.store import Store, UnusableFileError
 from runtime.broker import Broker
+from runtime.command import broker_for_command, load_for_command, run_command
 from runtime.errors import FatalError
-from runtime.process import run as run_process
 from runtime.read_model import ERROR_CODE_HEADER, ERROR_HEADER
 
 ADOPTION_SECONDS_MAX = 600.0
@@ -28,7 +27,6 @@ START_SECONDS_MAX = 30.0
 """How long a projector that has the file open may take until it answers questions."""
 PLAIN_LINE_SECONDS = 2.0
 _POLL_SECONDS = 0.3
-_INTERRUPTED = 130
 
 
 @click.command()
@@ -42,19 +40,18 @@ def rebuild(*, accept_differences: bool) -> None:
     event stops it. Interrupted at any moment, it leaves the live read model as it is. Exit status: 0 when the new read
     model is in place, 1 when it is not, 130 when interrupted.
     """
-    is_done = False
-
-    async def work() -> None:
-        nonlocal is_done
-        await rebuild_model(environ.to_config(Settings), accepts_differences=accept_differences)
-        is_done = True
-
     # Millions of short-lived tuples and no cycles: looking for those would take a tenth of the time.
     gc.disable()
-    run_process(work())
-    if not is_done:
+    run_command(lambda: _rebuild(load_for_command(Settings, user="projector"), accepts_differences=accept_differences))
+
+
+async def _rebuild(settings: Settings, *, accepts_differences: bool) -> int:
+    try:
+        await rebuild_model(settings, accepts_differences=accepts_differences)
+    except asyncio.CancelledError:
         click.echo("interrupted: the read model is as it was, unless the projector had the new one already", err=True)
-        sys.exit(_INTERRUPTED)
+        raise
+    return 0
 
 
 async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> None:
@@ -63,10 +60,10 @@ async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> Non
     try:
         with locked(files.rebuild_lock):
             discard(files.rebuild)
-            async with Broker(settings.nats_url, name="projector") as broker:
+            async with broker_for_command(settings, name="projector") as broker:
                 state = await broker.log_state(timeout_seconds=30)
                 began = time.monotonic()
-                async with Broker(settings.nats_url, name="projector") as reading:
+                async with broker_for_command(settings, name="projector") as reading:
                     with _progress(state.last_sequence - state.first_sequence + 1) as on_progress:
                         built = await build(reading, files.rebuild, state.identity, on_progress)
                 _say_built(built, time.monotonic() - began)

@@ -6,32 +6,44 @@ import environ
 
 from contract.events import ProcessorName
 from projector.files import ModelFiles
-from runtime.errors import FatalError
+from runtime.settings import (
+    ServiceSettings,
+    default_provider_url,
+    fallback_provider_url,
+    folder,
+    header_value,
+    log_duplicate_window_seconds,
+    seconds,
+    setting,
+    whole_number,
+)
+
+_LOG_BYTES_MIN, _LOG_BYTES_MAX = 1_048_576, 2**63 - 1
 
 
-def _at_least_one(text: str | int) -> int:
-    number = int(text) if str(text).isdecimal() else 0
-    if number < 1:
-        raise FatalError(f"{text!r} is not a whole number of at least 1")
+def _log_bytes(text: str) -> int:
+    number = int(text) if text.isascii() and text.lstrip("-").isdigit() else 0
+    if number != -1 and not _LOG_BYTES_MIN <= number <= _LOG_BYTES_MAX:
+        raise ValueError(text)
     return number
 
 
 @environ.config(prefix="")
-class Settings:
+class Settings(ServiceSettings):
     """Times are seconds."""
 
-    nats_url: str = environ.var("nats://127.0.0.1:4222", help="The broker.")
-    heartbeat_file: str = environ.var("", help="A file that is touched every two seconds while all is well.")
-    nats_ca_file: str = environ.var("", help="Who signed the broker's certificate; the system's authorities if empty.")
-    data_dir: Path = environ.var("./data", converter=Path, help="The read model lies in its folder `projector`.")
-    summary_settle_seconds: float = environ.var(
-        0.1, converter=float, help="How long a summary waits for attempts that are open inside its window."
+    data_dir: Path = folder("./data", what="The read model lies in its folder `projector`.")
+    summary_settle_seconds: float = seconds(
+        0.1, at_least=0, at_most=60, what="How long a summary waits for attempts that are open inside its window."
     )
-    log_duplicate_window_seconds: int = environ.var(
-        30, converter=int, help="How long the broker remembers message ids (about 200 bytes of its memory for each)."
+    log_duplicate_window_seconds: int = log_duplicate_window_seconds()
+    log_bytes_max: int = setting(
+        -1,
+        _log_bytes,
+        f"-1, or a whole number of at least {_LOG_BYTES_MIN}",
+        what="The largest size of the log; -1 is the store's limit.",
     )
-    log_bytes_max: int = environ.var(-1, converter=int, help="The largest size of the log; -1 is the store's limit.")
-    log_replicas: int = environ.var(1, converter=int, help="Copies of the log in a broker cluster.")
+    log_replicas: int = whole_number(1, at_least=1, at_most=5, what="Copies of the log in a broker cluster.")
 
     @property
     def model_files(self) -> ModelFiles:
@@ -51,11 +63,13 @@ class Settings:
 class VerifySettings:
     """How the payment processors are asked what is in their books."""
 
-    payment_processor_url_default: str = environ.var("http://127.0.0.1:8001", help="The cheap processor.")
-    payment_processor_url_fallback: str = environ.var("http://127.0.0.1:8002", help="The dear processor.")
-    payment_processor_token: str = environ.var("123", help="For its administration.")
-    verify_concurrency: int = environ.var(16, converter=_at_least_one, help="Questions at once.")
-    verify_questions_per_second: int = environ.var(200, converter=_at_least_one, help="To both processors together.")
+    payment_processor_url_default: str = default_provider_url()
+    payment_processor_url_fallback: str = fallback_provider_url()
+    payment_processor_token: str = header_value("123", what="For its administration.")
+    verify_concurrency: int = whole_number(16, at_least=1, at_most=1_000, what="Questions at once.")
+    verify_questions_per_second: int = whole_number(
+        200, at_least=1, at_most=100_000, what="To both processors together."
+    )
 
     @property
     def urls(self) -> dict[ProcessorName, str]:

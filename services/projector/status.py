@@ -50,7 +50,7 @@ class Report:
 async def show_status(settings: Settings, *, as_json: bool, lag_seconds_max: float) -> int:
     """Prints it; the exit status. Raises CommandError when no projector answers."""
     try:
-        async with broker_for_command(settings.nats_url, name="operator") as broker:
+        async with broker_for_command(settings) as broker:
             report = await _report(broker)
     except (ReadModelUnavailableError, BrokerError) as error:
         raise CommandError(f"{error}; {_on_disk(settings)}") from None

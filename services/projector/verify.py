@@ -80,7 +80,7 @@ async def show_verification(settings: Settings, asking: VerifySettings, options:
 async def verify(settings: Settings, asking: VerifySettings, options: Options) -> Outcome:
     """Compares all three. Raises CommandError, BooksUnreadableError, ReadModelUnavailableError and BrokerError."""
     began_us = now_us()
-    async with broker_for_command(settings.nats_url, name="operator") as broker, model_file(settings) as model:
+    async with broker_for_command(settings) as broker, model_file(settings) as model:
         with tempfile.TemporaryDirectory() as temporary, closing(LedgerTables(model.path, Path(temporary))) as tables:
             await _read_log(broker, tables, model)
             outcome = _compare_with_model(tables, model, options)

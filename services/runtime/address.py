@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from runtime.errors import FatalError
 
 PORT = 4222
+_SCHEMES = ("nats", "tls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ def _split(url: str) -> SplitResult:
 
 
 def _server(parts: SplitResult, first: SplitResult) -> str:
-    if not parts.hostname:
-        raise ValueError("no host")
+    if parts.scheme not in _SCHEMES or not parts.hostname or parts.port == 0:
+        raise ValueError("no address of a broker")
     if parts.username not in {None, first.username}:
         raise ValueError("a user of its own")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname

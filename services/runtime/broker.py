@@ -23,6 +23,9 @@ REQUEST_TIMEOUT_SECONDS = 1.0
 """How long one request waits for its answer before it is sent anew."""
 RETRY_PAUSE_SECONDS = 0.05
 
+_REFUSED = "authorization"
+"""In what nats-server answers to a wrong password, and in what nats-py makes of it."""
+
 TRANSIENT_ERRORS = (
     nats.errors.TimeoutError,
     nats.errors.NoRespondersError,
@@ -75,6 +78,8 @@ class Broker:
         self.shown_url = self._address.shown
         """Without credentials."""
         self.generation = 0
+        self.refused = asyncio.Event()
+        """Set when the broker has answered that it does not let this user in, or not with this password."""
         self.closed = asyncio.Event()
         """Set when the connection is closed and will not come back."""
         self.client = _Client()
@@ -116,6 +121,18 @@ class Broker:
             await asyncio.wait_for(self.client.close(), timeout=2)
         except (TimeoutError, nats.errors.Error, OSError):
             logger.warning("the connection to the broker did not close in time")
+
+    def why_not_connected(self) -> str:
+        """What keeps the connection from coming about, in one line without secrets."""
+        where = f"the broker at {self.shown_url}"
+        if not self.refused.is_set():
+            why = self.client.last_error
+            return f"{where} cannot be reached: {why or 'no answer'} (NATS_URL, or the stack on DATA_DIR, names it)"
+        if self._address.user is not None:
+            return f"{where} refuses the user {self._address.user} with this password"
+        if self._address.token is not None:
+            return f"{where} refuses this token"
+        return f"{where} asks for a user and a password, and NATS_URL has none"
 
     async def connected(self) -> int:
         """Waits until there is a connection; its generation."""
@@ -191,6 +208,8 @@ class Broker:
         self.closed.set()
 
     async def _on_error(self, error: Exception) -> None:
+        if _REFUSED in str(error).lower():
+            self.refused.set()
         if not self.is_connected and not self._said_waiting:
             self._said_waiting = True
             logger.warning("waiting for the broker at %s: %s", self.shown_url, error or type(error).__name__)

@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, NoReturn
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import click
 import uvloop
@@ -17,8 +18,14 @@ from runtime.broker import Broker
 from runtime.errors import BrokerError, BrokerUnavailableError, FatalError
 from runtime.process import configure_logging
 from runtime.read_model import ReadModelUnavailableError
+from runtime.running_stack import command_environment
+from runtime.settings import load
+from runtime.tasks import end
 
-CONNECT_SECONDS = 5.0
+T = TypeVar("T")
+
+CONNECT_SECONDS = 4.0
+"""For a broker that is being started again. One that refuses the password is not asked again."""
 INTERRUPTED_STATUS = 130
 
 
@@ -38,12 +45,39 @@ class Moment(click.ParamType[int]):
             self.fail(f"{error} (2026-01-31T12:00:00Z)", param, ctx)
 
 
-def run_command(command: Coroutine[Any, Any, int], *, failure_status: int = 1) -> NoReturn:
+class BrokerSettings(Protocol):
+    """How a command comes to the broker."""
+
+    @property
+    def nats_url(self) -> str: ...
+
+    @property
+    def nats_ca_file(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """A broker that is known otherwise than by the environment."""
+
+    nats_url: str
+    nats_ca_file: str = ""
+
+
+def load_for_command(declared: type[T], *, user: str = "operator") -> T:
+    """The settings of a command that goes to the broker as `user`: those of the running stack, where none are set.
+
+    Raises FatalError.
+    """
+    return load(declared, command_environment(user))
+
+
+def run_command(command: Callable[[], Coroutine[Any, Any, int]], *, failure_status: int = 1) -> NoReturn:
     """Runs the command and exits with its status, or with `failure_status` and one line on stderr. Ctrl-C ends it."""
     # What the libraries and the reconnecting would say goes into the one line, or is of no use to who waits.
     configure_logging("CRITICAL")
+    logging.getLogger("nats").setLevel(logging.CRITICAL + 1)
     try:
-        status = uvloop.run(_interruptible(command))
+        status = uvloop.run(_interruptible(command()))
     except BrokenPipeError:
         # Whoever read the output has seen enough; what is still buffered goes nowhere, without a complaint at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,22 +89,20 @@ def run_command(command: Coroutine[Any, Any, int], *, failure_status: int = 1) -
 
 
 @contextlib.asynccontextmanager
-async def broker_for_command(url: str, *, name: str) -> AsyncIterator[Broker]:
+async def broker_for_command(settings: BrokerSettings, *, name: str = "operator") -> AsyncIterator[Broker]:
     """A connection, or BrokerUnavailableError with the reason when there is none within CONNECT_SECONDS."""
-    logging.getLogger("nats").setLevel(logging.CRITICAL)
-    broker = Broker(url, name=name)
+    broker = Broker(settings.nats_url, name=name, ca_file=settings.nats_ca_file)
+    connecting = asyncio.ensure_future(broker.__aenter__())
+    refused = asyncio.ensure_future(broker.refused.wait())
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await broker.__aenter__()
-    except TimeoutError:
-        why = broker.client.last_error
-        raise BrokerUnavailableError(
-            f"the broker at {broker.shown_url} cannot be reached: {why or 'no answer'}"
-            " (NATS_URL names it, with the user operator)"
-        ) from None
-    try:
+        await asyncio.wait((connecting, refused), timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not connecting.done():
+            raise BrokerUnavailableError(broker.why_not_connected())
+        connecting.result()
         yield broker
     finally:
+        for task in (connecting, refused):
+            await end(task)
         await broker.__aexit__(None, None, None)
 
 

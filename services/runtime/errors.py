@@ -1,6 +1,7 @@
 """What can go wrong between a service and the broker.
 
 FatalError                       the service cannot go on; it exits, and the supervisor starts it anew
+  └─ SettingError             a setting has a value that cannot be used
 BrokerError
   ├─ BrokerUnavailableError   no answer inside the bound; whether the event was stored is unknown
   └─ LogFullError             the broker answered that it stores nothing more
@@ -21,3 +22,7 @@ class LogFullError(BrokerError):
 
 class FatalError(Exception):
     """The service cannot go on; the message tells the operator why."""
+
+
+class SettingError(FatalError):
+    """A setting has a value that cannot be used; the message names the variable, the value and what is allowed."""

@@ -6,15 +6,18 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import uvloop
 
 from runtime.errors import BrokerError, FatalError
+from runtime.settings import load
 from runtime.tasks import end
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 WIND_DOWN_SECONDS = 5.0
 """How long a service may finish what is under way before it is cut off."""
@@ -31,15 +34,16 @@ def configure_logging(level: str = "INFO") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
-def run(service: Coroutine[Any, Any, None]) -> None:
-    """Runs the service until it returns; SIGTERM and SIGINT cancel it, and it winds down in its `finally` blocks.
+def run(service: Callable[[T], Coroutine[Any, Any, None]], settings: type[T]) -> None:
+    """Loads the settings and runs the service until it returns.
 
-    Exits with status 1 and one line when the service cannot go on.
+    SIGTERM and SIGINT cancel the service, and it winds down in its `finally` blocks. Exits with status 1 and one line
+    when a setting cannot be used, or the service cannot go on.
     """
     configure_logging()
     _spare_the_collector()
     try:
-        uvloop.run(_until_signalled(service))
+        uvloop.run(_until_signalled(service(load(settings))))
     except (FatalError, BrokerError, OSError) as error:
         logger.critical("%s", error)
         sys.exit(1)

@@ -1,11 +1,12 @@
 """Ending tasks for sure."""
 
 import asyncio
+from typing import Any
 
 AGAIN_SECONDS = 1.0
 
 
-async def end(task: asyncio.Future[None], *, again_seconds: float = AGAIN_SECONDS) -> None:
+async def end(task: asyncio.Future[Any], *, again_seconds: float = AGAIN_SECONDS) -> None:
     """Cancels the task and waits until it has wound down; its outcome is dropped.
 
     It is cancelled again while it goes on: nats-py's flush swallows a cancellation, and so does `asyncio.wait_for` of

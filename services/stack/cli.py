@@ -6,26 +6,26 @@ from pathlib import Path
 
 import click
 
-from runtime.command import Moment, broker_for_command, run_command
+from runtime.command import BrokerSettings, Moment, broker_for_command, load_for_command, run_command
+from runtime.errors import FatalError
 from stack import banner
 from stack.backup import Account, back_up
-from stack.credentials import operator_url
-from stack.errors import StackError
+from stack.errors import NotRunningError, StackError
 from stack.launcher import run_stack
 from stack.log_view import Choice, show_log
 from stack.replay import replay
 from stack.restoring import restore_log
-from stack.settings import Settings, read_settings
+from stack.settings import Environment, Settings, read_settings
 from stack.supervision import ask_states
 
 
 class _Group(click.Group):
-    """Shows a StackError as its line, without a traceback."""
+    """Shows an error of ours as its line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except StackError as error:
+        except (StackError, FatalError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -51,7 +51,7 @@ def status() -> None:
 @main.command()
 def nats_url() -> None:
     """Prints the broker's URL with the operator's password: NATS_URL="$(stack nats-url)" nats stream view PAYMENTS."""
-    click.echo(operator_url(_settings()))
+    click.echo(_broker().nats_url)
 
 
 @main.command("log")
@@ -65,7 +65,7 @@ def nats_url() -> None:
 def log(*, correlation_id: object, as_json: bool, **choice: int | None) -> None:
     """Shows the events of the log."""
     wanted = Choice(correlation_id=str(correlation_id) if correlation_id else None, **choice)  # type: ignore[arg-type]
-    run_command(show_log(operator_url(_settings()), wanted, as_json=as_json))
+    run_command(lambda: show_log(_broker(), wanted, as_json=as_json))
 
 
 @main.command()
@@ -73,7 +73,7 @@ def log(*, correlation_id: object, as_json: bool, **choice: int | None) -> None:
 @click.option("--check", is_flag=True, help="Has the broker check every message first.")
 def backup(folder: Path, *, check: bool) -> None:
     """Writes a backup of the log into a new FOLDER, while everything goes on."""
-    run_command(_back_up(operator_url(_settings()), folder, check=check))
+    run_command(lambda: _back_up(_broker(), folder, check=check))
 
 
 @main.command()
@@ -82,7 +82,7 @@ def backup(folder: Path, *, check: bool) -> None:
 @click.option("--replicas", type=click.IntRange(1, 5), help="Copies in a cluster, in place of the backup's.")
 def restore(folder: Path, *, allow_open: bool, replicas: int | None) -> None:
     """Makes the backup in FOLDER the log, where there is none: of a stack that is stopped, or of NATS_URL's broker."""
-    run_command(_restore(_settings(), folder, allow_open=allow_open, replicas=replicas))
+    run_command(lambda: _restore(_settings(), folder, allow_open=allow_open, replicas=replicas))
 
 
 @main.command("replay")
@@ -93,11 +93,11 @@ def replay_(folder: Path | None, *, stay: bool) -> None:
 
     It charges nothing. Without FOLDER it makes a backup of its own first. Exits with 1 when the summaries differ.
     """
-    run_command(replay(folder, click.echo, stay=stay))
+    run_command(lambda: replay(folder, click.echo, stay=stay))
 
 
-async def _back_up(url: str, folder: Path, *, check: bool) -> int:
-    async with broker_for_command(url, name="operator") as broker:
+async def _back_up(address: BrokerSettings, folder: Path, *, check: bool) -> int:
+    async with broker_for_command(address) as broker:
         account = await back_up(broker, folder, check=check)
     click.echo(f"{folder}: {_described(account)}")
     return 0
@@ -115,6 +115,14 @@ def _described(account: Account) -> str:
         f"the log up to {account.last_sequence}; {settled} payments settled, {account.rejected} rejected,"
         f" {account.open} open"
     )
+
+
+def _broker() -> BrokerSettings:
+    """That of NATS_URL, or else of the stack that runs on DATA_DIR. Raises NotRunningError where there is neither."""
+    address = load_for_command(Environment)
+    if not address.nats_url:
+        raise NotRunningError(f"no stack runs on {address.data_dir.absolute()}, and NATS_URL names no broker elsewhere")
+    return address
 
 
 def _settings() -> Settings:

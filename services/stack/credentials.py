@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runtime.running_stack import credentials_file, read_passwords
 from stack.errors import NotRunningError
 from stack.files import write_private
 from stack.settings import Settings
@@ -36,7 +37,7 @@ def ensure_credentials(settings: Settings) -> Credentials:
 
     Only for whoever holds the lock of the DATA_DIR.
     """
-    path = _path(settings)
+    path = credentials_file(settings.data)
     if (known := _read(path)) is not None:
         return known
     made = Credentials({user: f"p{secrets.token_urlsafe(32)}" for user in USERS})
@@ -48,7 +49,7 @@ def operator_url(settings: Settings) -> str:
     """What the nats CLI connects with. Raises NotRunningError when there are no passwords yet."""
     if not settings.runs_broker:
         return settings.nats_url
-    known = _read(_path(settings))
+    known = _read(credentials_file(settings.data))
     if known is None:
         raise NotRunningError(f"no stack has run on {settings.data} yet: its broker has no passwords")
     return known.url(settings, "operator")
@@ -58,15 +59,11 @@ def _variable(user: str) -> str:
     return f"NATS_{user.upper()}_PASSWORD"
 
 
-def _path(settings: Settings) -> Path:
-    return settings.run / "credentials"
-
-
 def _read(path: Path) -> Credentials | None:
     try:
         with path.open() as file:
             status = os.fstat(file.fileno())
-            lines = dict(line.split("=", 1) for line in file.read().splitlines() if "=" in line)
+            lines = read_passwords(file.read())
     except (OSError, UnicodeDecodeError):
         return None
     passwords = {user: lines.get(_variable(user), "") for user in USERS}

@@ -1,21 +1,18 @@
 """What keeps a stack from starting, or from being asked.
 
 StackError                the message is the one line a person sees; the exit code is 1
-  ├─ SettingError         a setting cannot be used
   ├─ PortTakenError       somebody else listens where a program of ours would
   ├─ AlreadyRunningError  another stack has this DATA_DIR
   ├─ NotRunningError      there is no stack to ask
   ├─ BackupError          a backup cannot be made, read or put back
   └─ ReplayError          a stack made from a backup is not what the backup says
+
+A setting that cannot be used is a SettingError of `runtime.errors`.
 """
 
 
 class StackError(Exception):
     """The stack cannot do what it was asked to."""
-
-
-class SettingError(StackError):
-    """A setting cannot be used."""
 
 
 class PortTakenError(StackError):

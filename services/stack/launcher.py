@@ -10,9 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from gateway.settings import Settings as GatewaySettings
+from processor.settings import Settings as ProcessorSettings
+from projector.settings import Settings as ProjectorSettings
+from runtime.errors import SettingError
+from runtime.running_stack import describe, stack_file
+from runtime.settings import load
 from stack import banner
 from stack.credentials import ensure_credentials
-from stack.errors import NotRunningError, SettingError, StackError
+from stack.errors import NotRunningError, StackError
 from stack.files import write_private
 from stack.lock import data_dir_lock
 from stack.ports import check_distinct, check_free, needed_ports
@@ -40,6 +46,7 @@ def run_stack(settings: Settings, say: Callable[[str], None]) -> int:
     """Runs everything until a signal comes; the exit code. Raises StackError when it cannot start."""
     ports = needed_ports(settings)
     check_distinct(ports)
+    _check_services(settings)
     for directory in (settings.run, settings.logs, control_socket(settings).parent):
         make_private(directory)
     with data_dir_lock(settings) as lock:
@@ -48,12 +55,24 @@ def run_stack(settings: Settings, say: Callable[[str], None]) -> int:
         _check_installed(settings, groups)
         # It holds each service's password.
         write_private(settings.run / "supervisord.conf", render_supervisor_config(settings, groups))
-        with _signals_raise():
+        with _signals_raise(), _found_by_commands(settings):
             try:
                 code = _supervise(settings, groups, lock, say)
             except _StopRequestedError:
                 return 0
     raise StackError(f"the supervisor ended with {code}; see {settings.logs / 'supervisord.log'}")
+
+
+@contextmanager
+def _found_by_commands(settings: Settings) -> Iterator[None]:
+    """Leaves in the DATA_DIR where this stack is, for as long as it runs."""
+    path = stack_file(settings.data)
+    variables = {**os.environ, **shared_environment(settings)}
+    write_private(path, describe(variables, has_own_broker=settings.runs_broker))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _supervise(settings: Settings, groups: list[Group], lock: int, say: Callable[[str], None]) -> int:
@@ -68,6 +87,13 @@ def _supervise(settings: Settings, groups: list[Group], lock: int, say: Callable
         raise
     finally:
         _stop(supervisor)
+
+
+def _check_services(settings: Settings) -> None:
+    """Raises SettingError for what a service would refuse: it would be started again and again."""
+    environment = {**os.environ, **shared_environment(settings)}
+    for declared in (GatewaySettings, ProcessorSettings, ProjectorSettings):
+        load(declared, environment)
 
 
 def _check_installed(settings: Settings, groups: list[Group]) -> None:

@@ -22,7 +22,7 @@ from contract.message import part_of, split
 from contract.money import format_cents
 from contract.timestamps import format_us
 from runtime.broker import Broker
-from runtime.command import broker_for_command
+from runtime.command import BrokerSettings, broker_for_command
 from runtime.history import REQUEST_SECONDS, StoredMessage, message_at, sequence_at, stretch
 from runtime.read_model import ReadModel, ReadModelUnavailableError
 from runtime.reader import LogReader
@@ -45,10 +45,10 @@ class Choice:
     follow: bool = False
 
 
-async def show_log(url: str, choice: Choice, *, as_json: bool) -> int:
+async def show_log(address: BrokerSettings, choice: Choice, *, as_json: bool) -> int:
     """Prints the events until there are no more, or for ever; the exit status."""
     show = as_json_line if as_json else as_line
-    async with broker_for_command(url, name="operator") as broker:
+    async with broker_for_command(address) as broker:
         async for message in _chosen(broker, choice):
             click.echo(show(message))
     return 0

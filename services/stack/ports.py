@@ -4,7 +4,8 @@ import errno
 import socket
 from dataclasses import dataclass
 
-from stack.errors import PortTakenError, SettingError
+from runtime.errors import SettingError
+from stack.errors import PortTakenError
 from stack.programs import listens_on_sockets
 from stack.settings import Settings
 

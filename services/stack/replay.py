@@ -19,7 +19,7 @@ import aiohttp
 from contract.events import PROCESSORS, ProcessorName
 from contract.money import format_cents
 from contract.queries import Total
-from runtime.command import broker_for_command
+from runtime.command import BrokerAddress, broker_for_command
 from stack.backup import Account, back_up, read_account
 from stack.credentials import operator_url
 from stack.errors import ReplayError
@@ -110,7 +110,7 @@ async def _demonstrate(data: Path, backup: Path, say: Say) -> None:
             async with session.put(f"{processor}/admin/configurations/failure", json=body, headers=_TOKEN) as response:
                 response.raise_for_status()
         await _pay(session, url, DEMONSTRATION_OPEN)
-        async with broker_for_command(operator_url(side.settings), name="operator") as broker:
+        async with broker_for_command(BrokerAddress(operator_url(side.settings))) as broker:
             account = await back_up(broker, backup, check=False)
         say(f"Backed up: {account.last_sequence} messages.")
 

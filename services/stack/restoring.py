@@ -4,11 +4,10 @@ from pathlib import Path
 
 from contract.stream import STREAM
 from runtime.broker import Broker
-from runtime.command import broker_for_command
+from runtime.command import BrokerAddress, BrokerSettings, broker_for_command
 from runtime.errors import BrokerError
 from stack.backup import ACCOUNT_FILE, Account, account_of, read_account, read_backup, restore
 from stack.broker_alone import broker_alone
-from stack.credentials import operator_url
 from stack.errors import BackupError
 from stack.settings import Settings
 
@@ -27,18 +26,18 @@ async def restore_log(settings: Settings, folder: Path, *, allow_open: bool, rep
         _check_ended(account)
     if settings.runs_broker:
         with broker_alone(settings) as url:
-            return await _restore_at(url, folder, allow_open=allow_open, replicas=replicas)
+            return await _restore_at(BrokerAddress(url), folder, allow_open=allow_open, replicas=replicas)
     if account is None and not allow_open:
         # Processors may be waiting there for a log, and would be faster than a look at it.
         raise BackupError(
             f"{folder} has no {ACCOUNT_FILE} that tells whether payments in it are open, and who is connected to that"
             " broker would send them on at once; --allow-open if that is meant"
         )
-    return await _restore_at(operator_url(settings), folder, allow_open=allow_open, replicas=replicas)
+    return await _restore_at(settings, folder, allow_open=allow_open, replicas=replicas)
 
 
-async def _restore_at(url: str, folder: Path, *, allow_open: bool, replicas: int | None) -> Account:
-    async with broker_for_command(url, name="operator") as broker:
+async def _restore_at(address: BrokerSettings, folder: Path, *, allow_open: bool, replicas: int | None) -> Account:
+    async with broker_for_command(address) as broker:
         last_sequence = await restore(broker, folder, replicas=replicas)
         account = await account_of(broker, 1, last_sequence)
         if not allow_open:

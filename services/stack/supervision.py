@@ -13,7 +13,8 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from stack.errors import NotRunningError, SettingError
+from runtime.errors import SettingError
+from stack.errors import NotRunningError
 from stack.programs import SOCKET_PATH_BYTES_MAX, Group, Program
 from stack.settings import Settings
 

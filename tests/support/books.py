@@ -6,7 +6,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
-import environ
 import orjson
 
 from contract.codec import encode
@@ -24,6 +23,7 @@ from projector.settings import Settings, VerifySettings
 from runtime.broker import Broker
 from runtime.log import Log
 from runtime.read_model import ReadModel, ReadModelUnavailableError
+from runtime.settings import load
 from support.conditions import eventually
 from support.nats_server import GuardedNatsServer
 from support.services import Projector, Simulator
@@ -64,13 +64,11 @@ class World:
 
     @property
     def settings(self) -> Settings:
-        settings: Settings = environ.to_config(Settings, environ=self.environment)
-        return settings
+        return load(Settings, self.environment)
 
     @property
     def asking(self) -> VerifySettings:
-        asking: VerifySettings = environ.to_config(VerifySettings, environ=self.environment)
-        return asking
+        return load(VerifySettings, self.environment)
 
     @property
     def operator(self) -> Broker:

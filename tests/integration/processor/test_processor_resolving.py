@@ -286,13 +286,20 @@ async def test_a_doubt_whose_processor_is_gone_is_shown_released_and_charged_els
                 await eventually(is_charged, what="the charge is in the log")
                 assert payment in await fallback.book(session)
             said = await command(env, "resolve", payment, "--charged", "--note", "x", fails=1)
-            assert "Error: it is not in doubt: PaymentProcessed ended it" in said
+            assert "it is not in doubt: PaymentProcessed ended it" in said
             assert "Traceback" not in said
 
 
 async def test_without_a_broker_a_command_says_so_in_one_line(tmp_path: Path) -> None:
-    said = await command({"NATS_URL": "nats://127.0.0.1:x"}, "status", fails=1)
-    assert said == "Error: NATS_URL is not of the form nats://user:password@host:port\n"
+    said = await command({"NATS_URL": "nats://127.0.0.1:1"}, "status", fails=1)
+    assert said.startswith("the broker at 127.0.0.1:1 cannot be reached: ")
+    assert said.count("\n") == 1
+
+
+async def test_a_hold_that_may_meet_a_sending_under_way_is_refused_unless_forced() -> None:
+    payment, env = str(uuid.uuid4()), {"NATS_URL": "nats://127.0.0.1:1"}
+    said = await command(env, "resolve", payment, "--not-charged", "--note", "x", fails=1, hold_seconds="19.9")
+    assert said == "a hold of less than 20 s may meet a sending under way: --force takes the risk\n"
 
 
 async def command(env: dict[str, str], *arguments: str, fails: int = 0, hold_seconds: str | None = None) -> str:

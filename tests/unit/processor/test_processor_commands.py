@@ -20,7 +20,6 @@ ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
         ([ID, "--charged", "--note", "x" * 501], "1 to 500 characters"),
         ([ID, "--charged", "--note", "x", "--requested-at", "yesterday"], "not an ISO 8601"),
         ([ID, "--not-charged", "--note", "x", "--requested-at", "2026-01-31T12:00:00Z"], "belongs to --charged"),
-        ([ID, "--not-charged", "--note", "x", "--hold-seconds", "19.9"], "--force takes the risk"),
     ],
 )
 def test_a_word_that_cannot_be_meant_is_refused(arguments: list[str], why: str) -> None:

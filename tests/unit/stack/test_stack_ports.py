@@ -2,7 +2,8 @@ import socket
 
 import pytest
 
-from stack.errors import PortTakenError, SettingError
+from runtime.errors import SettingError
+from stack.errors import PortTakenError
 from stack.ports import Port, check_distinct, check_free, needed_ports
 from stack.settings import read_settings
 from support.ports import free_port

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.errors import SettingError
+from runtime.errors import SettingError
 from stack.settings import read_settings
 
 
@@ -59,6 +59,11 @@ def test_either_processor_url_is_enough_for_no_simulators(name: str) -> None:
         ("DATA_DIR", 'da"ta'),
         ("DATA_DIR", "data;"),
         ("DATA_DIR", "%(here)s"),
+        ("DATA_DIR", "da{ta"),
+        ("DATA_DIR", "da\nta"),
+        ("ALLOW_PURGE", "ja"),
+        ("PAYMENT_PROCESSOR_URL_DEFAULT", "127.0.0.1:8001"),
+        ("NATS_URL", "http://127.0.0.1:4222"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(name: str, value: str) -> None:

@@ -1,0 +1,226 @@
+"""Settings from the environment: how each is declared, checked and refused.
+
+A program declares its settings as a class of `environ.config`, with the functions below as its variables, and reads
+them with `load`. A value that cannot be used is one line: the variable, its value, and what is allowed.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import attrs
+import environ
+
+from runtime.address import parse_address
+from runtime.errors import FatalError, SettingError
+
+T = TypeVar("T")
+Convert = Callable[[str], T]
+"""From the variable's text to its value. Raises ValueError for a text that is not allowed."""
+
+PORT_MAX = 65_535
+SOCKET_PATH_BYTES_MAX = 100
+"""The system's limit for a unix socket is 104 to 108 bytes, by system."""
+SECRET = "***"  # noqa: S105 - what stands in a line in place of one
+_WHOLE_NUMBER = re.compile(r"-?\d{1,19}", re.ASCII)
+_DECIMAL = re.compile(r"-?\d{1,19}(\.\d{1,19})?", re.ASCII)
+_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
+_HEADER_VALUE = re.compile(r"[!-~]([ -~]{0,8190}[!-~])?")
+
+
+def load(declared: type[T], environment: Mapping[str, str] = os.environ) -> T:
+    """The settings that the environment chooses; an empty variable counts as one that is not set.
+
+    Raises SettingError for the first value that cannot be used.
+    """
+    settings: T = environ.to_config(declared, environ={name: value for name, value in environment.items() if value})
+    return settings
+
+
+def setting(default: object, convert: Convert[object], allowed: str, *, what: str, is_secret: bool = False) -> Any:
+    """A variable under the attribute's name in capitals. `allowed` completes "it must be"; a secret is never shown."""
+
+    def checked(value: object, field: "attrs.Attribute[object]") -> object:
+        text = str(value)
+        try:
+            return convert(text)
+        except ValueError:
+            name = field.name.upper()
+            shown = SECRET if is_secret or "@" in text else repr(text)
+            raise SettingError(f"{name} is {shown}: it must be {allowed}") from None
+
+    converter: Any = attrs.Converter(checked, takes_field=True)
+    return environ.var(default, converter=converter, help=what)
+
+
+def whole_number(default: int, *, at_least: int, at_most: int, what: str) -> Any:
+    """A whole number within bounds, both of which are allowed."""
+
+    def convert(text: str) -> int:
+        if not _WHOLE_NUMBER.fullmatch(text) or not at_least <= int(text) <= at_most:
+            raise ValueError(text)
+        return int(text)
+
+    return setting(default, convert, f"a whole number from {at_least} to {at_most}", what=what)
+
+
+def seconds(default: float, *, at_least: float, at_most: float, what: str) -> Any:
+    """A time in seconds within bounds, both of which are allowed."""
+
+    def convert(text: str) -> float:
+        if not _DECIMAL.fullmatch(text) or not at_least <= float(text) <= at_most:
+            raise ValueError(text)
+        return float(text)
+
+    return setting(default, convert, f"a number of seconds from {at_least:g} to {at_most:g}", what=what)
+
+
+def port(default: int, *, what: str) -> Any:
+    """A TCP port."""
+    return whole_number(default, at_least=1, at_most=PORT_MAX, what=what)
+
+
+def switch(default: bool, *, what: str) -> Any:
+    """True or false. Any other word is refused: a typing error must not switch anything."""
+
+    def convert(text: str) -> bool:
+        word = text.strip().lower()
+        if word not in _TRUE + _FALSE:
+            raise ValueError(text)
+        return word in _TRUE
+
+    return setting(default, convert, "true or false", what=what)
+
+
+def matching(default: str, pattern: re.Pattern[str], allowed: str, *, what: str, is_secret: bool = False) -> Any:
+    """A text that the pattern matches whole."""
+
+    def convert(given: str) -> str:
+        if given and not pattern.fullmatch(given):
+            raise ValueError(given)
+        return given
+
+    return setting(default, convert, allowed, what=what, is_secret=is_secret)
+
+
+def name(default: str, *, what: str) -> Any:
+    """A name of up to 64 letters, digits, dots, underscores and hyphens."""
+    return matching(default, _NAME, "1 to 64 letters, digits, dots, underscores or hyphens", what=what)
+
+
+def host(default: str, *, what: str) -> Any:
+    """A host name or an IP address, without a port."""
+    return matching(default, _HOST, "a host name or an IP address", what=what)
+
+
+def header_value(default: str, *, what: str) -> Any:
+    """A secret that goes into an HTTP header."""
+    return matching(default, _HEADER_VALUE, "printable ASCII without a space at either end", what=what, is_secret=True)
+
+
+def web_address(default: str, *, what: str) -> Any:
+    """The base address of an HTTP service, without a slash at its end; empty where that is the default."""
+    return setting(default, _web_address, "an address such as http://host:8080", what=what)
+
+
+def file(default: str, *, what: str) -> Any:
+    """A file that exists; empty for none."""
+
+    def convert(given: str) -> str:
+        if given and not (given.isprintable() and Path(given).is_file()):
+            raise ValueError(given)
+        return given
+
+    return setting(default, convert, "a file that exists", what=what)
+
+
+def new_file(default: str, *, what: str) -> Any:
+    """A file that may be missing, in a folder that exists; empty for none."""
+
+    def convert(given: str) -> str:
+        if given and not (given.isprintable() and Path(given).parent.is_dir() and not Path(given).is_dir()):
+            raise ValueError(given)
+        return given
+
+    return setting(default, convert, "a file in a folder that exists", what=what)
+
+
+def socket(default: str, *, what: str) -> Any:
+    """Where to make a unix socket; empty for none."""
+
+    def convert(given: str) -> str:
+        is_usable = given.isprintable() and len(os.fsencode(given)) <= SOCKET_PATH_BYTES_MAX
+        if given and not (is_usable and Path(given).parent.is_dir()):
+            raise ValueError(given)
+        return given
+
+    allowed = f"a path of at most {SOCKET_PATH_BYTES_MAX} bytes in a folder that exists"
+    return setting(default, convert, allowed, what=what)
+
+
+def folder(default: str, *, what: str) -> Any:
+    """A folder, which may be missing."""
+
+    def convert(given: str) -> Path:
+        if not given.isprintable() or (Path(given).exists() and not Path(given).is_dir()):
+            raise ValueError(given)
+        return Path(given)
+
+    return setting(default, convert, "a folder, or a path where one can be made", what=what)
+
+
+def broker_address(default: str, *, what: str) -> Any:
+    """NATS_URL; empty where that is the default. Its value is never shown: it may hold a password."""
+
+    def convert(given: str) -> str:
+        try:
+            return given if not given or parse_address(given) else ""
+        except FatalError:
+            raise ValueError(given) from None
+
+    return setting(default, convert, "of the form nats://user:password@host:port", what=what, is_secret=True)
+
+
+def default_provider_url() -> Any:
+    """PAYMENT_PROCESSOR_URL_DEFAULT, for every program that asks the providers."""
+    return web_address("http://127.0.0.1:8001", what="The base address of the provider with the lower fee.")
+
+
+def fallback_provider_url() -> Any:
+    """PAYMENT_PROCESSOR_URL_FALLBACK, for every program that asks the providers."""
+    return web_address("http://127.0.0.1:8002", what="The base address of the provider with the higher fee.")
+
+
+def log_duplicate_window_seconds() -> Any:
+    """LOG_DUPLICATE_WINDOW_SECONDS, the same for projector and gateway."""
+    return whole_number(
+        30,
+        at_least=1,
+        at_most=86_400,
+        what="How long the broker remembers message ids, in seconds (about 200 bytes of its memory for each id).",
+    )
+
+
+@environ.config(prefix="")
+class ServiceSettings:
+    """What every service has."""
+
+    nats_url: str = broker_address("nats://127.0.0.1:4222", what="The broker.")
+    nats_ca_file: str = file("", what="Who signed the broker's certificate; the system's authorities if empty.")
+    heartbeat_file: str = new_file("", what="A file that is touched every two seconds while all is well.")
+
+
+def _web_address(text: str) -> str:
+    if not text:
+        return text
+    parts = urlsplit(text)
+    is_plain = text.isascii() and text.isprintable() and not (" " in text or parts.query or parts.fragment)
+    # Reading the port refuses one that is no number, or too large.
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or not is_plain:
+        raise ValueError(text)
+    return text.rstrip("/")
