@@ -51,10 +51,10 @@ class Admin:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers 401 without the token, 404 for an unknown endpoint, 400 with the reason for a bad request."""
         if request.headers.get("X-Rinha-Token") != self._state.token:
-            return answers.message("X-Rinha-Token is missing or wrong", HTTPStatus.UNAUTHORIZED)
+            return answers.empty(HTTPStatus.UNAUTHORIZED)
         handler = self._routes.get((request.method, request.path))
         if handler is None:
-            return answers.message("no such endpoint", HTTPStatus.NOT_FOUND)
+            return answers.empty(HTTPStatus.NOT_FOUND)
         try:
             return await handler(request)
         except (BadRequestError, BadFaultsError) as reason:

@@ -30,6 +30,20 @@ def message(text: str, status: int) -> web.Response:
     return json({"message": text}, status)
 
 
+def empty(status: int) -> web.Response:
+    """An answer without a body: the contest's for what is refused, unknown or an injected failure."""
+    return web.Response(status=status)
+
+
+def too_many(retry_seconds: float) -> web.Response:
+    """The contest's 429: plain text, and when to ask again."""
+    return web.Response(
+        text="Calm down. Try again later.",
+        status=HTTPStatus.TOO_MANY_REQUESTS,
+        headers={"Retry-After": f"{retry_seconds:.0f}"},
+    )
+
+
 def number(cents: int) -> orjson.Fragment:
     """`cents` as a JSON number with exactly two places."""
     return orjson.Fragment(decimal_text(cents))

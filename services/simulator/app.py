@@ -44,4 +44,4 @@ class App:
                 return await self._desk.tell_health()
             if path.startswith(_PAYMENT):
                 return await self._desk.look_up(path.removeprefix(_PAYMENT))
-        return answers.message("no such endpoint", HTTPStatus.NOT_FOUND)
+        return answers.empty(HTTPStatus.NOT_FOUND)

@@ -9,7 +9,7 @@ from aiohttp import web
 from simulator import answers
 from simulator.book import BookFullError, DuplicateError, Payment
 from simulator.faults import Ending, Fate
-from simulator.order import MalformedError, key_from, order_from
+from simulator.order import MalformedError, correlation_id_of, key_from, order_from
 from simulator.state import State
 
 _PROCESSED = b'{"message":"payment processed successfully"}'
@@ -17,7 +17,12 @@ _GARBAGE = b"\x00\xffthis is no HTTP\r\n\r\n"
 
 
 class Desk:
-    """The public endpoints of one processor."""
+    """The public endpoints of one processor.
+
+    Its answers have the form of the contest's source: JSON `{"message": …}` for 200, 422 and a genuine 500 (which may
+    come after the insert); no body at all for an injected 500 (which comes before it), for 400, 415, and for a lookup's
+    404; plain text for 429.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -32,10 +37,10 @@ class Desk:
         fate = state.dice.draw()
         if fate.refused:
             state.stats.refused_by_fault += 1
-            return answers.message("too many requests", HTTPStatus.TOO_MANY_REQUESTS)
+            return self._too_many()
         if not await state.gate.enter():
             state.stats.refused_by_limit += 1
-            return answers.message("too many requests", HTTPStatus.TOO_MANY_REQUESTS)
+            return self._too_many()
         try:
             answer = await self._handle(request, fate, received_at_us)
         finally:
@@ -46,14 +51,14 @@ class Desk:
         return answer
 
     async def look_up(self, correlation_id: str) -> web.StreamResponse:
-        """`GET /payments/{id}`: the payment, or 404; what is no UUID is no payment."""
+        """`GET /payments/{id}`: the payment, or 404 without a body; 400 for what is no UUID."""
         self._state.stats.lookups += 1
         try:
             payment = self._state.book.find(key_from(correlation_id))
         except ValueError:
-            payment = None
+            return answers.empty(HTTPStatus.BAD_REQUEST)
         if payment is None:
-            return answers.message("payment not found", HTTPStatus.NOT_FOUND)
+            return answers.empty(HTTPStatus.NOT_FOUND)
         return answers.json(answers.payment_fields(payment))
 
     async def tell_health(self) -> web.StreamResponse:
@@ -61,7 +66,7 @@ class Desk:
         state = self._state
         if not state.health.take(time.monotonic()):
             state.stats.health_refused += 1
-            return answers.message("too many health checks", HTTPStatus.TOO_MANY_REQUESTS)
+            return self._too_many()
         state.stats.health_calls += 1
         return answers.json({"failing": state.failing, "minResponseTime": state.delay_ms})
 
@@ -69,22 +74,23 @@ class Desk:
         state = self._state
         if not request.headers.get("Content-Type", "").startswith("application/json"):
             state.stats.malformed += 1
-            return answers.message("Content-Type must be application/json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+            return answers.empty(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         try:
             order = order_from(await request.read())
-        except (MalformedError, web.RequestPayloadError) as reason:
+        except (MalformedError, web.RequestPayloadError):
             state.stats.malformed += 1
-            return answers.message(str(reason), HTTPStatus.BAD_REQUEST)
+            return answers.empty(HTTPStatus.BAD_REQUEST)
         if pause_ms := state.delay_ms + fate.jitter_ms:
             await asyncio.sleep(pause_ms / 1000)
         if state.failing or fate.fails:
             state.stats.injected_failures += 1
-            return answers.message("injected failure", HTTPStatus.INTERNAL_SERVER_ERROR)
+            return answers.empty(HTTPStatus.INTERNAL_SERVER_ERROR)
         try:
             state.book.charge(Payment(*order, received_at_us))
         except DuplicateError:
             state.stats.duplicates += 1
-            return answers.message("correlationId already exists", HTTPStatus.UNPROCESSABLE_ENTITY)
+            text = f"Payment could not be processed. CorrelationId already exists: {correlation_id_of(order.key)}."
+            return answers.message(text, HTTPStatus.UNPROCESSABLE_ENTITY)
         except BookFullError:
             state.stats.book_full += 1
             return answers.message("the book of payments is full", HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -101,5 +107,8 @@ class Desk:
             answers.hang_up(request, last_bytes=_GARBAGE)
         elif ending is Ending.ERROR:
             stats.errors_after_charge += 1
-            return answers.message("injected failure", HTTPStatus.INTERNAL_SERVER_ERROR)
+            return answers.message("the connection was lost after the insert", HTTPStatus.INTERNAL_SERVER_ERROR)
         return answers.json_bytes(_PROCESSED)
+
+    def _too_many(self) -> web.Response:
+        return answers.too_many(self._state.options.health_interval_seconds)

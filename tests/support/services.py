@@ -41,7 +41,8 @@ class Simulator(Program):
 
     async def ready(self, session: aiohttp.ClientSession) -> None:
         """Waits until it takes requests."""
-        await eventually(lambda: _answers(session, f"{self.url}/payments/x", 404), what=f"{self.log}: ready")
+        nobody = f"{self.url}/payments/00000000-0000-0000-0000-000000000000"
+        await eventually(lambda: _answers(session, nobody, 404), what=f"{self.log}: ready")
 
     async def switch(self, session: aiohttp.ClientSession, path: str, **fields: object) -> None:
         """PUT /admin/<path>: a delay, a failure, or faults."""

@@ -1,6 +1,7 @@
 """The real program, started as a process of its own and spoken to over HTTP."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -51,15 +52,27 @@ class Client:
             return response.status
 
     async def get(self, path: str, **options: Any) -> tuple[int, Any]:
-        """Gets `path` and returns the status and the JSON."""
+        """Gets `path` and returns the status and the JSON; None where there is no body or another one."""
         async with self.session.get(self.program.url + path, **options) as response:
-            return response.status, await response.json()
+            body = await response.read()
+            return response.status, json.loads(body) if response.content_type == "application/json" else None
 
     async def admin(self, method: str, path: str, content: Any = None) -> tuple[int, Any]:
         """Asks the administration, with the token, and returns the status and the JSON, if any."""
         url = f"{self.program.url}/admin/{path}"
         async with self.session.request(method, url, json=content, headers=TOKEN) as response:
             return response.status, await response.json() if await response.read() else None
+
+    async def raw(self, method: str, path: str, body: bytes = b"") -> tuple[int, str | None, bytes]:
+        """Asks as it is, and returns status, Content-Type and body."""
+        headers = {"Content-Type": "application/json"}
+        async with self.session.request(method, self.program.url + path, data=body, headers=headers) as response:
+            return response.status, response.headers.get("Content-Type"), await response.read()
+
+    async def pay_raw(self, correlation_id: str) -> tuple[int, str | None, bytes]:
+        """Posts a payment, and returns status, Content-Type and body."""
+        payment = {"correlationId": correlation_id, "amount": 19.90, "requestedAt": "2025-07-15T12:34:56.000Z"}
+        return await self.raw("POST", "/payments", json.dumps(payment).encode())
 
     async def switch(self, path: str, content: Any) -> Any:
         """Puts `content`, which must succeed."""

@@ -30,10 +30,35 @@ async def test_a_charged_payment_can_be_looked_up_by_its_id_in_any_case(client: 
     )
 
 
-@pytest.mark.parametrize("correlation_id", ["4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3", "no-uuid"])
-async def test_a_payment_never_charged_is_not_found(client: Client, correlation_id: str) -> None:
-    status, _ = await client.get(f"/payments/{correlation_id}")
-    assert status == 404
+ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
+JSON = "application/json"
+NOTHING = (None, b"")
+
+
+async def test_answers_have_the_form_of_the_contest_s_source(client: Client) -> None:
+    """An injected 500 has no body (`Results.StatusCode(500)`); a genuine one has JSON, and may follow the charge."""
+    assert await client.raw("GET", f"/payments/{ID}") == (404, *NOTHING)
+    assert await client.raw("GET", "/payments/no-uuid") == (400, *NOTHING)
+    assert await client.raw("POST", "/payments", b"{") == (400, *NOTHING)
+    await client.switch("configurations/failure", {"failure": True})
+    assert await client.pay_raw(ID) == (500, *NOTHING)
+    await client.switch("configurations/failure", {"failure": False})
+    assert await client.pay_raw(ID) == (200, JSON, b'{"message":"payment processed successfully"}')
+    status, form, body = await client.pay_raw(ID)
+    assert (status, form) == (422, JSON)
+    assert json.loads(body)["message"].startswith(f"Payment could not be processed. CorrelationId already exists: {ID}")
+    await client.switch("faults", {"error_after_charge_ratio": 1})
+    status, form, body = await client.pay_raw(str(uuid.uuid4()))
+    assert (status, form, json.loads(body).keys()) == (500, JSON, {"message"})
+    await client.switch("faults", {"refused_ratio": 1})
+    status, form, body = await client.pay_raw(ID)
+    assert (status, form) == (429, "text/plain; charset=utf-8")
+
+
+async def test_names_of_fields_are_taken_in_any_case(client: Client) -> None:
+    body = json.dumps({"CorrelationID": ID, "AMOUNT": 5, "requestedat": "2025-07-15T12:34:56Z"}).encode()
+    assert (await client.raw("POST", "/payments", body))[0] == 200
+    assert await client.knows(ID)
 
 
 @pytest.mark.parametrize(
