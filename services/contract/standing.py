@@ -38,6 +38,11 @@ then neither its check nor the broker's duplicate window vouches any more for th
 STORING_SECONDS_MAX = 1
 """An intent that was stored longer after its stamp is sent by nobody: its author may have given it up while it was on
 its way, and a summary may have called the window of its stamp settled since."""
+CLOCK_OFFSET_SECONDS_MAX = STORING_SECONDS_MAX / 2
+"""A processor whose clock is further from the broker's than this writes no intent: behind the broker's, its stamps
+would leave no time for storing, and each intent would be void."""
+CLOCK_OFFSET_SECONDS_WARNED = CLOCK_OFFSET_SECONDS_MAX / 2
+"""A clock that is further off than this is warned of, and what only measures waiting is corrected by the difference."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from http import HTTPStatus
 
 from contract.events import PaymentRequested
 from contract.money import format_cents
-from contract.timestamps import now_us
 from gateway.payments import PaymentOrder
 from gateway.problems import Problem, unavailable
 from gateway.tail import Tail
+from runtime.broker_clock import BrokerClock
 from runtime.errors import BrokerUnavailableError, LogFullError
 from runtime.log import Log
 from runtime.read_model import ReadModel, ReadModelUnavailableError
@@ -25,8 +25,16 @@ class Acceptance:
     """Writes new payments to the log; knows those that were asked for before."""
 
     def __init__(
-        self, log: Log, read_model: ReadModel, seen: SeenPayments, tail: Tail, *, timeout_seconds: float
+        self,
+        log: Log,
+        read_model: ReadModel,
+        seen: SeenPayments,
+        tail: Tail,
+        clock: BrokerClock,
+        *,
+        timeout_seconds: float,
     ) -> None:
+        self._clock = clock
         self._log = log
         self._read_model = read_model
         self._seen = seen
@@ -69,7 +77,7 @@ class Acceptance:
 
     async def _store(self, order: PaymentOrder) -> int:
         """The amount under which the payment is in the log."""
-        requested = PaymentRequested(order.correlation_id, order.amount_cents, now_us())
+        requested = PaymentRequested(order.correlation_id, order.amount_cents, self._clock.now_us())
         try:
             appended = await self._log.append(requested, timeout_seconds=self._timeout_seconds)
         except BrokerUnavailableError:

@@ -9,6 +9,7 @@ from gateway.server import serve_http
 from gateway.settings import Settings
 from gateway.tail import Tail
 from runtime.broker import Broker
+from runtime.clock_watch import ClockWatch
 from runtime.heartbeat import beat
 from runtime.log import Log
 from runtime.process import alongside
@@ -36,7 +37,9 @@ async def serve(settings: Settings) -> None:
     seen = SeenPayments()
     # Half of the broker's memory for message ids: what the set may lack, the broker still knows.
     tail = Tail(broker, seen, lag_seconds_max=settings.log_duplicate_window_seconds / 2)
-    acceptance = Acceptance(log, read_model, seen, tail, timeout_seconds=settings.gateway_accept_timeout_seconds)
+    acceptance = Acceptance(
+        log, read_model, seen, tail, broker.clock, timeout_seconds=settings.gateway_accept_timeout_seconds
+    )
     ledger = Ledger(broker, log, read_model, tail)
     app = create_app(Edge(acceptance, ledger, allow_purge=settings.allow_purge))
     await alongside(
@@ -48,6 +51,8 @@ async def serve(settings: Settings) -> None:
 
 async def _stay_connected(broker: Broker, log: Log, tail: Tail) -> None:
     """The edge listens from the start, and says 503 until this has found the broker."""
+    stamps = "payments are stamped by the broker's clock"
     async with broker:
         await log.made()
-        await alongside(tail.run(), broker.until_closed())
+        clock = ClockWatch(broker, consequence=stamps, too_far=stamps)
+        await alongside(tail.run(), clock.run(), broker.until_closed())

@@ -9,6 +9,7 @@ from random import Random
 import click
 
 from contract.events import ProcessorName
+from contract.standing import CLOCK_OFFSET_SECONDS_MAX
 from processor.client import ProcessorClient
 from processor.deliveries import REQUESTS, ensure_consumer
 from processor.follower import Follower
@@ -24,6 +25,7 @@ from processor.routing import Router
 from processor.settings import Settings
 from processor.worker import IN_HAND_MAX, Worker
 from runtime.broker import Broker
+from runtime.clock_watch import ClockWatch
 from runtime.health_bucket import HealthBucket
 from runtime.heartbeat import beat
 from runtime.log import Log
@@ -68,17 +70,23 @@ async def serve(settings: Settings) -> None:
         try:
             follower = Follower(broker, Journal(floor + 1, SeenPayments()))
             router = Router(policy, Random())  # noqa: S311 - chance, no secrets
-            handler = PaymentHandler(GroupCommit(log), follower, client, router, ReadModel(broker))
+            clock = ClockWatch(
+                broker,
+                consequence=f"nothing is charged once it is off by more than {CLOCK_OFFSET_SECONDS_MAX} s",
+                too_far="nothing is charged until it is right again",
+            )
+            handler = PaymentHandler(GroupCommit(log), follower, client, router, ReadModel(broker), clock=clock)
             worker = Worker(
-                broker, handler, router, concurrency=settings.processor_concurrency, start_sequence=floor + 1
+                broker, handler, router, clock, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )
             poller = _health_poller(broker, urls, pace, router)
             await alongside(
                 worker.run(),
                 follower.run(),
                 poller.run(),
+                clock.run(),
                 broker.until_closed(),
-                beat(settings.heartbeat_file, lambda: broker.is_connected),
+                beat(settings.heartbeat_file, lambda: broker.is_connected and clock.is_right),
             )
         finally:
             await client.close()

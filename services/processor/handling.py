@@ -60,6 +60,8 @@ APPENDS_MAX = 128
 """Events on their way to the log at once; the next waits. The broker stores one after the other, so more would not be
 stored sooner, but the requests that gateways are waiting to accept would stand behind all of them."""
 REPEAT_CHECK_TIMEOUT_SECONDS = 2.0
+CLOCK_PAUSE_SECONDS = 1.0
+"""The least pause of a payment that cannot be routed because this replica's clock is off; another may take it."""
 ATTEMPTS_MAX = 4
 """Attempts in one delivery; after that the payment goes back to the queue."""
 RETRY_SECONDS_MIN = 0.25
@@ -103,12 +105,31 @@ class Appender(Protocol):
     async def append(self, event: Event, *, timeout_seconds: float) -> Appended: ...
 
 
+class Clock(Protocol):
+    """The time of day, and whether it is near enough to the broker's for an intent's stamp."""
+
+    @property
+    def is_right(self) -> bool: ...
+
+    def now_us(self) -> int: ...
+
+    def suspect(self) -> None: ...
+
+
 class PaymentHandler:
     """Joins the pure parts (charging, routing, standing) to the log and the payment processors."""
 
     def __init__(
-        self, log: Appender, follower: Follower, client: ProcessorClient, router: Router, read_model: ReadModel
+        self,
+        log: Appender,
+        follower: Follower,
+        client: ProcessorClient,
+        router: Router,
+        read_model: ReadModel,
+        *,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._read_model = read_model
         self._log = log
         self._follower = follower
@@ -129,6 +150,7 @@ class PaymentHandler:
                 case Open(attempt, is_held=True):
                     result = await self._look_for_charge(work, attempt)
                 case Open(attempt, in_doubt=False, is_late=True):
+                    self._clock.suspect()
                     await self._append(_released(attempt, "not sent: it was stored too late"), INTENT_TIMEOUT_SECONDS)
                     result = None
                 case Open(attempt, in_doubt=in_doubt):
@@ -153,11 +175,14 @@ class PaymentHandler:
         return known or await self._follower.scan(work.request.correlation_id, work.sequence)
 
     async def _route_and_send(self, work: Work, number: int) -> Result | None:
+        if not self._clock.is_right:
+            return self._retry(work, at_least_seconds=CLOCK_PAUSE_SECONDS)
         decided_at = time.monotonic()
         decision = self._router.decide(
             decided_at,
             amount_cents=work.request.amount_cents,
-            waited_seconds=max(now_us() - work.request.accepted_at_us, 0) / MICROSECONDS,
+            # Not since `accepted_at_us`: gateways have clocks of their own.
+            waited_seconds=max(self._clock.now_us() - work.stored_at_us, 0) / MICROSECONDS,
         )
         if not isinstance(decision, Route):
             return Retry(_spread(decision.seconds))

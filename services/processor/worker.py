@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from contract.codec import MalformedEventError, decode
 from contract.events import PaymentRequested
 from processor.deliveries import ACK_WAIT_SECONDS, REQUESTS, Deliveries, Delivery
-from processor.handling import Done, PaymentHandler, Retry, Work
+from processor.handling import Clock, Done, PaymentHandler, Retry, Work
 from processor.routing import Router
 from runtime.broker import Broker
 from runtime.errors import BrokerError, FatalError
@@ -41,8 +41,16 @@ class Worker:
     """Has up to `concurrency` payments at a processor at once, and IN_HAND_MAX times as many in hand."""
 
     def __init__(
-        self, broker: Broker, handler: PaymentHandler, router: Router, *, concurrency: int, start_sequence: int
+        self,
+        broker: Broker,
+        handler: PaymentHandler,
+        router: Router,
+        clock: Clock,
+        *,
+        concurrency: int,
+        start_sequence: int,
     ) -> None:
+        self._clock = clock
         self._broker = broker
         self._handler = handler
         self._router = router
@@ -84,7 +92,7 @@ class Worker:
 
     async def _pull_what_fits(self) -> None:
         now = time.monotonic()
-        if not self._broker.is_connected:
+        if not (self._broker.is_connected and self._clock.is_right):
             return
         owed = self._deliveries.owed
         room = self._router.room(now) - len(self._gathered)

@@ -17,6 +17,7 @@ from projector.settings import Settings
 from projector.snapshots import Snapshots
 from projector.store import Store, UnusableFileError
 from runtime.broker import Broker, LogState
+from runtime.clock_watch import ClockWatch
 from runtime.errors import BrokerError, FatalError
 from runtime.health_bucket import HealthBucket
 from runtime.heartbeat import beat
@@ -27,6 +28,7 @@ from runtime.process import run as run_process
 logger = logging.getLogger(__name__)
 
 HEALTH_BUCKET_TIMEOUT_SECONDS = 5.0
+CLOCK_LINE = "only what is told of ages is corrected by it"
 
 
 @click.group()
@@ -68,6 +70,7 @@ async def serve(settings: Settings) -> None:
                 await alongside(
                     service.run(),
                     keeper.run(),
+                    ClockWatch(broker, consequence=CLOCK_LINE, too_far=CLOCK_LINE).run(),
                     broker.until_closed(),
                     beat(settings.heartbeat_file, lambda: broker.is_connected),
                 )

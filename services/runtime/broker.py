@@ -13,7 +13,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contract.stream import STREAM
+from contract.timestamps import parse_us
 from runtime.address import parse_address
+from runtime.broker_clock import BrokerClock
 from runtime.errors import BrokerUnavailableError, FatalError
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,8 @@ class Broker:
         self._said_waiting = False
         self.shown_url = self._address.shown
         """Without credentials."""
+        self.clock = BrokerClock()
+        """What the broker's answers tell of its clock."""
         self.generation = 0
         self.refused = asyncio.Event()
         """Set when the broker has answered that it does not let this user in, or not with this password."""
@@ -182,9 +186,12 @@ class Broker:
 
     async def log_state(self, *, timeout_seconds: float) -> LogState:
         """Where the log begins and ends now. Raises BrokerUnavailableError."""
+        asked_at_us = self.clock.monotonic_us()
         info = await self.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=timeout_seconds)
         if "error" in info:
             raise BrokerUnavailableError(f"the log is not there: {info['error'].get('description')}")
+        # The leader of the stream answers: the server whose clock the times of storing are.
+        self.clock.observe(asked_at_us, parse_us(info["ts"]))
         state = info["state"]
         return LogState(state["first_seq"], state["last_seq"], info["created"])
 

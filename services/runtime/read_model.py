@@ -24,7 +24,6 @@ from contract.queries import (
     decode_summary,
     encode_question,
 )
-from contract.timestamps import now_us
 from runtime.broker import TRANSIENT_ERRORS, Broker
 from runtime.errors import BrokerError
 
@@ -74,7 +73,7 @@ class ReadModel:
 
     async def _as_of_now(self, question: SummaryQuestion, timeout_seconds: float) -> SummaryQuestion:
         """Asked here, because the question may be long on its way to a projector that waits for its share of CPU."""
-        asked_at_us = now_us()
+        asked_at_us = self._broker.clock.now_us()
         self._check_connection()
         try:
             log = await self._broker.log_state(timeout_seconds=timeout_seconds)

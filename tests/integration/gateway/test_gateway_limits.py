@@ -59,7 +59,9 @@ async def test_beyond_the_payments_that_may_wait_for_the_log_one_more_is_sent_aw
     nats_server: NatsServer, broker: Broker, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acceptance, "IN_FLIGHT_MAX", 3)
-    accepting = Acceptance(log, ReadModel(broker), SeenPayments(), cast("Tail", AlwaysCurrent()), timeout_seconds=20)
+    accepting = Acceptance(
+        log, ReadModel(broker), SeenPayments(), cast("Tail", AlwaysCurrent()), broker.clock, timeout_seconds=20
+    )
     nats_server.pause()
     waiting = [asyncio.ensure_future(accepting.accept(PaymentOrder(str(uuid.uuid4()), 1))) for _ in range(3)]
     await asyncio.sleep(0)

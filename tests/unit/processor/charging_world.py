@@ -24,6 +24,7 @@ from contract.events import (
 from contract.standing import Ended, Open, Standing, Unrouted, advance
 from contract.stream import message_id_of
 from contract.timestamps import MICROSECONDS
+from processor import handling
 from processor.charging import Answer, Attempt, Found, LookupAnswer, Missing, NoAnswer, NotReached, Unknown
 from processor.client import ProcessorClient, classify
 from processor.follower import Follower
@@ -158,6 +159,19 @@ class Clock:
         self._now_us += int(seconds * MICROSECONDS)
 
 
+class RightClock:
+    """A replica's clock that agrees with the broker's; `suspicions` counts what did not fit."""
+
+    is_right = True
+    suspicions = 0
+
+    def now_us(self) -> int:
+        return handling.now_us()
+
+    def suspect(self) -> None:
+        self.suspicions += 1
+
+
 @dataclass(slots=True)
 class Switchboard:
     """Stands in for the router: routes where it is told, waits when told nowhere. It counts the places taken."""
@@ -209,6 +223,7 @@ class WorkerProcess:
             cast("ProcessorClient", self),
             cast("Router", self.router),
             cast("ReadModel", None),
+            clock=RightClock(),
         )
 
     def deliver(self, work: Work) -> Result | None:

@@ -14,6 +14,7 @@ from charging_world import (
     Fate,
     Find,
     Reach,
+    RightClock,
     Send,
     Switchboard,
     World,
@@ -394,6 +395,7 @@ async def test_events_beyond_the_bound_wait_until_others_have_been_answered() ->
         cast("ProcessorClient", None),
         cast("Router", Switchboard()),
         cast("ReadModel", None),
+        clock=RightClock(),
     )
     works = [
         Work(PaymentRequested(OTHER_PAYMENT.format(number), AMOUNT_CENTS, now_us()), number, 1, now_us())

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from charging_world import OTHER_PAYMENT
+from charging_world import OTHER_PAYMENT, RightClock
 
 from contract.codec import encode
 from contract.events import PaymentRequested
@@ -96,6 +96,7 @@ async def test_payments_whose_outcomes_are_being_stored_leave_room_for_others_an
         cast("Broker", broker),
         cast("PaymentHandler", handler),
         cast("Router", router),
+        RightClock(),
         concurrency=CONCURRENCY,
         start_sequence=1,
     )
