@@ -15,9 +15,8 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.client import JetStreamContext
 
 from chaos.history import Logged, Settled
-from contract.codec import MalformedEventError, decode
 from contract.events import PaymentRequested
-from contract.message import split
+from contract.message import Malformed, events_in
 from contract.stream import CONSUMER, STREAM
 from contract.timestamps import MICROSECONDS
 from projector.files import ModelFiles
@@ -36,7 +35,7 @@ class LogTap:
         self._url = nats_url
         self.events: list[Logged] = []
         self.poison: list[str] = []
-        """Messages that are no events."""
+        """What is no valid event in its messages."""
 
     async def __aenter__(self) -> Self:
         self._client: Client = await nats.connect(self._url, max_reconnect_attempts=5, connect_timeout=2)
@@ -59,13 +58,11 @@ class LogTap:
                 raise UnreadableError(f"the log ends at {last}, and could not be read to there") from error
             place = message.metadata
             stored_at_us = int(place.timestamp.timestamp() * MICROSECONDS)
-            for part in split(message.data):
-                try:
-                    event = decode(part)
-                except MalformedEventError as fault:
-                    self.poison.append(f"{place.sequence.stream}: {fault}")
-                    continue
-                self.events.append(Logged(place.sequence.stream, stored_at_us, event))
+            for event in events_in(message.subject, message.data):
+                if isinstance(event, Malformed):
+                    self.poison.append(f"{place.sequence.stream}: {event.why}")
+                else:
+                    self.events.append(Logged(place.sequence.stream, stored_at_us, event))
 
     async def redelivered(self) -> int:
         """How many deliveries of requests were not the first, as far as the broker remembers them."""

@@ -2,14 +2,30 @@
 
 Events of one message are of different payments, all of one type, and those with a processor of the same: so a message
 lies under the one subject that is theirs (contract/stream.py). Its lines have the order in which they count.
+
+`events_in` is the only way from a message to its events: every reader goes through it, so all of them count, and set
+aside, the same. Who may publish under a subject is a matter of permissions; so an event is valid only under its own.
 """
 
-import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+from contract.codec import MalformedEventError, decode
+from contract.events import Event, LedgerPurged
+from contract.stream import PURGED, REQUESTED, subject_of
 
 EVENTS_MAX = 32
 """Events of one message. Those that are stored together are under 400 bytes each, so that they fit into
 `contract.stream.MESSAGE_BYTES_MAX`."""
+_ALONE = frozenset((REQUESTED, PURGED))
+"""Under these a message is one event: its message id is that of the event, and readers of headers rely on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A line of a message, or the whole message, that is no valid event where it lies. Readers set it aside."""
+
+    why: str
 
 
 def join(events: Iterable[bytes]) -> bytes:
@@ -18,17 +34,59 @@ def join(events: Iterable[bytes]) -> bytes:
 
 
 def split(payload: bytes) -> list[bytes]:
-    """The events of a message, at least one; whether they are events, `decode` says."""
+    """The lines of a message, at least one; which of them are events, `events_in` says."""
     return payload.split(b"\n")
 
 
-def part_of(payload: bytes, correlation_id: str) -> bytes | None:
-    """The message's event of that payment, None if it has none. `correlation_id` is in lower case.
+def events_in(subject: str, payload: bytes) -> list[Event | Malformed]:
+    """What each line of the message under that subject holds, in order.
 
-    Texts may name other payments; inside of a text the quotes are escaped.
+    Malformed is a line that is no event, or one that belongs under another subject; and an event of a payment of which
+    an earlier line is a valid event. A message that breaks the rules as a whole gives one Malformed.
     """
-    wanted = correlation_id.encode()
-    if wanted not in payload:
+    parts = split(payload)
+    if len(parts) == 1:
+        return [_event_in(subject, payload)]
+    if subject in _ALONE or len(parts) > EVENTS_MAX:
+        lines_max = 1 if subject in _ALONE else EVENTS_MAX
+        return [Malformed(f"{len(parts)} lines in a message under {subject}, where at most {lines_max} may be")]
+    return _without_repeats([_event_in(subject, part) for part in parts])
+
+
+def part_of(subject: str, payload: bytes, correlation_id: str) -> bytes | None:
+    """The message's valid event of that payment as it is stored, None if it has none.
+
+    `correlation_id` is in lower case.
+    """
+    # Looking for the id spares decoding the rest of the log.
+    if correlation_id.encode() not in payload:
         return None
-    is_of_it = re.compile(rb'"correlationId"\s*:\s*"%b"' % wanted).search
-    return next((event for event in split(payload) if is_of_it(event)), None)
+    for part, event in zip(split(payload), events_in(subject, payload), strict=False):
+        if not isinstance(event, Malformed | LedgerPurged) and event.correlation_id == correlation_id:
+            return part
+    return None
+
+
+def _event_in(subject: str, part: bytes) -> Event | Malformed:
+    try:
+        event = decode(part)
+    except MalformedEventError as error:
+        return Malformed(str(error))
+    if (own := subject_of(event)) != subject:
+        return Malformed(f"a {type(event).__name__} under {subject}, which counts under {own} alone")
+    if not isinstance(event, LedgerPurged) and event.correlation_id.encode() not in part:
+        # JSON may write any letter as an escape; readers that look for an id in the text would not find it.
+        return Malformed("the correlationId is written with escapes")
+    return event
+
+
+def _without_repeats(events: list[Event | Malformed]) -> list[Event | Malformed]:
+    """Which of two events of one payment counts must not depend on the reader: it is the first."""
+    seen: set[str] = set()
+    for number, event in enumerate(events):
+        if isinstance(event, Malformed | LedgerPurged):
+            continue
+        if event.correlation_id in seen:
+            events[number] = Malformed(f"a second event of payment {event.correlation_id} in one message")
+        seen.add(event.correlation_id)
+    return events

@@ -44,23 +44,24 @@ MESSAGE_BYTES_MAX = 16_384
 """The largest message. An event is under 1 KB, with an operator's note under 8; those that share one are under 13."""
 
 
-def subject_of(event: Event) -> str:  # noqa: PLR0911 - a row of the table each
-    """The subject that the event is published on."""
+_SUBJECT_OF: Mapping[tuple[type[Event], ProcessorName | None], str] = {
+    (PaymentRequested, None): REQUESTED,
+    (PaymentRejected, None): "payments.rejected",
+    (LedgerPurged, None): PURGED,
+    **{(PaymentRouted, name): f"payments.routed.{name}" for name in PROCESSORS},
+    **{(PaymentInDoubt, name): f"payments.in_doubt.{name}" for name in PROCESSORS},
+    **{(PaymentReleased, name): f"payments.released.{name}" for name in PROCESSORS},
+    **{(PaymentProcessed, name): f"payments.processed.{name}" for name in PROCESSORS},
+}
+
+
+def subject_of(event: Event) -> str:
+    """The one subject that the event is published on; under any other it is not valid (contract/message.py)."""
     match event:
-        case PaymentRequested():
-            return REQUESTED
-        case PaymentRouted():
-            return f"payments.routed.{event.processor}"
-        case PaymentInDoubt():
-            return f"payments.in_doubt.{event.processor}"
-        case PaymentReleased():
-            return f"payments.released.{event.processor}"
-        case PaymentProcessed():
-            return f"payments.processed.{event.processor}"
-        case PaymentRejected():
-            return "payments.rejected"
-        case LedgerPurged():
-            return PURGED
+        case PaymentRouted() | PaymentInDoubt() | PaymentReleased() | PaymentProcessed():
+            return _SUBJECT_OF[type(event), event.processor]
+        case _:
+            return _SUBJECT_OF[type(event), None]
 
 
 def message_id_of(event: Event) -> str | None:  # noqa: PLR0911 - a row of the table each

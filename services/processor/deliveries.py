@@ -56,6 +56,7 @@ QUEUES = (REQUESTS, *DOUBTS.values(), RELEASED)
 class Delivery:
     """One event as the broker handed it over. Answer it with exactly one of `ack` and `retry`."""
 
+    subject: str
     payload: bytes
     info: DeliveryInfo
     generation: int
@@ -155,7 +156,9 @@ class Deliveries:
             return
         self._settle(1)
         info = parse_ack_subject(message.reply)
-        await self._on_delivery(Delivery(message.data, info, self._generation, self._broker, message.reply))
+        await self._on_delivery(
+            Delivery(message.subject, message.data, info, self._generation, self._broker, message.reply)
+        )
 
     def _settle(self, count: int) -> None:
         """The oldest pulls owe `count` fewer. Which one it was does not matter: only the sum is used."""

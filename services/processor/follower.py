@@ -5,15 +5,15 @@ import heapq
 import itertools
 
 from contract.events import ProcessorName
-from contract.message import split
 from contract.standing import Standing, is_late
 from contract.stream import REQUESTED, SUBJECTS
-from processor.history import decoded, read_history
+from processor.history import read_history
 from processor.journal import Journal
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
 from runtime.log import Log
 from runtime.reader import LogMessage, LogReader
+from runtime.validity import valid_events
 
 BATCH_MESSAGES_MAX = 1_000
 _OUTCOMES = tuple(subject for subject in SUBJECTS if subject != REQUESTED)
@@ -70,9 +70,9 @@ class Follower:
         return (await read_history(self._broker, correlation_id, request_sequence)).standing
 
     def _apply(self, message: LogMessage) -> None:
-        for part in split(message.payload):
-            if (event := decoded(message.sequence, part)) is not None:
-                self.journal.apply(message.sequence, event, is_late=is_late(event, message.stored_at_us))
+        events, _ = valid_events(message.sequence, message.subject, message.payload)
+        for event in events:
+            self.journal.apply(message.sequence, event, is_late=is_late(event, message.stored_at_us))
         self.position = message.sequence
 
     def _wake(self) -> None:

@@ -1,11 +1,10 @@
 """One payment's events, and what they say of how it stands."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from contract.codec import MalformedEventError, decode
+from contract.codec import decode
 from contract.events import Event
 from contract.message import part_of
 from contract.standing import Ended, Open, Standing, Unrouted, advance, is_late
@@ -13,8 +12,6 @@ from contract.stream import REQUESTED
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
 from runtime.reader import LogMessage, LogReader
-
-logger = logging.getLogger(__name__)
 
 BATCH_MESSAGES_MAX = 1_000
 READ_TIMEOUT_SECONDS = 60.0
@@ -79,16 +76,9 @@ async def read_history(broker: Broker, correlation_id: str, request_sequence: in
         raise BrokerUnavailableError(f"the log could not be read from {request_sequence} on in time") from None
 
 
-def decoded(sequence: int, event: bytes) -> Event | None:
-    """An event of the message at `sequence`; None, and a line in the service's log, when it is none."""
-    try:
-        return decode(event)
-    except MalformedEventError as error:
-        logger.error("message %d of the log holds what is no event: %s", sequence, error)
-        return None
-
-
 def _event_of(message: LogMessage, correlation_id: str) -> Event | None:
-    # Looking for the id spares decoding the rest of the log.
-    event = None if message.subject == REQUESTED else part_of(message.payload, correlation_id)
-    return None if event is None else decoded(message.sequence, event)
+    """The valid event of the payment in that message; what else is in it, whoever follows the log sets aside."""
+    if message.subject == REQUESTED:
+        return None
+    event = part_of(message.subject, message.payload, correlation_id)
+    return None if event is None else decode(event)

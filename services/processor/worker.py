@@ -5,7 +5,6 @@ import logging
 import time
 from dataclasses import dataclass
 
-from contract.codec import MalformedEventError, decode
 from contract.events import PaymentRequested
 from processor.deliveries import ACK_WAIT_SECONDS, REQUESTS, Deliveries, Delivery
 from processor.handling import Clock, Done, PaymentHandler, Retry, Work
@@ -13,6 +12,7 @@ from processor.routing import Router
 from runtime.broker import Broker
 from runtime.errors import BrokerError, FatalError
 from runtime.tasks import end
+from runtime.validity import valid_events
 
 logger = logging.getLogger(__name__)
 
@@ -155,13 +155,9 @@ class Worker:
             self._changed.set()
 
     async def _handle(self, delivery: Delivery) -> Done | Retry:
-        try:
-            request = decode(delivery.payload)
-        except MalformedEventError as error:
-            logger.error("request %d is no event, and is passed over: %s", delivery.info.sequence, error)
-            return Done()
+        events, _ = valid_events(delivery.info.sequence, delivery.subject, delivery.payload)
+        request = events[0] if events else None
         if not isinstance(request, PaymentRequested):
-            logger.error("request %d is a %s, and is passed over", delivery.info.sequence, type(request).__name__)
             return Done()
         info = delivery.info
         return await self._handler.handle(Work(request, info.sequence, info.deliveries, info.stored_at_us))

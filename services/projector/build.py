@@ -1,4 +1,4 @@
-"""Builds a new read model from the whole log, strictly: what is no event stops it."""
+"""Builds a new read model from the whole log; what is no valid event there is set aside, as the live one does."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,13 +7,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from projector.bulk import BulkProjection, PoisonEventError, Rows
+from projector.bulk import BulkProjection, Rows
 from projector.fresh import FreshModel
 from projector.projection import EndedAs
 from projector.store import Checkpoint
 from runtime.broker import Broker
 from runtime.bulk_reader import Batch, BulkReader
 from runtime.errors import FatalError
+from runtime.validity import valid_events
 
 ROWS_AT_ONCE = 2_048
 """Rows are written in transactions of about so many."""
@@ -21,17 +22,18 @@ ROWS_AT_ONCE = 2_048
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The new file holds everything up to `position`, which took `messages`."""
+    """The new file holds everything up to `position`, which took `messages`; `poison_events` were set aside."""
 
     position: int
     messages: int
+    poison_events: int
 
 
 async def build(broker: Broker, path: Path, log_identity: str, on_progress: Callable[[int, int], None]) -> Built:
     """Writes the file, up to the log's end at some moment after all earlier messages were read.
 
     `broker` is a connection of its own. `on_progress` is told of the messages read so far, and of those that remain.
-    Raises FatalError for a message that is no event.
+    Raises FatalError when the log is replaced meanwhile.
     """
     with closing(FreshModel(path, log_identity)) as fresh:
         return await _Building(fresh).run(broker, log_identity, on_progress)
@@ -42,7 +44,7 @@ class _Building:
 
     def __init__(self, fresh: FreshModel) -> None:
         self._fresh = fresh
-        self._projection = BulkProjection(self._ended_as)
+        self._projection = BulkProjection(self._ended_as, valid_events)
         self._writing_rows = Rows()
         self._position = 0
         self._messages = 0
@@ -71,17 +73,14 @@ class _Building:
             oldest = self._projection.oldest_open_sequence()
             checkpoint = Checkpoint(position, position + 1 if oldest is None else oldest)
             await loop.run_in_executor(thread, self._fresh.finish, checkpoint)
-        return Built(position, self._messages)
+        return Built(position, self._messages, self._projection.poison_events)
 
     def _apply(self, batch: Batch) -> None:
         apply = self._projection.apply
-        try:
-            for sequence, payload, stored_at_ns in zip(
-                batch.sequences, batch.payloads, batch.stored_at_ns, strict=True
-            ):
-                apply(sequence, payload, stored_at_ns // 1000)
-        except PoisonEventError as error:
-            raise FatalError(f"{error}; the read model stays as it was") from None
+        for sequence, subject, payload, stored_at_ns in zip(
+            batch.sequences, batch.subjects, batch.payloads, batch.stored_at_ns, strict=True
+        ):
+            apply(sequence, subject, payload, stored_at_ns // 1000)
         self._position = batch.sequences[-1]
         self._messages += len(batch.sequences)
 

@@ -1,8 +1,9 @@
 """The projection of a long log at once: the same rows as `Projection` makes, several times faster. Pure.
 
 Nearly every payment takes the plain course: requested, routed once, processed. That course is followed here, on the
-text of the events as `encode` writes it, without an object for each event. Whatever strays from it (another event, a
-repeat, another spelling) goes through `decode` and `Projection`, with all that was held of the payment until then.
+text of the events as `encode` writes it under their own subject, without an object for each event. Whatever strays from
+it (another event, a repeat, another spelling) goes through `events_in` and `Projection`, with all that was held of the
+payment until then.
 """
 
 import re
@@ -10,58 +11,56 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from contract.codec import VERSION, MalformedEventError, decode
-from contract.events import PROCESSORS, LedgerPurged
-from contract.message import split
+from contract.codec import VERSION, decode
+from contract.events import PROCESSORS, Event, LedgerPurged
+from contract.message import EVENTS_MAX, split
 from contract.standing import ACCEPTANCE_SECONDS_MAX
+from contract.stream import REQUESTED
 from contract.timestamps import MICROSECONDS, InvalidTimestampError, parse_us
 from projector.projection import Cleared, EndedAs, Projection, RejectedRow, SettledRow
 
 _HEAD = rf'"version":{VERSION},"correlationId":"([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})"'
 # Amounts and attempts of more digits are no less valid, but not plain.
 _NUMBER = "([1-9][0-9]{0,15})"
-_PROCESSOR = f"({'|'.join(PROCESSORS)})"
 _STAMP = r'"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})\.([0-9]{6})Z"'
 _TEXT = r'"[ !#-\[\]-~]*"'
 
+_Matcher = Callable[[bytes], re.Match[bytes] | None]
 
-def _fields(kind: str, *fields: str) -> Callable[[bytes], re.Match[bytes] | None]:
+
+def _fields(kind: str, *fields: str) -> _Matcher:
     return re.compile(f'{{"type":"{kind}",{",".join((_HEAD, *fields))}}}'.encode(), re.ASCII).fullmatch
 
 
-_requested = _fields("PaymentRequested", f'"amountCents":{_NUMBER}', f'"acceptedAt":{_STAMP}')
-_routed = _fields(
-    "PaymentRouted",
-    f'"amountCents":{_NUMBER}',
-    '"attempt":1',
-    f'"processor":"{_PROCESSOR}"',
-    f'"requestedAt":{_STAMP}',
-    f'"why":{_TEXT}',
-)
-_processed = _fields(
-    "PaymentProcessed",
-    f'"amountCents":{_NUMBER}',
-    f'"attempt":{_NUMBER}',
-    f'"processor":"{_PROCESSOR}"',
-    f'"requestedAt":{_STAMP}',
-    f'"processedAt":{_STAMP}',
-)
-_KIND = slice(len('{"type":"Payment'), len('{"type":"Payment') + 3)
-"""Where three letters tell the events of the plain course apart."""
+def _routed(processor: str) -> _Matcher:
+    return _fields(
+        "PaymentRouted",
+        f'"amountCents":{_NUMBER}',
+        '"attempt":1',
+        f'"processor":"{processor}"',
+        f'"requestedAt":{_STAMP}',
+        f'"why":{_TEXT}',
+    )
+
+
+def _processed(processor: str) -> _Matcher:
+    return _fields(
+        "PaymentProcessed",
+        f'"amountCents":{_NUMBER}',
+        f'"attempt":{_NUMBER}',
+        f'"processor":"({processor})"',
+        f'"requestedAt":{_STAMP}',
+        f'"processedAt":{_STAMP}',
+    )
+
 
 _SECONDS_MAX = 100_000
 """So many different seconds are kept as numbers; then it begins anew."""
 _FRESH_US = ACCEPTANCE_SECONDS_MAX * MICROSECONDS
 
 Row = tuple[Any, ...]
-
-
-class PoisonEventError(Exception):
-    """A message of the log is no event; the text names it, and says why."""
-
-    def __init__(self, sequence: int, why: str) -> None:
-        super().__init__(f"message {sequence} of the log is no event: {why}")
-        self.sequence = sequence
+ValidEvents = Callable[[int, str, bytes], tuple[list[Event], int]]
+"""Of a message's sequence, subject and payload: the valid events in it, and how many lines were set aside."""
 
 
 @dataclass(slots=True)
@@ -87,22 +86,37 @@ first intent (0 and empty while there is none)."""
 class BulkProjection:
     """Folds the log's messages; the rows that come of them are in `rows` until they are taken.
 
-    `ended_as` tells how a payment ended whose rows were taken.
+    `ended_as` tells how a payment ended whose rows were taken; `valid_events` (of runtime/validity.py) finds the events
+    of a message that strays.
     """
 
-    def __init__(self, ended_as: Callable[[str], EndedAs | None]) -> None:
+    def __init__(self, ended_as: Callable[[str], EndedAs | None], valid_events: ValidEvents) -> None:
         self.rows = Rows()
+        self._valid_events = valid_events
         self._ended_as = ended_as
         self._projection = Projection(self._ended_as_anywhere)
         self._plain: dict[str, _Plain] = {}
         self._seconds: dict[bytes, int] = {}
+        self.poison_events = 0
+        """What is no valid event in the log's messages; it was set aside."""
 
-    def apply(self, sequence: int, payload: bytes, stored_at_us: int) -> None:
-        """Takes the next message. Raises PoisonEventError."""
-        for event in split(payload):
-            course = _COURSES.get(event[_KIND])
-            if course is None or not course(self, sequence, event, stored_at_us):
+    def apply(self, sequence: int, subject: str, payload: bytes, stored_at_us: int) -> None:
+        """Takes the next message."""
+        course = _COURSES.get(subject)
+        matches = None if course is None else _plain_events(course, payload)
+        if course is None or matches is None:
+            events, set_aside = self._valid_events(sequence, subject, payload)
+            self.poison_events += set_aside
+            for event in events:
                 self._apply_any(sequence, event, stored_at_us)
+            return
+        for match in matches:
+            if not course.follow(self, sequence, match, stored_at_us):
+                # Alone: that it is of another payment than the rest of its message is known already.
+                events, set_aside = self._valid_events(sequence, subject, match[0])
+                self.poison_events += set_aside
+                for event in events:
+                    self._apply_any(sequence, event, stored_at_us)
 
     def take(self) -> Rows:
         """The rows since the last time."""
@@ -116,9 +130,7 @@ class BulkProjection:
             sequences.append(oldest[0])
         return min(sequences, default=None)
 
-    def _request(self, sequence: int, payload: bytes, stored_at_us: int) -> bool:
-        if (match := _requested(payload)) is None:
-            return False
+    def _request(self, sequence: int, match: re.Match[bytes], stored_at_us: int) -> bool:
         name, _, second, microsecond = match.groups()
         correlation_id = name.decode()
         if (
@@ -129,22 +141,18 @@ class BulkProjection:
             or correlation_id in self._projection.recently_ended
         ):
             return False
-        self._plain[correlation_id] = (sequence, stored_at_us, payload, 0, b"")
+        self._plain[correlation_id] = (sequence, stored_at_us, match[0], 0, b"")
         return True
 
-    def _route(self, sequence: int, payload: bytes, _: int) -> bool:
-        if (match := _routed(payload)) is None:
-            return False
+    def _route(self, sequence: int, match: re.Match[bytes], _: int) -> bool:
         correlation_id = match[1].decode()
         plain = self._plain.get(correlation_id)
-        if plain is None or plain[3] or self._second(match[4]) is None:
+        if plain is None or plain[3] or self._second(match[3]) is None:
             return False
-        self._plain[correlation_id] = (plain[0], plain[1], plain[2], sequence, payload)
+        self._plain[correlation_id] = (plain[0], plain[1], plain[2], sequence, match[0])
         return True
 
-    def _process(self, sequence: int, payload: bytes, _: int) -> bool:
-        if (match := _processed(payload)) is None:
-            return False
+    def _process(self, sequence: int, match: re.Match[bytes], _: int) -> bool:
         name, amount_cents, attempt, processor, second, microsecond, then_second, then_microsecond = match.groups()
         correlation_id = name.decode()
         second_us, then_us = self._second(second), self._second(then_second)
@@ -165,11 +173,7 @@ class BulkProjection:
         )
         return True
 
-    def _apply_any(self, sequence: int, payload: bytes, stored_at_us: int) -> None:
-        try:
-            event = decode(payload)
-        except MalformedEventError as error:
-            raise PoisonEventError(sequence, str(error)) from None
+    def _apply_any(self, sequence: int, event: Event, stored_at_us: int) -> None:
         if isinstance(event, LedgerPurged):
             self._plain.clear()
         elif (plain := self._plain.pop(event.correlation_id, None)) is not None:
@@ -217,9 +221,30 @@ class BulkProjection:
         return before if before == "settled" else known or before
 
 
-_Course = Callable[[BulkProjection, int, bytes, int], bool]
-_COURSES: dict[bytes, _Course] = {
-    b"Req": BulkProjection._request,  # noqa: SLF001 - methods of this file
-    b"Rou": BulkProjection._route,  # noqa: SLF001
-    b"Pro": BulkProjection._process,  # noqa: SLF001
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """How the plain events under a subject are spelled and followed."""
+
+    match: _Matcher
+    follow: Callable[[BulkProjection, int, re.Match[bytes], int], bool]
+    events_max: int = EVENTS_MAX
+    """Of one message."""
+
+
+def _plain_events(course: _Course, payload: bytes) -> list[re.Match[bytes]] | None:
+    """The events of a message whose lines are all spelled as `encode` does, of different payments; else None."""
+    if (match := course.match(payload)) is not None:
+        return [match]
+    parts = split(payload)
+    if not 1 < len(parts) <= course.events_max:
+        return None
+    matches = [match for part in parts if (match := course.match(part)) is not None]
+    return matches if len({match[1] for match in matches}) == len(parts) else None
+
+
+_REQUESTED = _fields("PaymentRequested", f'"amountCents":{_NUMBER}', f'"acceptedAt":{_STAMP}')
+_COURSES: dict[str, _Course] = {
+    REQUESTED: _Course(_REQUESTED, BulkProjection._request, events_max=1),  # noqa: SLF001 - methods of this file
+    **{f"payments.routed.{one}": _Course(_routed(one), BulkProjection._route) for one in PROCESSORS},  # noqa: SLF001
+    **{f"payments.processed.{one}": _Course(_processed(one), BulkProjection._process) for one in PROCESSORS},  # noqa: SLF001
 }

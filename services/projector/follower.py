@@ -5,14 +5,13 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from contract.codec import MalformedEventError, decode
-from contract.message import split
 from contract.queries import PaymentState, PaymentView
 from contract.standing import Open, Standing
 from projector.projection import RECENTLY_ENDED_MAX, Change, EndedAs, Projection, RejectedRow, SettledRow
 from projector.store import Checkpoint, Store
 from runtime.broker import Broker
 from runtime.reader import LogMessage, LogReader
+from runtime.validity import valid_events
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ class Follower:
         self.position = store.checkpoint.replay_from - 1
         self.projection = Projection(self._ended_as, store.recently_ended(RECENTLY_ENDED_MAX))
         self.poison_events = 0
-        """What is no event in the log's messages; it was set aside."""
+        """What is no valid event in the log's messages; it was set aside."""
 
     async def run(self) -> None:
         """Follows the log until cancelled; what is uncommitted then is read again at the next start."""
@@ -114,21 +113,13 @@ class Follower:
     def _apply(self, messages: list[LogMessage]) -> None:
         for message in messages:
             self._read = message.sequence
-            for part in split(message.payload):
-                self._apply_part(message, part)
-
-    def _apply_part(self, message: LogMessage, part: bytes) -> None:
-        try:
-            event = decode(part)
-        except MalformedEventError as error:
-            self.poison_events += 1
-            where = "is" if part == message.payload else "holds what is"
-            logger.error("message %d of the log %s no event, which is set aside: %s", message.sequence, where, error)
-            return
-        is_replay = message.sequence <= self._store.checkpoint.position
-        change = self.projection.apply(message.sequence, event, message.stored_at_us, is_replay=is_replay)
-        if change is not None and not is_replay:
-            self._remember(change)
+            events, set_aside = valid_events(message.sequence, message.subject, message.payload)
+            self.poison_events += set_aside
+            is_replay = message.sequence <= self._store.checkpoint.position
+            for event in events:
+                change = self.projection.apply(message.sequence, event, message.stored_at_us, is_replay=is_replay)
+                if change is not None and not is_replay:
+                    self._remember(change)
 
     def _remember(self, change: Change) -> None:
         self._changes.append(change)

@@ -13,7 +13,6 @@ from uuid import UUID
 
 import duckdb
 
-from contract.codec import MalformedEventError, decode
 from contract.events import (
     Event,
     LedgerPurged,
@@ -23,10 +22,11 @@ from contract.events import (
     ProcessorName,
 )
 from contract.ledger import Ledger
-from contract.message import split
 from contract.queries import Total
 from projector.differences import Difference, Differences
 from projector.reading import MEMORY_LIMIT
+from runtime.history import StoredMessage
+from runtime.validity import valid_events
 
 _NAMES = ("settled", "rejected", "attempts")
 
@@ -79,16 +79,13 @@ class LedgerTables:
         """Of the log that the read model was built from."""
         return str(self._read("SELECT log_identity FROM model.meta")[0][0])
 
-    def fold(self, messages: Iterable[tuple[int, bytes]]) -> None:
-        """Takes the next of the log's messages, as (sequence, payload)."""
-        for sequence, payload in messages:
-            for part in split(payload):
-                try:
-                    event = decode(part)
-                except MalformedEventError:
-                    self.poison_events += 1
-                    continue
-                self._take(sequence, event, ends=self.ledger.apply(sequence, event))
+    def fold(self, messages: Iterable[StoredMessage]) -> None:
+        """Takes the next of the log's messages."""
+        for message in messages:
+            events, set_aside = valid_events(message.sequence, message.subject, message.payload)
+            self.poison_events += set_aside
+            for event in events:
+                self._take(message.sequence, event, ends=self.ledger.apply(message.sequence, event))
         self._flush()
 
     def compare_with_model(self, window: Window, differences: Differences) -> None:

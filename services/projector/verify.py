@@ -97,7 +97,7 @@ async def _read_log(broker: Broker, tables: LedgerTables, model: ModelFile) -> N
     if tables.log_identity() != log.identity or model.position > log.last_sequence:
         raise CommandError("the read model is of another log than the broker's")
     async for messages in stretch(broker, 1, model.position):
-        tables.fold((one.sequence, one.payload) for one in messages)
+        tables.fold(messages)
 
 
 def _compare_with_model(tables: LedgerTables, model: ModelFile, options: Options) -> Outcome:
@@ -172,7 +172,7 @@ def as_table(outcome: Outcome) -> str:
     lines.append(f"{'rejected':<10} {outcome.rejected[0]:>24} {outcome.rejected[1]:>24}")
     lines += ["", *_open_lines(outcome)]
     if outcome.poison_events:
-        lines.append(f"{outcome.poison_events} messages of the log are no events, and count nowhere.")
+        lines.append(f"{outcome.poison_events} lines of the log's messages are no valid events, and count nowhere.")
     if not outcome.differences.count:
         return "\n".join([*lines, "No differences."])
     lines.append(f"Differences: {outcome.differences.count}")

@@ -42,6 +42,7 @@ class Batch:
     """Messages in the log's order, a list for each thing that is known of them, all of one length."""
 
     sequences: list[int] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
     stored_at_ns: list[int] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
     last_consumer_sequence: int = 0
@@ -177,6 +178,7 @@ class _BulkParser(Parser):
                     tokens = reply.split(b".")
                     first = _SEQUENCE_TOKEN if len(tokens) == _TOKENS else _SEQUENCE_TOKEN + 2
                     batch.sequences.append(int(tokens[first]))
+                    batch.subjects.append(words[1].decode())
                     batch.stored_at_ns.append(int(tokens[first + 2]))
                     batch.payloads.append(buffer[begin + int(words[-2]) if kind == b"HMSG" else begin : end - 2])
                     position = end

@@ -76,6 +76,8 @@ def run_command(command: Callable[[], Coroutine[Any, Any, int]], *, failure_stat
     # What the libraries and the reconnecting would say goes into the one line, or is of no use to who waits.
     configure_logging("CRITICAL")
     logging.getLogger("nats").setLevel(logging.CRITICAL + 1)
+    # What is set aside in the log is told by whoever reads it.
+    logging.getLogger("runtime.validity").setLevel(logging.ERROR)
     try:
         status = uvloop.run(_interruptible(command()))
     except BrokenPipeError:

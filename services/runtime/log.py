@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import orjson
 
-from contract.codec import decode, encode
+from contract.codec import encode
 from contract.events import Event
-from contract.message import join, part_of
+from contract.message import Malformed, events_in, join, part_of
 from contract.stream import MESSAGE_BYTES_MAX, STREAM, SUBJECTS, message_id_of, subject_of
 from runtime.broker import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker, LogState
 from runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
@@ -24,6 +24,8 @@ MESSAGE_NOT_FOUND = 10037
 """The broker's error for a message that is not, or no longer, in the log."""
 _NANOSECONDS = 1_000_000_000
 _MISSING_PAUSE_SECONDS = 0.05
+IDS_MAX = 8
+"""So many message ids are tried for an event whose own one is used by what is no such event, or was purged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,12 @@ class Appended:
 
     sequence: int
     existing: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    subject: str
+    payload: bytes
 
 
 class Log:
@@ -75,21 +83,28 @@ class Log:
         LogFullError when the broker refuses to store it.
         """
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        payload = encode(event)
-        message_id = message_id_of(event)
-        sequence, is_duplicate = await self._publish(subject_of(event), payload, message_id, deadline)
-        if not is_duplicate:
-            return Appended(sequence)
-        existing = await self.event_at(sequence, deadline=deadline)
-        if existing is not None:
-            return Appended(sequence, existing)
-        # The broker remembers message ids of events that were purged since, and would drop this one as a repeat of
-        # nothing. The log's first sequence moves with each purge, so it tells the epochs apart, for every client alike.
-        first_sequence = (await self._log_state(deadline)).first_sequence
-        sequence, is_duplicate = await self._publish(
-            subject_of(event), payload, f"{message_id}@{first_sequence}", deadline
-        )
-        return Appended(sequence, await self.event_at(sequence, deadline=deadline) if is_duplicate else None)
+        subject, payload, message_id = subject_of(event), encode(event), message_id_of(event)
+        unused_id = message_id
+        for _ in range(IDS_MAX):
+            sequence, is_duplicate = await self._publish(subject, payload, unused_id, deadline)
+            if not is_duplicate:
+                return Appended(sequence)
+            message = await self._message_at(sequence, deadline=deadline)
+            if message is None:
+                # The broker remembers message ids of events that were purged since, and would drop this one as a repeat
+                # of nothing. The log's first sequence moves with each purge, so it tells the epochs apart, for every
+                # client alike.
+                unused_id = f"{message_id}@{(await self._log_state(deadline)).first_sequence}"
+                continue
+            existing = _only_event_in(message)
+            if existing is not None and message_id_of(existing) == message_id:
+                return Appended(sequence, existing)
+            # Its author may have written any id into the header, and this event would never be stored.
+            logger.error(
+                "message %d of the log has the id of another event, %s, and is no repeat", sequence, message_id
+            )
+            unused_id = f"{message_id}@{sequence}"
+        raise BrokerUnavailableError(f"the message id {message_id} is used by what is no such event")
 
     async def append_together(self, events: Sequence[Event], *, timeout_seconds: float) -> int:
         """Stores events that may share a message (`contract/message.py`), durably; the message's sequence.
@@ -104,23 +119,25 @@ class Log:
         return sequence
 
     async def event_at(self, sequence: int, *, deadline: float) -> Event | None:
-        """The event at that sequence, where it is a message's only one; None when it was purged.
+        """The valid event at that sequence, where it is a message's only one; None when there is none, or no more.
 
         `deadline` is in the running loop's time. Raises BrokerUnavailableError.
         """
-        message = await self.payload_at(sequence, deadline=deadline)
-        return None if message is None else decode(message)
+        message = await self._message_at(sequence, deadline=deadline)
+        return None if message is None else _only_event_in(message)
 
     async def payload_at(self, sequence: int, *, deadline: float) -> bytes | None:
         """The raw message at that sequence, asked of the stream's leader; None when it was purged."""
-        timeout_seconds = max(deadline - asyncio.get_running_loop().time(), 0)
-        message = await self._message({"seq": sequence}, timeout_seconds=timeout_seconds)
-        return None if message is None else b64decode(message["data"])
+        message = await self._message_at(sequence, deadline=deadline)
+        return None if message is None else message.payload
 
     async def event_of(self, correlation_id: str, sequence: int, *, deadline: float) -> bytes | None:
-        """The payment's event in the message at that sequence, as it is stored; None if it was purged, or has none."""
-        payload = await self.payload_at(sequence, deadline=deadline)
-        return None if payload is None else part_of(payload, correlation_id)
+        """The payment's valid event in the message at that sequence, as it is stored; None if it has none, or no more.
+
+        Raises BrokerUnavailableError.
+        """
+        message = await self._message_at(sequence, deadline=deadline)
+        return None if message is None else part_of(message.subject, message.payload, correlation_id)
 
     async def last_sequence_of(self, subject: str, *, timeout_seconds: float) -> int:
         """Where the newest message under this subject is, as the stream's leader says; 0 if there is none.
@@ -137,6 +154,11 @@ class Log:
         )
         if "error" in answer:
             raise BrokerError(f"the log cannot be purged: {answer['error'].get('description')}")
+
+    async def _message_at(self, sequence: int, *, deadline: float) -> _Message | None:
+        timeout_seconds = max(deadline - asyncio.get_running_loop().time(), 0)
+        message = await self._message({"seq": sequence}, timeout_seconds=timeout_seconds)
+        return None if message is None else _Message(message["subject"], b64decode(message.get("data", "")))
 
     async def _message(self, wanted: dict[str, object], *, timeout_seconds: float) -> dict[str, Any] | None:
         # Not a direct get: a follower may answer that one, and not have the newest messages yet.
@@ -173,6 +195,15 @@ class Log:
             if "error" in answer:
                 raise LogFullError(str(answer["error"].get("description", "the broker refused to store the event")))
             return answer["seq"], answer.get("duplicate", False)
+
+
+def _only_event_in(message: _Message) -> Event | None:
+    """The message's only event; None when it has several, or what is no valid event."""
+    match events_in(message.subject, message.payload):
+        case [event] if not isinstance(event, Malformed):
+            return event
+        case _:
+            return None
 
 
 def _definition(limits: LogLimits) -> dict[str, object]:

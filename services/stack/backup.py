@@ -18,15 +18,14 @@ import nats.errors
 import orjson
 from nats.aio.msg import Msg
 
-from contract.codec import MalformedEventError, decode
-from contract.events import PROCESSORS, PaymentProcessed, PaymentRejected, ProcessorName
+from contract.events import PROCESSORS, Event, PaymentProcessed, PaymentRejected, ProcessorName
 from contract.ledger import Ledger
-from contract.message import split
 from contract.queries import Total
 from contract.stream import STREAM
 from contract.timestamps import format_us, now_us
 from runtime.broker import TRANSIENT_ERRORS, Broker
 from runtime.history import stretch
+from runtime.validity import valid_events
 from stack.errors import BackupError
 
 META_FILE = "backup.json"
@@ -57,6 +56,8 @@ class Account:
     in_doubt: int = 0
     open_payments: list[dict[str, object]] = field(default_factory=list)
     """The oldest OPEN_NAMED_MAX."""
+    set_aside: int = 0
+    """Lines of messages that are no valid events, and count nowhere."""
 
 
 async def back_up(broker: Broker, folder: Path, *, check: bool) -> Account:
@@ -130,7 +131,9 @@ async def account_of(broker: Broker, first_sequence: int, last_sequence: int) ->
     account = Account(last_sequence)
     async for messages in stretch(broker, first_sequence, last_sequence):
         for message in messages:
-            for event in split(message.payload):
+            events, set_aside = valid_events(message.sequence, message.subject, message.payload)
+            account.set_aside += set_aside
+            for event in events:
                 _take(account, ledger, message.sequence, event)
     account.open = len(ledger.unfinished)
     for payment in ledger.unfinished.values():
@@ -148,11 +151,7 @@ async def account_of(broker: Broker, first_sequence: int, last_sequence: int) ->
     return account
 
 
-def _take(account: Account, ledger: Ledger, sequence: int, part: bytes) -> None:
-    try:
-        event = decode(part)
-    except MalformedEventError:
-        return
+def _take(account: Account, ledger: Ledger, sequence: int, event: Event) -> None:
     if not ledger.apply(sequence, event):
         return
     match event:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import click
 import orjson
 
-from contract.codec import MalformedEventError, decode
 from contract.events import (
     Event,
     LedgerPurged,
@@ -18,7 +17,7 @@ from contract.events import (
     PaymentRequested,
     PaymentRouted,
 )
-from contract.message import part_of, split
+from contract.message import Malformed, events_in, split
 from contract.money import format_cents
 from contract.timestamps import format_us
 from runtime.broker import Broker
@@ -45,28 +44,36 @@ class Choice:
     follow: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a message, as if it were a message of its own, and what it holds there."""
+
+    message: StoredMessage
+    found: Event | Malformed
+
+
 async def show_log(address: BrokerSettings, choice: Choice, *, as_json: bool) -> int:
     """Prints the events until there are no more, or for ever; the exit status."""
     show = as_json_line if as_json else as_line
     async with broker_for_command(address) as broker:
-        async for message in _chosen(broker, choice):
-            click.echo(show(message))
+        async for entry in _chosen(broker, choice):
+            click.echo(show(entry))
     return 0
 
 
-def as_line(message: StoredMessage) -> str:
+def as_line(entry: Entry) -> str:
     """Sequence, time of storing, type, payment, and what is particular to the type."""
-    head = f"{message.sequence:>9}  {format_us(message.stored_at_us)}"
-    try:
-        event = decode(message.payload)
-    except MalformedEventError as error:
-        return f"{head}  no event: {error}"
+    event = entry.found
+    head = f"{entry.message.sequence:>9}  {format_us(entry.message.stored_at_us)}"
+    if isinstance(event, Malformed):
+        return f"{head}  no valid event: {event.why}"
     who = "" if isinstance(event, LedgerPurged) else f"  {event.correlation_id}"
     return f"{head}  {type(event).__name__:<16}{who}  {_particulars(event)}"
 
 
-def as_json_line(message: StoredMessage) -> str:
-    """The event as it is stored, with where and when."""
+def as_json_line(entry: Entry) -> str:
+    """The event as it is stored, with where and when; `setAside` says why no reader takes it, where none does."""
+    message = entry.message
     try:
         event = orjson.loads(message.payload)
     except orjson.JSONDecodeError:
@@ -77,6 +84,7 @@ def as_json_line(message: StoredMessage) -> str:
             "storedAt": format_us(message.stored_at_us),
             "subject": message.subject,
             "event": event,
+            **({"setAside": entry.found.why} if isinstance(entry.found, Malformed) else {}),
         }
     ).decode()
 
@@ -102,31 +110,31 @@ def _charge(event: PaymentRouted | PaymentProcessed) -> str:
     return f"{format_cents(event.amount_cents)}  attempt {event.attempt} at {event.processor}, {stamp}"
 
 
-async def _chosen(broker: Broker, choice: Choice) -> AsyncIterator[StoredMessage]:
+async def _chosen(broker: Broker, choice: Choice) -> AsyncIterator[Entry]:
     log = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
     past = (
         _of_payment(broker, choice.correlation_id, log.last_sequence)
         if choice.correlation_id
         else _range(broker, choice, log.last_sequence)
     )
-    async for message in past:
-        yield message
+    async for entry in past:
+        yield entry
     if choice.follow:
         async with LogReader(broker, log.last_sequence + 1) as reader:
             while True:
                 for one in await reader.batch(BATCH_MESSAGES_MAX):
                     message = StoredMessage(one.sequence, one.subject, one.payload, one.stored_at_us)
-                    for event in _events_of(message, choice.correlation_id):
-                        yield event
+                    for entry in _entries_of(message, choice.correlation_id):
+                        yield entry
 
 
-async def _range(broker: Broker, choice: Choice, last_sequence: int) -> AsyncIterator[StoredMessage]:
+async def _range(broker: Broker, choice: Choice, last_sequence: int) -> AsyncIterator[Entry]:
     if choice.from_us is None and choice.from_sequence is None and choice.to_us is None:
         # No message is without an event, so the last of the events are in as many of the last messages.
         count = choice.count or LAST_EVENTS
         first = max(last_sequence - count + 1, 1)
-        for event in deque([one async for one in _events_between(broker, first, last_sequence)], maxlen=count):
-            yield event
+        for entry in deque([one async for one in _entries_between(broker, first, last_sequence)], maxlen=count):
+            yield entry
         return
     first = choice.from_sequence or 1
     if choice.from_us is not None:
@@ -136,21 +144,21 @@ async def _range(broker: Broker, choice: Choice, last_sequence: int) -> AsyncIte
     if choice.count is not None:
         last_sequence = min(last_sequence, first + choice.count - 1)
     shown = 0
-    async for event in _events_between(broker, first, last_sequence):
+    async for entry in _entries_between(broker, first, last_sequence):
         if shown == choice.count:
             return
         shown += 1
-        yield event
+        yield entry
 
 
-async def _events_between(broker: Broker, first: int, last: int) -> AsyncIterator[StoredMessage]:
+async def _entries_between(broker: Broker, first: int, last: int) -> AsyncIterator[Entry]:
     async for messages in stretch(broker, first, last):
         for message in messages:
-            for event in _events_of(message, None):
-                yield event
+            for entry in _entries_of(message, None):
+                yield entry
 
 
-async def _of_payment(broker: Broker, correlation_id: str, last_sequence: int) -> AsyncIterator[StoredMessage]:
+async def _of_payment(broker: Broker, correlation_id: str, last_sequence: int) -> AsyncIterator[Entry]:
     """The read model knows where its events are; without it the whole log is read."""
     try:
         view = await ReadModel(broker).payment(correlation_id, timeout_seconds=ANSWER_SECONDS)
@@ -158,19 +166,26 @@ async def _of_payment(broker: Broker, correlation_id: str, last_sequence: int) -
         click.echo(f"{error}: reading the whole log", err=True)
         async for messages in stretch(broker, 1, last_sequence):
             for one in messages:
-                for event in _events_of(one, correlation_id):
-                    yield event
+                for entry in _entries_of(one, correlation_id):
+                    yield entry
         return
     for sequence in view.sequences if view else ():
         message = await message_at(broker, sequence)
         if message is not None and sequence <= last_sequence:
-            for event in _events_of(message, correlation_id):
-                yield event
+            for entry in _entries_of(message, correlation_id):
+                yield entry
 
 
-def _events_of(message: StoredMessage, correlation_id: str | None) -> list[StoredMessage]:
-    """Its events, or that of the payment, each as if it were a message of its own."""
-    if correlation_id is None:
-        return [replace(message, payload=event) for event in split(message.payload)]
-    event = part_of(message.payload, correlation_id)
-    return [] if event is None else [replace(message, payload=event)]
+def _entries_of(message: StoredMessage, correlation_id: str | None) -> list[Entry]:
+    """What it holds; of a payment, only that one's event."""
+    found = events_in(message.subject, message.payload)
+    parts = split(message.payload)
+    if len(parts) != len(found):
+        # It breaks the rules as a whole.
+        parts = [message.payload]
+    entries = [Entry(replace(message, payload=part), one) for part, one in zip(parts, found, strict=True)]
+    return entries if correlation_id is None else [one for one in entries if _is_of(one.found, correlation_id)]
+
+
+def _is_of(found: Event | Malformed, correlation_id: str) -> bool:
+    return not isinstance(found, Malformed | LedgerPurged) and found.correlation_id == correlation_id

@@ -4,13 +4,15 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 import orjson
 import pytest
 from bench.history import histories, write
 
-from contract.events import LedgerPurged
+from contract.codec import encode
+from contract.events import LedgerPurged, PaymentProcessed
 from contract.queries import SummaryQuestion
 from contract.stream import subject_of
 from contract.timestamps import now_us
@@ -184,16 +186,23 @@ async def test_what_differs_is_named_and_left_in_place_unless_that_is_accepted(
     assert files.current.name == "model-1.duckdb"
 
 
-async def test_a_poison_event_stops_a_rebuild_and_not_the_projector(
+async def test_a_rebuild_sets_aside_what_the_projector_does(
     nats_server: NatsServer, tmp_path: Path, projector: Projector, filled: Broker, files: ModelFiles
 ) -> None:
     counted = await answering(filled)
     sequence = (await filled.log_state(timeout_seconds=5)).last_sequence + 1
     await filled.ask("payments.rejected", b"{}", timeout_seconds=5)
+    forged = encode(PaymentProcessed(str(uuid4()), 5, 1, "default", 1, 2))
+    await filled.ask("payments.requested", forged, timeout_seconds=5)
+    await filled.ask("payments.rejected", encode(LedgerPurged("nobody", 1)), timeout_seconds=5)
     with Rebuild(nats_server.url, tmp_path) as rebuild:
-        assert await rebuild.status() == 1
-    assert f"message {sequence} of the log is no event" in rebuild.output()
-    assert files.current.name == "model.duckdb"
+        assert await rebuild.status() == 0, rebuild.output()
+    for one in range(sequence, sequence + 3):
+        assert f"message {one} of the log holds what is no valid event" in rebuild.output()
+        assert f"message {one} of the log holds what is no valid event" in projector.output()
+    assert "set aside: 3 lines" in rebuild.output()
+    assert "0 differences" in rebuild.output()
+    assert files.current.name != "model.duckdb"
     assert await answering(filled) == counted
 
 

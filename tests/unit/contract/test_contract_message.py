@@ -1,17 +1,27 @@
 """Messages of several events: nothing is lost between them, and they fit."""
 
 import pytest
-from event_strategies import BY_KIND
+from event_strategies import BY_KIND, EXAMPLES, events
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.codec import decode, encode
-from contract.events import Event, OperatorWord, PaymentProcessed, PaymentReleased, PaymentRouted
-from contract.message import EVENTS_MAX, join, part_of, split
-from contract.stream import MESSAGE_BYTES_MAX
+from contract.events import (
+    Event,
+    LedgerPurged,
+    OperatorWord,
+    PaymentProcessed,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+)
+from contract.message import EVENTS_MAX, Malformed, events_in, join, part_of, split
+from contract.stream import MESSAGE_BYTES_MAX, subject_of
 
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
 OTHER = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b4"
+THIRD = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b5"
+DEFAULT = "payments.processed.default"
 HEADER_BYTES_MAX = 128
 LATEST_US = 253_402_300_799_999_999
 LONGEST_WHY = "overflow: fallback has all 99999 places taken, 9999999999 wait; saves 9999999999999.99"
@@ -38,16 +48,80 @@ def test_the_longest_events_that_are_stored_together_fit_into_a_message(event: E
 def test_a_payments_part_of_a_message_is_its_own_event() -> None:
     mine, others = (PaymentProcessed(one, 5, 1, "default", 1, 2) for one in (ID, OTHER))
     payload = join([encode(others), encode(mine)])
-    assert part_of(payload, ID) == encode(mine)
-    assert part_of(payload, OTHER) == encode(others)
-    assert part_of(encode(others), ID) is None
+    assert part_of(DEFAULT, payload, ID) == encode(mine)
+    assert part_of(DEFAULT, payload, OTHER) == encode(others)
+    assert part_of(DEFAULT, encode(others), ID) is None
 
 
 def test_a_text_that_names_another_payment_makes_its_event_none_of_that_payments() -> None:
     note = f'the same as "correlationId":"{ID}"'
     word = OperatorWord("someone", note, 1)
-    assert part_of(encode(PaymentReleased(OTHER, 1, "default", note, word)), ID) is None
+    assert part_of("payments.released.default", encode(PaymentReleased(OTHER, 1, "default", note, word)), ID) is None
 
 
-def test_an_event_that_somebody_else_has_written_is_found_as_well() -> None:
-    assert part_of(b'{"x": 1, "correlationId" : "%b"}' % ID.encode(), ID) is not None
+def test_an_event_that_somebody_else_has_spelled_is_found_as_well() -> None:
+    spaced = encode(PaymentProcessed(ID, 5, 1, "default", 1, 2)).replace(b":", b" : ", 3)
+    assert part_of(DEFAULT, spaced, ID) == spaced
+
+
+@pytest.mark.parametrize("event", EXAMPLES.values(), ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize(
+    "subject", sorted({subject_of(one) for one in EXAMPLES.values()} | {"payments.routed.other", "x"})
+)
+def test_an_event_is_valid_under_its_own_subject_alone(event: Event, subject: str) -> None:
+    found = events_in(subject, encode(event))
+    if subject == subject_of(event):
+        assert found == [event]
+    else:
+        (one,) = found
+        assert isinstance(one, Malformed)
+        assert type(event).__name__ in one.why
+        assert subject in one.why
+        assert part_of(subject, encode(event), ID) is None
+
+
+@given(events)
+def test_every_event_is_valid_under_its_subject(event: Event) -> None:
+    assert events_in(subject_of(event), encode(event)) == [event]
+
+
+def test_an_event_of_the_other_processor_is_not_valid() -> None:
+    (one,) = events_in(DEFAULT, encode(PaymentProcessed(ID, 5, 1, "fallback", 1, 2)))
+    assert isinstance(one, Malformed)
+
+
+def test_a_line_that_is_not_valid_leaves_the_others_of_its_message_valid() -> None:
+    mine, others = (PaymentProcessed(one, 5, 1, "default", 1, 2) for one in (ID, OTHER))
+    routed = PaymentRouted(THIRD, 5, 1, "default", 1, "why")
+    found = events_in(DEFAULT, join([encode(mine), b"{}", encode(routed), encode(others)]))
+    assert [one for one in found if not isinstance(one, Malformed)] == [mine, others]
+    assert len(found) == 4
+
+
+def test_the_first_valid_event_of_a_payment_in_a_message_is_the_one_that_counts() -> None:
+    first, second = (PaymentProcessed(ID, cents, 1, "default", 1, 2) for cents in (5, 6))
+    torn = encode(first)[:-1]
+    found = events_in(DEFAULT, join([torn, encode(first), encode(second)]))
+    assert [isinstance(one, Malformed) for one in found] == [True, False, True]
+    assert part_of(DEFAULT, join([torn, encode(first), encode(second)]), ID) == encode(first)
+
+
+def test_a_message_of_more_events_than_may_share_one_has_none() -> None:
+    written = [PaymentProcessed(f"{ID[:-2]}{number:02}", 5, 1, "default", 1, 2) for number in range(EVENTS_MAX + 1)]
+    assert events_in(DEFAULT, join(map(encode, written[:-1]))) == written[:-1]
+    (one,) = events_in(DEFAULT, join(map(encode, written)))
+    assert isinstance(one, Malformed)
+    assert part_of(DEFAULT, join(map(encode, written)), ID[:-2] + "00") is None
+
+
+@pytest.mark.parametrize("kind", [PaymentRequested, LedgerPurged])
+def test_what_has_a_message_of_its_own_shares_none(kind: type[Event]) -> None:
+    event = EXAMPLES[kind]
+    (one,) = events_in(subject_of(event), join([encode(event), encode(event)]))
+    assert isinstance(one, Malformed)
+
+
+def test_an_id_that_a_search_of_the_text_would_miss_is_not_valid() -> None:
+    escaped = encode(PaymentProcessed(ID, 5, 1, "default", 1, 2)).replace(b'"4a', rb'"4\u0061')
+    (one,) = events_in(DEFAULT, escaped)
+    assert isinstance(one, Malformed)

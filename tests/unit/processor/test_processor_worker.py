@@ -46,7 +46,9 @@ class Queue:
                 sequence=number, consumer_sequence=number, deliveries=1, pending=1_000, stored_at_us=now_us()
             )
             payload = encode(PaymentRequested(OTHER_PAYMENT.format(number % 10_000), 5, now_us()))
-            delivery = SimpleNamespace(info=info, payload=payload, ack=_nothing, retry=_nothing, extend=_nothing)
+            delivery = SimpleNamespace(
+                subject="payments.requested", info=info, payload=payload, ack=_nothing, retry=_nothing, extend=_nothing
+            )
             await self._on_delivery(cast("Delivery", delivery))
 
 

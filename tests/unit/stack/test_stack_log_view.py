@@ -11,8 +11,10 @@ from contract.events import (
     PaymentRequested,
     PaymentRouted,
 )
+from contract.message import Malformed
+from contract.stream import subject_of
 from runtime.history import StoredMessage
-from stack.log_view import as_json_line, as_line
+from stack.log_view import Entry, as_json_line, as_line
 
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
 
@@ -35,11 +37,12 @@ ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
     ],
 )
 def test_an_event_is_one_line(event: Event, expected: str) -> None:
-    line = as_line(StoredMessage(7, "payments.x", encode(event), 1_000_000))
+    line = as_line(Entry(StoredMessage(7, subject_of(event), encode(event), 1_000_000), event))
     assert line == f"        7  1970-01-01T00:00:01.000000Z  {expected}"
 
 
-def test_a_message_that_is_no_event_is_shown_all_the_same() -> None:
-    message = StoredMessage(7, "payments.rejected", b"\xff{", 0)
-    assert "no event" in as_line(message)
-    assert orjson.loads(as_json_line(message))["event"] == "�{"
+def test_what_is_no_valid_event_is_shown_all_the_same_and_why() -> None:
+    entry = Entry(StoredMessage(7, "payments.rejected", b"\xff{", 0), Malformed("a PaymentProcessed under it"))
+    assert as_line(entry).endswith("no valid event: a PaymentProcessed under it")
+    shown = orjson.loads(as_json_line(entry))
+    assert (shown["event"], shown["setAside"]) == ("\ufffd{", "a PaymentProcessed under it")
