@@ -45,6 +45,7 @@ class Admin:
             ("PUT", "/admin/faults"): self._set_faults,
             ("PUT", "/admin/listening"): self._stop_listening,
             ("GET", "/admin/payments"): self._list_payments,
+            ("GET", "/admin/refusals"): self._list_refusals,
             ("GET", "/admin/stats"): self._show_stats,
         }
 
@@ -123,6 +124,9 @@ class Admin:
             await asyncio.sleep(0)
         await response.write_eof()
         return response
+
+    async def _list_refusals(self, _: web.BaseRequest) -> web.StreamResponse:
+        return answers.json(list(self._state.refusals))
 
     async def _show_stats(self, _: web.BaseRequest) -> web.StreamResponse:
         state = self._state

@@ -8,11 +8,15 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from simulator.book import Payment
+from simulator.intermediary import Form, Interception
 from simulator.moment import moment_text
 from simulator.money import decimal_text
 from simulator.order import correlation_id_of
 
 _JSON_HEADERS = CIMultiDictProxy(CIMultiDict({"Content-Type": "application/json"}))
+
+_REASONS = {520: "Unknown Error", 522: "Connection timed out", 524: "A timeout occurred"}
+"""Those that the standard does not know."""
 
 
 def json_bytes(body: bytes, status: int = HTTPStatus.OK) -> web.Response:
@@ -33,6 +37,23 @@ def message(text: str, status: int) -> web.Response:
 def empty(status: int) -> web.Response:
     """An answer without a body: the contest's for what is refused, unknown or an injected failure."""
     return web.Response(status=status)
+
+
+def in_place(interception: Interception) -> web.Response:
+    """What somebody in between says in the processor's place."""
+    reason = _REASONS.get(interception.status) or HTTPStatus(interception.status).phrase
+    headers = {"Location": "https://login.invalid/"} if interception.status == HTTPStatus.FOUND else {}
+    if interception.form is Form.EMPTY:
+        return web.Response(status=interception.status, reason=reason, headers=headers)
+    if interception.form is Form.JSON:
+        text, content_type = orjson.dumps({"message": reason}).decode(), "application/json"
+    else:
+        title = f"{interception.status} {reason}"
+        text = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+        content_type = "text/html"
+    return web.Response(
+        text=text, status=interception.status, reason=reason, content_type=content_type, headers=headers
+    )
 
 
 def too_many(retry_seconds: float) -> web.Response:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 import uvloop
 
+from simulator.faults import BadFaultsError
 from simulator.memory import UnreadableBookError
 from simulator.server import serve
 from simulator.state import Options
@@ -32,6 +34,17 @@ class _Fee(click.ParamType[Decimal]):
         return fee
 
 
+class _Fault(click.ParamType[tuple[str, float]]):
+    name = "fault"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        name, _, number = str(value).partition("=")
+        try:
+            return name, float(number)
+        except ValueError:
+            self.fail(f"{value!r} is no NAME=VALUE with a number", param, ctx)
+
+
 @click.command(context_settings={"auto_envvar_prefix": "SIMULATOR", "show_default": True})
 @click.option("--name", default="default", help="What it calls itself in what it prints.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
@@ -50,17 +63,27 @@ class _Fee(click.ParamType[Decimal]):
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file that keeps the charges: one that was killed still knows them.  [default: memory alone]",
 )
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    type=_Fault(),
+    metavar="NAME=VALUE",
+    help="A fault in force from the start, as in PUT /admin/faults; may be given several times.",
+)
 @click.option("--max-concurrent", default=800, type=click.IntRange(1), hidden=True)
 @click.option("--max-waiting", default=500, type=click.IntRange(0), hidden=True)
 @click.option("--health-interval-seconds", default=5.0, type=click.FloatRange(0), hidden=True)
-def main(seed: int | None, **others: Any) -> None:
+def main(seed: int | None, faults: Sequence[tuple[str, float]], **others: Any) -> None:
     """Runs a stand-in for one payment processor of the Rinha de Backend 2025, in memory unless --book is given.
 
     Every option can be set in the environment too: --max-payments is SIMULATOR_MAX_PAYMENTS.
     """
-    options = Options(seed=secrets.randbits(_SEED_BITS) if seed is None else seed, **others)
+    options = Options(seed=secrets.randbits(_SEED_BITS) if seed is None else seed, faults=dict(faults), **others)
     try:
         uvloop.run(serve(options, lambda url: click.echo(f"simulator {options.name}: listening on {url}")))
+    except BadFaultsError as reason:
+        raise click.BadParameter(str(reason), param_hint="--fault") from reason
     except UnreadableBookError as reason:
         raise click.ClickException(str(reason)) from reason
     except OSError as reason:

@@ -1,14 +1,17 @@
 """The state of one simulated processor: its options, its book, its switches and its counts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
 from simulator.book import Book
-from simulator.faults import Dice
+from simulator.faults import MAX_LAG_SECONDS, Dice
 from simulator.gate import Gate
 from simulator.health import HealthAllowance
 from simulator.memory import BookFile
+from simulator.refusals import Refusals
+from simulator.replica import Replica
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,9 @@ class Options:
     max_waiting: int
     health_interval_seconds: float
     book: Path | None = None
-    """The file that the charges are kept in; None keeps them in memory alone."""
+    """The file that the charges are kept in, and what was refused beside it; None keeps them in memory alone."""
+    faults: Mapping[str, float] = field(default_factory=dict)
+    """In force from the start."""
 
 
 @dataclass(slots=True)
@@ -44,9 +49,26 @@ class Stats:
     closed_connections: int = 0
     refused_by_limit: int = 0
     refused_by_fault: int = 0
+    own_refusals: int = 0
+    proxy_errors: int = 0
+    proxy_expired_tokens: int = 0
+    proxy_no_routes: int = 0
+    proxy_refusals: int = 0
+    proxy_pages: int = 0
+    charges_behind_proxy: int = 0
+    """The client was answered before, in this processor's place."""
     lookups: int = 0
+    lookup_no_routes: int = 0
+    lookups_refused: int = 0
+    lookups_lagging: int = 0
+    """404, though the charge stands."""
     health_calls: int = 0
     health_refused: int = 0
+    health_503: int = 0
+
+    def add(self, name: str) -> None:
+        """One more of the count `name`."""
+        setattr(self, name, getattr(self, name) + 1)
 
 
 @dataclass(slots=True)
@@ -63,14 +85,20 @@ class State:
     dice: Dice = field(init=False)
     gate: Gate = field(init=False)
     health: HealthAllowance = field(init=False)
+    refusals: Refusals = field(init=False)
+    replica: Replica = field(init=False)
 
     def __post_init__(self) -> None:
         options = self.options
         self.token = options.token
         self.dice = Dice(options.seed)
+        self.dice.change(options.faults)
+        self.replica = Replica(MAX_LAG_SECONDS)
         self.gate = Gate(options.max_concurrent, options.max_waiting)
         self.health = HealthAllowance(options.health_interval_seconds)
         self._file = BookFile(options.book) if options.book else None
+        beside = options.book.with_name(f"{options.book.name}.refused") if options.book else None
+        self.refusals = Refusals(options.max_payments, beside)
         self.book = self._empty_book()
         if self._file:
             self.book.remember(self._file.payments())
@@ -79,6 +107,7 @@ class State:
         """Opens an empty book; whoever still reads the old one reads it to its end."""
         if self._file:
             self._file.clear()
+        self.refusals.clear()
         self.book = self._empty_book()
 
     def _empty_book(self) -> Book:

@@ -2,20 +2,15 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import fields
 
 import aiohttp
 import pytest
 from running_simulator import Client, Program, program
 
-NO_FAULTS = {
-    "jitter_ms": 0,
-    "failure_ratio": 0,
-    "lost_answer_ratio": 0,
-    "error_after_charge_ratio": 0,
-    "refused_ratio": 0,
-    "garbage_ratio": 0,
-    "close_ratio": 0,
-}
+from simulator.faults import Faults
+
+NO_FAULTS = dict.fromkeys((field.name for field in fields(Faults)), 0)
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,8 @@ class Client:
     async def raw(self, method: str, path: str, body: bytes = b"") -> tuple[int, str | None, bytes]:
         """Asks as it is, and returns status, Content-Type and body."""
         headers = {"Content-Type": "application/json"}
-        async with self.session.request(method, self.program.url + path, data=body, headers=headers) as response:
+        url = self.program.url + path
+        async with self.session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
             return response.status, response.headers.get("Content-Type"), await response.read()
 
     async def pay_raw(self, correlation_id: str) -> tuple[int, str | None, bytes]:

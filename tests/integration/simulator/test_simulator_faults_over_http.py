@@ -106,6 +106,10 @@ async def test_faults_that_end_a_connection_twice_do_no_harm(client: Client) -> 
         ("garbage_ratio", "garbage_answers"),
         ("refused_ratio", "refused_by_fault"),
         ("close_ratio", "closed_connections"),
+        ("own_refusal_ratio", "own_refusals"),
+        ("proxy_expired_token_ratio", "proxy_expired_tokens"),
+        ("proxy_no_route_ratio", "proxy_no_routes"),
+        ("proxy_page_ratio", "proxy_pages"),
     ],
 )
 async def test_each_fault_is_counted(client: Client, fault: str, count: str) -> None:
@@ -114,7 +118,7 @@ async def test_each_fault_is_counted(client: Client, fault: str, count: str) -> 
     with contextlib.suppress(aiohttp.ClientError):
         await client.pay()
     after = await client.stats()
-    charged = fault not in {"failure_ratio", "refused_ratio"}
+    charged = fault in {"lost_answer_ratio", "error_after_charge_ratio", "garbage_ratio", "close_ratio"}
     assert {name for name in after if after[name] != before[name]} == {count} | (
         {"charges", "stored"} if charged else set()
     )

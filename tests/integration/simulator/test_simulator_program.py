@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from running_simulator import SERVICES, Client, Program
 
+BAD_FAULTS = [("--fault", fault) for fault in ("unknown=1", "close_ratio", "close_ratio=x", "close_ratio=2")]
 CORRELATION_ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
 
 
@@ -44,7 +45,9 @@ def test_a_port_in_use_is_one_clear_line_and_exit_code_1() -> None:
     assert ended.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
-@pytest.mark.parametrize("flags", [("--fee", "1.5"), ("--fee", "x"), ("--port", "70000"), ("--max-payments", "0")])
+@pytest.mark.parametrize(
+    "flags", [("--fee", "1.5"), ("--fee", "x"), ("--port", "70000"), ("--max-payments", "0"), *BAD_FAULTS]
+)
 def test_an_option_out_of_range_is_refused(flags: tuple[str, str]) -> None:
     ended = _run(*flags)
     assert ended.returncode == 2
