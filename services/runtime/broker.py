@@ -17,6 +17,7 @@ from contract.timestamps import parse_us
 from runtime.address import parse_address
 from runtime.broker_clock import BrokerClock
 from runtime.errors import BrokerUnavailableError, FatalError
+from runtime.jetstream_errors import is_not_ready
 
 logger = logging.getLogger(__name__)
 
@@ -177,7 +178,7 @@ class Broker:
                     await self.connected()
                     reply = await self.ask(subject, payload, timeout_seconds=REQUEST_TIMEOUT_SECONDS)
                     answer: dict[str, Any] = orjson.loads(reply.data)
-                    if answer.get("error", {}).get("code") != 503:  # noqa: PLR2004 - JetStream is still starting
+                    if not is_not_ready(answer):
                         return answer
             except TRANSIENT_ERRORS as error:
                 if asyncio.get_running_loop().time() >= deadline:

@@ -22,11 +22,10 @@ from contract.health_bucket import (
 )
 from runtime.broker import TRANSIENT_ERRORS, Broker
 from runtime.errors import BrokerError, BrokerUnavailableError
+from runtime.jetstream_errors import MESSAGE_NOT_FOUND, WRONG_LAST_SEQUENCE, error_code
 from runtime.streams import ensure_stream
 
 _NANOSECONDS = 1_000_000_000
-_MESSAGE_NOT_FOUND = 10037
-_WRONG_REVISION = (10071, 10164)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class HealthBucket:
         if "error" not in answer:
             message = answer["message"]
             return Entry(message["seq"], b64decode(message.get("data", "")))
-        if answer["error"].get("err_code") == _MESSAGE_NOT_FOUND:
+        if error_code(answer) == MESSAGE_NOT_FOUND:
             return None
         raise BrokerError(f"the bucket {BUCKET} cannot be read: {answer['error'].get('description')}")
 
@@ -89,7 +88,7 @@ class HealthBucket:
         if "error" not in answer:
             revision: int = answer["seq"]
             return revision
-        if answer["error"].get("err_code") in _WRONG_REVISION:
+        if error_code(answer) in WRONG_LAST_SEQUENCE:
             return None
         raise BrokerError(f"the health record is refused: {answer['error'].get('description')}")
 

@@ -12,13 +12,13 @@ from contract.stream import STREAM
 from contract.timestamps import parse_us
 from runtime.broker import Broker
 from runtime.errors import BrokerError, BrokerUnavailableError
+from runtime.jetstream_errors import MESSAGE_NOT_FOUND, error_code
 from runtime.reader import LogReader
 
 REQUEST_SECONDS = 5.0
 SILENCE_SECONDS_MAX = 30.0
 """A stretch of the log that is there comes without such a pause."""
 BATCH_MESSAGES_MAX = 5_000
-_MESSAGE_NOT_FOUND = 10037
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ async def message_at(broker: Broker, sequence: int) -> StoredMessage | None:
         message: dict[str, Any] = answer["message"]
         payload = b64decode(message.get("data", ""))
         return StoredMessage(message["seq"], message["subject"], payload, parse_us(message["time"]))
-    if answer["error"].get("err_code") == _MESSAGE_NOT_FOUND:
+    if error_code(answer) == MESSAGE_NOT_FOUND:
         return None
     raise BrokerUnavailableError(f"message {sequence} cannot be read: {answer['error'].get('description')}")
 

@@ -16,12 +16,11 @@ from contract.message import Malformed, events_in, join, part_of
 from contract.stream import MESSAGE_BYTES_MAX, STREAM, SUBJECTS, message_id_of, subject_of
 from runtime.broker import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker, LogState
 from runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
+from runtime.jetstream_errors import MESSAGE_NOT_FOUND, error_code, is_transient
 from runtime.streams import ensure_stream
 
 logger = logging.getLogger(__name__)
 
-MESSAGE_NOT_FOUND = 10037
-"""The broker's error for a message that is not, or no longer, in the log."""
 _NANOSECONDS = 1_000_000_000
 _MISSING_PAUSE_SECONDS = 0.05
 IDS_MAX = 8
@@ -168,7 +167,7 @@ class Log:
         if "error" not in answer:
             message: dict[str, Any] = answer["message"]
             return message
-        if answer["error"].get("err_code") == MESSAGE_NOT_FOUND:
+        if error_code(answer) == MESSAGE_NOT_FOUND:
             return None
         raise BrokerUnavailableError(f"message {wanted} cannot be read: {answer['error'].get('description')}")
 
@@ -192,6 +191,11 @@ class Log:
                 await asyncio.sleep(RETRY_PAUSE_SECONDS)
                 continue
             answer = orjson.loads(reply.data)
+            if is_transient(answer):
+                if loop.time() + RETRY_PAUSE_SECONDS >= deadline:
+                    raise BrokerUnavailableError(f"the event is not stored yet: {answer['error'].get('description')}")
+                await asyncio.sleep(RETRY_PAUSE_SECONDS)
+                continue
             if "error" in answer:
                 raise LogFullError(str(answer["error"].get("description", "the broker refused to store the event")))
             return answer["seq"], answer.get("duplicate", False)

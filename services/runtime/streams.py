@@ -6,8 +6,7 @@ import orjson
 
 from runtime.broker import Broker
 from runtime.errors import BrokerError
-
-_STREAM_NAME_IN_USE = 10058
+from runtime.jetstream_errors import STREAM_NAME_IN_USE, error_code
 
 
 async def ensure_stream(broker: Broker, definition: Mapping[str, object], *, timeout_seconds: float) -> None:
@@ -18,6 +17,6 @@ async def ensure_stream(broker: Broker, definition: Mapping[str, object], *, tim
         answer = await broker.request(f"$JS.API.STREAM.{verb}.{name}", payload, timeout_seconds=timeout_seconds)
         if "error" not in answer:
             return
-        if answer["error"].get("err_code") != _STREAM_NAME_IN_USE:
+        if error_code(answer) != STREAM_NAME_IN_USE:
             break
     raise BrokerError(f"the broker refuses the definition of {name}: {answer['error'].get('description')}")

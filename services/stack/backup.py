@@ -25,6 +25,7 @@ from contract.stream import STREAM
 from contract.timestamps import format_us, now_us
 from runtime.broker import TRANSIENT_ERRORS, Broker
 from runtime.history import stretch
+from runtime.jetstream_errors import STREAM_EXISTS, error_code
 from runtime.validity import valid_events
 from stack.errors import BackupError
 
@@ -42,7 +43,6 @@ FINISH_SECONDS_MAX = 600.0
 OPEN_NAMED_MAX = 1_000
 _ARCHIVE_MAGIC = b"NATSARC1"
 _MAGIC_WITHIN_BYTES = 64
-_STREAM_EXISTS = 10130
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ async def restore(broker: Broker, folder: Path, *, replicas: int | None = None) 
     answer = await _ask(broker, f"$JS.API.STREAM.RESTORE.{STREAM}", orjson.dumps(meta), BEGIN_SECONDS_MAX)
     begun = orjson.loads(answer.data)
     if "error" in begun:
-        if begun["error"].get("err_code") == _STREAM_EXISTS:
+        if error_code(begun) == STREAM_EXISTS:
             raise BackupError("the broker has a log already, and a restore never takes the place of one")
         raise BackupError(f"the broker refuses the backup: {begun['error'].get('description')}")
     with archive.open("rb") as file:

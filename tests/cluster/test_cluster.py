@@ -1,5 +1,6 @@
 """Three brokers from the block that nats.conf has prepared, and services that know all of them."""
 
+import asyncio
 import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,10 +17,12 @@ from support.ports import free_port
 from support.services import Gateway, Projector
 
 REPLICAS = 3
+AT_ONCE = 25
+"""Payments that are each asked for several times at the same moment."""
 
 
-async def pay(session: aiohttp.ClientSession, gateway: Gateway) -> int:
-    payment = {"correlationId": str(uuid.uuid4()), "amount": 19.90}
+async def pay(session: aiohttp.ClientSession, gateway: Gateway, correlation_id: str = "") -> int:
+    payment = {"correlationId": correlation_id or str(uuid.uuid4()), "amount": 19.90}
     async with session.post(f"{gateway.url}/payments", json=payment) as response:
         return response.status
 
@@ -73,3 +76,10 @@ async def test_the_log_is_on_three_brokers_and_goes_on_without_one(tmp_path: Pat
         await eventually(is_whole, what="the third broker has caught up", timeout_seconds=30)
 
         assert (await log_info())["state"]["messages"] == 2
+
+        # An id that is being stored is none that the log knows already, and the broker refuses it meanwhile.
+        ids = [str(uuid.uuid4()) for _ in range(AT_ONCE)]
+        statuses = await asyncio.gather(*(pay(session, gateway, one) for one in ids for _ in range(4)))
+        assert set(statuses) == {202}
+        assert (await log_info())["state"]["messages"] == 2 + AT_ONCE
+        assert "the log refuses payments" not in gateway.output()
