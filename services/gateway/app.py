@@ -7,6 +7,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from blacksheep import Application, Content, Request, Response
+from blacksheep.exceptions import MessageAborted
 
 from contract.queries import SummaryQuestion
 from contract.timestamps import now_us
@@ -15,6 +16,7 @@ from gateway.documentation import OPERATIONS, documentation
 from gateway.ledger import Ledger
 from gateway.payments import BODY_BYTES_MAX, parse_correlation_id, parse_order, too_large
 from gateway.problems import RETRY_AFTER_SECONDS, Problem, malformed, unavailable
+from gateway.routes import Routes
 from gateway.views import render_payment, render_summary
 from gateway.windows import parse_window
 
@@ -88,18 +90,19 @@ def create_app(edge: Edge) -> Application:
         ("GET", "/startedz", edge.get_startedz),
         ("GET", "/readyz", edge.get_readyz),
     )
-    app = Application(show_error_details=False)
+    router = Routes()
+    app = Application(router=router, show_error_details=False)
     docs = documentation(app)
     for method, path, handler in routes:
-        app.router.add(method, path, docs(OPERATIONS[handler.__name__])(_guarded(handler)))
-    app.router.fallback = _guarded(_not_found({path: method for method, path, _ in routes}))
+        router.add_exact(method, path, docs(OPERATIONS[handler.__name__])(_guarded(handler)))
+    router.fallback = _guarded(_not_found(router))
     return app
 
 
-def _not_found(methods: dict[str, str]) -> Handler:
+def _not_found(router: Routes) -> Handler:
     async def not_found(request: Request) -> Response:
-        if (method := methods.get(request.url.path.decode())) is not None:
-            return _answer(Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"only {method} is served here"), method)
+        if allowed := router.methods_of(request.path):
+            return _answer(Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"only {allowed} is served here"), allowed)
         raise Problem(HTTPStatus.NOT_FOUND, "there is nothing here; /docs lists what is")
 
     return not_found
@@ -127,10 +130,13 @@ async def _body(request: Request) -> bytes:
     if length is not None and length.isdigit() and int(length) > BODY_BYTES_MAX:
         raise too_large()
     body = bytearray()
-    async for chunk in request.stream():  # type: ignore[attr-defined]
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise too_large()
+    try:
+        async for chunk in request.stream():  # type: ignore[attr-defined]
+            body += chunk
+            if len(body) > BODY_BYTES_MAX:
+                raise too_large()
+    except MessageAborted:
+        raise malformed("the connection ended before the body was whole") from None
     return bytes(body)
 
 

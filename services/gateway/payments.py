@@ -4,6 +4,8 @@ import json
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from email.message import Message
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NoReturn
 
@@ -13,6 +15,8 @@ from gateway.problems import Problem, invalid, malformed
 BODY_BYTES_MAX = 65_536
 NUMBER_CHARACTERS_MAX = 64
 """Longer number literals are refused before they are converted: no amount needs them."""
+
+_UTF_8 = ("utf-8", "utf8", "us-ascii")
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
@@ -49,12 +53,19 @@ def too_large() -> Problem:
 
 
 def _check_media(content_type: str | None, content_encoding: str | None) -> None:
-    media, _, parameters = (content_type or "").partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if media.strip().lower() != "application/json" or charset not in ("", "utf-8"):
+    if not _is_json_in_utf_8(content_type or ""):
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json, in UTF-8")
     if (content_encoding or "identity").strip().lower() != "identity":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding must be absent: send the body as it is")
+
+
+@lru_cache(maxsize=32)
+def _is_json_in_utf_8(content_type: str) -> bool:
+    """Parameters other than the charset do not change what the bytes of JSON mean."""
+    message = Message()
+    message["Content-Type"] = content_type
+    charsets = [value for name, value in message.get_params([]) if name.lower() == "charset"]
+    return message.get_content_type() == "application/json" and all(str(one).lower() in _UTF_8 for one in charsets)
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:

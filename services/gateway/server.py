@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import uvicorn
 from blacksheep import Application
 
+from gateway.protocol import Protocol
 from gateway.settings import Settings
 from runtime.errors import FatalError
 
@@ -32,7 +33,7 @@ async def serve_http(app: Application, settings: Settings) -> None:
             uds=settings.gateway_uds or None,
             host=settings.gateway_host,
             port=settings.gateway_port,
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="on",
             access_log=False,

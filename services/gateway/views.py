@@ -21,10 +21,20 @@ def render_payment(view: PaymentView, history: Sequence[tuple[int, bytes]], *, n
 
     While it is in doubt, also the attempt that is, and for how long.
     """
-    events = ",".join(f'{{"sequence":{sequence},"event":{event.decode()}}}' for sequence, event in history)
+    events = ",".join(f'{{"sequence":{sequence},"event":{_for_clients(event)}}}' for sequence, event in history)
     head = orjson.dumps({"correlationId": view.correlation_id, "state": view.state}).decode()
     doubt = "" if view.doubt is None else f',"doubt":{_render_doubt(view.doubt, now_us)}'
     return f'{head[:-1]},"amount":{format_cents(view.amount_cents)}{doubt},"history":[{events}]}}'.encode()
+
+
+def _for_clients(event: bytes) -> str:
+    """The event without who of the operators spoke, and what that person noted: neither is meant for clients."""
+    if b'"operatorWord"' not in event:
+        return event.decode()
+    fields = orjson.loads(event)
+    if isinstance(word := fields.get("operatorWord"), dict):
+        fields["operatorWord"] = {name: word[name] for name in word if name not in ("by", "note")}
+    return orjson.dumps(fields).decode()
 
 
 def _render_doubt(doubt: DoubtView, now_us: int) -> str:

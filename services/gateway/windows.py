@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from contract.queries import SummaryQuestion
-from contract.timestamps import InvalidTimestampError, parse_us
+from contract.timestamps import InvalidTimestampError, first_us, last_us, parse_ns
 from gateway.problems import malformed
 
 _SEQUENCE_DIGITS_MAX = 18
@@ -18,10 +18,13 @@ def parse_window(query: Mapping[str, Sequence[str]]) -> SummaryQuestion:
     unknown = sorted(set(query) - {"from", "to", "asOf"})
     if unknown:
         raise malformed(f"unknown parameter {unknown[0][:64]!r}; known are 'from', 'to' and 'asOf'")
-    question = SummaryQuestion(_bound(query, "from"), _bound(query, "to"), *_as_of(query))
-    if question.from_us is not None and question.to_us is not None and question.from_us > question.to_us:
+    from_ns, to_ns = _moment_ns(query, "from"), _moment_ns(query, "to")
+    if from_ns is not None and to_ns is not None and from_ns > to_ns:
         raise malformed("'from' must not be later than 'to'")
-    return question
+    # Between two microseconds nothing is stamped: such a window ends before it begins, and is empty.
+    from_us = None if from_ns is None else first_us(from_ns)
+    to_us = None if to_ns is None else last_us(to_ns)
+    return SummaryQuestion(from_us, to_us, *_as_of(query))
 
 
 def _as_of(query: Mapping[str, Sequence[str]]) -> tuple[int | None, int | None]:
@@ -31,15 +34,16 @@ def _as_of(query: Mapping[str, Sequence[str]]) -> tuple[int | None, int | None]:
         if len(value) > _SEQUENCE_DIGITS_MAX:
             raise malformed(f"'asOf' is no place in the log: {value[:64]!r}")
         return int(value), None
-    return None, _bound(query, "asOf")
+    moment_ns = _moment_ns(query, "asOf")
+    return None, None if moment_ns is None else last_us(moment_ns)
 
 
-def _bound(query: Mapping[str, Sequence[str]], name: str) -> int | None:
+def _moment_ns(query: Mapping[str, Sequence[str]], name: str) -> int | None:
     value = _single(query, name)
     if value is None:
         return None
     try:
-        return parse_us(value)
+        return parse_ns(value)
     except InvalidTimestampError:
         place = "a place in the log, or " if name == "asOf" else ""
         raise malformed(

@@ -11,7 +11,9 @@ from projector.status import show_status
 from projector.verify import Options, show_verification
 from runtime.command import Moment, load_for_command, run_command
 
-_from = click.option("--from", "from_us", type=Moment(), help="Only what was requested then or later.")
+_from = click.option(
+    "--from", "from_us", type=Moment(is_lower_bound=True), help="Only what was requested then or later."
+)
 _to = click.option("--to", "to_us", type=Moment(), help="Only what was requested then or earlier.")
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 

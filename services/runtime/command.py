@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 import click
 import uvloop
 
-from contract.timestamps import InvalidTimestampError, parse_us
+from contract.timestamps import InvalidTimestampError, first_us, last_us, parse_ns
 from runtime.broker import Broker
 from runtime.errors import BrokerError, BrokerUnavailableError, FatalError
 from runtime.process import configure_logging
@@ -34,13 +34,19 @@ class CommandError(Exception):
 
 
 class Moment(click.ParamType[int]):
-    """An ISO 8601 date and time, in UTC where it names no offset; microseconds since the epoch."""
+    """An ISO 8601 date and time, in UTC where it names no offset; microseconds since the epoch.
+
+    Digits finer than a microsecond are rounded down, or up where the moment is a window's lower bound.
+    """
 
     name = "moment"
 
+    def __init__(self, *, is_lower_bound: bool = False) -> None:
+        self._round = first_us if is_lower_bound else last_us
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         try:
-            return value if isinstance(value, int) else parse_us(str(value))
+            return value if isinstance(value, int) else self._round(parse_ns(str(value)))
         except InvalidTimestampError as error:
             self.fail(f"{error} (2026-01-31T12:00:00Z)", param, ctx)
 

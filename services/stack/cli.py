@@ -56,7 +56,7 @@ def nats_url() -> None:
 
 @main.command("log")
 @click.option("--id", "correlation_id", type=click.UUID, help="Only the events of this payment.")
-@click.option("--from", "from_us", type=Moment(), help="Only what was stored then or later.")
+@click.option("--from", "from_us", type=Moment(is_lower_bound=True), help="Only what was stored then or later.")
 @click.option("--to", "to_us", type=Moment(), help="Only what was stored then or earlier.")
 @click.option("--from-sequence", type=click.IntRange(min=1), help="Only that event and later ones.")
 @click.option("--count", type=click.IntRange(min=1), help="So many; of the last (20), where no bound says which.")

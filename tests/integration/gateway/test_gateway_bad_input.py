@@ -182,3 +182,24 @@ async def test_unknown_paths_and_methods_are_problems_too(gateway: Gateway, sess
     async with session.get(f"{gateway.url}/payments") as response:
         await check(response, 405, "unknown method")
         assert response.headers["Allow"] == "POST"
+    for method in ("PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"):
+        async with session.request(method, f"{gateway.url}/payments/{ID}") as response:
+            await check(response, 405, f"{method} of a payment")
+            assert response.headers["Allow"] == "GET, HEAD"
+    for method in ("GET", "POST", "PUT"):
+        for path in ("/payments/", f"/payments/{ID}/", "/payments-summary/", "/livez/", "/payments%2F"):
+            async with session.request(method, URL(f"{gateway.url}{path}", encoded=True), data=order()) as response:
+                await check(response, 404, f"{method} {path}")
+
+
+async def test_head_is_answered_as_get_without_the_body(gateway: Gateway, session: aiohttp.ClientSession) -> None:
+    async with session.post(f"{gateway.url}/payments", data=order(), headers={"Content-Type": JSON}) as response:
+        assert response.status == 202
+    paths = ("/livez", "/readyz", "/startedz", "/healthcheck", "/payments-summary", f"/payments/{ID}", "/payments/x")
+    for path in (*paths, "/payments", "/nothing", "/openapi.json", "/docs", "/docs/"):
+        async with session.get(f"{gateway.url}{path}", allow_redirects=False) as response:
+            status, headers = response.status, response.headers.copy()
+        async with session.head(f"{gateway.url}{path}", allow_redirects=False) as response:
+            assert (response.status, await response.read()) == (status, b""), path
+            for name in ("Content-Length", "Content-Type", "Allow", "Location"):
+                assert response.headers.getall(name, []) == headers.getall(name, []), f"{path}: {name}"

@@ -7,7 +7,17 @@ from event_strategies import TIME_US_MAX, TIME_US_MIN, times
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.timestamps import MICROSECONDS, TEXT_CHARACTERS_MAX, InvalidTimestampError, format_us, now_us, parse_us
+from contract.timestamps import (
+    MICROSECONDS,
+    TEXT_CHARACTERS_MAX,
+    InvalidTimestampError,
+    first_us,
+    format_us,
+    last_us,
+    now_us,
+    parse_ns,
+    parse_us,
+)
 
 MOMENT_US = 1_769_860_800_000_001
 
@@ -145,3 +155,12 @@ def test_now_is_the_wall_clock_in_whole_microseconds() -> None:
     moment_us = now_us()
     assert isinstance(moment_us, int)
     assert before - MICROSECONDS <= moment_us <= time.time() * MICROSECONDS + MICROSECONDS
+
+
+@given(times, st.integers(0, 999), st.sampled_from((1, 2, 3)))
+def test_a_bound_with_finer_digits_keeps_out_what_lies_before_or_after_it(us: int, finer: int, digits: int) -> None:
+    fraction = str(finer).rjust(3, "0")[:digits]
+    moment_ns = parse_ns(f"{format_us(us).removesuffix('Z')}{fraction}Z")
+    assert moment_ns == us * 1_000 + int(fraction.ljust(3, "0"))
+    assert first_us(moment_ns) * 1_000 >= moment_ns > (first_us(moment_ns) - 1) * 1_000
+    assert last_us(moment_ns) * 1_000 <= moment_ns < (last_us(moment_ns) + 1) * 1_000

@@ -50,7 +50,9 @@ def test_a_payment_is_read_in_every_spelling_of_the_same_thing(body: bytes) -> N
 @pytest.mark.parametrize(
     "content_type",
     ["application/json", "Application/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"',
-     " application/json ; charset=UTF-8 "],
+     " application/json ; charset=UTF-8 ", "application/json; charset=utf8", "application/json; charset=us-ascii",
+     "application/json; profile=x", "application/json; odata.metadata=minimal; charset=utf-8", "application/json;",
+     'application/json; profile="a; charset=latin-1"'],
 )  # fmt: skip
 @pytest.mark.parametrize("content_encoding", [None, "", "identity", "Identity", " identity "])
 def test_json_in_utf_8_as_it_is_may_be_said_in_every_usual_way(content_type: str, content_encoding: str | None) -> None:
@@ -80,6 +82,12 @@ BAD_MEDIA = [
     ("multipart/form-data; boundary=x", None),
     ("application/json; charset=utf-16", None),
     ("application/json; charset=latin-1", None),
+    ("application/json; charset=utf-8; charset=latin-1", None),
+    ("application/json; profile=x; charset=latin-1", None),
+    ('application/json; charset="\xfc"', None),
+    ("application/json; charset*=utf-8''latin-1", None),
+    ("application/json; charset=", None),
+    ("application/json, text/plain", None),
     ("json", None),
     (JSON, "gzip"),
     (JSON, "br"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.codec import encode
-from contract.events import Event, PaymentProcessed, PaymentRequested, PaymentRouted
+from contract.events import Event, OperatorWord, PaymentProcessed, PaymentReleased, PaymentRequested, PaymentRouted
 from contract.queries import DoubtView, PaymentState, PaymentView, Summary, Total
 from gateway.views import render_payment, render_summary
 
@@ -61,6 +61,21 @@ def test_a_payments_history_is_what_the_log_holds(state: PaymentState) -> None:
     assert (parsed["state"], parsed["amount"]) == (state, Decimal("0.01"))
     assert [one["sequence"] for one in parsed["history"]] == [5, 6, 7]
     assert [one["event"] for one in parsed["history"]] == [orjson.loads(encode(event)) for event in EVENTS]
+
+
+def test_clients_do_not_read_who_of_the_operators_spoke_nor_the_note() -> None:
+    word = OperatorWord("jane.doe@ops-7", "ticket 4711, José at the bank", 2_000_000)
+    event = encode(PaymentReleased(ID, 1, "default", "never arrived", word))
+    text = render_payment(PaymentView(ID, 1, "pending", [9]), [(9, event)], now_us=0).decode()
+    stored, shown = orjson.loads(event), json.loads(text)["history"][0]["event"]
+    assert shown == {**stored, "operatorWord": {"saidAt": "1970-01-01T00:00:02.000000Z"}}
+    assert not any(secret in text for secret in ("jane.doe", "4711", "Jos", '"by"', '"note"'))
+
+
+def test_a_reason_that_names_the_field_is_left_as_it_is() -> None:
+    event = encode(PaymentRouted(ID, 1990, 1, "default", 2, 'a "operatorWord" in it'))
+    parsed = json.loads(render_payment(PaymentView(ID, 1, "routed", [9]), [(9, event)], now_us=0))
+    assert parsed["history"][0]["event"] == orjson.loads(event)
 
 
 def test_a_payment_whose_events_were_purged_has_an_empty_history() -> None:

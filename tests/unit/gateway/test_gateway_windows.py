@@ -21,6 +21,16 @@ NOON, NOON_US = "2026-01-31T12:00:00.000Z", 1_769_860_800_000_000
         ({"from": [NOON], "to": ["2026-01-31T12:00:00.000001Z"]}, SummaryQuestion(NOON_US, NOON_US + 1)),
         ({"from": ["2026-01-31T12:00:00"], "to": ["2026-01-31T14:00:00+02:00"]}, SummaryQuestion(NOON_US, NOON_US)),
         ({"from": [], "to": []}, SummaryQuestion(None, None)),
+        ({"from": ["2026-01-31T12:00:00.000000999Z"]}, SummaryQuestion(NOON_US + 1, None)),
+        ({"from": ["2026-01-31T12:00:00.0000001Z"]}, SummaryQuestion(NOON_US + 1, None)),
+        ({"from": ["2026-01-31T12:00:00.000000000Z"]}, SummaryQuestion(NOON_US, None)),
+        ({"from": ["2026-01-31T14:00:00,9999999+02:00"]}, SummaryQuestion(NOON_US + 1_000_000, None)),
+        ({"to": ["2026-01-31T12:00:00.000000999Z"]}, SummaryQuestion(None, NOON_US)),
+        (
+            {"from": ["2026-01-31T12:00:00.0000001Z"], "to": ["2026-01-31T12:00:00.0000009Z"]},
+            SummaryQuestion(NOON_US + 1, NOON_US),
+        ),
+        ({"asOf": ["2026-01-31T12:00:00.000000999Z"]}, SummaryQuestion(as_of_us=NOON_US)),
         ({"asOf": ["17"]}, SummaryQuestion(as_of_sequence=17)),
         ({"asOf": ["0"], "to": [NOON]}, SummaryQuestion(None, NOON_US, as_of_sequence=0)),
         ({"asOf": [NOON]}, SummaryQuestion(as_of_us=NOON_US)),
@@ -58,6 +68,7 @@ def test_each_bound_may_be_left_out_and_is_read_exactly(query: dict[str, list[st
         ({"": [NOON]}, "unknown"),
         ({"\ud800": [NOON]}, "unknown"),
         ({"from": ["2026-01-31T12:00:00.000001Z"], "to": [NOON]}, "later"),
+        ({"from": ["2026-01-31T12:00:00.0000002Z"], "to": ["2026-01-31T12:00:00.0000001Z"]}, "later"),
     ],
 )
 def test_a_window_that_could_be_misread_is_refused_and_the_fault_named(query: dict[str, list[str]], named: str) -> None:
