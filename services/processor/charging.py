@@ -1,7 +1,8 @@
 """What each answer of a payment processor proves, and what may be done next. Pure: answers in, the next step out.
 
 The table of the design ("Charging: what each answer means") in two functions. The rule behind it: a payment may go to
-another processor only when it is proven that it was not, and will not be, charged by the attempt so far.
+another processor only when it is proven that it was not, and will not be, charged by the attempt so far. Which answer
+over HTTP is which of these is the provider's contract (provider_contract.py).
 
 `in_doubt` says that an earlier sending of this same attempt has an unknown outcome and may still charge. From then on
 only a found charge ends the attempt: nothing that a later sending answers proves that the earlier one did not charge.
@@ -20,17 +21,17 @@ Attempt = PaymentRouted
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """200, received in full."""
+    """The provider charged it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """422: this processor has a charge for the correlationId already."""
+    """The provider has a charge for the correlationId already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A 4xx that will not change: the processor will never charge this payment."""
+    """A refusal that its contract names as final: the provider will never charge this payment."""
 
     reason: str
 
@@ -46,7 +47,7 @@ class NotReached:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A 5xx, received in full: the handler has ended, and whether it charged is unproven."""
+    """The provider's own error: its handler has ended, and whether it charged is told by its lookup."""
 
     why: str
 
@@ -58,7 +59,14 @@ class Unknown:
     why: str
 
 
-Answer = Charged | Duplicate | Refused | NotReached | Failed | Unknown
+@dataclass(frozen=True, slots=True)
+class OutsideContract:
+    """A complete answer that the provider's contract does not name, perhaps not its own: it proves nothing."""
+
+    why: str
+
+
+Answer = Charged | Duplicate | Refused | NotReached | Failed | Unknown | OutsideContract
 
 
 # What came back from `GET /payments/{id}`.
@@ -74,7 +82,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """404: no record at this moment."""
+    """No record at this moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,7 @@ class NoAnswer:
     why: str
 
 
-LookupAnswer = Found | Missing | NoAnswer
+LookupAnswer = Found | Missing | NoAnswer | OutsideContract
 
 
 # What to do next.
@@ -138,16 +146,19 @@ def after_sending(attempt: Attempt, answer: Answer, *, in_doubt: bool) -> Next:
             return Settle(attempt.requested_at_us)
         case Duplicate() | Failed():
             return LookUp()
+        case Refused():
+            # Nothing undoes a rejection, so the provider has to confirm that it holds no record.
+            return LookUp()
         case Unknown(why):
             return StayInDoubt(why)
-        case Refused(reason):
-            return StayInDoubt(reason) if in_doubt else Reject(reason)
+        case OutsideContract(why):
+            return StayInDoubt(why)
         case NotReached(why=why):
             return StayInDoubt(why) if in_doubt else Release(why)
 
 
 def after_lookup(attempt: Attempt, cause: Answer | None, found: LookupAnswer, *, in_doubt: bool) -> Next:
-    """The next step after the lookup that `cause` (Duplicate or Failed) made necessary.
+    """The next step after the lookup that `cause` (Duplicate, Failed or Refused) made necessary.
 
     None stands for the lookup before an attempt in doubt is sent again: a processor that is slower than we wait would
     never be heard to answer 422, but it can be asked.
@@ -161,12 +172,18 @@ def after_lookup(attempt: Attempt, cause: Answer | None, found: LookupAnswer, *,
             # The record's own stamp: after a purge it can be older than this attempt.
             return Settle(requested_at_us)
         case Missing():
-            match cause:
-                case None:
-                    return SendAgain()
-                case Failed(why) if not in_doubt:
-                    return Release(f"{why}, no record")
-                case _:
-                    return StayInDoubt("no record, but an earlier sending may still be running")
-        case NoAnswer(why):
+            return _without_record(cause, in_doubt=in_doubt)
+        case NoAnswer(why) | OutsideContract(why):
             return StayInDoubt(why)
+
+
+def _without_record(cause: Answer | None, *, in_doubt: bool) -> Next:
+    match cause:
+        case None:
+            return SendAgain()
+        case Failed(why) if not in_doubt:
+            return Release(f"{why}, no record")
+        case Refused(reason) if not in_doubt:
+            return Reject(reason)
+        case _:
+            return StayInDoubt("no record, but an earlier sending may still be running")

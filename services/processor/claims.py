@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from contract.events import OperatorWord, PaymentInDoubt, PaymentProcessed, PaymentReleased
 from contract.money import format_cents
 from contract.timestamps import format_us
-from processor.charging import Attempt, Found, LookupAnswer, Missing, NoAnswer
+from processor.charging import Attempt, Found, LookupAnswer, Missing, NoAnswer, OutsideContract
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def described(record: LookupAnswer) -> str:
             return f"a record over {format_cents(amount_cents)}, requestedAt {format_us(requested_at_us)}"
         case Missing():
             return "no record"
-        case NoAnswer(why):
+        case NoAnswer(why) | OutsideContract(why):
             return f"no answer ({why})"
 
 

@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Mapping
 from random import Random
 
 import click
@@ -21,6 +22,7 @@ from processor.health_poller import HealthPoller
 from processor.health_report import Health
 from processor.journal import Journal
 from processor.operator_cli import resolve, status
+from processor.provider import Provider
 from processor.routing import Router
 from processor.settings import Settings
 from processor.worker import IN_HAND_MAX, Worker
@@ -53,17 +55,14 @@ main.add_command(resolve)
 async def serve(settings: Settings) -> None:
     """Joins the parts and runs them until cancelled."""
     pace = Pace(settings.processor_health_interval_seconds)
-    urls: dict[ProcessorName, str] = {
-        "default": settings.payment_processor_url_default,
-        "fallback": settings.payment_processor_url_fallback,
-    }
+    providers = settings.providers()
     policy = settings.policy()
     async with Broker(settings.nats_url, name="processor", ca_file=settings.nats_ca_file) as broker:
         log = Log(broker)
         await log.made()
         floor = (await ensure_consumer(broker, REQUESTS)).floor
         client = ProcessorClient(
-            urls,
+            providers,
             timeout_seconds=settings.processor_timeout_seconds,
             connections_max=int(settings.processor_concurrency * IN_HAND_MAX),
         )
@@ -79,7 +78,7 @@ async def serve(settings: Settings) -> None:
             worker = Worker(
                 broker, handler, router, clock, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )
-            poller = _health_poller(broker, urls, pace, router)
+            poller = _health_poller(broker, providers, pace, router)
             await alongside(
                 worker.run(),
                 follower.run(),
@@ -92,11 +91,13 @@ async def serve(settings: Settings) -> None:
             await client.close()
 
 
-def _health_poller(broker: Broker, urls: dict[ProcessorName, str], pace: Pace, router: Router) -> HealthPoller:
+def _health_poller(
+    broker: Broker, providers: Mapping[ProcessorName, Provider], pace: Pace, router: Router
+) -> HealthPoller:
     # Another process is another replica, also when it has the same name and id in a container that was started anew.
     me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
     def on_health(processor: ProcessorName, health: Health) -> None:
         router.observe_health(processor, health, time.monotonic())
 
-    return HealthPoller(broker, HealthBucket(broker), HealthClient(urls), HealthLease(me, pace), on_health)
+    return HealthPoller(broker, HealthBucket(broker), HealthClient(providers), HealthLease(me, pace), on_health)

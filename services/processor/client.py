@@ -1,29 +1,26 @@
-"""The two payment processors over HTTP: sends an attempt, looks a record up, and says what the answer proves."""
+"""The two payment processors over HTTP: sends an attempt, looks a record up, and asks the contract what it proves."""
 
 import errno
-import json
 from collections.abc import Mapping
-from decimal import Decimal
 
 import aiohttp
 
 from contract.events import ProcessorName
-from contract.money import cents_from_decimal, format_cents
-from contract.timestamps import format_us, parse_us
+from contract.money import format_cents
+from contract.timestamps import format_us
+from processor.answer_log import AnswerLog
 from processor.charging import (
     Answer,
     Attempt,
-    Charged,
-    Duplicate,
-    Failed,
-    Found,
     LookupAnswer,
-    Missing,
     NoAnswer,
     NotReached,
+    OutsideContract,
     Refused,
     Unknown,
 )
+from processor.provider import Provider
+from processor.provider_contract import Reply
 
 ANSWER_BYTES_MAX = 65_536
 """A longer answer is cut off, and treated as one that was never received in full."""
@@ -32,59 +29,75 @@ KEEPALIVE_SECONDS = 4.0
 CONNECT_TIMEOUT_SECONDS = 2.0
 LOOKUP_TIMEOUT_SECONDS = 5.0
 
-_OK, _MULTIPLE_CHOICES, _BAD_REQUEST, _NOT_FOUND = 200, 300, 400, 404
-_UNPROCESSABLE, _TOO_MANY_REQUESTS, _SERVER_ERROR, _GATEWAY_TIMEOUT = 422, 429, 500, 504
+SOURCE_CHARACTERS_MAX = 80
+"""So much of the headers that may tell who answered goes into a log line."""
 
 
 class ProcessorClient:
-    """Both payment processors; `urls` are their base addresses."""
+    """Both payment processors. For use inside an event loop."""
 
-    def __init__(self, urls: Mapping[ProcessorName, str], *, timeout_seconds: float, connections_max: int) -> None:
-        self._urls = {name: url.rstrip("/") for name, url in urls.items()}
+    def __init__(
+        self, providers: Mapping[ProcessorName, Provider], *, timeout_seconds: float, connections_max: int
+    ) -> None:
+        self._providers = providers
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=KEEPALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Content-Type": "application/json"},
         )
+        self._log = AnswerLog()
 
     async def close(self) -> None:
         await self._session.close()
 
     async def send(self, attempt: Attempt) -> Answer:
-        """Sends the attempt, the same bytes each time, and classifies what came back. Never raises for the network."""
+        """Sends the attempt, the same bytes each time: what came of it. Never raises for the network."""
+        provider = self._providers[attempt.processor]
         try:
             async with self._session.post(
-                f"{self._urls[attempt.processor]}/payments",
+                f"{provider.url}/payments",
                 data=attempt_body(attempt),
+                headers=provider.headers,
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                await read_whole(response)
-                return classify(response.status)
+                answer = provider.contract.payment_answer(await reply_of(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return NotReached(f"no connection: {error_name(error)}")
         except TimeoutError:
             return Unknown("no answer in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Unknown(f"cut off: {error_name(error)}")
+        self._warn_of(attempt, answer)
+        return answer
 
     async def look_up(self, processor: ProcessorName, correlation_id: str) -> LookupAnswer:
         """Asks the processor for its record of the payment. Never raises for the network."""
+        provider = self._providers[processor]
         try:
             async with self._session.get(
-                f"{self._urls[processor]}/payments/{correlation_id}",
+                f"{provider.url}/payments/{correlation_id}",
+                headers=provider.headers,
                 timeout=aiohttp.ClientTimeout(total=LOOKUP_TIMEOUT_SECONDS),
                 allow_redirects=False,
             ) as response:
-                body = await read_whole(response)
-                if response.status == _NOT_FOUND:
-                    return Missing()
-                return parse_record(body) if response.status == _OK else NoAnswer(f"lookup answered {response.status}")
+                answer = provider.contract.lookup_answer(await reply_of(response), correlation_id)
         except TimeoutError:
             return NoAnswer("lookup not answered in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return NoAnswer(f"lookup failed: {error_name(error)}")
+        if isinstance(answer, OutsideContract):
+            self._log.warn(processor, "lookups answered outside of its contract", answer.why)
+        return answer
+
+    def _warn_of(self, attempt: Attempt, answer: Answer) -> None:
+        match answer:
+            case OutsideContract(why):
+                what = f"{why}; in doubt ({attempt.correlation_id})"
+                self._log.warn(attempt.processor, "payments answered outside of its contract", what)
+            case Refused(reason):
+                self._log.warn(attempt.processor, "payments refused for good", f"{reason} ({attempt.correlation_id})")
 
 
 def attempt_body(attempt: Attempt) -> bytes:
@@ -96,29 +109,11 @@ def attempt_body(attempt: Attempt) -> bytes:
     ).encode()
 
 
-def classify(status: int) -> Answer:
-    """What a complete answer with this HTTP status proves."""
-    if status == _OK:
-        return Charged()
-    if status == _UNPROCESSABLE:
-        return Duplicate()
-    if status == _TOO_MANY_REQUESTS:
-        return NotReached("429 too many requests", is_busy=True)
-    if _BAD_REQUEST <= status < _SERVER_ERROR:
-        return Refused(f"the processor refused it with status {status}")
-    # A 504 is a proxy's: the handler behind it may still be running.
-    if status >= _SERVER_ERROR and status != _GATEWAY_TIMEOUT:
-        return Failed(f"status {status}")
-    return Unknown(f"unexpected status {status}")
-
-
-def parse_record(body: bytes) -> LookupAnswer:
-    """The processor's record of a payment as its lookup answers it."""
-    try:
-        record = json.loads(body, parse_float=Decimal, parse_int=Decimal)
-        return Found(cents_from_decimal(record["amount"]), parse_us(record["requestedAt"]))
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        return NoAnswer(f"lookup answered a record that cannot be read: {error!r}")
+async def reply_of(response: aiohttp.ClientResponse) -> Reply:
+    """The whole answer. Raises ValueError for one of more than ANSWER_BYTES_MAX bytes."""
+    body = await read_whole(response)
+    told = (response.headers.get(name, "")[:SOURCE_CHARACTERS_MAX] for name in ("Content-Type", "Server", "Via"))
+    return Reply(response.status, body, ", ".join(text for text in told if text))
 
 
 async def read_whole(response: aiohttp.ClientResponse) -> bytes:

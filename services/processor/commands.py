@@ -44,7 +44,7 @@ async def resolve(
 @asynccontextmanager
 async def _client(settings: Settings) -> AsyncIterator[ProcessorClient]:
     client = ProcessorClient(
-        {"default": settings.payment_processor_url_default, "fallback": settings.payment_processor_url_fallback},
+        settings.providers(),
         timeout_seconds=settings.processor_timeout_seconds,
         connections_max=1,
     )

@@ -4,33 +4,22 @@ On connections of its own: those of the charges may all be busy, above all when 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import aiohttp
-import orjson
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
 from contract.events import ProcessorName
-from processor.client import error_name, read_whole
-from processor.health_record import health_from
-from processor.health_report import Health
-
-_OK, _TOO_MANY_REQUESTS = 200, 429
-
-
-@dataclass(frozen=True, slots=True)
-class NoNews:
-    """The call told nothing."""
-
-    why: str
+from processor.client import error_name, reply_of
+from processor.health_report import Health, NoNews
+from processor.provider import Provider
 
 
 class HealthClient:
-    """The health endpoints; `urls` are the processors' base addresses."""
+    """The health endpoints."""
 
-    def __init__(self, urls: Mapping[ProcessorName, str]) -> None:
-        self._urls = {name: f"{url.rstrip('/')}/payments/service-health" for name, url in urls.items()}
+    def __init__(self, providers: Mapping[ProcessorName, Provider]) -> None:
+        self._providers = providers
 
     async def ask(
         self, processor: ProcessorName, *, may_leave: Callable[[], bool], timeout_seconds: float
@@ -39,18 +28,20 @@ class HealthClient:
 
         Never raises for the network.
         """
+        provider = self._providers[processor]
         try:
             async with (
                 aiohttp.ClientSession(
                     connector=_OneCallConnector(may_leave), cookie_jar=aiohttp.DummyCookieJar()
                 ) as session,
                 session.get(
-                    self._urls[processor],
+                    f"{provider.url}/payments/service-health",
+                    headers=provider.headers,
                     timeout=aiohttp.ClientTimeout(total=timeout_seconds),
                     allow_redirects=False,
                 ) as response,
             ):
-                return classify_health(response.status, await read_whole(response))
+                return provider.contract.health_answer(await reply_of(response))
         except TimeoutError:
             return NoNews("no answer in time")
         except _NotSentError as error:
@@ -59,18 +50,6 @@ class HealthClient:
             return NoNews(error_name(error))
         except ValueError as error:
             return NoNews(str(error))
-
-
-def classify_health(status: int, body: bytes) -> Health | NoNews:
-    """What a complete answer tells."""
-    if status == _TOO_MANY_REQUESTS:
-        return NoNews("somebody else has asked within the interval (429)")
-    if status != _OK:
-        return NoNews(f"status {status}")
-    try:
-        return health_from(orjson.loads(body))
-    except ValueError as error:
-        return NoNews(f"an answer that cannot be read: {error}")
 
 
 class _NotSentError(Exception):

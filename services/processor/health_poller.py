@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 
 from contract.events import ProcessorName
-from processor.health_client import HealthClient, NoNews
+from processor.health_client import HealthClient
 from processor.health_lease import CALL_SECONDS, FRESH_SECONDS, HealthLease
 from processor.health_record import PROCESSORS, Record, decode_record, encode_record
-from processor.health_report import Health
+from processor.health_report import Health, NoNews
 from runtime.broker import Broker
 from runtime.errors import BrokerError
 from runtime.health_bucket import Entry, HealthBucket

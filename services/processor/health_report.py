@@ -9,3 +9,10 @@ class Health:
 
     failing: bool
     min_response_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoNews:
+    """The call told nothing."""
+
+    why: str

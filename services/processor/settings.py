@@ -1,10 +1,33 @@
 """The processor's settings, from the environment."""
 
+from typing import Any
+
 import environ
 
+from contract.events import ProcessorName
 from processor.health_lease import INTERVAL_SECONDS_MAX
+from processor.provider import Provider
+from processor.provider_contract import CONTEST, CONTRACTS, ProviderContract
 from processor.routing import Policy
-from runtime.settings import ServiceSettings, default_provider_url, fallback_provider_url, seconds, whole_number
+from runtime.credential import Credential, credential, credential_in_file
+from runtime.errors import SettingError
+from runtime.settings import (
+    ServiceSettings,
+    default_provider_url,
+    fallback_provider_url,
+    seconds,
+    setting,
+    whole_number,
+)
+
+
+def _contract(what: str) -> Any:
+    def convert(name: str) -> ProviderContract:
+        if name not in CONTRACTS:
+            raise ValueError(name)
+        return CONTRACTS[name]
+
+    return setting(CONTEST.name, convert, " or ".join(CONTRACTS), what=what)
 
 
 @environ.config(prefix="")
@@ -13,6 +36,14 @@ class Settings(ServiceSettings):
 
     payment_processor_url_default: str = default_provider_url()
     payment_processor_url_fallback: str = fallback_provider_url()
+    payment_processor_contract_default: ProviderContract = _contract(
+        "What an answer of default proves: `contest`, or `strict` for a provider of which little is known."
+    )
+    payment_processor_contract_fallback: ProviderContract = _contract("What an answer of fallback proves.")
+    payment_processor_header_default: Credential | None = credential("A header that default asks for, `Name: value`.")
+    payment_processor_header_fallback: Credential | None = credential("A header that fallback asks for, `Name: value`.")
+    payment_processor_header_file_default: Credential | None = credential_in_file("A file with default's header.")
+    payment_processor_header_file_fallback: Credential | None = credential_in_file("A file with fallback's header.")
     processor_concurrency: int = whole_number(
         640, at_least=2, at_most=10_000, what="Payments that one replica works on at once; the rest waits in the log."
     )
@@ -53,3 +84,28 @@ class Settings(ServiceSettings):
             probe_seconds_max=self.processor_probe_seconds_max,
             memory_seconds=self.processor_memory_seconds,
         )
+
+    def providers(self) -> dict[ProcessorName, Provider]:
+        """Both providers. Raises SettingError when a credential is given twice."""
+        return {
+            "default": Provider(
+                self.payment_processor_url_default,
+                self.payment_processor_contract_default,
+                _one_of(
+                    self.payment_processor_header_default, self.payment_processor_header_file_default, of="DEFAULT"
+                ),
+            ),
+            "fallback": Provider(
+                self.payment_processor_url_fallback,
+                self.payment_processor_contract_fallback,
+                _one_of(
+                    self.payment_processor_header_fallback, self.payment_processor_header_file_fallback, of="FALLBACK"
+                ),
+            ),
+        }
+
+
+def _one_of(given: Credential | None, from_file: Credential | None, *, of: str) -> Credential | None:
+    if given is not None and from_file is not None:
+        raise SettingError(f"PAYMENT_PROCESSOR_HEADER_{of} and PAYMENT_PROCESSOR_HEADER_FILE_{of} exclude each other")
+    return given or from_file

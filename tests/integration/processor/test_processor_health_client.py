@@ -8,8 +8,9 @@ from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
 
-from processor.health_client import HealthClient, NoNews
-from processor.health_report import Health
+from processor.health_client import HealthClient
+from processor.health_report import Health, NoNews
+from processor.provider import Provider
 from support.ports import free_port
 
 ANSWER = b'{"failing":true,"minResponseTime":250}'
@@ -43,7 +44,10 @@ class Endpoint:
 async def endpoint(behaviour: str) -> AsyncIterator[tuple[Endpoint, HealthClient]]:
     serving, port = Endpoint(behaviour), free_port()
     async with await asyncio.start_server(serving.serve, "127.0.0.1", port):
-        yield serving, HealthClient({"default": f"http://127.0.0.1:{port}/", "fallback": "http://127.0.0.1:1"})
+        yield (
+            serving,
+            HealthClient({"default": Provider(f"http://127.0.0.1:{port}"), "fallback": Provider("http://127.0.0.1:1")}),
+        )
 
 
 async def test_an_answer() -> None:

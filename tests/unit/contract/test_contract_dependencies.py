@@ -27,6 +27,7 @@ PURE = [
     "processor.charging",
     "processor.fees",
     "processor.health_report",
+    "processor.provider_contract",
     "processor.routing",
     "processor.routing.backlog",
     "processor.routing.beliefs",

@@ -25,11 +25,12 @@ from contract.standing import Ended, Open, Standing, Unrouted, advance
 from contract.stream import message_id_of
 from contract.timestamps import MICROSECONDS
 from processor import handling
-from processor.charging import Answer, Attempt, Found, LookupAnswer, Missing, NoAnswer, NotReached, Unknown
-from processor.client import ProcessorClient, classify
+from processor.charging import Answer, Attempt, Found, LookupAnswer, NoAnswer, NotReached, Unknown
+from processor.client import ProcessorClient, attempt_body
 from processor.follower import Follower
 from processor.handling import STAMP_AGE_SECONDS_MAX, Done, PaymentHandler, Result, Work
 from processor.journal import Journal
+from processor.provider_contract import CONTEST, ProviderContract, Reply
 from processor.resolving import hold_seconds_min
 from processor.routing import Decision, Outcome, Route, Router, Wait
 from runtime.errors import BrokerError, BrokerUnavailableError
@@ -107,8 +108,13 @@ class Fate(Enum):
     ANSWER_LOST = "charged, and the answer lost"
     REQUEST_LOST = "cut off, and never charged"
     CHARGED_LATE = "timeout, and charged later"
+    # the answer of somebody in between
+    BAD_GATEWAY_CHARGED_LATE = "502 of a proxy, and charged later"
+    PROXY_ERROR_CHARGED_LATE = "500 of a proxy, and charged later"
+    UNAUTHORIZED = "401 of an ingress, and never charged"
     # a lookup
     NO_ANSWER = "no answer"
+    NOT_FOUND_BY_INGRESS = "404 of an ingress"
 
 
 FATES: dict[type[Call], list[Fate]] = {
@@ -131,10 +137,22 @@ FATES: dict[type[Call], list[Fate]] = {
         Fate.CONNECTION_REFUSED,
         Fate.TOO_MANY_REQUESTS,
         Fate.BAD_REQUEST,
+        Fate.BAD_GATEWAY_CHARGED_LATE,
+        Fate.PROXY_ERROR_CHARGED_LATE,
+        Fate.UNAUTHORIZED,
     ],
-    Find: [Fate.WELL, Fate.NO_ANSWER],
+    Find: [Fate.WELL, Fate.NO_ANSWER, Fate.NOT_FOUND_BY_INGRESS],
     CatchUp: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
 }
+
+
+PROXY_STATUSES = {
+    Fate.BAD_GATEWAY_CHARGED_LATE: 502,
+    Fate.PROXY_ERROR_CHARGED_LATE: 500,
+    Fate.UNAUTHORIZED: 401,
+}
+PROXY_PAGE = b"<html><body>nginx</body></html>"
+MESSAGE = b'{"message":"as the provider words it"}'
 
 
 @types.coroutine
@@ -331,10 +349,13 @@ class World:
     """Everything outside the workers, and the workers.
 
     Forgetful workers remember one ended payment, and may be started behind a request that is done with; what they do
-    not know they read in the log itself.
+    not know they read in the log itself. Both providers follow `contract`.
     """
 
-    def __init__(self, *, worker_count: int = 3, is_forgetful: bool = False) -> None:
+    def __init__(
+        self, *, worker_count: int = 3, is_forgetful: bool = False, contract: ProviderContract = CONTEST
+    ) -> None:
+        self.contract = contract
         self.clock = Clock()
         self.log: list[Event] = []
         self.charges: list[Attempt] = []
@@ -343,6 +364,8 @@ class World:
         self.witnessed: set[str] = set()
         """Rare things that have happened: the test wants to know that it got there."""
         self.operator = Operator()
+        self._has_refused = False
+        """Whether a provider itself said that it will never charge the payment."""
         self._known_ids: dict[str, int] = {}
         self._is_acknowledged = False
         self._deliveries = 0
@@ -545,6 +568,7 @@ class World:
                     assert (end.processor, end.amount_cents) == (charge.processor, charge.amount_cents)
                     assert end.requested_at_us == charge.requested_at_us, "recorded under another stamp"
                 case PaymentRejected():
+                    assert self._has_refused, "rejected for good, and no provider refused it"
                     assert self.was_in_doubt() or not self.charges, "rejected without a doubt, and charged"
         if isinstance(self.end(), PaymentRejected):
             assert not self.charges, "rejected for good, and charged"
@@ -594,7 +618,7 @@ class World:
                 worker.read(self.log, len(self.log) if fate is Fate.READ_FURTHER else worker.asked_at_end)
                 return None
             case Find(processor):
-                return NoAnswer("told not to answer") if fate is Fate.NO_ANSWER else self._record(processor)
+                return self._outcome_of_lookup(processor, fate)
 
     def _outcome_of_appending(self, event: Event, fate: Fate) -> Appended | BrokerUnavailableError:
         match fate:
@@ -623,31 +647,52 @@ class World:
         self.witnessed.add(type(event).__name__)
         return Appended(len(self.log))
 
-    def _outcome_of_sending(self, attempt: Attempt, fate: Fate) -> Answer:  # noqa: PLR0911 - a row of the table each
+    def _outcome_of_sending(self, attempt: Attempt, fate: Fate) -> Answer:
         self.witnessed.add(f"sent to {attempt.processor}")
         match fate:
             case Fate.CONNECTION_REFUSED:
                 return NotReached("told to refuse the connection")
-            case Fate.TOO_MANY_REQUESTS:
-                return classify(429)
-            case Fate.BAD_REQUEST:
-                return classify(400)
             case Fate.REQUEST_LOST:
                 return Unknown("told to lose the request")
             case Fate.CHARGED_LATE:
                 self.late_charges.append(attempt)
                 return Unknown("told to be late")
-            case Fate.ERROR_UNCHARGED:
-                return classify(500)
-            case _:
-                status = self._charge(attempt)
-        match fate:
-            case Fate.ERROR_CHARGED:
-                return classify(500)
             case Fate.ANSWER_LOST:
+                self._charge(attempt)
                 return Unknown("told to lose the answer")
+            case _ if fate in PROXY_STATUSES:
+                self.witnessed.add(fate.value)
+                if fate is not Fate.UNAUTHORIZED:
+                    self.late_charges.append(attempt)
+                return self.contract.payment_answer(Reply(PROXY_STATUSES[fate], PROXY_PAGE))
             case _:
-                return classify(status)
+                return self.contract.payment_answer(self._reply(attempt, fate))
+
+    def _reply(self, attempt: Attempt, fate: Fate) -> Reply:
+        """The provider's own answer."""
+        match fate:
+            case Fate.TOO_MANY_REQUESTS:
+                return Reply(429, b"")
+            case Fate.BAD_REQUEST:
+                self._has_refused = True
+                return Reply(400, b"")
+            case Fate.ERROR_UNCHARGED:
+                return Reply(500, b"")
+            case Fate.ERROR_CHARGED:
+                self._charge(attempt)
+                return Reply(500, MESSAGE)
+            case _:
+                return Reply(self._charge(attempt), MESSAGE)
+
+    def _outcome_of_lookup(self, processor: ProcessorName, fate: Fate) -> LookupAnswer:
+        match fate:
+            case Fate.NO_ANSWER:
+                return NoAnswer("told not to answer")
+            case Fate.NOT_FOUND_BY_INGRESS:
+                self.witnessed.add(fate.value)
+                return self.contract.lookup_answer(Reply(404, PROXY_PAGE), PAYMENT)
+            case _:
+                return self._record(processor)
 
     def _charge(self, attempt: Attempt) -> int:
         """A processor's handler: it charges a correlationId once, and says 422 ever after."""
@@ -660,8 +705,8 @@ class World:
     def _record(self, processor: ProcessorName) -> LookupAnswer:
         for charge in self.charges:
             if charge.processor == processor:
-                return Found(charge.amount_cents, charge.requested_at_us)
-        return Missing()
+                return self.contract.lookup_answer(Reply(200, attempt_body(charge)), PAYMENT)
+        return self.contract.lookup_answer(Reply(404, b""), PAYMENT)
 
 
 def _processed_by_word(attempt: Attempt, requested_at_us: int, word: OperatorWord) -> PaymentProcessed:

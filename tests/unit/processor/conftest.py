@@ -1,6 +1,7 @@
 """What the processor's unit tests share."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from charging_world import World
@@ -13,7 +14,7 @@ def make_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World]
     """Makes worlds; the handler tells the time by the clock of the newest."""
     worlds: list[World] = []
 
-    def make(**options: bool) -> World:
+    def make(**options: Any) -> World:
         world = World(**options)
         worlds.append(world)
         monkeypatch.setattr(handling, "time", world.clock)

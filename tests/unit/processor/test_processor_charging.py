@@ -15,6 +15,7 @@ from processor.charging import (
     Next,
     NoAnswer,
     NotReached,
+    OutsideContract,
     Refused,
     Reject,
     Release,
@@ -27,9 +28,17 @@ from processor.charging import (
 )
 
 ATTEMPT = PaymentRouted("4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3", 1990, 1, "default", 1_000_001, "why")
-CAUSES = [Duplicate(), Failed("500")]
-ANSWERS = [Charged(), Duplicate(), Refused("400"), NotReached("429"), Failed("500"), Unknown("timeout")]
-LOOKUP_ANSWERS = [Found(1990, 1_000_001), Missing(), NoAnswer("timeout")]
+CAUSES = [Duplicate(), Failed("500"), Refused("400")]
+ANSWERS = [
+    Charged(),
+    Duplicate(),
+    Refused("400"),
+    NotReached("429"),
+    Failed("500"),
+    Unknown("timeout"),
+    OutsideContract("401"),
+]
+LOOKUP_ANSWERS = [Found(1990, 1_000_001), Missing(), NoAnswer("timeout"), OutsideContract("401")]
 
 
 @pytest.mark.parametrize(
@@ -38,9 +47,10 @@ LOOKUP_ANSWERS = [Found(1990, 1_000_001), Missing(), NoAnswer("timeout")]
         (Charged(), Settle(1_000_001), Settle(1_000_001)),
         (Duplicate(), LookUp(), LookUp()),
         (Failed("500"), LookUp(), LookUp()),
-        (Refused("400"), Reject("400"), StayInDoubt("400")),
+        (Refused("400"), LookUp(), LookUp()),
         (NotReached("429"), Release("429"), StayInDoubt("429")),
         (Unknown("timeout"), StayInDoubt("timeout"), StayInDoubt("timeout")),
+        (OutsideContract("401"), StayInDoubt("401"), StayInDoubt("401")),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -70,7 +80,12 @@ def test_a_record_of_another_amount_does_not_end_a_doubt(cause: Answer | None) -
 
 @pytest.mark.parametrize(
     ("found", "step"),
-    [(Found(1990, 7), Settle(7)), (Missing(), SendAgain()), (NoAnswer("timeout"), StayInDoubt("timeout"))],
+    [
+        (Found(1990, 7), Settle(7)),
+        (Missing(), SendAgain()),
+        (NoAnswer("timeout"), StayInDoubt("timeout")),
+        (OutsideContract("401"), StayInDoubt("401")),
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_an_attempt_in_doubt_is_sent_again_only_when_there_is_no_record_of_it(found: LookupAnswer, step: Next) -> None:
@@ -82,6 +97,11 @@ def test_a_failure_without_a_record_releases_unless_an_earlier_sending_may_still
     assert isinstance(after_lookup(ATTEMPT, Failed("500"), Missing(), in_doubt=True), StayInDoubt)
 
 
+def test_a_refusal_without_a_record_rejects_unless_an_earlier_sending_may_still_charge() -> None:
+    assert after_lookup(ATTEMPT, Refused("400"), Missing(), in_doubt=False) == Reject("400")
+    assert isinstance(after_lookup(ATTEMPT, Refused("400"), Missing(), in_doubt=True), StayInDoubt)
+
+
 @pytest.mark.parametrize("in_doubt", [False, True])
 def test_a_duplicate_without_a_record_stays_in_doubt(in_doubt: bool) -> None:
     assert isinstance(after_lookup(ATTEMPT, Duplicate(), Missing(), in_doubt=in_doubt), StayInDoubt)
@@ -91,6 +111,7 @@ def test_a_duplicate_without_a_record_stays_in_doubt(in_doubt: bool) -> None:
 @pytest.mark.parametrize("in_doubt", [False, True])
 def test_a_lookup_without_an_answer_teaches_nothing(cause: Answer, in_doubt: bool) -> None:
     assert after_lookup(ATTEMPT, cause, NoAnswer("timeout"), in_doubt=in_doubt) == StayInDoubt("timeout")
+    assert after_lookup(ATTEMPT, cause, OutsideContract("401"), in_doubt=in_doubt) == StayInDoubt("401")
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda value: type(value).__name__)

@@ -14,10 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from processor import handling
+from processor.provider_contract import CONTEST, STRICT, ProviderContract
 
 STORIES = 3_000
 STEPS_MAX = 60
 WITNESSED = {
+    "401 of an ingress, and never charged",
+    "404 of an ingress",
+    "500 of a proxy, and charged later",
+    "502 of a proxy, and charged later",
     "PaymentInDoubt",
     "PaymentProcessed",
     "PaymentRejected",
@@ -78,12 +83,14 @@ def test_a_payment_is_charged_at_most_once_whatever_happens_and_ends_when_it_sto
     )
 
 
-def tell_stories(make_world: Callable[..., World], *, is_forgetful: bool) -> set[str]:
+def tell_stories(
+    make_world: Callable[..., World], *, is_forgetful: bool, contract: ProviderContract = CONTEST
+) -> set[str]:
     """Tells STORIES stories to their ends; what was witnessed in them."""
     witnessed: set[str] = set()
     for seed in range(STORIES):
         random = Random(seed)
-        world = make_world(is_forgetful=is_forgetful)
+        world = make_world(is_forgetful=is_forgetful, contract=contract)
         try:
             for _ in range(random.randrange(STEPS_MAX)):
                 world.happen(random.choice)
@@ -107,3 +114,10 @@ def test_it_is_charged_at_most_once_by_workers_that_have_forgotten_how_it_ended(
     make_world: Callable[..., World],
 ) -> None:
     assert tell_stories(make_world, is_forgetful=True) >= WITNESSED | {"read in the log itself"}
+
+
+def test_it_is_charged_at_most_once_by_providers_of_which_little_is_known(make_world: Callable[..., World]) -> None:
+    # Nothing but an operator's hold lets an attempt go, and no answer rejects.
+    witnessed = tell_stories(make_world, is_forgetful=False, contract=STRICT)
+    assert witnessed >= WITNESSED - {"PaymentRejected"}
+    assert "PaymentRejected" not in witnessed

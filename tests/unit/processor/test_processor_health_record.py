@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.health_bucket import RECORD_BYTES_MAX
-from processor.health_client import NoNews, classify_health
 from processor.health_record import PROCESSORS, UNREADABLE, Record, decode_record, encode_record
 from processor.health_report import Health
 
@@ -67,35 +66,3 @@ def test_a_round_is_finished_when_every_call_has_ended_with_news_or_without() ->
         assert not record.is_finished
         record = record.with_answer(processor, None)
     assert record.is_finished
-
-
-@pytest.mark.parametrize(
-    ("body", "health"),
-    [
-        (b'{"failing":false,"minResponseTime":0}', Health(False, 0.0)),
-        (b'{"failing":true,"minResponseTime":1500,"more":1}', Health(True, 1.5)),
-    ],
-)
-def test_an_answer_of_the_health_endpoint(body: bytes, health: Health) -> None:
-    assert classify_health(200, body) == health
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "why"),
-    [
-        (429, b"", "429"),
-        (503, b"", "status 503"),
-        (302, b"", "status 302"),
-        (200, b"", "cannot be read"),
-        (200, b"[]", "no JSON object"),
-        (200, b'{"failing":"no","minResponseTime":0}', "failing"),
-        (200, b'{"failing":false}', "minResponseTime"),
-        (200, b'{"failing":false,"minResponseTime":true}', "minResponseTime"),
-        (200, b'{"failing":false,"minResponseTime":-1}', "out of range"),
-        (200, b'{"failing":false,"minResponseTime":1e300}', "out of range"),
-    ],
-)
-def test_any_other_answer_is_no_news_and_says_why(status: int, body: bytes, why: str) -> None:
-    answer = classify_health(status, body)
-    assert isinstance(answer, NoNews)
-    assert why in answer.why

@@ -34,6 +34,12 @@ BAD: dict[str, tuple[str, ...]] = {
     "nats_ca_file": ("/nowhere/at/all", HERE),
     "nats_sync_interval": ("never", "10", "0s", "10s\nport: 1"),
     "nats_url": ("http://127.0.0.1:4222", "nats://host:x", "nats://host:0", "nats://", "nats://a:s3cret@h/x"),
+    "payment_processor_contract_default": ("lax", "Contest"),
+    "payment_processor_contract_fallback": ("lax", "Contest"),
+    "payment_processor_header_default": ("s3cret", "Host: s3cret", "X-Key: s3cret\nX-Other: 1"),
+    "payment_processor_header_fallback": ("s3cret", "Host: s3cret", "X-Key: s3cret\nX-Other: 1"),
+    "payment_processor_header_file_default": ("/nowhere/at/all", HERE, __file__),
+    "payment_processor_header_file_fallback": ("/nowhere/at/all", HERE, __file__),
     "payment_processor_token": ("tök", "a\nb", " a"),
     "payment_processor_url_default": PROVIDER_URLS,
     "payment_processor_url_fallback": PROVIDER_URLS,
@@ -55,6 +61,12 @@ BAD: dict[str, tuple[str, ...]] = {
     "verify_concurrency": (*NUMBERS, "0"),
     "verify_questions_per_second": (*NUMBERS, "0"),
 }
+SECRETS = {
+    "nats_url",
+    "payment_processor_header_default",
+    "payment_processor_header_fallback",
+    "payment_processor_token",
+}
 GOOD = {
     "allow_purge": "yes",
     "data_dir": HERE + "/new/one",
@@ -64,6 +76,8 @@ GOOD = {
     "nats_ca_file": __file__,
     "nats_sync_interval": "10s",
     "nats_url": "tls://me:p%2Fw@a:4222,b",
+    "payment_processor_contract_default": "strict",
+    "payment_processor_header_default": "Authorization: Bearer abc",
     "payment_processor_url_default": "https://host:8443/base/",
     "summary_settle_seconds": "0",
     "gateway_accept_timeout_seconds": "0.2",
@@ -86,7 +100,7 @@ def test_a_value_that_cannot_be_used_is_refused_in_one_line_with_its_name(progra
         assert line.startswith(f"{name.upper()} is "), line
         assert ": it must be " in line
         assert "\n" not in line
-        assert name in {"nats_url", "payment_processor_token"} or repr(value) in line
+        assert name in SECRETS or repr(value) in line
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda one: one.__module__)

@@ -1,0 +1,72 @@
+"""A header by which a provider recognises us, from a setting or from a file. Its value is never shown."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runtime.settings import setting
+
+HEADER_CHARACTERS_MAX = 8_190
+"""Name and value together; common servers take no longer line."""
+_HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>[\x21-\x7e]+([ \t]+[\x21-\x7e]+)*)[ \t]*")
+_ALLOWED = "one header, `Name: value`, in visible ASCII"
+_OURS = {
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}
+"""Headers that frame or describe the request itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One header."""
+
+    name: str
+    value: str = field(repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {self.name: self.value}
+
+
+def credential(what: str) -> Any:
+    """A setting that is the header itself; empty for none."""
+    return setting("", _credential_from, _ALLOWED, what=what, is_secret=True)
+
+
+def credential_in_file(what: str) -> Any:
+    """A setting that names a file with the header as its one line; empty for none."""
+    return setting("", _credential_in, f"a file that holds {_ALLOWED}", what=what)
+
+
+def _credential_from(text: str) -> Credential | None:
+    if not text:
+        return None
+    header = _HEADER.fullmatch(text)
+    if header is None or len(text) > HEADER_CHARACTERS_MAX or header["name"].lower() in _OURS:
+        raise ValueError
+    return Credential(header["name"], header["value"])
+
+
+def _credential_in(path: str) -> Credential | None:
+    if not path:
+        return None
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(HEADER_CHARACTERS_MAX + 2)
+    except OSError:
+        raise ValueError from None
+    found = _credential_from(content.decode("latin-1").removesuffix("\n").removesuffix("\r"))
+    if found is None:
+        raise ValueError
+    return found
