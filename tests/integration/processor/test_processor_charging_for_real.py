@@ -304,7 +304,7 @@ async def test_a_message_that_is_no_event_holds_nothing_up(world: World) -> None
     with world.replica() as replica:
         await world.request()
         await eventually(lambda: _has(world.default, world.session, 1), what="charged")
-        assert "is passed over" in replica.output()
+        assert "is set aside" in replica.output()
 
 
 async def test_a_stopped_replica_finishes_what_is_under_way(world: World) -> None:
