@@ -9,6 +9,7 @@ from gateway.server import serve_http
 from gateway.settings import Settings
 from gateway.tail import Tail
 from runtime.broker import Broker
+from runtime.cli import Group
 from runtime.clock_watch import ClockWatch
 from runtime.heartbeat import beat
 from runtime.log import Log
@@ -18,7 +19,7 @@ from runtime.read_model import ReadModel
 from runtime.seen import SeenPayments
 
 
-@click.group()
+@click.group(cls=Group)
 def main() -> None:
     """Takes payments into the log, and answers questions about them."""
 

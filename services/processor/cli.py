@@ -27,6 +27,7 @@ from processor.routing import Router
 from processor.settings import Settings
 from processor.worker import IN_HAND_MAX, Worker
 from runtime.broker import Broker
+from runtime.cli import Group
 from runtime.clock_watch import ClockWatch
 from runtime.health_bucket import HealthBucket
 from runtime.heartbeat import beat
@@ -37,7 +38,7 @@ from runtime.read_model import ReadModel
 from runtime.seen import SeenPayments
 
 
-@click.group()
+@click.group(cls=Group)
 def main() -> None:
     """Takes requests from the log and charges them."""
 

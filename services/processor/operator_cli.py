@@ -13,13 +13,14 @@ from processor.claims import Claim
 from processor.resolving import HOLD_SECONDS, CannotResolveError, hold_seconds_min
 from processor.settings import Settings
 from processor.status import render_json, render_table
+from runtime.cli import Command, Number
 from runtime.command import CommandError, load_for_command, run_command
 
 TEXT_CHARACTERS_MAX = 500
 """Of a note: it lies in the log for ever."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(*, as_json: bool) -> None:
     """Shows what waits, what is in doubt and for how long, and the fees paid and saved."""
@@ -56,7 +57,7 @@ def _whoever_this_is() -> str:
     return f"{name}@{socket.gethostname()}"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("correlation_id", type=click.UUID)
 @click.option("--charged/--not-charged", "is_charged", default=None, help="What became of the attempt.")
 @click.option("--note", required=True, callback=_text, help="What you know it from; it stays in the log.")
@@ -66,7 +67,7 @@ def _whoever_this_is() -> str:
     "--hold-seconds",
     default=HOLD_SECONDS,
     show_default=True,
-    type=click.FloatRange(0, 86_400),
+    type=Number(0, 86_400),
     help="With --not-charged: how long nobody sends the attempt before it counts as not charged.",
 )
 @click.option("--force", "is_forced", is_flag=True, help="Even against the processor's record, or with a short hold.")

@@ -17,6 +17,7 @@ from projector.settings import Settings
 from projector.snapshots import Snapshots
 from projector.store import Store, UnusableFileError
 from runtime.broker import Broker, LogState
+from runtime.cli import Group
 from runtime.clock_watch import ClockWatch
 from runtime.errors import BrokerError, FatalError
 from runtime.health_bucket import HealthBucket
@@ -31,7 +32,7 @@ HEALTH_BUCKET_TIMEOUT_SECONDS = 5.0
 CLOCK_LINE = "only what is told of ages is corrected by it"
 
 
-@click.group()
+@click.group(cls=Group)
 def main() -> None:
     """Builds the read model from the log, and answers questions of it."""
 

@@ -9,6 +9,7 @@ from projector.query import FORMS, show_query
 from projector.settings import Settings, VerifySettings
 from projector.status import show_status
 from projector.verify import Options, show_verification
+from runtime.cli import Command, Number, WholeNumber
 from runtime.command import Moment, load_for_command, run_command
 
 _from = click.option(
@@ -24,7 +25,7 @@ def add_operator_commands(group: click.Group) -> None:
         group.add_command(command)
 
 
-@click.command()
+@click.command(cls=Command)
 @_json
 @click.option("--lag-seconds-max", default=5.0, show_default=True, help="Further behind than this is not well.")
 def status(*, as_json: bool, lag_seconds_max: float) -> None:
@@ -36,7 +37,7 @@ def status(*, as_json: bool, lag_seconds_max: float) -> None:
     run_command(lambda: show_status(_settings(), as_json=as_json, lag_seconds_max=lag_seconds_max))
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @_from
 @_to
 @_json
@@ -58,7 +59,7 @@ def verify_(
     )
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.option("--table", type=click.Choice(sorted(TABLES)), default="settled", show_default=True)
 @click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
@@ -70,11 +71,11 @@ def export_(*, table: str, form: str, out: Path, from_us: int | None, to_us: int
     run_command(lambda: export(_settings(), table, out, form=form, from_us=from_us, to_us=to_us, force=force))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("sql")
 @click.option("--format", "form", type=click.Choice(list(FORMS)), default="table", show_default=True)
-@click.option("--rows-max", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True)
-@click.option("--seconds-max", type=click.FloatRange(0, 3_600, min_open=True), default=30.0, show_default=True)
+@click.option("--rows-max", type=WholeNumber(1, 1_000_000), default=1_000, show_default=True)
+@click.option("--seconds-max", type=Number(0, 3_600, min_open=True), default=30.0, show_default=True)
 def query(*, sql: str, form: str, rows_max: int, seconds_max: float) -> None:
     """Runs one SELECT on the tables `settled_payments` and `rejected_payments`."""
     run_command(lambda: show_query(_settings(), sql, form=form, rows_max=rows_max, seconds_max=seconds_max))

@@ -18,6 +18,7 @@ from projector.files import LockedError, ModelFiles, discard, locked
 from projector.settings import Settings
 from projector.store import Store, UnusableFileError
 from runtime.broker import Broker
+from runtime.cli import Command
 from runtime.command import broker_for_command, load_for_command, run_command
 from runtime.errors import FatalError
 from runtime.read_model import ERROR_CODE_HEADER, ERROR_HEADER
@@ -29,7 +30,7 @@ PLAIN_LINE_SECONDS = 2.0
 _POLL_SECONDS = 0.3
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--accept-differences", is_flag=True, help="Put the new read model in place even if it differs from the live one."
 )

@@ -84,7 +84,7 @@ class Broker:
         """What the broker's answers tell of its clock."""
         self.generation = 0
         self.refused = asyncio.Event()
-        """Set when the broker has answered that it does not let this user in, or not with this password."""
+        """Set when the broker lets this user not in, or its certificate is not trusted: asking again will not help."""
         self.closed = asyncio.Event()
         """Set when the connection is closed and will not come back."""
         self.client = _Client()
@@ -130,8 +130,8 @@ class Broker:
     def why_not_connected(self) -> str:
         """What keeps the connection from coming about, in one line without secrets."""
         where = f"the broker at {self.shown_url}"
-        if not self.refused.is_set():
-            why = self.client.last_error
+        why = self.client.last_error
+        if _REFUSED not in str(why).lower():
             return f"{where} cannot be reached: {why or 'no answer'} (NATS_URL, or the stack on DATA_DIR, names it)"
         if self._address.user is not None:
             return f"{where} refuses the user {self._address.user} with this password"
@@ -216,7 +216,7 @@ class Broker:
         self.closed.set()
 
     async def _on_error(self, error: Exception) -> None:
-        if _REFUSED in str(error).lower():
+        if isinstance(error, ssl.SSLCertVerificationError) or _REFUSED in str(error).lower():
             self.refused.set()
         if not self.is_connected and not self._said_waiting:
             self._said_waiting = True

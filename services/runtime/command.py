@@ -24,8 +24,8 @@ from runtime.tasks import end
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 4.0
-"""For a broker that is being started again. One that refuses the password is not asked again."""
+CONNECT_SECONDS = 3.0
+"""For a broker that is being started again. One that refuses the user is not asked again."""
 INTERRUPTED_STATUS = 130
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -41,6 +42,8 @@ def run(service: Callable[[T], Coroutine[Any, Any, None]], settings: type[T]) ->
     when a setting cannot be used, or the service cannot go on.
     """
     configure_logging()
+    # Only the owner reads what a service writes. A socket that others connect to gets a mode of its own.
+    os.umask(0o077)
     _spare_the_collector()
     try:
         uvloop.run(_until_signalled(service(load(settings))))

@@ -19,9 +19,13 @@ VARIABLES = (
     "NATS_CA_FILE",
     "PAYMENT_PROCESSOR_URL_DEFAULT",
     "PAYMENT_PROCESSOR_URL_FALLBACK",
+    "PAYMENT_PROCESSOR_CONTRACT_DEFAULT",
+    "PAYMENT_PROCESSOR_CONTRACT_FALLBACK",
+    "PAYMENT_PROCESSOR_HEADER_FILE_DEFAULT",
+    "PAYMENT_PROCESSOR_HEADER_FILE_FALLBACK",
     "PROCESSOR_TIMEOUT_SECONDS",
 )
-"""What the file holds of the stack's variables."""
+"""What the file holds of the stack's variables: no credentials of a provider, unless they are in a file."""
 _VERSION = 1
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import uvloop
 
+from runtime.cli import Command, Number, WholeNumber
 from simulator.faults import BadFaultsError
 from simulator.memory import UnreadableBookError
 from simulator.server import serve
@@ -45,17 +46,17 @@ class _Fault(click.ParamType[tuple[str, float]]):
             self.fail(f"{value!r} is no NAME=VALUE with a number", param, ctx)
 
 
-@click.command(context_settings={"auto_envvar_prefix": "SIMULATOR", "show_default": True})
+@click.command(cls=Command, context_settings={"auto_envvar_prefix": "SIMULATOR", "show_default": True})
 @click.option("--name", default="default", help="What it calls itself in what it prints.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
-@click.option("--port", default=8001, type=click.IntRange(0, 65_535), help="Port to listen on; 0 takes any free one.")
+@click.option("--port", default=8001, type=WholeNumber(0, 65_535), help="Port to listen on; 0 takes any free one.")
 @click.option("--fee", default="0.05", type=_Fee(), help="Fee as a ratio of the amount.")
 @click.option("--token", default="123", help="What /admin expects in X-Rinha-Token.")
-@click.option("--seed", type=click.IntRange(0, _MAX_SEED), help="Seed of the faults drawn.  [default: a random one]")
+@click.option("--seed", type=WholeNumber(0, _MAX_SEED), help="Seed of the faults drawn.  [default: a random one]")
 @click.option(
     "--max-payments",
     default=5_000_000,
-    type=click.IntRange(1, _MAX_PAYMENTS),
+    type=WholeNumber(1, _MAX_PAYMENTS),
     help="Payments it can hold, at 220 bytes each; any above are answered 500.",
 )
 @click.option(
@@ -71,9 +72,9 @@ class _Fault(click.ParamType[tuple[str, float]]):
     metavar="NAME=VALUE",
     help="A fault in force from the start, as in PUT /admin/faults; may be given several times.",
 )
-@click.option("--max-concurrent", default=800, type=click.IntRange(1), hidden=True)
-@click.option("--max-waiting", default=500, type=click.IntRange(0), hidden=True)
-@click.option("--health-interval-seconds", default=5.0, type=click.FloatRange(0), hidden=True)
+@click.option("--max-concurrent", default=800, type=WholeNumber(1), hidden=True)
+@click.option("--max-waiting", default=500, type=WholeNumber(0), hidden=True)
+@click.option("--health-interval-seconds", default=5.0, type=Number(0), hidden=True)
 def main(seed: int | None, faults: Sequence[tuple[str, float]], **others: Any) -> None:
     """Runs a stand-in for one payment processor of the Rinha de Backend 2025, in memory unless --book is given.
 

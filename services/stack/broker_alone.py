@@ -12,10 +12,10 @@ from functools import partial
 from stack.broker import broker_arguments, broker_environment, store_environment
 from stack.credentials import ensure_credentials
 from stack.errors import StackError
-from stack.launcher import make_private
 from stack.lifeline import die_with_parent
 from stack.lock import data_dir_lock
 from stack.ports import check_free, needed_ports
+from stack.preconditions import check_machine
 from stack.settings import Settings
 from stack.tail import last_lines
 
@@ -27,8 +27,7 @@ _POLL_SECONDS = 0.05
 @contextlib.contextmanager
 def broker_alone(settings: Settings) -> Iterator[str]:
     """Its URL as the operator, while entered. Raises StackError, for one when a stack runs on the DATA_DIR."""
-    for directory in (settings.run, settings.logs):
-        make_private(directory)
+    check_machine(settings)
     log = settings.logs / "nats-server.log"
     with data_dir_lock(settings), log.open("ab") as output:
         check_free([port for port in needed_ports(settings) if port.program == "nats-server"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from runtime.cli import Group, WholeNumber
 from runtime.command import BrokerSettings, Moment, broker_for_command, load_for_command, run_command
 from runtime.errors import FatalError
 from stack import banner
@@ -19,7 +20,7 @@ from stack.settings import Environment, Settings, read_settings
 from stack.supervision import ask_states
 
 
-class _Group(click.Group):
+class _Group(Group):
     """Shows an error of ours as its line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
@@ -27,6 +28,10 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except (StackError, FatalError) as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            # A disk that is full, or turned read-only; what the command was about is in the name of the file.
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from error
 
 
 @click.group(cls=_Group)
@@ -58,8 +63,8 @@ def nats_url() -> None:
 @click.option("--id", "correlation_id", type=click.UUID, help="Only the events of this payment.")
 @click.option("--from", "from_us", type=Moment(is_lower_bound=True), help="Only what was stored then or later.")
 @click.option("--to", "to_us", type=Moment(), help="Only what was stored then or earlier.")
-@click.option("--from-sequence", type=click.IntRange(min=1), help="Only that event and later ones.")
-@click.option("--count", type=click.IntRange(min=1), help="So many; of the last (20), where no bound says which.")
+@click.option("--from-sequence", type=WholeNumber(min=1), help="Only that event and later ones.")
+@click.option("--count", type=WholeNumber(min=1), help="So many; of the last (20), where no bound says which.")
 @click.option("-f", "--follow", is_flag=True, help="Goes on with new events until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def log(*, correlation_id: object, as_json: bool, **choice: int | None) -> None:
@@ -79,7 +84,7 @@ def backup(folder: Path, *, check: bool) -> None:
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--allow-open", is_flag=True, help="Also where payments of the backup have not ended.")
-@click.option("--replicas", type=click.IntRange(1, 5), help="Copies in a cluster, in place of the backup's.")
+@click.option("--replicas", type=WholeNumber(1, 5), help="Copies in a cluster, in place of the backup's.")
 def restore(folder: Path, *, allow_open: bool, replicas: int | None) -> None:
     """Makes the backup in FOLDER the log, where there is none: of a stack that is stopped, or of NATS_URL's broker."""
     run_command(lambda: _restore(_settings(), folder, allow_open=allow_open, replicas=replicas))

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from gateway.settings import Settings as GatewaySettings
 from processor.settings import Settings as ProcessorSettings
 from projector.settings import Settings as ProjectorSettings
-from runtime.errors import SettingError
 from runtime.running_stack import describe, stack_file
 from runtime.settings import load
 from stack import banner
@@ -22,6 +21,7 @@ from stack.errors import NotRunningError, StackError
 from stack.files import write_private
 from stack.lock import data_dir_lock
 from stack.ports import check_distinct, check_free, needed_ports
+from stack.preconditions import check_machine, make_private
 from stack.programs import Group, choose_programs, program_names, shared_environment
 from stack.settings import Settings
 from stack.supervision import State, ask_states, control_socket, render_supervisor_config
@@ -47,8 +47,10 @@ def run_stack(settings: Settings, say: Callable[[str], None]) -> int:
     ports = needed_ports(settings)
     check_distinct(ports)
     _check_services(settings)
-    for directory in (settings.run, settings.logs, control_socket(settings).parent):
-        make_private(directory)
+    # Only the owner reads what any program writes.
+    os.umask(0o077)
+    check_machine(settings)
+    make_private(control_socket(settings).parent)
     with data_dir_lock(settings) as lock:
         check_free(ports)
         groups = choose_programs(settings, ensure_credentials(settings) if settings.runs_broker else None)
@@ -103,15 +105,6 @@ def _check_installed(settings: Settings, groups: list[Group]) -> None:
                 raise StackError(f"{program.command[0]} is not there: run `make install`")
     if not (settings.project / "nats.conf").is_file():
         raise StackError(f"{settings.project} has no nats.conf: `stack` runs from a checkout (`make install`)")
-
-
-def make_private(directory: os.PathLike[str]) -> None:
-    try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - Path.mkdir gives parents another mode
-    except OSError as error:
-        raise SettingError(f"{directory} cannot be made ({error.strerror}); set DATA_DIR to another place") from error
-    if os.stat(directory).st_uid != os.getuid():  # noqa: PTH116
-        raise SettingError(f"{directory} belongs to another user; set DATA_DIR to another place")
 
 
 def _start(settings: Settings, lock: int) -> subprocess.Popen[bytes]:
@@ -202,7 +195,9 @@ def _signals_raise() -> Iterator[None]:
     def stop(_number: int, _frame: object) -> None:
         raise _StopRequestedError
 
-    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    # Started with nohup, it goes on when the terminal is closed.
+    numbers = [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

@@ -61,8 +61,23 @@ def check_free(ports: list[Port]) -> None:
 
 
 def _listen_once(port: Port) -> None:
-    with socket.socket() as probe:
+    if not port.everywhere:
+        _bind(socket.AF_INET, "127.0.0.1", port.number)
+        return
+    _bind(socket.AF_INET, "", port.number)
+    try:
+        _bind(socket.AF_INET6, "", port.number)
+    except OSError as error:
+        # Without IPv6 Caddy does without it, too.
+        if error.errno not in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
+            raise
+
+
+def _bind(family: socket.AddressFamily, host: str, number: int) -> None:
+    with socket.socket(family) as probe:
         # As the servers do: connections of an earlier run that still linger do not count as in use.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("" if port.everywhere else "127.0.0.1", port.number))
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        probe.bind((host, number))
         probe.listen()

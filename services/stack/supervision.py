@@ -67,6 +67,7 @@ def render_supervisor_config(settings: Settings, groups: list[Group]) -> str:
             "supervisord",
             {
                 "nodaemon": "true",
+                "umask": "077",
                 # What a person should read goes through the launcher; the rest is in the file.
                 "silent": "true",
                 "logfile": str(settings.logs / "supervisord.log"),

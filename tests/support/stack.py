@@ -36,8 +36,9 @@ class Stack:
     The same object can be started again after `stop`; it then continues with the same data on the same ports.
     """
 
-    def __init__(self, data: Path, *, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, data: Path, *, environment: dict[str, str] | None = None, command: tuple[str, ...] = ()) -> None:
         self.data = data
+        self._command = (*command, *stack_command(), "run")
         first = _free_ports()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         self.environment = inherited | {
@@ -99,7 +100,7 @@ class Stack:
         self.data.mkdir(parents=True, exist_ok=True)
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                [*stack_command(), "run"],
+                self._command,
                 env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -44,6 +44,15 @@ def test_a_port_in_use_is_named_with_its_variable(everywhere: bool) -> None:
             check_free([Port(number, "caddy", "TOLLGATE_PORT", everywhere=everywhere)])
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_a_port_that_is_in_use_for_ipv6_alone_is_in_use() -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6) as other:
+        number = other.getsockname()[1]
+        with pytest.raises(PortTakenError, match=rf"port {number}.*caddy.*TOLLGATE_PORT"):
+            check_free([Port(number, "caddy", "TOLLGATE_PORT", everywhere=True)])
+        check_free([Port(number, "nats-server", "TOLLGATE_NATS_PORT")])
+
+
 def test_a_port_beyond_the_last_is_refused() -> None:
     with pytest.raises(SettingError, match="65536"):
         check_free([Port(65_536, "simulator-fallback", "TOLLGATE_SIMULATOR_PORT")])

@@ -1,0 +1,44 @@
+"""A command as an operator types it, in a shell of its own."""
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.programs import BIN
+
+OURS = ("DATA_DIR", "NATS_", "PAYMENT_PROCESSOR_", "PROCESSOR_", "TOLLGATE_", "GATEWAY_", "ALLOW_PURGE", "SIMULATOR_")
+"""What the names of our variables begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that has ended."""
+
+    status: int
+    output: str
+    errors: str
+    seconds: float
+
+    @property
+    def line(self) -> str:
+        """All that it printed, which is one line."""
+        said = (self.output + self.errors).strip()
+        assert len(said.splitlines()) == 1, said
+        return said
+
+
+def run_command(command: str, *arguments: str, folder: Path | None = None, **variables: str) -> Ended:
+    """Runs one of our programs in `folder` with these variables of ours, and no others."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [str(BIN / command), *arguments],
+        env={name: value for name, value in os.environ.items() if not name.startswith(OURS)} | variables,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr, time.monotonic() - began)

@@ -1,0 +1,115 @@
+"""An operator's commands beside a running stack, in a shell that knows nothing but where its data is."""
+
+import asyncio
+import functools
+import signal
+import uuid
+from pathlib import Path
+
+import aiohttp
+import orjson
+import pytest
+
+from support.commands import Ended, run_command
+from support.conditions import eventually
+from support.stack import Stack
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "stack status": (),
+    "stack nats-url": (),
+    "stack log": ("--json",),
+    "stack backup": ("backup",),
+    "projector status": ("--json",),
+    "projector verify": ("--json",),
+    "projector query": ("SELECT count(*) FROM settled_payments",),
+    "projector export": ("--out", "payments.parquet"),
+    "projector rebuild": (),
+    "processor status": ("--json",),
+}
+
+
+async def run(command: str, *arguments: str, folder: Path, **variables: str) -> Ended:
+    program, name = command.split()
+    call = functools.partial(run_command, program, name, *arguments, folder=folder, **variables)
+    return await asyncio.to_thread(call)
+
+
+async def pay(stack: Stack) -> None:
+    """One payment, until it is charged."""
+    async with aiohttp.ClientSession() as http:
+        payment = {"correlationId": str(uuid.uuid4()), "amount": 19.90}
+        async with http.post(f"{stack.url}/payments", json=payment) as answer:
+            assert answer.status == 202, await answer.text()
+
+        async def is_charged() -> bool:
+            async with http.get(f"{stack.url}/payments/{payment['correlationId']}") as answer:
+                return bool((await answer.json())["state"] == "processed")
+
+        await eventually(is_charged, what="the payment is charged")
+
+
+async def test_every_command_finds_the_stack_by_its_data_alone_or_by_where_it_is_typed(tmp_path: Path) -> None:
+    """Every port was moved by a variable that this shell has not."""
+    async with Stack(tmp_path / "data") as stack:
+        await pay(stack)
+        for folder, variables in ((tmp_path, {}), (tmp_path / "elsewhere", {"DATA_DIR": str(tmp_path / "data")})):
+            folder.mkdir(exist_ok=True)
+            for command, arguments in COMMANDS.items():
+                ended = await run(command, *arguments, folder=folder, **variables)
+                assert ended.status == 0, (command, ended)
+                assert "Traceback" not in ended.errors
+        refused = await run("processor resolve", str(uuid.uuid4()), "--charged", "--note", "x", folder=tmp_path)
+        assert refused.line.startswith("no payment ")
+        verified = orjson.loads((await run("projector verify", "--json", folder=tmp_path)).output)
+        assert verified["processors"]["default"]["count"] + verified["processors"]["fallback"]["count"] == 1
+
+
+async def test_a_variable_that_is_set_counts_before_the_running_stack(tmp_path: Path) -> None:
+    async with Stack(tmp_path / "data"):
+        ended = await run("projector status", folder=tmp_path, NATS_URL="nats://127.0.0.1:1")
+        assert ended.line.startswith("the broker at 127.0.0.1:1 cannot be reached")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+async def test_beside_a_stack_that_has_ended_a_command_is_one_line_in_time(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    stack = Stack(tmp_path / "data")
+    async with stack:
+        await stack.stop(number)
+    for command in ("projector rebuild", "projector status", "processor status", "stack log"):
+        ended = await run(command, folder=tmp_path)
+        assert ended.status == 1
+        assert "no stack runs on" in ended.line or "cannot be reached" in ended.line
+        assert ended.seconds < 10
+
+
+async def test_nothing_in_the_data_folder_is_for_others_and_what_was_is_no_longer(tmp_path: Path) -> None:
+    for name in ("logs", "projector"):
+        (tmp_path / "data" / name).mkdir(mode=0o755, parents=True)
+    async with Stack(tmp_path / "data") as stack:
+        await pay(stack)
+        await run("projector query", "SELECT 1", folder=tmp_path)
+        open_to_others = [
+            f"{path}: {path.lstat().st_mode:o}"
+            for path in (tmp_path / "data").rglob("*")
+            # The test's own output; and a socket is reached through its folder alone.
+            if path.lstat().st_mode & 0o077 and path.suffix not in {".out", ".sock"}
+        ]
+        assert open_to_others == []
+
+
+async def test_it_goes_on_when_the_terminal_is_closed_and_nohup_was_asked_for(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "data", command=("nohup",))
+    async with stack:
+        stack.launcher.send_signal(signal.SIGHUP)
+        await pay(stack)
+        assert stack.launcher.poll() is None
+        await stack.stop(signal.SIGTERM)
+        assert stack.launcher.returncode == 0
+
+
+async def test_it_stops_when_the_terminal_is_closed(tmp_path: Path) -> None:
+    async with Stack(tmp_path / "data") as stack:
+        await stack.stop(signal.SIGHUP)
+        assert stack.launcher.returncode == 0
