@@ -135,6 +135,7 @@ class Status:
 
     `settled` and `rejected` count rows; `pending`, `routed` and `in_doubt` payments that have not ended.
     `committed_at_us` is when its file last changed, `committed_position` what it then held everything up to.
+    `log_fault` says what is missing of the log, or that it went back; None if nothing.
     """
 
     position: int
@@ -150,6 +151,7 @@ class Status:
     committed_position: int
     committed_at_us: int
     started_at_us: int
+    log_fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

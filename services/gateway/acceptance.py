@@ -51,7 +51,10 @@ class Acceptance:
             raise unavailable("too many payments are waiting for the log")
         self._in_flight += 1
         try:
-            await self._tail.started(timeout_seconds=self._timeout_seconds)
+            await self._tail.looked(timeout_seconds=self._timeout_seconds)
+            if (fault := self._tail.log_fault) is not None:
+                # A repeat of a payment whose request is missing would be charged again.
+                raise unavailable(fault)
             if not self._tail.is_current:
                 raise unavailable("the gateway has not read the log far enough to tell new payments from repeats")
             known_cents = await self._known_cents(order)

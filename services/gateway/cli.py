@@ -13,6 +13,7 @@ from runtime.cli import Group
 from runtime.clock_watch import ClockWatch
 from runtime.heartbeat import beat
 from runtime.log import Log
+from runtime.log_watch import LogWatch
 from runtime.process import alongside
 from runtime.process import run as run_process
 from runtime.read_model import ReadModel
@@ -33,11 +34,12 @@ def run() -> None:
 async def serve(settings: Settings) -> None:
     """Joins the parts and runs them until cancelled."""
     broker = Broker(settings.nats_url, name=settings.gateway_name, ca_file=settings.nats_ca_file)
-    log = Log(broker)
+    watch = LogWatch(broker, missing_accepted=settings.log_missing_accepted)
+    log = Log(broker, watch)
     read_model = ReadModel(broker)
     seen = SeenPayments()
     # Half of the broker's memory for message ids: what the set may lack, the broker still knows.
-    tail = Tail(broker, seen, lag_seconds_max=settings.log_duplicate_window_seconds / 2)
+    tail = Tail(broker, seen, lag_seconds_max=settings.log_duplicate_window_seconds / 2, watch=watch)
     acceptance = Acceptance(
         log, read_model, seen, tail, broker.clock, timeout_seconds=settings.gateway_accept_timeout_seconds
     )

@@ -64,7 +64,7 @@ class Ledger:
             return "the broker is away"
         if not self._tail.is_current:
             return "the log is still being read"
-        return None
+        return self._tail.log_fault
 
     @property
     def is_started(self) -> bool:

@@ -8,8 +8,9 @@ from contextlib import suppress
 from contract.events import LedgerPurged
 from contract.stream import PURGED, REQUESTED
 from runtime.broker import Broker
-from runtime.errors import BrokerError, FatalError
+from runtime.errors import BrokerError
 from runtime.log import Log
+from runtime.log_watch import LogWatch
 from runtime.reader import LogMessage, LogReader
 from runtime.seen import SeenPayments
 
@@ -25,40 +26,57 @@ gateway as it comes would cost more CPU than accepting it. Longer pauses make bu
 
 
 class Tail:
-    """Follows the requests in the log. `lag_seconds_max` is how far behind the set may be to be relied on."""
+    """Follows the requests in the log, as `watch` sees it.
 
-    def __init__(self, broker: Broker, seen: SeenPayments, *, lag_seconds_max: float) -> None:
+    `lag_seconds_max` is how far behind the set may be to be relied on.
+    """
+
+    def __init__(
+        self, broker: Broker, seen: SeenPayments, *, lag_seconds_max: float, watch: LogWatch | None = None
+    ) -> None:
         self._log = Log(broker)
-        self._reader = LogReader(broker, 1, subjects=SUBJECTS, headers_only=True)
+        self._watch = watch or LogWatch(broker)
+        self._reader = LogReader(broker, 1, subjects=SUBJECTS, headers_only=True, watch=self._watch)
         self._seen = seen
         self._broker = broker
         self._lag_seconds_max = lag_seconds_max
         self._started = asyncio.Event()
-        self._log_identity = ""
+        self._looked = asyncio.Event()
         self._current_at = float("-inf")
         self.position = 0
         """Whatever was requested up to this sequence of the log is in the set."""
 
     @property
     def is_current(self) -> bool:
-        """Whether each request that the broker may have forgotten the message id of is in the set."""
-        return self._now() - self._current_at < self._lag_seconds_max
+        """Whether each request that the broker may have forgotten the message id of is in the set.
+
+        Not behind a new connection until the log was found to be the same.
+        """
+        return self._watch.is_sure and self._now() - self._current_at < self._lag_seconds_max
+
+    @property
+    def log_fault(self) -> str | None:
+        """What is missing of the log; None if nothing."""
+        return self._watch.fault
 
     @property
     def is_started(self) -> bool:
         """Whether the log was read to its end once."""
         return self._started.is_set()
 
-    async def started(self, *, timeout_seconds: float) -> None:
-        """Waits until the log was read to its end once; returns at the bound all the same."""
-        if self.is_started:
-            return
+    async def looked(self, *, timeout_seconds: float) -> None:
+        """Waits until the log was read to its end once, and found to be the same behind a new connection.
+
+        Returns at the bound all the same.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                await self._started.wait()
+                while not (self.is_started and self._watch.is_sure):
+                    self._looked.clear()
+                    await self._looked.wait()
 
     async def run(self) -> None:
-        """Follows the log until cancelled, in bursts. Raises FatalError when another log has taken its place."""
+        """Follows the log until cancelled, in bursts. Raises LogChangedError when it is not the one that was read."""
         while True:
             try:
                 await self._read()
@@ -70,16 +88,14 @@ class Tail:
         """Reads what was requested, or purged, until now. Raises BrokerError."""
         await self._broker.connected()
         asked_at = self._now()
-        log = await self._broker.log_state(timeout_seconds=STATE_TIMEOUT_SECONDS)
-        if log.identity != (self._log_identity or log.identity):
-            raise FatalError("the log was replaced by another; starting again to read that one")
-        self._log_identity = log.identity
+        log = await self._watch.look(timeout_seconds=STATE_TIMEOUT_SECONDS)
         if log.last_sequence > self.position:
             if not await self._read_up_to(await self._newest()):
                 return
             self.position = log.last_sequence
         self._current_at = asked_at
         self._started.set()
+        self._looked.set()
 
     async def _newest(self) -> int:
         newest = [await self._log.last_sequence_of(one, timeout_seconds=STATE_TIMEOUT_SECONDS) for one in SUBJECTS]

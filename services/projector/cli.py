@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from contract.log_mark import LogState
 from projector.commands import add_operator_commands
 from projector.files import LockedError, ModelFiles, discard, locked
 from projector.inspection import Inspection
@@ -16,7 +17,7 @@ from projector.service import QuestionService
 from projector.settings import Settings
 from projector.snapshots import Snapshots
 from projector.store import Store, UnusableFileError
-from runtime.broker import Broker, LogState
+from runtime.broker import Broker
 from runtime.cli import Group
 from runtime.clock_watch import ClockWatch
 from runtime.errors import BrokerError, FatalError

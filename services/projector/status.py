@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass
 import click
 import orjson
 
+from contract.log_mark import LogState
 from contract.queries import Status
 from contract.timestamps import MICROSECONDS, format_us, now_us
 from projector.inspection import changed_at_us, file_bytes
 from projector.reading import ModelFile, idle_model_file, open_read_only
 from projector.settings import Settings
-from runtime.broker import Broker, LogState
+from runtime.broker import Broker
 from runtime.command import CommandError, broker_for_command
 from runtime.errors import BrokerError
 from runtime.history import message_at
@@ -44,6 +45,10 @@ class Report:
             troubles.append("the read model is of another log than the broker's")
         elif self.lag.seconds > lag_seconds_max:
             troubles.append(f"{self.lag.messages} messages behind, by more than {lag_seconds_max:g} s")
+        if self.status.position > self.log_end and self.is_of_this_log:
+            troubles.append(f"the log went back from {self.status.position} to {self.log_end}")
+        if self.status.log_fault is not None:
+            troubles.append(self.status.log_fault)
         return troubles
 
 

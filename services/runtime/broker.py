@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import ssl
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +11,7 @@ import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from contract.log_mark import LogState
 from contract.stream import STREAM
 from contract.timestamps import parse_us
 from runtime.address import parse_address
@@ -40,15 +40,6 @@ TRANSIENT_ERRORS = (
     ConnectionError,
     TimeoutError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LogState:
-    """The log's ends at one moment; `identity` differs after the stream was deleted and made anew."""
-
-    first_sequence: int
-    last_sequence: int
-    identity: str
 
 
 class _Client(Client):
@@ -194,7 +185,9 @@ class Broker:
         # The leader of the stream answers: the server whose clock the times of storing are.
         self.clock.observe(asked_at_us, parse_us(info["ts"]))
         state = info["state"]
-        return LogState(state["first_seq"], state["last_seq"], info["created"])
+        return LogState(
+            state["first_seq"], state["last_seq"], info["created"], parse_us(state["last_ts"]), state["messages"]
+        )
 
     async def _on_connected(self) -> None:
         self.generation += 1

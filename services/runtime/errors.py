@@ -1,7 +1,8 @@
 """What can go wrong between a service and the broker.
 
 FatalError                       the service cannot go on; it exits, and the supervisor starts it anew
-  └─ SettingError             a setting has a value that cannot be used
+  ├─ SettingError             a setting has a value that cannot be used
+  └─ LogChangedError          the log is not the one that was read; what was read of that is void
 BrokerError
   ├─ BrokerUnavailableError   no answer inside the bound; whether the event was stored is unknown
   └─ LogFullError             the broker answered that it stores nothing more
@@ -26,3 +27,10 @@ class FatalError(Exception):
 
 class SettingError(FatalError):
     """A setting has a value that cannot be used; the message names the variable, the value and what is allowed."""
+
+
+class LogChangedError(FatalError):
+    """The log went back, or another one has taken its place; what was read of it is void."""
+
+    def __init__(self, contradiction: str) -> None:
+        super().__init__(f"{contradiction}; starting again to read it anew")

@@ -12,11 +12,13 @@ import orjson
 
 from contract.codec import encode
 from contract.events import Event
+from contract.log_mark import LogState
 from contract.message import Malformed, events_in, join, part_of
 from contract.stream import MESSAGE_BYTES_MAX, STREAM, SUBJECTS, message_id_of, subject_of
-from runtime.broker import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker, LogState
+from runtime.broker import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker
 from runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
 from runtime.jetstream_errors import MESSAGE_NOT_FOUND, error_code, is_transient
+from runtime.log_watch import LogWatch
 from runtime.streams import ensure_stream
 
 logger = logging.getLogger(__name__)
@@ -51,10 +53,11 @@ class _Message:
 
 
 class Log:
-    """The stream of events."""
+    """The stream of events. What is acknowledged is noted in the `watch`."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, watch: LogWatch | None = None) -> None:
         self._broker = broker
+        self._watch = watch
 
     async def ensure(self, limits: LogLimits, *, timeout_seconds: float = 30) -> None:
         """Creates the stream, or brings an existing one to this definition. Raises BrokerError."""
@@ -198,6 +201,8 @@ class Log:
                 continue
             if "error" in answer:
                 raise LogFullError(str(answer["error"].get("description", "the broker refused to store the event")))
+            if self._watch is not None:
+                self._watch.note_end(answer["seq"])
             return answer["seq"], answer.get("duplicate", False)
 
 

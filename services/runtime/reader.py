@@ -21,6 +21,7 @@ from contract.stream import STREAM
 from runtime.acks import parse_ack_subject
 from runtime.broker import Broker
 from runtime.errors import BrokerError
+from runtime.log_watch import LogWatch
 from runtime.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -51,13 +52,21 @@ class LogMessage:
 class LogReader:
     """Delivers the log's messages from `start_sequence` on, each once, in order, without a gap, while it is entered.
 
-    `subjects` narrows what is delivered; `headers_only` leaves the payloads out.
+    `subjects` narrows what is delivered; `headers_only` leaves the payloads out. With a `watch`, reading ends with
+    LogChangedError when the log is not the one that was read before.
     """
 
     def __init__(
-        self, broker: Broker, start_sequence: int, *, subjects: Sequence[str] = (), headers_only: bool = False
+        self,
+        broker: Broker,
+        start_sequence: int,
+        *,
+        subjects: Sequence[str] = (),
+        headers_only: bool = False,
+        watch: LogWatch | None = None,
     ) -> None:
         self._broker = broker
+        self._watch = watch
         self._next_sequence = max(start_sequence, 1)
         self._subjects = list(subjects)
         self._headers_only = headers_only
@@ -136,11 +145,16 @@ class LogReader:
         while True:
             generation = await self._broker.connected()
             try:
+                await self._look()
                 async with self._consumer():
                     await self._until_broken(generation)
             except (BrokerError, nats.errors.Error, OSError) as error:
                 logger.warning("reading the log is interrupted: %s", error or type(error).__name__)
                 await asyncio.sleep(0.2)
+
+    async def _look(self) -> None:
+        if self._watch is not None and self._watch.is_due:
+            await self._watch.look()
 
     @contextlib.asynccontextmanager
     async def _consumer(self) -> AsyncIterator[None]:
@@ -206,6 +220,7 @@ class LogReader:
                 if self._now() - self._heard_at > SILENCE_SECONDS_MAX and not is_waiting_for_us:
                     logger.warning("the log's consumer is silent; making it anew")
                     return
+                await self._look()
         finally:
             lost.cancel()
             broken.cancel()
@@ -222,6 +237,8 @@ class LogReader:
             return
         self._delivered += 1
         self._next_sequence = info.sequence + 1
+        if self._watch is not None:
+            self._watch.note(info.sequence, info.stored_at_us)
         message_id = headers.get("Nats-Msg-Id") if headers else None
         self._buffer.append(
             LogMessage(info.sequence, message.subject, message.data, info.stored_at_us, info.pending, message_id)

@@ -212,6 +212,12 @@ class ServiceSettings:
 
     nats_url: str = broker_address("nats://127.0.0.1:4222", what="The broker.")
     nats_ca_file: str = file("", what="Who signed the broker's certificate; the system's authorities if empty.")
+    log_missing_accepted: int = whole_number(
+        0,
+        at_least=0,
+        at_most=2**53,
+        what="So many messages of a damaged log may be missing; with more, nothing is accepted or charged.",
+    )
     heartbeat_file: str = new_file("", what="A file that is touched every two seconds while all is well.")
 
 

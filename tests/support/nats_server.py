@@ -48,7 +48,8 @@ class NatsServer(_Server):
         super().__init__(folder, ["-c", str(configuration)])
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
-        configuration.write_text(CONFIGURATION.format(port=self.port, store=folder / "store", limits=limits))
+        self.store = folder / "store"
+        configuration.write_text(CONFIGURATION.format(port=self.port, store=self.store, limits=limits))
 
 
 class GuardedNatsServer(_Server):
@@ -63,6 +64,7 @@ class GuardedNatsServer(_Server):
         environment: dict[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.store = folder / "store"
         self.passwords = {user: f"p-{user}-only-for-tests" for user in USERS}
         port, monitor_port = free_port(), free_port()
         flags = ["--config", str(PROJECT / config), "--port", str(port), "--http_port", str(monitor_port)]
@@ -71,7 +73,7 @@ class GuardedNatsServer(_Server):
             folder,
             [*flags, *arguments],
             {
-                "NATS_STORE_DIR": f'"{folder / "store"}"',
+                "NATS_STORE_DIR": f'"{self.store}"',
                 "NATS_SYNC_INTERVAL": "always",
                 **env,
                 **(environment or {}),

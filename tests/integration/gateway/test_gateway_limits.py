@@ -50,8 +50,9 @@ async def test_a_full_log_is_answered_503_and_payments_are_accepted_again_when_t
 
 class AlwaysCurrent:
     is_current = True
+    log_fault = None
 
-    async def started(self, *, timeout_seconds: float) -> None:
+    async def looked(self, *, timeout_seconds: float) -> None:
         """It has."""
 
 

@@ -65,7 +65,7 @@ async def test_only_requests_are_read_however_much_else_comes(log: Log, broker: 
     seen = SeenPayments()
     tail = Tail(broker, seen, lag_seconds_max=15)
     async with following(tail):
-        await tail.started(timeout_seconds=10)
+        await tail.looked(timeout_seconds=10)
         assert first.correlation_id in seen
         assert tail.is_current
         for number in range(1, 4):
@@ -81,7 +81,7 @@ async def test_a_log_that_takes_the_place_of_another_is_not_taken_for_it(log: Lo
     await store(log, requested(), requested())
     tail = Tail(broker, SeenPayments(), lag_seconds_max=15)
     async with following(tail) as running:
-        await tail.started(timeout_seconds=10)
+        await tail.looked(timeout_seconds=10)
         await broker.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout_seconds=5)
         await log.ensure(LogLimits())
         with pytest.raises(FatalError, match="replaced by another"):

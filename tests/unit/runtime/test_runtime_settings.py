@@ -30,6 +30,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "heartbeat_file": ("/nowhere/at/all", HERE),
     "log_bytes_max": (*NUMBERS, "0", "-2", "1024"),
     "log_duplicate_window_seconds": (*NUMBERS, "0", "1.5"),
+    "log_missing_accepted": (*NUMBERS, "1.5"),
     "log_replicas": (*NUMBERS, "0", "6"),
     "nats_ca_file": ("/nowhere/at/all", HERE),
     "nats_sync_interval": ("never", "10", "0s", "10s\nport: 1"),
