@@ -35,6 +35,7 @@ COLUMNS = {
     "refused": "refused without a reason, or charged though every client was told no",
     "wrong processor": "recorded at another processor than the one that charged",
     "rejected, charged": "rejected for good in the log, and charged",
+    "rejected, unfounded": "rejected in the log, and no payment processor refused it for good or holds another amount",
     "unrecorded": "charged, and not processed in the log; or the other way round",
     "requestedAt": "the stamp in the log is not that of the book",
     "summary": "the summary of everything differs from the books",
@@ -147,6 +148,7 @@ def judge(history: History, *, converged: bool = True) -> Verdict:
         _judge_payment(verdict, payment_id, wished, charges.get(payment_id, []), ledger, ended=converged)
     _judge_strangers(verdict, wishes.keys(), charges, ledger)
     _judge_records(verdict, charges, ledger, ended=converged)
+    _judge_rejections(verdict, history, charges, ledger)
     for asked in history.asked:
         if asked.summary is not None and asked.settled and _is_final(asked.window, asked.asked_at_us):
             truth = summed(history.books, asked.window)
@@ -264,14 +266,25 @@ def _judge_records(
             stamps = {us_of(entry.requested_at) for place, entry in charges[payment_id] if place == event.processor}
             if event.requested_at_us not in stamps:
                 verdict.blame("requestedAt", payment_id, f"the log says {event.requested_at_us}, the book {stamps}")
-    for payment_id in ledger.rejected.keys() & charges.keys():
-        verdict.blame("rejected, charged", payment_id, ledger.rejected[payment_id].reason)
     if not ended:
         return
     for payment_id in charges.keys() - ledger.processed.keys() - ledger.rejected.keys():
         verdict.blame("unrecorded", payment_id, f"charged, and {ledger.state(payment_id)} in the log")
     for payment_id in ledger.unended():
         verdict.blame("not ended", payment_id, ledger.state(payment_id))
+
+
+def _judge_rejections(
+    verdict: Verdict, history: History, charges: Mapping[str, list[tuple[str, Entry]]], ledger: Ledger
+) -> None:
+    """Only a processor's own word rejects a payment, and what it keeps of that word is what counts here."""
+    refused = {payment_id for ids in history.refusals.values() for payment_id in ids}
+    for payment_id, rejection in ledger.rejected.items():
+        charged = charges.get(payment_id, [])
+        if charged:
+            verdict.blame("rejected, charged", payment_id, rejection.reason)
+        if payment_id not in refused and all(entry.cents == rejection.amount_cents for _, entry in charged):
+            verdict.blame("rejected, unfounded", payment_id, f"nobody refused it for good: {rejection.reason}")
 
 
 def _judge_summary(verdict: Verdict, history: History) -> None:

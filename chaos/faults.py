@@ -7,27 +7,20 @@ import json
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from load.client import NoAnswerError, Pool
 
 from chaos.plan import PROGRAMS, SIMULATORS, Fault
 from chaos.proxy import Mode
 from chaos.world import TOKEN, World
+from simulator.faults import Faults
 
 ADMIN_SECONDS_MAX = 1.0
 """A simulator that is stopped or away does not get the fault meant for it."""
 HEAL_SECONDS_MAX = 20.0
 CALM: Mapping[str, float | bool] = {"delay_ms": 0, "failing": False}
-_RATIOS = (
-    "jitter_ms",
-    "failure_ratio",
-    "lost_answer_ratio",
-    "error_after_charge_ratio",
-    "refused_ratio",
-    "garbage_ratio",
-    "close_ratio",
-)
+_FAULTS = tuple(one.name for one in fields(Faults))
 
 
 class HealingError(Exception):
@@ -131,7 +124,7 @@ class Injector:
         switches: list[tuple[str, object]] = [
             ("configurations/delay", {"delay": int(mood.get("delay_ms", 0))}),
             ("configurations/failure", {"failure": bool(mood.get("failing", False))}),
-            ("faults", {name: mood.get(name, 0.0) for name in _RATIOS}),
+            ("faults", {name: mood.get(name, 0.0) for name in _FAULTS}),
         ]
         if mood.get("closed"):
             switches.append(("listening", {"seconds": seconds}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -76,6 +76,8 @@ class History:
     requests: Sequence[Request] = ()
     log: Sequence[Logged] = ()
     books: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
+    refusals: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """By processor: the payments that it refused for good, by its own word."""
     rows: Sequence[Settled] | None = None
     rejected_rows: Sequence[str] = ()
     asked: Sequence[Asked] = ()

@@ -34,6 +34,7 @@ DISKS = {"nats": BROKER, PROJECTOR: PROJECTOR}
 CLOCKS = (*GATEWAYS, *PROCESSORS, PROJECTOR)
 """The programs whose wall clock can be set. The broker is written in Go, and asks nobody's library for the time."""
 
+Contract = Literal["contest", "strict"]
 Kind = Literal["kill", "stop", "link", "processor", "disk", "clock"]
 
 
@@ -48,7 +49,7 @@ class Fault:
     mode: Mode = Mode.PASS
     """Of a link."""
     mood: Mapping[str, float | bool] = field(default_factory=dict)
-    """Of a simulator: `delay_ms`, `failing`, `closed`, and the ratios of its /admin/faults."""
+    """Of a simulator: `delay_ms`, `failing`, `closed`, and the names of its /admin/faults."""
     offset_seconds: float = 0.0
     """Of a clock: how far it is ahead."""
 
@@ -77,6 +78,8 @@ class Plan:
     """How long the services wait for an answer, short enough for doubts to come about."""
     patience_seconds: float
     """How long a payment waits for the cheap processor, short enough for the dear one to be used."""
+    contract: Contract
+    """What the services take an answer of either payment processor for."""
     faults: tuple[Fault, ...]
 
 
@@ -84,6 +87,12 @@ Recipe = Callable[[random.Random, float], Sequence[Fault]]
 """Draws the faults of one thing that goes wrong, from the given second on."""
 
 FEW_RECIPES = 6
+STRICT_EVERY = 3
+"""One seed in so many has both payment processors under the strict contract."""
+STRICT_ONLY = frozenset({"lagging replica"})
+"""The contest's contract takes a 500, and a lookup's 404 in the processor's own form after it, for a proof that nothing
+was charged. A replica that lags gives that very answer after a charge: nobody could tell. So it is for those processors
+alone whose contract proves nothing by a 404."""
 
 
 def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
@@ -94,7 +103,8 @@ def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
     """
     rng = random.Random(seed)  # noqa: S311 - wanted: the same plan again for the same seed
     timeout_seconds, patience_seconds = rng.choice((0.7, 1.5, 3.0)), rng.choice((0.1, 0.1, 1.0))
-    names = focus or (list(RECIPES) if seed % 2 else rng.sample(list(RECIPES), FEW_RECIPES))
+    strict = not STRICT_ONLY.isdisjoint(focus) if focus else seed % STRICT_EVERY == 0
+    names = focus or _drawn_names(rng, few=seed % 2 == 0, strict=strict)
     faults: list[Fault] = []
     bag: list[Recipe] = []
     at_seconds = rng.uniform(0.3, 0.8)
@@ -109,7 +119,12 @@ def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
         if focus:
             at_seconds = max(at_seconds, *(fault.at_seconds + fault.seconds + 0.5 for fault in drawn))
     faults.sort(key=lambda fault: fault.at_seconds)
-    return Plan(seed, seconds, timeout_seconds, patience_seconds, tuple(faults))
+    return Plan(seed, seconds, timeout_seconds, patience_seconds, "strict" if strict else "contest", tuple(faults))
+
+
+def _drawn_names(rng: random.Random, *, few: bool, strict: bool) -> list[str]:
+    names = [name for name in RECIPES if name not in STRICT_ONLY]
+    return [*(rng.sample(names, FEW_RECIPES) if few else names), *(STRICT_ONLY if strict else ())]
 
 
 def disk_plan(seed: int, seconds: float) -> Plan:
@@ -127,7 +142,7 @@ def disk_plan(seed: int, seconds: float) -> Plan:
         Fault(step_seconds * (4 + rng.random()), "disk", PROJECTOR, step_seconds * 2),
         Fault(step_seconds * (5.2 + rng.random() / 2), "kill", PROJECTOR),
     ]
-    return Plan(seed, seconds, 1.5, 0.1, tuple(faults))
+    return Plan(seed, seconds, 1.5, 0.1, "contest", tuple(faults))
 
 
 def clock_plan(seed: int, seconds: float) -> Plan:
@@ -219,6 +234,49 @@ def _read_again(rng: random.Random, at: float) -> list[Fault]:
     ]
 
 
+def _in_between(draw: Callable[[random.Random], Mapping[str, float | bool]]) -> Recipe:
+    """Somebody answers in a payment processor's place; mostly where the payments go."""
+
+    def recipe(rng: random.Random, at: float) -> list[Fault]:
+        simulator = rng.choice((SIMULATORS[0], SIMULATORS[0], *SIMULATORS))
+        return [Fault(at, "processor", simulator, rng.uniform(0.6, 2.0), mood=draw(rng))]
+
+    return recipe
+
+
+def _proxy_gives_up(rng: random.Random) -> Mapping[str, float | bool]:
+    """502, 503, 504 or 52x at once, and the charge is made later."""
+    return {"proxy_error_ratio": rng.choice((0.3, 1.0)), "delay_ms": rng.choice((0, 400, 800, 2_000))}
+
+
+def _no_route(rng: random.Random) -> Mapping[str, float | bool]:
+    """404 of an ingress, and lookups that say so of payments that were charged."""
+    return rng.choice(
+        (
+            {"proxy_no_route_ratio": 1.0, "lookup_no_route_ratio": 1.0},
+            {"proxy_no_route_ratio": 0.4},
+            {"lookup_no_route_ratio": 1.0, "error_after_charge_ratio": 0.5},
+        )
+    )
+
+
+def _lookups_refused(rng: random.Random) -> Mapping[str, float | bool]:
+    """Doubts that cannot be looked up, beside payments that are answered."""
+    return {"lookup_refused_ratio": 1.0, "lost_answer_ratio": rng.choice((0.1, 0.3))}
+
+
+def _lagging_replica(rng: random.Random) -> Mapping[str, float | bool]:
+    return {
+        "lookup_lag_seconds": rng.choice((1.0, 3.0)),
+        "error_after_charge_ratio": rng.choice((0.0, 0.3)),
+        "lost_answer_ratio": 0.2,
+    }
+
+
+def _failing_default(rng: random.Random) -> Mapping[str, float | bool]:
+    return {"failing": True, "health_503_ratio": rng.choice((0.0, 1.0))}
+
+
 def _slow(rng: random.Random) -> Mapping[str, float | bool]:
     return {"delay_ms": rng.choice((300, 1_000, 2_500, 5_000, 15_000))}
 
@@ -226,7 +284,7 @@ def _slow(rng: random.Random) -> Mapping[str, float | bool]:
 def _both_down(rng: random.Random, at: float) -> list[Fault]:
     """Nothing can be charged: payments wait in the log."""
     seconds = rng.uniform(1.0, 2.5)
-    mood = rng.choice(({"failing": True}, {"closed": True}))
+    mood = rng.choice(({"failing": True}, {"failing": True, "health_503_ratio": 1.0}, {"closed": True}))
     return [Fault(at, "processor", simulator, seconds, mood=mood) for simulator in SIMULATORS]
 
 
@@ -301,10 +359,18 @@ RECIPES: Mapping[str, tuple[Recipe, int]] = {
     "gateway cut off": (_cut(tuple(EDGES), *_HTTP), 1),
     "impatient proxy": (_impatient_proxy, 2),
     "forbidden": (_forbidden, 2),
+    "proxy gives up": (_in_between(_proxy_gives_up), 3),
+    "no route": (_in_between(_no_route), 2),
+    "expired token": (_in_between(lambda rng: {"proxy_expired_token_ratio": rng.choice((0.5, 1.0))}), 2),
+    "proxy refuses": (_in_between(lambda rng: {"proxy_refusal_ratio": rng.choice((0.3, 1.0))}), 2),
+    "page for people": (_in_between(lambda rng: {"proxy_page_ratio": rng.choice((0.3, 1.0))}), 1),
+    "lookups refused": (_in_between(_lookups_refused), 1),
+    "refused for good": (_mood(lambda _: {"own_refusal_ratio": 0.2}), 1),
+    "lagging replica": (_mood(_lagging_replica), 2),
     "tricky answers": (_mood(_tricky), 2),
     "lying answers": (_lying, 3),
     "slow payment processor": (_mood(_slow), 2),
-    "failing default": (_mood(lambda _: {"failing": True}, SIMULATORS[0]), 1),
+    "failing default": (_mood(_failing_default, SIMULATORS[0]), 1),
     "payment processor closed": (_mood(lambda _: {"closed": True}), 1),
     "both down": (_both_down, 1),
     "at the limit": (_at_the_limit, 2),

@@ -7,10 +7,26 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from chaos.check import Ledger
+from chaos.counters import Counters
 from chaos.faults import Done
 from chaos.history import History
 from chaos.plan import BROKER, GATEWAYS, PROCESSORS, PROGRAMS, SIMULATORS
 from contract.events import PaymentInDoubt, PaymentReleased, PaymentRouted
+
+_COUNTED = {
+    "5xx of a proxy": "proxy_errors",
+    "charged behind a proxy": "charges_behind_proxy",
+    "401 or 403 of a token": "proxy_expired_tokens",
+    "404 of an ingress": "proxy_no_routes",
+    "other 4xx of a proxy": "proxy_refusals",
+    "page for people": "proxy_pages",
+    "refused for good": "own_refusals",
+    "lookup: 404 of an ingress": "lookup_no_routes",
+    "lookup: 429": "lookups_refused",
+    "lookup: lagging replica": "lookups_lagging",
+    "health as 503": "health_503",
+}
+"""What the simulators did to payments, lookups and health calls, with the name of its count in their /admin/stats."""
 
 SOMETIMES = {
     "fallback used": "PaymentRouted to the fallback",
@@ -41,6 +57,7 @@ SOMETIMES = {
     "payment processor killed": "",
     "program stopped": "SIGSTOP",
     "link cut": "reset, refused, stalled, slow or answered in place",
+    **dict.fromkeys(_COUNTED, "counted by the simulators"),
 }
 """Each must be reached by at least one run of a suite. A page of what each is for: docs/chaos.md."""
 
@@ -49,7 +66,9 @@ _ANEW = re.compile(r"consumer is (made anew|silent)|reading the log is interrupt
 _DOWN = re.compile(r"\b(is|been) down\b")
 
 
-def count(history: History, done: Sequence[Done], said: Mapping[str, str], redelivered: int) -> dict[str, int]:
+def count(
+    history: History, done: Sequence[Done], said: Mapping[str, str], redelivered: int, counters: Counters
+) -> dict[str, int]:
     """How often each of SOMETIMES came about."""
     statuses = [tried.status for request in history.requests for tried in request.tries]
     return {
@@ -66,6 +85,7 @@ def count(history: History, done: Sequence[Done], said: Mapping[str, str], redel
         "summary settled": sum(asked.summary is not None and asked.settled for asked in history.asked),
         "summary refused": sum(asked.summary is None for asked in history.asked),
         **_injected(done),
+        **{name: counters.total(counted) for name, counted in _COUNTED.items()},
     }
 
 

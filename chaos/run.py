@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from load.books import Entry
 from load.client import NoAnswerError, Pool
@@ -17,6 +18,7 @@ from load.inquiry import Inquiry
 from chaos import reached
 from chaos.check import Ledger, Verdict, judge, summed
 from chaos.clocks import NoClocksError
+from chaos.counters import Counters
 from chaos.customers import Customers, whole_window
 from chaos.disks import NoDisksError
 from chaos.evidence import LogTap, UnreadableError, read_model, said
@@ -31,6 +33,7 @@ from chaos.world import TOKEN, NotReadyError, World
 PAYING_CONNECTIONS = 200
 ASKING_CONNECTIONS = 16
 PEEK_EVERY_SECONDS = 2.0
+ADMIN_SECONDS_MAX = 10.0
 LIVENESS_SECONDS_MAX = 60.0
 """Within so long after the last fault, and the last client's last word, everything accepted has ended and all agrees.
 
@@ -51,6 +54,8 @@ async def run(chosen: Plan, rate_per_second: float, *, services: Path | None = N
             environment = {
                 "PROCESSOR_TIMEOUT_SECONDS": str(chosen.processor_timeout_seconds),
                 "PROCESSOR_PATIENCE_SECONDS": str(chosen.patience_seconds),
+                "PAYMENT_PROCESSOR_CONTRACT_DEFAULT": chosen.contract,
+                "PAYMENT_PROCESSOR_CONTRACT_FALLBACK": chosen.contract,
             }
             kinds = {fault.kind for fault in chosen.faults}
             world = World(
@@ -86,6 +91,7 @@ class _Run:
         self._inquiry = Inquiry(self._asking, self._books, TOKEN)
         self._customers = Customers(self._paying, self._asking, chosen.seed)
         self._injector = Injector(world)
+        self._counters = Counters()
 
     async def conduct(self) -> None:
         try:
@@ -100,6 +106,7 @@ class _Run:
         finally:
             for pool in (self._paying, self._asking, *self._books.values()):
                 pool.close()
+        await self._count()
         self._world.kill_all()
         if not stopped_early:
             history.rows, history.rejected_rows = read_model(self._world.folder)
@@ -129,6 +136,7 @@ class _Run:
         while True:
             await asyncio.sleep(PEEK_EVERY_SECONDS)
             try:
+                await self._count()
                 books = await self._read_books()
             except NoAnswerError:
                 continue
@@ -148,6 +156,7 @@ class _Run:
             await tap.catch_up()
             history.log, history.forgotten = tap.events, self._customers.forgotten
             history.books = await self._read_books()
+            history.refusals = {name: await self._admin(name, "refusals") for name in self._books}
             if not converge:
                 return history
             whole = await self._inquiry.compare(whole_window(self._customers.began_us))
@@ -166,10 +175,22 @@ class _Run:
             raise UnreadableError("the processors offer no list of their payments")
         return books
 
+    async def _count(self) -> None:
+        for name in self._books:
+            self._counters.note(name, await self._admin(name, "stats"))
+
+    async def _admin(self, simulator: str, what: str) -> Any:
+        """Raises NoAnswerError."""
+        pool = self._books[simulator]
+        message = pool.origin.request("GET", f"/admin/{what}", b"", (("X-Rinha-Token", TOKEN),))
+        return json.loads((await pool.ask(message, ADMIN_SECONDS_MAX)).body)
+
     def _report(self, history: History, redelivered: int, verdict: Verdict) -> None:
         result = self._result
         result.columns = verdict.counts()
-        result.reached = reached.count(history, self._injector.done, said(self._world.logs), redelivered)
+        result.reached = reached.count(
+            history, self._injector.done, said(self._world.logs), redelivered, self._counters
+        )
         result.faults = [f"{one.fault}{'' if one.took else '  (nobody there)'}" for one in self._injector.done]
         result.faults_by_kind = dict(Counter(one.fault.kind for one in self._injector.done if one.took))
         result.requests = len(history.requests)

@@ -85,8 +85,9 @@ def test_a_payment_whose_clients_learned_nothing_may_be_there_or_not() -> None:
     assert broken(nothing) == set()
 
 
-def test_a_rejected_payment_has_ended_and_is_not_lost() -> None:
+def test_a_payment_that_was_refused_for_good_has_ended_and_is_not_lost() -> None:
     history = History(
+        refusals={"default": [A]},
         requests=[wish()],
         log=log_of(requested(), routed(), PaymentRejected(A, 100, "403")),
         books={},
@@ -144,7 +145,14 @@ def _at_the_other_processor(history: History) -> None:
 
 def _rejected_and_charged(history: History) -> None:
     history.log, history.rows = log_of(requested(), routed(), PaymentRejected(A, 100, "403")), []
-    history.rejected_rows = [A]
+    history.rejected_rows, history.refusals = [A], {"default": [A]}
+
+
+def _rejected_and_refused_by_nobody(history: History) -> None:
+    """A proxy's 403 is not the processor's word."""
+    history.log, history.rows = log_of(requested(), routed(), PaymentRejected(A, 100, "403")), []
+    history.rejected_rows, history.refusals = [A], {"default": [B]}
+    history.books, history.final = {}, Summary(Totals(), Totals())
 
 
 def _charged_and_not_recorded(history: History) -> None:
@@ -202,6 +210,7 @@ def _still_pending(history: History) -> None:
         (_refused_and_accepted, {"refused"}),
         (_at_the_other_processor, {"wrong processor"}),
         (_rejected_and_charged, {"rejected, charged"}),
+        (_rejected_and_refused_by_nobody, {"rejected, unfounded"}),
         (_charged_and_not_recorded, {"unrecorded", "not ended"}),
         (_another_stamp, {"requestedAt"}),
         (_another_summary, {"summary"}),
@@ -241,6 +250,13 @@ def test_a_settled_window_that_had_passed_is_final(question: Asked, columns: set
     history = clean()
     history.asked = [question]
     assert broken(history) == columns
+
+
+def test_a_payment_whose_id_was_charged_with_another_amount_is_rightly_rejected() -> None:
+    history = clean()
+    _rejected_and_refused_by_nobody(history)
+    history.books = {"default": [entry(cents=101)]}
+    assert "rejected, unfounded" not in broken(history, converged=False)
 
 
 def test_what_a_run_did_not_wait_for_is_no_offence() -> None:

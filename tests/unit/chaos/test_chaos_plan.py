@@ -1,8 +1,11 @@
+from dataclasses import fields
 from itertools import pairwise
 
 import pytest
 from chaos.mutation import catalogue
 from chaos.plan import CLOCKS, LINKS, PROGRAMS, RECIPES, SIMULATORS, clock_plan, plan
+
+from simulator.faults import Faults
 
 SECONDS = 12.0
 
@@ -61,6 +64,20 @@ def test_a_focus_leaves_each_recipe_undisturbed(recipe: str) -> None:
             ends.append(fault.at_seconds + fault.seconds)
         ends[-1] = max(ends[-1], fault.at_seconds + fault.seconds)
     assert len(ends) > 2
+
+
+def test_a_replica_lags_only_where_a_404_proves_nothing() -> None:
+    plans = [plan(seed, SECONDS) for seed in range(60)]
+    lagging = [one for one in plans if any("lookup_lag_seconds" in fault.mood for fault in one.faults)]
+    assert len(lagging) > 10
+    assert {one.contract for one in lagging} == {"strict"}
+    assert {one.contract for one in plans} == {"contest", "strict"}
+    assert plan(1, SECONDS, ["lagging replica"]).contract == "strict"
+
+
+def test_moods_name_faults_that_there_are() -> None:
+    known = {one.name for one in fields(Faults)} | {"delay_ms", "failing", "closed"}
+    assert {name for seed in range(60) for fault in plan(seed, SECONDS).faults for name in fault.mood} <= known
 
 
 def test_mutations_focus_on_recipes_that_there_are() -> None:

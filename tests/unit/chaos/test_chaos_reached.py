@@ -2,8 +2,10 @@
 
 import random
 import time
+from dataclasses import fields
 
 from chaos.clock import moment_of
+from chaos.counters import Counters
 from chaos.faults import Done
 from chaos.history import Asked, History, Logged, Request, Try
 from chaos.plan import Fault
@@ -14,6 +16,7 @@ from load.window import check_window
 
 from contract.events import PaymentInDoubt, PaymentProcessed, PaymentRejected, PaymentReleased, PaymentRouted
 from processor.routing import Policy, Route, Router
+from simulator.state import Stats
 
 A, B = "aaaaaaaa-0000-4000-8000-000000000000", "bbbbbbbb-0000-4000-8000-000000000000"
 T0 = 1_795_258_780_000_000
@@ -37,7 +40,7 @@ def test_the_router_s_own_words_tell_of_a_circuit_and_of_a_probe() -> None:
     router.observe("default", "failed", now, seconds=0.1)
     away = PaymentRouted(A, 1990, 1, "fallback", T0, reason_of_a_route(router, now))
     probe = PaymentRouted(B, 1990, 1, "default", T0, reason_of_a_route(router, now + 60))
-    found = count(History(log=logged(away, probe)), [], {}, 0)
+    found = count(History(log=logged(away, probe)), [], {}, 0, Counters())
     assert (found["fallback used"], found["breaker open"], found["half-open probe"]) == (1, 2, 1)
 
 
@@ -76,5 +79,16 @@ def test_everything_that_can_be_reached_is_counted() -> None:
         "gateway-1": "lost the connection to the broker",
         "processor-2": "lost the connection to the broker\nreading the log is interrupted: x",
     }
-    found = count(history, done, said, redelivered=1)
+    counters = Counters()
+    counters.note("default", dict.fromkeys((one.name for one in fields(Stats)), 1))
+    found = count(history, done, said, redelivered=1, counters=counters)
     assert found == dict.fromkeys(SOMETIMES, 1) | {"breaker open": 2}
+
+
+def test_what_a_simulator_counted_before_it_was_killed_is_counted_too() -> None:
+    counters = Counters()
+    counters.note("default", {"lookups": 5, "running": 3})
+    counters.note("default", {"lookups": 7, "running": 0})
+    counters.note("default", {"lookups": 2, "running": 1})
+    counters.note("fallback", {"lookups": 1})
+    assert counters.total("lookups") == 10
