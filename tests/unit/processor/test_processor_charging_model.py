@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from processor import handling
-from processor.provider_contract import CONTEST, STRICT, ProviderContract
+from processor.provider_contract import CONTEST, STRICT, Form, Meaning, ProviderContract
 
 STORIES = 3_000
 STEPS_MAX = 60
@@ -121,3 +121,24 @@ def test_it_is_charged_at_most_once_by_providers_of_which_little_is_known(make_w
     witnessed = tell_stories(make_world, is_forgetful=False, contract=STRICT)
     assert witnessed >= WITNESSED - {"PaymentRejected"}
     assert "PaymentRejected" not in witnessed
+
+
+@pytest.mark.parametrize(
+    ("taken_for_own", "missing_forms", "what"),
+    [
+        ({(502, Form.OTHER): Meaning.FAILED}, {Form.EMPTY}, "charged twice"),
+        ({(500, Form.OTHER): Meaning.FAILED}, {Form.EMPTY}, "charged twice"),
+        ({}, set(Form), "charged twice"),
+        ({(401, Form.OTHER): Meaning.REFUSED}, {Form.EMPTY}, "no provider refused it"),
+    ],
+    ids=["502 of a proxy", "500 of a proxy", "404 of an ingress", "401 of an ingress"],
+)
+def test_a_contract_that_takes_the_answer_of_another_for_the_providers_own_is_caught(
+    make_world: Callable[..., World],
+    taken_for_own: dict[tuple[int, Form], Meaning],
+    missing_forms: set[Form],
+    what: str,
+) -> None:
+    lax = ProviderContract("lax", {**CONTEST.payment_answers, **taken_for_own}, frozenset(missing_forms))
+    with pytest.raises(AssertionError, match=what):
+        tell_stories(make_world, is_forgetful=False, contract=lax)
