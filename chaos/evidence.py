@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -9,19 +10,18 @@ from typing import Self
 from uuid import UUID
 
 import duckdb
-import nats
-from nats.aio.client import Client
-from nats.errors import TimeoutError as NatsTimeoutError
-from nats.js.client import JetStreamContext
 
 from chaos.history import Logged, Settled
 from contract.events import PaymentRequested
 from contract.message import Malformed, events_in
 from contract.stream import CONSUMER, STREAM
-from contract.timestamps import MICROSECONDS
 from projector.files import ModelFiles
+from runtime.broker import Broker
+from runtime.reader import LogMessage, LogReader
 
-QUIET_SECONDS = 2.0
+QUIET_SECONDS = 5.0
+CONNECT_SECONDS = 10.0
+BATCH_MESSAGES_MAX = 1_000
 
 
 class UnreadableError(Exception):
@@ -32,46 +32,56 @@ class LogTap:
     """The whole log, read from the broker itself by its operator; entered once the broker can be reached."""
 
     def __init__(self, nats_url: str) -> None:
-        self._url = nats_url
+        self._broker = Broker(nats_url, name="operator")
+        self._reader = LogReader(self._broker, 1)
+        self._read = 0
         self.events: list[Logged] = []
         self.poison: list[str] = []
-        """What is no valid event in its messages."""
+        """Messages that are not valid."""
 
     async def __aenter__(self) -> Self:
-        self._client: Client = await nats.connect(self._url, max_reconnect_attempts=5, connect_timeout=2)
-        self._stream: JetStreamContext = self._client.jetstream(timeout=5)
-        self._subscription = await self._stream.subscribe("payments.>", stream=STREAM, ordered_consumer=True)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await self._broker.__aenter__()
+        await self._reader.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.close()
+        await self._reader.__aexit__(kind, error, trace)
+        await self._broker.__aexit__(kind, error, trace)
 
     async def catch_up(self) -> None:
         """Reads to the log's present end. Raises UnreadableError."""
-        last = (await self._stream.stream_info(STREAM)).state.last_seq
-        while (self.events[-1].sequence if self.events else 0) < last:
+        last = (await self._broker.log_state(timeout_seconds=CONNECT_SECONDS)).last_sequence
+        while self._read < last:
             try:
-                message = await self._subscription.next_msg(timeout=QUIET_SECONDS)
-            except NatsTimeoutError as error:
+                async with asyncio.timeout(QUIET_SECONDS):
+                    messages = await self._reader.batch(BATCH_MESSAGES_MAX)
+            except TimeoutError as error:
                 raise UnreadableError(f"the log ends at {last}, and could not be read to there") from error
-            place = message.metadata
-            stored_at_us = int(place.timestamp.timestamp() * MICROSECONDS)
-            for event in events_in(message.subject, message.data):
-                if isinstance(event, Malformed):
-                    self.poison.append(f"{place.sequence.stream}: {event.why}")
-                else:
-                    self.events.append(Logged(place.sequence.stream, stored_at_us, event))
+            for message in messages:
+                self._take(message)
+
+    def _take(self, message: LogMessage) -> None:
+        self._read = message.sequence
+        events = events_in(message.subject, message.payload)
+        if isinstance(events, Malformed):
+            self.poison.append(f"{message.sequence}: {events.why}")
+        else:
+            self.events += [Logged(message.sequence, message.stored_at_us, event) for event in events]
 
     async def redelivered(self) -> int:
         """How many deliveries of requests were not the first, as far as the broker remembers them."""
-        info = await self._stream.consumer_info(STREAM, CONSUMER)
-        if info.delivered is None:
+        info = await self._broker.request(
+            f"$JS.API.CONSUMER.INFO.{STREAM}.{CONSUMER}", b"", timeout_seconds=CONNECT_SECONDS
+        )
+        if "error" in info:
             return 0
-        reached: int = info.delivered.stream_seq
+        reached: int = info["delivered"]["stream_seq"]
+        deliveries: int = info["delivered"]["consumer_seq"]
         first = sum(isinstance(one.event, PaymentRequested) and one.sequence <= reached for one in self.events)
-        return max(0, int(info.delivered.consumer_seq) - first)
+        return max(0, deliveries - first)
 
 
 def read_model(folder: Path) -> tuple[list[Settled], list[str]]:

@@ -23,7 +23,7 @@ _ALONE = frozenset((REQUESTED, PURGED))
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A line of a message, or the whole message, that is no valid event where it lies. Readers set it aside."""
+    """A message that is not valid where it lies. Readers set it aside."""
 
     why: str
 
@@ -34,23 +34,29 @@ def join(events: Iterable[bytes]) -> bytes:
 
 
 def split(payload: bytes) -> list[bytes]:
-    """The lines of a message, at least one; which of them are events, `events_in` says."""
+    """The lines of a message, at least one; whether they are events, `events_in` says."""
     return payload.split(b"\n")
 
 
-def events_in(subject: str, payload: bytes) -> list[Event | Malformed]:
-    """What each line of the message under that subject holds, in order.
+def events_in(subject: str, payload: bytes) -> list[Event] | Malformed:
+    """The event in each line of the message under that subject, in order.
 
-    Malformed is a line that is no event, or one that belongs under another subject; and an event of a payment of which
-    an earlier line is a valid event. A message that breaks the rules as a whole gives one Malformed.
+    A message is valid as a whole or not at all. Malformed is one with a line that is no event, or an event that belongs
+    under another subject; with two events of one payment; and with more lines than it may have.
     """
     parts = split(payload)
-    if len(parts) == 1:
-        return [_event_in(subject, payload)]
-    if subject in _ALONE or len(parts) > EVENTS_MAX:
-        lines_max = 1 if subject in _ALONE else EVENTS_MAX
-        return [Malformed(f"{len(parts)} lines in a message under {subject}, where at most {lines_max} may be")]
-    return _without_repeats([_event_in(subject, part) for part in parts])
+    lines_max = 1 if subject in _ALONE else EVENTS_MAX
+    if len(parts) > lines_max:
+        return Malformed(f"{len(parts)} lines in a message under {subject}, where at most {lines_max} may be")
+    events: list[Event] = []
+    for part in parts:
+        event = _event_in(subject, part)
+        if isinstance(event, Malformed):
+            return event
+        events.append(event)
+    if len(events) > 1 and (twice := _named_twice(events)) is not None:
+        return Malformed(f"two events of payment {twice} in one message")
+    return events
 
 
 def part_of(subject: str, payload: bytes, correlation_id: str) -> bytes | None:
@@ -61,8 +67,11 @@ def part_of(subject: str, payload: bytes, correlation_id: str) -> bytes | None:
     # Looking for the id spares decoding the rest of the log.
     if correlation_id.encode() not in payload:
         return None
-    for part, event in zip(split(payload), events_in(subject, payload), strict=False):
-        if not isinstance(event, Malformed | LedgerPurged) and event.correlation_id == correlation_id:
+    events = events_in(subject, payload)
+    if isinstance(events, Malformed):
+        return None
+    for part, event in zip(split(payload), events, strict=True):
+        if not isinstance(event, LedgerPurged) and event.correlation_id == correlation_id:
             return part
     return None
 
@@ -80,13 +89,13 @@ def _event_in(subject: str, part: bytes) -> Event | Malformed:
     return event
 
 
-def _without_repeats(events: list[Event | Malformed]) -> list[Event | Malformed]:
-    """Which of two events of one payment counts must not depend on the reader: it is the first."""
+def _named_twice(events: list[Event]) -> str | None:
+    """A payment that has two of the events: which of them counts must not depend on the reader."""
     seen: set[str] = set()
-    for number, event in enumerate(events):
-        if isinstance(event, Malformed | LedgerPurged):
+    for event in events:
+        if isinstance(event, LedgerPurged):
             continue
         if event.correlation_id in seen:
-            events[number] = Malformed(f"a second event of payment {event.correlation_id} in one message")
+            return event.correlation_id
         seen.add(event.correlation_id)
-    return events
+    return None

@@ -70,8 +70,7 @@ class Follower:
         return (await read_history(self._broker, correlation_id, request_sequence)).standing
 
     def _apply(self, message: LogMessage) -> None:
-        events, _ = valid_events(message.sequence, message.subject, message.payload)
-        for event in events:
+        for event in valid_events(message.sequence, message.subject, message.payload) or ():
             self.journal.apply(message.sequence, event, is_late=is_late(event, message.stored_at_us))
         self.position = message.sequence
 

@@ -155,7 +155,7 @@ class Worker:
             self._changed.set()
 
     async def _handle(self, delivery: Delivery) -> Done | Retry:
-        events, _ = valid_events(delivery.info.sequence, delivery.subject, delivery.payload)
+        events = valid_events(delivery.info.sequence, delivery.subject, delivery.payload)
         request = events[0] if events else None
         if not isinstance(request, PaymentRequested):
             return Done()

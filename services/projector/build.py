@@ -1,4 +1,4 @@
-"""Builds a new read model from the whole log; what is no valid event there is set aside, as the live one does."""
+"""Builds a new read model from the whole log; messages that are not valid are set aside, as the live one does."""
 
 import asyncio
 from collections.abc import Callable

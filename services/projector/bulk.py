@@ -7,7 +7,7 @@ payment until then.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,8 +59,8 @@ _SECONDS_MAX = 100_000
 _FRESH_US = ACCEPTANCE_SECONDS_MAX * MICROSECONDS
 
 Row = tuple[Any, ...]
-ValidEvents = Callable[[int, str, bytes], tuple[list[Event], int]]
-"""Of a message's sequence, subject and payload: the valid events in it, and how many lines were set aside."""
+ValidEvents = Callable[[int, str, bytes], Sequence[Event] | None]
+"""Of a message's sequence, subject and payload: its events; None when it is not valid."""
 
 
 @dataclass(slots=True)
@@ -76,6 +76,18 @@ class Rows:
         if any(row[0] == correlation_id for row in self.settled):
             return "settled"
         return "rejected" if any(row[0] == correlation_id for row in self.rejected) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """How the plain events under a subject are spelled and followed."""
+
+    match: _Matcher
+    follow: Callable[[Any, int, re.Match[bytes], int], bool]
+    seconds: tuple[int, ...]
+    """The groups that hold times to the second; the pattern takes some that are none."""
+    events_max: int = EVENTS_MAX
+    """Of one message."""
 
 
 _Plain = tuple[int, int, bytes, int, bytes]
@@ -98,25 +110,21 @@ class BulkProjection:
         self._plain: dict[str, _Plain] = {}
         self._seconds: dict[bytes, int] = {}
         self.poison_events = 0
-        """What is no valid event in the log's messages; it was set aside."""
+        """Messages that are not valid; they were set aside."""
 
     def apply(self, sequence: int, subject: str, payload: bytes, stored_at_us: int) -> None:
         """Takes the next message."""
         course = _COURSES.get(subject)
-        matches = None if course is None else _plain_events(course, payload)
+        matches = None if course is None else self._plain_events(course, payload)
         if course is None or matches is None:
-            events, set_aside = self._valid_events(sequence, subject, payload)
-            self.poison_events += set_aside
-            for event in events:
+            events = self._valid_events(sequence, subject, payload)
+            self.poison_events += events is None
+            for event in events or ():
                 self._apply_any(sequence, event, stored_at_us)
             return
         for match in matches:
             if not course.follow(self, sequence, match, stored_at_us):
-                # Alone: that it is of another payment than the rest of its message is known already.
-                events, set_aside = self._valid_events(sequence, subject, match[0])
-                self.poison_events += set_aside
-                for event in events:
-                    self._apply_any(sequence, event, stored_at_us)
+                self._apply_any(sequence, decode(match[0]), stored_at_us)
 
     def take(self) -> Rows:
         """The rows since the last time."""
@@ -129,6 +137,20 @@ class BulkProjection:
         if (oldest := next(iter(self._plain.values()), None)) is not None:
             sequences.append(oldest[0])
         return min(sequences, default=None)
+
+    def _plain_events(self, course: _Course, payload: bytes) -> list[re.Match[bytes]] | None:
+        """The events of a valid message whose lines are all spelled as `encode` does; else None."""
+        if (match := course.match(payload)) is not None:
+            matches = [match]
+        else:
+            parts = split(payload)
+            if not 1 < len(parts) <= course.events_max:
+                return None
+            matches = [match for part in parts if (match := course.match(part)) is not None]
+            if len({match[1] for match in matches}) != len(parts):
+                return None
+        seconds = course.seconds
+        return None if any(self._second(match[one]) is None for match in matches for one in seconds) else matches
 
     def _request(self, sequence: int, match: re.Match[bytes], stored_at_us: int) -> bool:
         name, _, second, microsecond = match.groups()
@@ -221,30 +243,9 @@ class BulkProjection:
         return before if before == "settled" else known or before
 
 
-@dataclass(frozen=True, slots=True)
-class _Course:
-    """How the plain events under a subject are spelled and followed."""
-
-    match: _Matcher
-    follow: Callable[[BulkProjection, int, re.Match[bytes], int], bool]
-    events_max: int = EVENTS_MAX
-    """Of one message."""
-
-
-def _plain_events(course: _Course, payload: bytes) -> list[re.Match[bytes]] | None:
-    """The events of a message whose lines are all spelled as `encode` does, of different payments; else None."""
-    if (match := course.match(payload)) is not None:
-        return [match]
-    parts = split(payload)
-    if not 1 < len(parts) <= course.events_max:
-        return None
-    matches = [match for part in parts if (match := course.match(part)) is not None]
-    return matches if len({match[1] for match in matches}) == len(parts) else None
-
-
 _REQUESTED = _fields("PaymentRequested", f'"amountCents":{_NUMBER}', f'"acceptedAt":{_STAMP}')
 _COURSES: dict[str, _Course] = {
-    REQUESTED: _Course(_REQUESTED, BulkProjection._request, events_max=1),  # noqa: SLF001 - methods of this file
-    **{f"payments.routed.{one}": _Course(_routed(one), BulkProjection._route) for one in PROCESSORS},  # noqa: SLF001
-    **{f"payments.processed.{one}": _Course(_processed(one), BulkProjection._process) for one in PROCESSORS},  # noqa: SLF001
+    REQUESTED: _Course(_REQUESTED, BulkProjection._request, (3,), events_max=1),  # noqa: SLF001 - methods of this file
+    **{f"payments.routed.{one}": _Course(_routed(one), BulkProjection._route, (3,)) for one in PROCESSORS},  # noqa: SLF001
+    **{f"payments.processed.{one}": _Course(_processed(one), BulkProjection._process, (5, 7)) for one in PROCESSORS},  # noqa: SLF001
 }

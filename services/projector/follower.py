@@ -45,7 +45,7 @@ class Follower:
         self.position = store.checkpoint.replay_from - 1
         self.projection = Projection(self._ended_as, store.recently_ended(RECENTLY_ENDED_MAX))
         self.poison_events = 0
-        """What is no valid event in the log's messages; it was set aside."""
+        """Messages that are not valid; they were set aside."""
 
     async def run(self) -> None:
         """Follows the log until cancelled; what is uncommitted then is read again at the next start."""
@@ -113,8 +113,10 @@ class Follower:
     def _apply(self, messages: list[LogMessage]) -> None:
         for message in messages:
             self._read = message.sequence
-            events, set_aside = valid_events(message.sequence, message.subject, message.payload)
-            self.poison_events += set_aside
+            events = valid_events(message.sequence, message.subject, message.payload)
+            if events is None:
+                self.poison_events += 1
+                continue
             is_replay = message.sequence <= self._store.checkpoint.position
             for event in events:
                 change = self.projection.apply(message.sequence, event, message.stored_at_us, is_replay=is_replay)

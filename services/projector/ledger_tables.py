@@ -82,8 +82,10 @@ class LedgerTables:
     def fold(self, messages: Iterable[StoredMessage]) -> None:
         """Takes the next of the log's messages."""
         for message in messages:
-            events, set_aside = valid_events(message.sequence, message.subject, message.payload)
-            self.poison_events += set_aside
+            events = valid_events(message.sequence, message.subject, message.payload)
+            if events is None:
+                self.poison_events += 1
+                continue
             for event in events:
                 self._take(message.sequence, event, ends=self.ledger.apply(message.sequence, event))
         self._flush()

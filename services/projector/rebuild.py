@@ -37,9 +37,10 @@ _POLL_SECONDS = 0.3
 def rebuild(*, accept_differences: bool) -> None:
     """Builds the read model anew, beside the live one, and changes over to it.
 
-    With the projector running, summaries go on meanwhile; without it, the next start takes the new file. What is no
-    valid event is set aside, named and counted, as the projector does. Interrupted at any moment, it leaves the live
-    read model as it is. Exit status: 0 when the new read model is in place, 1 when it is not, 130 when interrupted.
+    With the projector running, summaries go on meanwhile; without it, the next start takes the new file. A message
+    that is not valid is set aside, named and counted, as the projector does. Interrupted at any moment, it leaves the
+    live read model as it is. Exit status: 0 when the new read model is in place, 1 when it is not, 130 when
+    interrupted.
     """
     # Millions of short-lived tuples and no cycles: looking for those would take a tenth of the time.
     gc.disable()
@@ -164,7 +165,7 @@ def _say_built(built: Built, seconds: float) -> None:
     rate = built.messages / max(seconds, 1e-9)
     click.echo(f"read {built.messages:,} messages up to {built.position:,} in {seconds:.1f} s ({rate:,.0f} messages/s)")
     if built.poison_events:
-        click.echo(f"set aside: {built.poison_events:,} lines of messages that are no valid events; they count nowhere")
+        click.echo(f"set aside: {built.poison_events:,} messages that are not valid; they count nowhere")
 
 
 @contextmanager

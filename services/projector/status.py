@@ -137,7 +137,7 @@ def as_table(report: Report, troubles: list[str]) -> str:
             "oldest open",
             f"{oldest.correlation_id}, {_seconds(report, oldest.accepted_at_us):.1f} s" if oldest else "none",
         ),
-        ("set aside", f"{status.poison_events} lines of the log that are no valid events, since the start"),
+        ("set aside", f"{status.poison_events} messages that are not valid, since the start"),
         ("file", f"{status.file_bytes} bytes"),
         ("checkpoint", f"{status.committed_position}, at {format_us(status.committed_at_us)}"),
         ("uptime", f"{_seconds(report, status.started_at_us):.0f} s"),

@@ -172,7 +172,7 @@ def as_table(outcome: Outcome) -> str:
     lines.append(f"{'rejected':<10} {outcome.rejected[0]:>24} {outcome.rejected[1]:>24}")
     lines += ["", *_open_lines(outcome)]
     if outcome.poison_events:
-        lines.append(f"{outcome.poison_events} lines of the log's messages are no valid events, and count nowhere.")
+        lines.append(f"{outcome.poison_events} messages of the log are not valid, and count nowhere.")
     if not outcome.differences.count:
         return "\n".join([*lines, "No differences."])
     lines.append(f"Differences: {outcome.differences.count}")

@@ -13,7 +13,7 @@ import orjson
 from contract.codec import encode
 from contract.events import Event
 from contract.log_mark import LogState
-from contract.message import Malformed, events_in, join, part_of
+from contract.message import events_in, join, part_of
 from contract.stream import MESSAGE_BYTES_MAX, STREAM, SUBJECTS, message_id_of, subject_of
 from runtime.broker import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker
 from runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
@@ -209,7 +209,7 @@ class Log:
 def _only_event_in(message: _Message) -> Event | None:
     """The message's only event; None when it has several, or what is no valid event."""
     match events_in(message.subject, message.payload):
-        case [event] if not isinstance(event, Malformed):
+        case [event]:
             return event
         case _:
             return None

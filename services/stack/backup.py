@@ -57,7 +57,7 @@ class Account:
     open_payments: list[dict[str, object]] = field(default_factory=list)
     """The oldest OPEN_NAMED_MAX."""
     set_aside: int = 0
-    """Lines of messages that are no valid events, and count nowhere."""
+    """Messages that are not valid, and count nowhere."""
 
 
 async def back_up(broker: Broker, folder: Path, *, check: bool) -> Account:
@@ -131,9 +131,9 @@ async def account_of(broker: Broker, first_sequence: int, last_sequence: int) ->
     account = Account(last_sequence)
     async for messages in stretch(broker, first_sequence, last_sequence):
         for message in messages:
-            events, set_aside = valid_events(message.sequence, message.subject, message.payload)
-            account.set_aside += set_aside
-            for event in events:
+            events = valid_events(message.sequence, message.subject, message.payload)
+            account.set_aside += events is None
+            for event in events or ():
                 _take(account, ledger, message.sequence, event)
     account.open = len(ledger.unfinished)
     for payment in ledger.unfinished.values():

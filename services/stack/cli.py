@@ -119,7 +119,7 @@ def _described(account: Account) -> str:
     return (
         f"the log up to {account.last_sequence}; {settled} payments settled, {account.rejected} rejected,"
         f" {account.open} open"
-    ) + (f"; {account.set_aside} lines of messages set aside: no valid events" if account.set_aside else "")
+    ) + (f"; {account.set_aside} messages set aside that are not valid" if account.set_aside else "")
 
 
 def _broker() -> BrokerSettings:

@@ -46,7 +46,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of a message, as if it were a message of its own, and what it holds there."""
+    """A line of a message, as if it were a message of its own, and its event; or a message that is not valid."""
 
     message: StoredMessage
     found: Event | Malformed
@@ -66,7 +66,7 @@ def as_line(entry: Entry) -> str:
     event = entry.found
     head = f"{entry.message.sequence:>9}  {format_us(entry.message.stored_at_us)}"
     if isinstance(event, Malformed):
-        return f"{head}  no valid event: {event.why}"
+        return f"{head}  not valid: {event.why}"
     who = "" if isinstance(event, LedgerPurged) else f"  {event.correlation_id}"
     return f"{head}  {type(event).__name__:<16}{who}  {_particulars(event)}"
 
@@ -178,14 +178,15 @@ async def _of_payment(broker: Broker, correlation_id: str, last_sequence: int) -
 
 def _entries_of(message: StoredMessage, correlation_id: str | None) -> list[Entry]:
     """What it holds; of a payment, only that one's event."""
-    found = events_in(message.subject, message.payload)
-    parts = split(message.payload)
-    if len(parts) != len(found):
-        # It breaks the rules as a whole.
-        parts = [message.payload]
-    entries = [Entry(replace(message, payload=part), one) for part, one in zip(parts, found, strict=True)]
-    return entries if correlation_id is None else [one for one in entries if _is_of(one.found, correlation_id)]
+    events = events_in(message.subject, message.payload)
+    if isinstance(events, Malformed):
+        return [Entry(message, events)] if correlation_id is None else []
+    return [
+        Entry(replace(message, payload=part), event)
+        for part, event in zip(split(message.payload), events, strict=True)
+        if correlation_id is None or _is_of(event, correlation_id)
+    ]
 
 
-def _is_of(found: Event | Malformed, correlation_id: str) -> bool:
-    return not isinstance(found, Malformed | LedgerPurged) and found.correlation_id == correlation_id
+def _is_of(event: Event, correlation_id: str) -> bool:
+    return not isinstance(event, LedgerPurged) and event.correlation_id == correlation_id

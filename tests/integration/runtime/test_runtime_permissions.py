@@ -19,7 +19,9 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig
 
+from contract.codec import encode
 from contract.events import (
     LedgerPurged,
     PaymentInDoubt,
@@ -30,9 +32,12 @@ from contract.events import (
     PaymentRouted,
 )
 from contract.health_bucket import POLL, POLL_STORED
+from contract.message import Malformed, events_in
+from contract.stream import SUBJECTS
 from processor.deliveries import QUEUES, Deliveries, Delivery, Queue, ensure_consumer
 from runtime.broker import Broker
 from runtime.health_bucket import Entry, HealthBucket
+from runtime.history import stretch
 from runtime.log import Log, LogLimits
 from runtime.read_model import ReadModel
 from runtime.reader import LogReader
@@ -187,7 +192,8 @@ MUST_NOT_PUBLISH = {
         "payments.purged",
         *CHANGES_OF_THE_LOG,
         *DEFINITIONS_OF_THE_LOG,
-        *CHANGES_OF_THE_QUEUES,
+        *of_the_queues("DURABLE.CREATE", "PAUSE", "RESET"),
+        f"{API}.CONSUMER.CREATE.PAYMENTS",
         "$KV.HEALTH.other",
         POLL_STORED,
         *CHANGES_OF_THE_BUCKET,
@@ -219,6 +225,19 @@ MUST_NOT_PUBLISH = {
         *ACKNOWLEDGEMENTS,
         POLL,
         POLL_STORED,
+        *DEFINITIONS_OF_THE_LOG,
+        *DEFINITIONS_OF_THE_BUCKET,
+        *(f"{API}.STREAM.{verb}.OTHER" for verb in ("CREATE", "UPDATE", "RESTORE")),
+        f"{API}.STREAM.RESTORE.KV_HEALTH",
+        f"{API}.STREAM.MSG.DELETE.PAYMENTS",
+        *(f"{API}.DIRECT.GET.{stream}" for stream in ("PAYMENTS", "KV_HEALTH")),
+        *of_the_queues("CREATE", "DURABLE.CREATE", "RESET", "MSG.NEXT"),
+        *(f"{API}.CONSUMER.CREATE.PAYMENTS.{queue.consumer}.{queue.subject}" for queue in QUEUES),
+        f"{API}.CONSUMER.CREATE.PAYMENTS",
+        f"{API}.CONSUMER.CREATE.KV_HEALTH.reader",
+        "$JS.SNAPSHOT.RESTORE.OTHER.x",
+        "$JS.FC.OTHER.x",
+        "projector.x.y",
         "_INBOX_gateway.x",
         "_INBOX.x",
     ],
@@ -300,6 +319,119 @@ async def test_nobody_comes_in_without_a_user_and_its_password(
     assert await incoming.read() == b""
     outgoing.close()
     await outgoing.wait_closed()
+
+
+FORGED = encode(PaymentProcessed(str(uuid.UUID(int=7)), 1_000_000, 1, "default", 1, 2))
+INTO = "payments.processed.default"
+OWN = "projector.summary"
+"""What the operator, and the gateway, may publish under: a stream of it would take content of their making."""
+Step = tuple[str, object, str]
+"""Subject, content, and where the answer goes."""
+
+
+def stream(name: str, verb: str, **config: object) -> Step:
+    return f"{API}.STREAM.{verb}.{name}", {"name": name, "num_replicas": 1, "storage": "memory", **config}, ""
+
+
+def consumer(of: str, name: str, **config: object) -> Step:
+    question = {"stream_name": of, "config": {"name": name, "ack_policy": "none", "mem_storage": True, **config}}
+    return f"{API}.CONSUMER.CREATE.{of}.{name}", question, ""
+
+
+LOG = {
+    "subjects": [*SUBJECTS, OWN],
+    "storage": "file",
+    "discard": "new",
+    "deny_delete": True,
+    "duplicate_window": 30_000_000_000,
+    "max_msg_size": 16_384,
+}
+PULL = {"batch": 100, "expires": 500_000_000}
+WAYS_TO_HAVE_THE_BROKER_WRITE: dict[str, list[Step]] = {
+    "a stream that republishes": [
+        stream("OTHER", "CREATE", subjects=[OWN], republish={"src": OWN, "dest": INTO}),
+        (OWN, FORGED, ""),
+    ],
+    "a stream that transforms, and a consumer of it": [
+        stream("OTHER", "CREATE", subjects=[OWN], subject_transform={"src": OWN, "dest": INTO}),
+        (OWN, FORGED, ""),
+        consumer("OTHER", "reader", deliver_subject=INTO),
+    ],
+    "a stream of acknowledgements": [
+        stream("OTHER", "CREATE", subjects=["$JS.FC.PAYMENTS.x"], no_ack=True, republish={"src": ">", "dest": INTO}),
+        ("$JS.FC.PAYMENTS.x", FORGED, ""),
+    ],
+    "a stream of pieces of a backup": [
+        stream("OTHER", "CREATE", subjects=["$JS.SNAPSHOT.>"], no_ack=True, republish={"src": ">", "dest": INTO}),
+        ("$JS.SNAPSHOT.RESTORE.PAYMENTS.x", FORGED, ""),
+    ],
+    "the log takes and transforms another subject": [
+        stream("PAYMENTS", "UPDATE", **LOG, subject_transform={"src": OWN, "dest": INTO}),
+        (OWN, FORGED, ""),
+    ],
+    "the log takes from another stream": [
+        stream("OTHER", "CREATE", subjects=[OWN]),
+        (OWN, FORGED, ""),
+        stream(
+            "PAYMENTS",
+            "UPDATE",
+            **{**LOG, "subjects": list(SUBJECTS)},
+            sources=[{"name": "OTHER", "subject_transforms": [{"src": OWN, "dest": INTO}]}],
+        ),
+    ],
+    "the bucket republishes": [
+        stream("KV_HEALTH", "UPDATE", storage="file", subjects=[OWN], republish={"src": OWN, "dest": INTO}),
+        (OWN, FORGED, ""),
+    ],
+    "a backup of another stream": [(f"{API}.STREAM.RESTORE.OTHER", {"config": {"name": "OTHER"}, "state": {}}, "")],
+    "a consumer that delivers into the log": [
+        ("payments.requested", FORGED, ""),
+        consumer("PAYMENTS", "reader", deliver_subject=INTO),
+        consumer("KV_HEALTH", "reader", deliver_subject=INTO),
+    ],
+    "a pull that is answered into the log": [
+        ("payments.requested", FORGED, ""),
+        consumer("PAYMENTS", "reader"),
+        (f"{API}.CONSUMER.MSG.NEXT.PAYMENTS.reader", PULL, INTO),
+        (f"{API}.CONSUMER.MSG.NEXT.PAYMENTS.processor", PULL, INTO),
+    ],
+    "an answer of the API": [
+        ("payments.requested", FORGED, ""),
+        (f"{API}.STREAM.MSG.GET.PAYMENTS", {"last_by_subj": "payments.requested"}, INTO),
+        (f"{API}.DIRECT.GET.PAYMENTS", {"last_by_subj": "payments.requested"}, INTO),
+        (f"{API}.STREAM.INFO.PAYMENTS", None, INTO),
+        (f"{API}.CONSUMER.CREATE.PAYMENTS.reader", {"config": {"description": FORGED.decode()}}, INTO),
+    ],
+    "a backup that is delivered into the log": [
+        ("payments.requested", b"\n".join([b"x", FORGED, FORGED, b"x"]), ""),
+        (f"{API}.STREAM.SNAPSHOT.PAYMENTS", {"deliver_subject": INTO, "chunk_size": 16_000}, ""),
+    ],
+    "an answer of the read model": [("projector.summary", FORGED, INTO), ("projector.status", FORGED, INTO)],
+    "what programs say of themselves": [("$SRV.INFO", FORGED, INTO), ("$SRV.PING", FORGED, INTO)],
+    "a health record": [(POLL, FORGED, INTO), consumer("KV_HEALTH", "reader", deliver_subject=INTO)],
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_HAVE_THE_BROKER_WRITE)
+async def test_nobody_can_have_the_broker_write_an_event_for_it(tmp_path: Path, way: str) -> None:
+    """As each user but the projector, who defines the log (docs/security.md)."""
+    with GuardedNatsServer(tmp_path / "nats") as server:
+        await started(server)
+        for user in ("gateway", "processor", "operator"):
+            async with Actor(server, user) as actor:
+                for subject, content, reply in WAYS_TO_HAVE_THE_BROKER_WRITE[way]:
+                    payload = content if isinstance(content, bytes) else orjson.dumps(content) if content else b""
+                    await actor.publish(subject, payload, reply=reply or actor.client.new_inbox())
+        await asyncio.sleep(0.3)
+        async with Actor(server, "operator") as operator:
+            names = (await operator.ask(f"{API}.STREAM.NAMES"))["streams"]
+            assert set(names) == {"PAYMENTS", "KV_HEALTH"}
+        async with Broker(server.url("operator"), name="test") as broker:
+            last = (await broker.log_state(timeout_seconds=5)).last_sequence
+            found = [
+                events_in(one.subject, one.payload) async for messages in stretch(broker, 1, last) for one in messages
+            ]
+        assert [one for one in found if not isinstance(one, Malformed)] == [[PaymentRequested(ID, 1990, 0)]]
 
 
 async def test_a_gateway_cannot_disguise_the_queue_as_a_reader_of_the_log(guarded: GuardedNatsServer) -> None:
@@ -464,8 +596,10 @@ async def test_the_operator_may_administer_the_log(own: GuardedNatsServer) -> No
         assert (await jetstream.consumer_info("PAYMENTS", "processor")).num_pending == 2
         # What `nats stream view` and `nats stream get` do.
         assert (await jetstream.get_msg("PAYMENTS", 2)).data == b"{}"
-        subscription = await jetstream.subscribe("payments.>", stream="PAYMENTS", ordered_consumer=True)
-        assert (await subscription.next_msg(2)).subject == "payments.requested"
+        config = ConsumerConfig(name="view", ack_policy=AckPolicy.NONE, mem_storage=True)
+        await jetstream.add_consumer("PAYMENTS", config)
+        view = await jetstream.pull_subscribe_bind("view", "PAYMENTS")
+        assert [one.subject for one in await view.fetch(2)] == ["payments.requested"] * 2
         assert len(live) == 1
         assert await jetstream.purge_stream("PAYMENTS")
         assert await jetstream.delete_consumer("PAYMENTS", "processor")

@@ -73,10 +73,9 @@ def test_an_event_is_valid_under_its_own_subject_alone(event: Event, subject: st
     if subject == subject_of(event):
         assert found == [event]
     else:
-        (one,) = found
-        assert isinstance(one, Malformed)
-        assert type(event).__name__ in one.why
-        assert subject in one.why
+        assert isinstance(found, Malformed)
+        assert type(event).__name__ in found.why
+        assert subject in found.why
         assert part_of(subject, encode(event), ID) is None
 
 
@@ -86,42 +85,38 @@ def test_every_event_is_valid_under_its_subject(event: Event) -> None:
 
 
 def test_an_event_of_the_other_processor_is_not_valid() -> None:
-    (one,) = events_in(DEFAULT, encode(PaymentProcessed(ID, 5, 1, "fallback", 1, 2)))
-    assert isinstance(one, Malformed)
+    assert isinstance(events_in(DEFAULT, encode(PaymentProcessed(ID, 5, 1, "fallback", 1, 2))), Malformed)
 
 
-def test_a_line_that_is_not_valid_leaves_the_others_of_its_message_valid() -> None:
+def test_a_line_that_is_not_valid_leaves_nothing_of_its_message() -> None:
+    """Foreign bytes that the broker stores, such as a piece of a backup, may have any line in them."""
     mine, others = (PaymentProcessed(one, 5, 1, "default", 1, 2) for one in (ID, OTHER))
-    routed = PaymentRouted(THIRD, 5, 1, "default", 1, "why")
-    found = events_in(DEFAULT, join([encode(mine), b"{}", encode(routed), encode(others)]))
-    assert [one for one in found if not isinstance(one, Malformed)] == [mine, others]
-    assert len(found) == 4
+    for line in (b"{}", b"", b"\xff\x06", encode(PaymentRouted(THIRD, 5, 1, "default", 1, "why"))):
+        payload = join([encode(mine), line, encode(others)])
+        assert isinstance(events_in(DEFAULT, payload), Malformed)
+        assert part_of(DEFAULT, payload, ID) is None
 
 
-def test_the_first_valid_event_of_a_payment_in_a_message_is_the_one_that_counts() -> None:
+def test_two_events_of_one_payment_in_a_message_are_not_valid() -> None:
     first, second = (PaymentProcessed(ID, cents, 1, "default", 1, 2) for cents in (5, 6))
-    torn = encode(first)[:-1]
-    found = events_in(DEFAULT, join([torn, encode(first), encode(second)]))
-    assert [isinstance(one, Malformed) for one in found] == [True, False, True]
-    assert part_of(DEFAULT, join([torn, encode(first), encode(second)]), ID) == encode(first)
+    other = PaymentProcessed(OTHER, 5, 1, "default", 1, 2)
+    for written in ([first, second], [first, other, first]):
+        assert isinstance(events_in(DEFAULT, join(map(encode, written))), Malformed)
 
 
 def test_a_message_of_more_events_than_may_share_one_has_none() -> None:
     written = [PaymentProcessed(f"{ID[:-2]}{number:02}", 5, 1, "default", 1, 2) for number in range(EVENTS_MAX + 1)]
     assert events_in(DEFAULT, join(map(encode, written[:-1]))) == written[:-1]
-    (one,) = events_in(DEFAULT, join(map(encode, written)))
-    assert isinstance(one, Malformed)
+    assert isinstance(events_in(DEFAULT, join(map(encode, written))), Malformed)
     assert part_of(DEFAULT, join(map(encode, written)), ID[:-2] + "00") is None
 
 
 @pytest.mark.parametrize("kind", [PaymentRequested, LedgerPurged])
 def test_what_has_a_message_of_its_own_shares_none(kind: type[Event]) -> None:
     event = EXAMPLES[kind]
-    (one,) = events_in(subject_of(event), join([encode(event), encode(event)]))
-    assert isinstance(one, Malformed)
+    assert isinstance(events_in(subject_of(event), join([encode(event), encode(event)])), Malformed)
 
 
 def test_an_id_that_a_search_of_the_text_would_miss_is_not_valid() -> None:
     escaped = encode(PaymentProcessed(ID, 5, 1, "default", 1, 2)).replace(b'"4a', rb'"4\u0061')
-    (one,) = events_in(DEFAULT, escaped)
-    assert isinstance(one, Malformed)
+    assert isinstance(events_in(DEFAULT, escaped), Malformed)

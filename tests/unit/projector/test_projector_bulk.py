@@ -42,11 +42,12 @@ class Live:
 
     def read(self, messages: list[Message]) -> None:
         for sequence, subject, payload, stored_at_us in messages:
-            for event in events_in(subject, payload):
-                if isinstance(event, Malformed):
-                    self.poison += 1
-                else:
-                    self._take(sequence, event, stored_at_us)
+            events = events_in(subject, payload)
+            if isinstance(events, Malformed):
+                self.poison += 1
+                continue
+            for event in events:
+                self._take(sequence, event, stored_at_us)
 
     def _take(self, sequence: int, event: Event, stored_at_us: int) -> None:
         match self._projection.apply(sequence, event, stored_at_us):

@@ -54,7 +54,7 @@ def test_a_person_reads_it_line_by_line() -> None:
         "rejected     1",
         "open         3 pending, 2 routed, 1 in doubt",
         "oldest open  4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3, 10.0 s",
-        "set aside    4 lines of the log that are no valid events, since the start",
+        "set aside    4 messages that are not valid, since the start",
         "file         4096 bytes",
         "checkpoint   88, at 1970-01-01T00:00:09.000000Z",
         "uptime       9 s",

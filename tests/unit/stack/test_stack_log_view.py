@@ -41,8 +41,8 @@ def test_an_event_is_one_line(event: Event, expected: str) -> None:
     assert line == f"        7  1970-01-01T00:00:01.000000Z  {expected}"
 
 
-def test_what_is_no_valid_event_is_shown_all_the_same_and_why() -> None:
+def test_what_is_not_valid_is_shown_all_the_same_and_why() -> None:
     entry = Entry(StoredMessage(7, "payments.rejected", b"\xff{", 0), Malformed("a PaymentProcessed under it"))
-    assert as_line(entry).endswith("no valid event: a PaymentProcessed under it")
+    assert as_line(entry).endswith("not valid: a PaymentProcessed under it")
     shown = orjson.loads(as_json_line(entry))
     assert (shown["event"], shown["setAside"]) == ("\ufffd{", "a PaymentProcessed under it")
