@@ -27,7 +27,7 @@ class AnswerLog:
     def __init__(self) -> None:
         self._folded: dict[tuple[ProcessorName, str], _Folded] = {}
 
-    def warn(self, provider: ProcessorName, subject: str, text: str) -> None:
+    def note(self, provider: ProcessorName, subject: str, text: str) -> None:
         """Writes the line; or counts it, when the last one is younger than REPORT_SECONDS."""
         folded = self._folded.get((provider, subject))
         if folded is None:

@@ -88,16 +88,16 @@ class ProcessorClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return NoAnswer(f"lookup failed: {error_name(error)}")
         if isinstance(answer, OutsideContract):
-            self._log.warn(processor, "lookups answered outside of its contract", answer.why)
+            self._log.note(processor, "lookups answered outside of its contract", answer.why)
         return answer
 
     def _warn_of(self, attempt: Attempt, answer: Answer) -> None:
         match answer:
             case OutsideContract(why):
                 what = f"{why}; in doubt ({attempt.correlation_id})"
-                self._log.warn(attempt.processor, "payments answered outside of its contract", what)
+                self._log.note(attempt.processor, "payments answered outside of its contract", what)
             case Refused(reason):
-                self._log.warn(attempt.processor, "payments refused for good", f"{reason} ({attempt.correlation_id})")
+                self._log.note(attempt.processor, "payments refused for good", f"{reason} ({attempt.correlation_id})")
 
 
 def attempt_body(attempt: Attempt) -> bytes:

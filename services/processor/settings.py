@@ -9,8 +9,14 @@ from processor.health_lease import INTERVAL_SECONDS_MAX
 from processor.provider import Provider
 from processor.provider_contract import CONTEST, CONTRACTS, ProviderContract
 from processor.routing import Policy
-from runtime.credential import Credential, credential, credential_in_file
-from runtime.errors import SettingError
+from runtime.credential import (
+    Credential,
+    default_header,
+    default_header_file,
+    either,
+    fallback_header,
+    fallback_header_file,
+)
 from runtime.settings import (
     ServiceSettings,
     default_provider_url,
@@ -40,10 +46,10 @@ class Settings(ServiceSettings):
         "What an answer of default proves: `contest`, or `strict` for a provider of which little is known."
     )
     payment_processor_contract_fallback: ProviderContract = _contract("What an answer of fallback proves.")
-    payment_processor_header_default: Credential | None = credential("A header that default asks for, `Name: value`.")
-    payment_processor_header_fallback: Credential | None = credential("A header that fallback asks for, `Name: value`.")
-    payment_processor_header_file_default: Credential | None = credential_in_file("A file with default's header.")
-    payment_processor_header_file_fallback: Credential | None = credential_in_file("A file with fallback's header.")
+    payment_processor_header_default: Credential | None = default_header()
+    payment_processor_header_fallback: Credential | None = fallback_header()
+    payment_processor_header_file_default: Credential | None = default_header_file()
+    payment_processor_header_file_fallback: Credential | None = fallback_header_file()
     processor_concurrency: int = whole_number(
         640, at_least=2, at_most=10_000, what="Payments that one replica works on at once; the rest waits in the log."
     )
@@ -91,21 +97,11 @@ class Settings(ServiceSettings):
             "default": Provider(
                 self.payment_processor_url_default,
                 self.payment_processor_contract_default,
-                _one_of(
-                    self.payment_processor_header_default, self.payment_processor_header_file_default, of="DEFAULT"
-                ),
+                either(self.payment_processor_header_default, self.payment_processor_header_file_default, "default"),
             ),
             "fallback": Provider(
                 self.payment_processor_url_fallback,
                 self.payment_processor_contract_fallback,
-                _one_of(
-                    self.payment_processor_header_fallback, self.payment_processor_header_file_fallback, of="FALLBACK"
-                ),
+                either(self.payment_processor_header_fallback, self.payment_processor_header_file_fallback, "fallback"),
             ),
         }
-
-
-def _one_of(given: Credential | None, from_file: Credential | None, *, of: str) -> Credential | None:
-    if given is not None and from_file is not None:
-        raise SettingError(f"PAYMENT_PROCESSOR_HEADER_{of} and PAYMENT_PROCESSOR_HEADER_FILE_{of} exclude each other")
-    return given or from_file

@@ -32,10 +32,22 @@ class Record:
 
 
 class Books:
-    """Both processors' books. At most `concurrency` questions at once, and `rate` a second, over both together."""
+    """Both processors' books. At most `concurrency` questions at once, and `rate` a second, over both together.
 
-    def __init__(self, urls: Mapping[ProcessorName, str], *, token: str, concurrency: int, rate: float) -> None:
+    `headers` go with each question to their provider, `token` to both.
+    """
+
+    def __init__(
+        self,
+        urls: Mapping[ProcessorName, str],
+        headers: Mapping[ProcessorName, Mapping[str, str]],
+        *,
+        token: str,
+        concurrency: int,
+        rate: float,
+    ) -> None:
         self._urls = {name: urls[name].rstrip("/") for name in PROCESSORS}
+        self._headers = headers
         self._places = asyncio.Semaphore(concurrency)
         self._interval_seconds = 1 / rate
         self._next_at = 0.0
@@ -77,7 +89,9 @@ class Books:
             async with self._places:
                 await self._wait_for_turn()
                 try:
-                    async with self._session.get(self._urls[processor] + path, allow_redirects=False) as response:
+                    async with self._session.get(
+                        self._urls[processor] + path, headers=self._headers[processor], allow_redirects=False
+                    ) as response:
                         body = await response.text()
                         if response.status == _OK:
                             return json.loads(body, parse_float=Decimal)

@@ -6,6 +6,14 @@ import environ
 
 from contract.events import ProcessorName
 from projector.files import ModelFiles
+from runtime.credential import (
+    Credential,
+    default_header,
+    default_header_file,
+    either,
+    fallback_header,
+    fallback_header_file,
+)
 from runtime.settings import (
     ServiceSettings,
     default_provider_url,
@@ -65,6 +73,10 @@ class VerifySettings:
 
     payment_processor_url_default: str = default_provider_url()
     payment_processor_url_fallback: str = fallback_provider_url()
+    payment_processor_header_default: Credential | None = default_header()
+    payment_processor_header_fallback: Credential | None = fallback_header()
+    payment_processor_header_file_default: Credential | None = default_header_file()
+    payment_processor_header_file_fallback: Credential | None = fallback_header_file()
     payment_processor_token: str = header_value("123", what="For its administration.")
     verify_concurrency: int = whole_number(16, at_least=1, at_most=1_000, what="Questions at once.")
     verify_questions_per_second: int = whole_number(
@@ -74,3 +86,15 @@ class VerifySettings:
     @property
     def urls(self) -> dict[ProcessorName, str]:
         return {"default": self.payment_processor_url_default, "fallback": self.payment_processor_url_fallback}
+
+    @property
+    def headers(self) -> dict[ProcessorName, dict[str, str]]:
+        """What each provider is sent with every question. Raises SettingError when a credential is given twice."""
+        default = either(self.payment_processor_header_default, self.payment_processor_header_file_default, "default")
+        fallback = either(
+            self.payment_processor_header_fallback, self.payment_processor_header_file_fallback, "fallback"
+        )
+        return {
+            "default": default.headers if default else {},
+            "fallback": fallback.headers if fallback else {},
+        }

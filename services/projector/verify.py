@@ -142,6 +142,7 @@ async def _compare_with_books(
 ) -> None:
     books = Books(
         asking.urls,
+        asking.headers,
         token=asking.payment_processor_token,
         concurrency=asking.verify_concurrency,
         rate=asking.verify_questions_per_second,

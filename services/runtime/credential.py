@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contract.events import ProcessorName
+from runtime.errors import SettingError
 from runtime.settings import setting
 
 HEADER_CHARACTERS_MAX = 8_190
@@ -39,13 +41,39 @@ class Credential:
         return {self.name: self.value}
 
 
-def credential(what: str) -> Any:
-    """A setting that is the header itself; empty for none."""
+def default_header() -> Any:
+    """PAYMENT_PROCESSOR_HEADER_DEFAULT, for every program that asks the providers; empty for none."""
+    return _header("A header that the provider with the lower fee asks for, `Name: value`.")
+
+
+def fallback_header() -> Any:
+    """PAYMENT_PROCESSOR_HEADER_FALLBACK, for every program that asks the providers; empty for none."""
+    return _header("A header that the provider with the higher fee asks for, `Name: value`.")
+
+
+def default_header_file() -> Any:
+    """PAYMENT_PROCESSOR_HEADER_FILE_DEFAULT: a file with that header as its one line; empty for none."""
+    return _header_file("A file with the header for the provider with the lower fee.")
+
+
+def fallback_header_file() -> Any:
+    """PAYMENT_PROCESSOR_HEADER_FILE_FALLBACK: a file with that header as its one line; empty for none."""
+    return _header_file("A file with the header for the provider with the higher fee.")
+
+
+def either(header: Credential | None, in_file: Credential | None, provider: ProcessorName) -> Credential | None:
+    """The one that is set. Raises SettingError when both are."""
+    if header is not None and in_file is not None:
+        of = provider.upper()
+        raise SettingError(f"PAYMENT_PROCESSOR_HEADER_{of} and PAYMENT_PROCESSOR_HEADER_FILE_{of} exclude each other")
+    return header or in_file
+
+
+def _header(what: str) -> Any:
     return setting("", _credential_from, _ALLOWED, what=what, is_secret=True)
 
 
-def credential_in_file(what: str) -> Any:
-    """A setting that names a file with the header as its one line; empty for none."""
+def _header_file(what: str) -> Any:
     return setting("", _credential_in, f"a file that holds {_ALLOWED}", what=what)
 
 
