@@ -60,10 +60,12 @@ class LogWatch:
 
     async def look(self, *, timeout_seconds: float = ANSWER_SECONDS_MAX) -> LogState:
         """The log's state. Raises LogChangedError when it is not the log that was read, and BrokerUnavailableError."""
-        generation = self._broker.generation
+        # Events acknowledged while the answer is under way may lie behind the state that it tells.
+        generation, known = self._broker.generation, self.mark
         log = await self._broker.log_state(timeout_seconds=timeout_seconds)
-        mark = self.mark = self.mark or LogMark(log.identity)
-        self.compare(log)
+        mark = known or LogMark(log.identity)
+        self.mark = self.mark or mark
+        self._compare(mark, log)
         fault = log.damage(self._missing_accepted)
         if generation != self._generation and mark.is_held_by(log) and mark.sequence < log.last_sequence:
             fault = await self._compare_message(mark, log, timeout_seconds) or fault
@@ -72,9 +74,10 @@ class LogWatch:
         self.note(log.last_sequence, log.last_stored_at_us)
         return log
 
-    def compare(self, log: LogState) -> None:
+    @staticmethod
+    def _compare(mark: LogMark, log: LogState) -> None:
         """Raises LogChangedError when the log's ends show that it is not the one that was read."""
-        if self.mark is not None and (contradiction := self.mark.contradiction(log)) is not None:
+        if (contradiction := mark.contradiction(log)) is not None:
             raise LogChangedError(contradiction)
 
     async def _compare_message(self, mark: LogMark, log: LogState, timeout_seconds: float) -> str | None:
