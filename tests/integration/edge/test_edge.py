@@ -7,52 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
-import psutil
 import pytest
 
 from runtime.log import Log
 from support.conditions import eventually
-from support.nats_server import PROJECT, NatsServer
+from support.edge import Edge, listens, ports_of
+from support.nats_server import NatsServer
 from support.ports import free_port
-from support.programs import BIN, Program
 from support.services import Gateway
-
-
-class Edge(Program):
-    """Caddy before one gateway, or two. `site` is as in TOLLGATE_SITE."""
-
-    def __init__(
-        self, folder: Path, gateway: Gateway, other: Gateway | None = None, *, site: str | None = None
-    ) -> None:
-        self.http_port, self.https_port = free_port(), free_port()
-        self.root = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
-        command = [str(BIN / "caddy"), "run", "--config", str(PROJECT / "caddy" / "Caddyfile")]
-        super().__init__(
-            [*command, "--adapter", "caddyfile"],
-            log=folder / "caddy.log",
-            env={
-                "TOLLGATE_SITE": f":{self.http_port}" if site is None else site,
-                "TOLLGATE_HTTP_PORT": str(self.http_port),
-                "TOLLGATE_HTTPS_PORT": str(self.https_port),
-                "TOLLGATE_UPSTREAM_1": f"127.0.0.1:{gateway.port}",
-                "TOLLGATE_UPSTREAM_2": f"127.0.0.1:{(other or gateway).port}",
-                "XDG_DATA_HOME": str(folder / "data"),
-                "XDG_CONFIG_HOME": str(folder / "config"),
-            },
-        )
-
-
-def ports_of(program: Program) -> set[int]:
-    """Where it listens."""
-    found = psutil.Process(program.pid).net_connections(kind="inet")
-    return {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
-
-
-async def listens(program: Program, port: int) -> None:
-    async def is_there() -> bool:
-        return port in ports_of(program)
-
-    await eventually(is_there, what=f"{program.log}: listens on {port}")
 
 
 @pytest.fixture
@@ -70,7 +32,7 @@ async def _is_file(path: Path) -> bool:
 async def test_without_a_name_it_is_plain_http_on_one_port_and_says_nothing_of_itself(
     gateway: Gateway, tmp_path: Path
 ) -> None:
-    with Edge(tmp_path, gateway) as edge:
+    with Edge(tmp_path, gateway.port) as edge:
         await listens(edge, edge.http_port)
         assert ports_of(edge) == {edge.http_port}, "neither an admin endpoint nor anything else"
         async with aiohttp.ClientSession(f"http://127.0.0.1:{edge.http_port}") as session:
@@ -81,7 +43,7 @@ async def test_without_a_name_it_is_plain_http_on_one_port_and_says_nothing_of_i
 
 
 async def test_with_a_name_it_is_https_and_nothing_answers_in_plain_text(gateway: Gateway, tmp_path: Path) -> None:
-    with Edge(tmp_path, gateway, site="localhost") as edge:
+    with Edge(tmp_path, gateway.port, site="localhost") as edge:
         await listens(edge, edge.https_port)
         assert ports_of(edge) == {edge.https_port}
         url = f"https://localhost:{edge.https_port}"
@@ -114,7 +76,7 @@ async def test_a_gateway_that_has_not_read_the_log_is_asked_nothing(gateway: Gat
     without_a_broker = Gateway(f"nats://127.0.0.1:{free_port()}", tmp_path)
     with without_a_broker:
         await listens(without_a_broker, without_a_broker.port)
-        with Edge(tmp_path, gateway, without_a_broker) as edge:
+        with Edge(tmp_path, gateway.port, without_a_broker.port) as edge:
             await listens(edge, edge.http_port)
             async with aiohttp.ClientSession(f"http://127.0.0.1:{edge.http_port}") as session:
 
