@@ -15,7 +15,7 @@ class AnsweringBroker:
     def __init__(self) -> None:
         self.watch: LogWatch | None = None
 
-    async def log_state(self, *, timeout_seconds: float) -> LogState:
+    async def log_state(self, **_: float) -> LogState:
         assert self.watch is not None
         self.watch.note_end(9)
         return LogState(identity="a", first_sequence=1, last_sequence=6, last_stored_at_us=60, messages=6)
@@ -23,7 +23,7 @@ class AnsweringBroker:
 
 async def test_an_acknowledgement_that_overtakes_the_answer_is_no_log_that_went_back() -> None:
     broker = AnsweringBroker()
-    watch = broker.watch = LogWatch(cast(Broker, broker))
+    watch = broker.watch = LogWatch(cast("Broker", broker))
     await watch.look()
     state = await watch.look()
     assert (state.last_sequence, watch.is_sure) == (6, True)
