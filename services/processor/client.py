@@ -112,8 +112,13 @@ def attempt_body(attempt: Attempt) -> bytes:
 async def reply_of(response: aiohttp.ClientResponse) -> Reply:
     """The whole answer. Raises ValueError for one of more than ANSWER_BYTES_MAX bytes."""
     body = await read_whole(response)
-    told = (response.headers.get(name, "")[:SOURCE_CHARACTERS_MAX] for name in ("Content-Type", "Server", "Via"))
-    return Reply(response.status, body, ", ".join(text for text in told if text))
+    told = (response.headers.get(name, "") for name in ("Content-Type", "Server", "Via"))
+    return Reply(response.status, body, ", ".join(printable(text) for text in told if text))
+
+
+def printable(text: str) -> str:
+    """The beginning of what a stranger wrote, for a line and for an event: a header can hold bytes that are no text."""
+    return "".join(one if one.isascii() and one.isprintable() else "?" for one in text[:SOURCE_CHARACTERS_MAX])
 
 
 async def read_whole(response: aiohttp.ClientResponse) -> bytes:

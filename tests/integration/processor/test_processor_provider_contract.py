@@ -183,6 +183,22 @@ async def test_what_an_ingress_answers_rejects_nothing_opens_the_breaker_and_is_
     assert 0 < output.count("outside of its contract") <= OUTSIDE_LINES_MAX
 
 
+async def test_an_answer_whose_headers_are_no_text_is_in_doubt_as_any_other(world: World) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 No\r\nServer: \xff\xfe\xc3\xa9\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with world.replica(PAYMENT_PROCESSOR_URL_DEFAULT=f"http://127.0.0.1:{port}") as replica:
+            await world.request()
+            await world.until(PaymentInDoubt, 1)
+            assert "Traceback" not in replica.output()
+    (doubt,) = [event for event in await world.events() if isinstance(event, PaymentInDoubt)]
+    assert doubt.why == "status 403 (???)"
+
+
 async def test_an_expired_token_rejects_nothing_and_a_new_one_settles_what_is_in_doubt(
     world: World, tmp_path: Path
 ) -> None:
