@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
+from contract.clock_offset import ClockOffset
 from contract.events import PROCESSORS, ProcessorName
 
 SERVICE = "projector"
@@ -110,6 +111,16 @@ class PaymentView:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenPayment:
+    """A payment that has not ended. By the clock of the gateway, and by the broker's; and where its request is."""
+
+    correlation_id: str
+    accepted_at_us: int
+    stored_at_us: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Charging:
     """How charging stands: payments by state, the oldest doubts (DOUBTS_MAX at most), and what was charged where."""
 
@@ -119,14 +130,8 @@ class Charging:
     doubts: list[DoubtView]
     totals: dict[ProcessorName, Total]
     position: int
-
-
-@dataclass(frozen=True, slots=True)
-class OpenPayment:
-    """A payment that has not ended."""
-
-    correlation_id: str
-    accepted_at_us: int
+    oldest_chargeable: OpenPayment | None = None
+    """The oldest of those that are not in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,8 @@ class Status:
     `settled` and `rejected` count rows; `pending`, `routed` and `in_doubt` payments that have not ended.
     `committed_at_us` is when its file last changed, `committed_position` what it then held everything up to.
     `log_fault` says what is missing of the log, or that it went back; None if nothing.
+    `oldest_chargeable` is the oldest open payment that is not in doubt; `oldest_doubt_us` is when the oldest doubt
+    began, by the broker's clock. `still_seconds` is for how long the position has not moved.
     """
 
     position: int
@@ -152,6 +159,11 @@ class Status:
     committed_at_us: int
     started_at_us: int
     log_fault: str | None = None
+    oldest_chargeable: OpenPayment | None = None
+    oldest_doubt_us: int | None = None
+    still_seconds: float = 0.0
+    clock: ClockOffset | None = None
+    """Of the projector, against the broker's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +216,8 @@ def decode_charging(payload: bytes) -> Charging:
     fields = _object(payload, Charging)
     doubts = [DoubtView(**_known(doubt, DoubtView)) for doubt in fields["doubts"]]
     totals = {name: Total(**total) for name, total in fields["totals"].items()}
-    return Charging(**{**fields, "doubts": doubts, "totals": totals})
+    oldest = _open_payment(fields.get("oldest_chargeable"))
+    return Charging(**{**fields, "doubts": doubts, "totals": totals, "oldest_chargeable": oldest})
 
 
 def encode_status(status: Status) -> bytes:
@@ -213,8 +226,13 @@ def encode_status(status: Status) -> bytes:
 
 def decode_status(payload: bytes) -> Status:
     fields = _object(payload, Status)
-    oldest = fields["oldest_open"]
-    return Status(**{**fields, "oldest_open": None if oldest is None else OpenPayment(**oldest)})
+    oldest = {name: _open_payment(fields.get(name)) for name in ("oldest_open", "oldest_chargeable")}
+    clock = fields.get("clock")
+    return Status(**{**fields, **oldest, "clock": None if clock is None else ClockOffset(**clock)})
+
+
+def _open_payment(fields: dict[str, Any] | None) -> OpenPayment | None:
+    return None if fields is None else OpenPayment(**_known(fields, OpenPayment))
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:

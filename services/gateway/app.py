@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
+import orjson
 from blacksheep import Application, Content, Request, Response
 from blacksheep.exceptions import MessageAborted
 
@@ -16,6 +17,7 @@ from gateway.documentation import OPERATIONS, documentation
 from gateway.ledger import Ledger
 from gateway.payments import BODY_BYTES_MAX, parse_correlation_id, parse_order, too_large
 from gateway.problems import RETRY_AFTER_SECONDS, Problem, malformed, unavailable
+from gateway.readiness import Readiness
 from gateway.routes import Routes
 from gateway.views import render_payment, render_summary
 from gateway.windows import parse_window
@@ -30,7 +32,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Edge:
     """The handlers, with the use cases as their only dependencies."""
 
-    def __init__(self, acceptance: Acceptance, ledger: Ledger, *, allow_purge: bool) -> None:
+    def __init__(self, acceptance: Acceptance, ledger: Ledger, readiness: Readiness, *, allow_purge: bool) -> None:
+        self._readiness = readiness
         self._acceptance = acceptance
         self._ledger = ledger
         self._allow_purge = allow_purge
@@ -64,6 +67,8 @@ class Edge:
     async def get_readyz(self, _: Request) -> Response:
         if (why_not := self._ledger.why_not_ready()) is not None:
             raise unavailable(why_not)
+        if warnings := await self._readiness.warnings():
+            return _json(orjson.dumps({"accepting": True, "warnings": warnings}))
         return Response(204)
 
     async def get_startedz(self, _: Request) -> Response:

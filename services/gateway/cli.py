@@ -5,6 +5,7 @@ import click
 from gateway.acceptance import Acceptance
 from gateway.app import Edge, create_app
 from gateway.ledger import Ledger
+from gateway.readiness import Readiness
 from gateway.server import serve_http
 from gateway.settings import Settings
 from gateway.tail import Tail
@@ -44,7 +45,7 @@ async def serve(settings: Settings) -> None:
         log, read_model, seen, tail, broker.clock, timeout_seconds=settings.gateway_accept_timeout_seconds
     )
     ledger = Ledger(broker, log, read_model, tail)
-    app = create_app(Edge(acceptance, ledger, allow_purge=settings.allow_purge))
+    app = create_app(Edge(acceptance, ledger, Readiness(read_model, broker.clock), allow_purge=settings.allow_purge))
     await alongside(
         serve_http(app, settings),
         _stay_connected(broker, log, tail),

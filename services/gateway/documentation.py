@@ -218,6 +218,11 @@ OPERATIONS: dict[str, EndpointDocs] = {
         responses={204: "It was.", 503: _problem("It is still being read.")},
     ),
     "get_readyz": EndpointDocs(
-        summary="Payments can be accepted", responses={204: "They can.", 503: _problem("Why they cannot.")}
+        summary="Payments can be accepted",
+        responses={
+            204: "They can, and nothing is known to be wrong.",
+            200: "They can; `warnings` names what is not well besides, such as payments that wait to be charged.",
+            503: _problem("Why they cannot."),
+        },
     ),
 }

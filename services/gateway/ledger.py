@@ -64,6 +64,8 @@ class Ledger:
             return "the broker is away"
         if not self._tail.is_current:
             return "the log is still being read"
+        if (refusal := self._log.refusal) is not None:
+            return f"the log takes no payments: {refusal}"
         return self._tail.log_fault
 
     @property

@@ -22,6 +22,7 @@ from processor.health_poller import HealthPoller
 from processor.health_report import Health
 from processor.journal import Journal
 from processor.operator_cli import resolve, status
+from processor.progress import Progress
 from processor.provider import Provider
 from processor.routing import Router
 from processor.settings import Settings
@@ -79,12 +80,15 @@ async def serve(settings: Settings) -> None:
             worker = Worker(
                 broker, handler, router, clock, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )
-            poller = _health_poller(broker, providers, pace, router)
+            me = _name()
+            progress = Progress(me, broker, log, clock=clock, worker=worker, follower=follower, router=router)
+            poller = _health_poller(me, broker, providers, pace, router)
             await alongside(
                 worker.run(),
                 follower.run(),
                 poller.run(),
                 clock.run(),
+                progress.run(),
                 broker.until_closed(),
                 beat(settings.heartbeat_file, lambda: broker.is_connected and clock.is_right),
             )
@@ -92,12 +96,14 @@ async def serve(settings: Settings) -> None:
             await client.close()
 
 
-def _health_poller(
-    broker: Broker, providers: Mapping[ProcessorName, Provider], pace: Pace, router: Router
-) -> HealthPoller:
+def _name() -> str:
     # Another process is another replica, also when it has the same name and id in a container that was started anew.
-    me = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
+
+def _health_poller(
+    me: str, broker: Broker, providers: Mapping[ProcessorName, Provider], pace: Pace, router: Router
+) -> HealthPoller:
     def on_health(processor: ProcessorName, health: Health) -> None:
         router.observe_health(processor, health, time.monotonic())
 

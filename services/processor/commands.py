@@ -2,28 +2,46 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from contract.queries import Charging
-from contract.stream import CONSUMER, STREAM
+from contract.waiting import ChargingFacts
 from processor.claims import Claim
 from processor.client import ProcessorClient
 from processor.resolving import Resolver
 from processor.settings import Settings
-from processor.status import Backlog
-from runtime.broker import Broker
+from runtime.charging_facts import as_waiting, ask_charging
 from runtime.command import broker_for_command
-from runtime.errors import BrokerError
 from runtime.log import Log
-from runtime.read_model import ReadModel
+from runtime.read_model import ReadModel, ReadModelUnavailableError
 
 QUESTION_TIMEOUT_SECONDS = 5.0
 
 
-async def ask_status(settings: Settings) -> tuple[Charging, Backlog]:
-    """How charging stands. Raises BrokerError and ReadModelUnavailableError."""
+@dataclass(frozen=True, slots=True)
+class StatusAnswers:
+    """What read model, broker and replicas answered; `charging` is why the first did not, where it did not."""
+
+    charging: Charging | str
+    facts: ChargingFacts
+    now_us: int
+    """By the broker's clock."""
+
+
+async def ask_status(settings: Settings) -> StatusAnswers:
+    """How charging stands. Raises BrokerError."""
     async with broker_for_command(settings) as broker:
-        charging = await ReadModel(broker).charging(timeout_seconds=QUESTION_TIMEOUT_SECONDS)
-        return charging, await _backlog(broker)
+        charging: Charging | str
+        try:
+            charging = await ReadModel(broker).charging(timeout_seconds=QUESTION_TIMEOUT_SECONDS)
+        except ReadModelUnavailableError as error:
+            charging, oldest = str(error), None
+        else:
+            oldest = charging.oldest_chargeable
+        # First: its answer carries the broker's time.
+        await broker.log_state(timeout_seconds=QUESTION_TIMEOUT_SECONDS)
+        facts = await ask_charging(broker, as_waiting(broker, oldest))
+        return StatusAnswers(charging, facts, broker.clock.now_us())
 
 
 async def resolve(
@@ -52,13 +70,3 @@ async def _client(settings: Settings) -> AsyncIterator[ProcessorClient]:
         yield client
     finally:
         await client.close()
-
-
-async def _backlog(broker: Broker) -> Backlog:
-    answer = await broker.request(
-        f"$JS.API.CONSUMER.INFO.{STREAM}.{CONSUMER}", b"", timeout_seconds=QUESTION_TIMEOUT_SECONDS
-    )
-    if "error" in answer:
-        # The first processor that starts makes it.
-        raise BrokerError(f"the queue of requests cannot be asked: {answer['error'].get('description')}")
-    return Backlog(answer["num_pending"], answer["num_ack_pending"], answer["num_redelivered"])

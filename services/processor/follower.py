@@ -3,8 +3,9 @@
 import asyncio
 import heapq
 import itertools
+import time
 
-from contract.events import ProcessorName
+from contract.events import PaymentProcessed, PaymentRejected, ProcessorName
 from contract.standing import Standing, is_late
 from contract.stream import REQUESTED, SUBJECTS
 from processor.history import read_history
@@ -30,6 +31,8 @@ class Follower:
         self._broker = broker
         self.journal = journal
         self.position = journal.start_sequence - 1
+        self.ended_at: float | None = None
+        """When the log last told that a payment ended, by the monotonic clock; None before the first."""
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
@@ -71,6 +74,8 @@ class Follower:
 
     def _apply(self, message: LogMessage) -> None:
         for event in valid_events(message.sequence, message.subject, message.payload) or ():
+            if isinstance(event, PaymentProcessed | PaymentRejected):
+                self.ended_at = time.monotonic()
             self.journal.apply(message.sequence, event, is_late=is_late(event, message.stored_at_us))
         self.position = message.sequence
 

@@ -7,14 +7,15 @@ from uuid import UUID
 
 import click
 
-from contract.timestamps import InvalidTimestampError, now_us, parse_us
+from contract.timestamps import InvalidTimestampError, parse_us
 from processor import commands
+from processor.charging_health import assess
 from processor.claims import Claim
 from processor.resolving import HOLD_SECONDS, CannotResolveError, hold_seconds_min
 from processor.settings import Settings
 from processor.status import render_json, render_table
 from runtime.cli import Command, Number
-from runtime.command import CommandError, load_for_command, run_command
+from runtime.command import CommandError, load_for_command, run_command, waiting_options
 
 TEXT_CHARACTERS_MAX = 500
 """Of a note: it lies in the log for ever."""
@@ -22,16 +23,23 @@ TEXT_CHARACTERS_MAX = 500
 
 @click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def status(*, as_json: bool) -> None:
-    """Shows what waits, what is in doubt and for how long, and the fees paid and saved."""
-    run_command(lambda: _status(load_for_command(Settings), as_json=as_json))
+@waiting_options
+def status(*, as_json: bool, oldest_seconds_max: float, doubt_seconds_max: float) -> None:
+    """Shows what waits and why, what is in doubt and for how long, and the fees paid and saved.
+
+    Exits with 1 when a payment that could be charged waits for longer than --oldest-seconds-max or is in doubt for
+    longer than --doubt-seconds-max, or when the read model does not answer.
+    """
+    bounds = {"oldest_seconds_max": oldest_seconds_max, "doubt_seconds_max": doubt_seconds_max}
+    run_command(lambda: _status(load_for_command(Settings), bounds, as_json=as_json))
 
 
-async def _status(settings: Settings, *, as_json: bool) -> int:
-    charging, backlog = await commands.ask_status(settings)
+async def _status(settings: Settings, bounds: dict[str, float], *, as_json: bool) -> int:
+    answers = await commands.ask_status(settings)
+    health = assess(answers.charging, answers.facts, answers.now_us, **bounds)
     render = render_json if as_json else render_table
-    click.echo(render(charging, backlog, now_us()))
-    return 0
+    click.echo(render(answers.charging, answers.facts.queue, health, answers.now_us))
+    return 1 if health.troubles else 0
 
 
 def _moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:

@@ -1,50 +1,60 @@
 """How charging stands, for an operator: what waits, what is in doubt, what it cost. As a table, or as JSON. Pure."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import orjson
 
 from contract.money import format_cents
 from contract.queries import Charging, DoubtView
 from contract.timestamps import MICROSECONDS, format_us
+from contract.waiting import Queue
+from processor.charging_health import ChargingHealth, health_lines, health_object
 from processor.fees import paid_and_saved_cents
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """The queue of requests as the broker counts it."""
-
-    waiting: int
-    """Never delivered yet."""
-    under_way: int
-    """Delivered, and not done with; those that wait for their next try included."""
-    redelivered: int
-    """Those of them that were delivered more than once."""
+def render_json(charging: Charging | str, queue: Queue | None, health: ChargingHealth, now_us: int) -> str:
+    """Amounts in cents, ages in seconds. `charging` is why it is unknown, where it is."""
+    content = health_object(health)
+    if queue is not None:
+        content["backlog"] = _backlog(queue)
+    if not isinstance(charging, str):
+        content |= _charging(charging, now_us)
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
 
 
-def render_json(charging: Charging, backlog: Backlog, now_us: int) -> str:
-    """Amounts in cents, ages in seconds."""
+def _backlog(queue: Queue) -> dict[str, int]:
+    return {"waiting": queue.waiting, "under_way": queue.under_way, "redelivered": queue.redelivered}
+
+
+def _charging(charging: Charging, now_us: int) -> dict[str, object]:
     paid_cents, saved_cents = _fees(charging)
-    return orjson.dumps(
-        {
-            "payments": {
-                "pending": charging.pending,
-                "routed": charging.routed,
-                "inDoubt": charging.in_doubt,
-                "charged": {name: asdict(total) for name, total in charging.totals.items()},
-            },
-            "fees": {"paidCents": paid_cents, "savedCents": saved_cents},
-            "backlog": asdict(backlog),
-            "doubts": [_doubt(doubt, now_us) for doubt in charging.doubts],
-            "doubtsNotListed": charging.in_doubt - len(charging.doubts),
-            "position": charging.position,
+    return {
+        "payments": {
+            "pending": charging.pending,
+            "routed": charging.routed,
+            "inDoubt": charging.in_doubt,
+            "charged": {name: asdict(total) for name, total in charging.totals.items()},
         },
-        option=orjson.OPT_INDENT_2,
-    ).decode()
+        "fees": {"paidCents": paid_cents, "savedCents": saved_cents},
+        "doubts": [_doubt(doubt, now_us) for doubt in charging.doubts],
+        "doubtsNotListed": charging.in_doubt - len(charging.doubts),
+        "position": charging.position,
+    }
 
 
-def render_table(charging: Charging, backlog: Backlog, now_us: int) -> str:
-    """For a terminal."""
+def render_table(charging: Charging | str, queue: Queue | None, health: ChargingHealth, now_us: int) -> str:
+    """For a terminal. `charging` is why it is unknown, where it is."""
+    lines = health_lines(health)
+    if queue is not None:
+        lines.append(
+            f"queue      {queue.waiting} waiting, {queue.under_way} under way, {queue.redelivered} redelivered"
+        )
+    if not isinstance(charging, str):
+        lines += _charging_lines(charging, now_us)
+    return "\n".join(lines)
+
+
+def _charging_lines(charging: Charging, now_us: int) -> list[str]:
     paid_cents, saved_cents = _fees(charging)
     lines = [
         f"payments   {charging.pending} pending, {charging.routed} routed, {charging.in_doubt} in doubt",
@@ -53,14 +63,13 @@ def render_table(charging: Charging, backlog: Backlog, now_us: int) -> str:
             for name, total in charging.totals.items()
         ),
         f"fees       {format_cents(paid_cents)} paid, {format_cents(saved_cents)} saved by not paying the dearest",
-        f"queue      {backlog.waiting} waiting, {backlog.under_way} under way, {backlog.redelivered} redelivered",
     ]
     if charging.doubts:
         lines += ["", _ROW.format("in doubt", "amount", "processor", "attempt", "for", "why")]
         lines += [_row(doubt, now_us) for doubt in charging.doubts]
     if (rest := charging.in_doubt - len(charging.doubts)) > 0:
         lines.append(f"… and {rest} more that are younger")
-    return "\n".join(lines)
+    return lines
 
 
 _ROW = "{:<36}  {:>14}  {:<9}  {:>7}  {:>10}  {}"

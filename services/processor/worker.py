@@ -63,6 +63,11 @@ class Worker:
         self._changed = asyncio.Event()
         self._stopping = False
 
+    @property
+    def in_hand(self) -> int:
+        """Payments that are worked on, or are about to be."""
+        return len(self._in_flight)
+
     async def run(self) -> None:
         """Takes and works until cancelled; then finishes what is under way, within DRAIN_SECONDS."""
         extending = asyncio.ensure_future(self._extend())

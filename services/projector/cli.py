@@ -64,7 +64,7 @@ async def serve(settings: Settings) -> None:
             service = QuestionService(
                 broker,
                 keeper,
-                Inspection(snapshots, log_identity=state.identity),
+                Inspection(snapshots, broker.clock, log_identity=state.identity),
                 log_identity=state.identity,
                 settle_seconds=settings.summary_settle_seconds,
             )

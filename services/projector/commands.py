@@ -7,10 +7,10 @@ import click
 from projector.export import TABLES, export
 from projector.query import FORMS, show_query
 from projector.settings import Settings, VerifySettings
-from projector.status import show_status
+from projector.status import Bounds, show_status
 from projector.verify import Options, show_verification
 from runtime.cli import Command, Number, WholeNumber
-from runtime.command import Moment, load_for_command, run_command
+from runtime.command import Moment, load_for_command, run_command, waiting_options
 
 _from = click.option(
     "--from", "from_us", type=Moment(is_lower_bound=True), help="Only what was requested then or later."
@@ -28,13 +28,16 @@ def add_operator_commands(group: click.Group) -> None:
 @click.command(cls=Command)
 @_json
 @click.option("--lag-seconds-max", default=5.0, show_default=True, help="Further behind than this is not well.")
-def status(*, as_json: bool, lag_seconds_max: float) -> None:
-    """How the running projector is.
+@waiting_options
+def status(*, as_json: bool, lag_seconds_max: float, oldest_seconds_max: float, doubt_seconds_max: float) -> None:
+    """How the running projector is, and whether payments wait.
 
     Exits with 1 when it is further behind the log than --lag-seconds-max, when its read model is of another log than
-    the broker's, or when none answers.
+    the broker's, when a payment that could be charged waits for longer than --oldest-seconds-max or is in doubt for
+    longer than --doubt-seconds-max, or when no projector answers.
     """
-    run_command(lambda: show_status(_settings(), as_json=as_json, lag_seconds_max=lag_seconds_max))
+    bounds = Bounds(lag_seconds_max, oldest_seconds_max, doubt_seconds_max)
+    run_command(lambda: show_status(_settings(), bounds, as_json=as_json))
 
 
 @click.command("verify", cls=Command)

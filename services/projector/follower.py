@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class Follower:
         self._checkpointed = store.checkpoint.position
         self._read = store.checkpoint.replay_from - 1
         self.position = store.checkpoint.replay_from - 1
+        self.moved_at = time.monotonic()
+        """When `position` last changed."""
         self.projection = Projection(self._ended_as, store.recently_ended(RECENTLY_ENDED_MAX))
         self.poison_events = 0
         """Messages that are not valid; they were set aside."""
@@ -148,7 +151,8 @@ class Follower:
             self._checkpointed = self._read
             self._changes = []
             self._uncommitted = {}
-        self.position = self._read
+        if self.position != self._read:
+            self.position, self.moved_at = self._read, time.monotonic()
         async with self._moved:
             self._moved.notify_all()
 

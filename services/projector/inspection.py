@@ -1,14 +1,17 @@
 """What operators ask of a running projector: how it is, and a copy of its file."""
 
 import asyncio
+import time
 from pathlib import Path
 
 from contract.queries import OpenPayment, Snapshot, Status, encode_snapshot, encode_status
 from contract.timestamps import now_us
 from projector.files import discard, wal_of
 from projector.follower import Follower
+from projector.projection import Projection
 from projector.snapshots import Snapshots, TooManySnapshotsError
 from projector.store import Store
+from runtime.broker_clock import BrokerClock
 
 
 class CannotAnswerError(Exception):
@@ -18,17 +21,20 @@ class CannotAnswerError(Exception):
 class Inspection:
     """Answers for read models of the log with this identity, since it was made."""
 
-    def __init__(self, snapshots: Snapshots, *, log_identity: str) -> None:
+    def __init__(self, snapshots: Snapshots, clock: BrokerClock, *, log_identity: str) -> None:
         self._snapshots = snapshots
+        self._clock = clock
         self._log_identity = log_identity
         self._started_at_us = now_us()
 
     async def status(self, store: Store, follower: Follower) -> bytes:
         """As of the moment of the question; it waits for nothing, so that a projector that is behind can say so."""
-        payments = follower.projection.open
-        attempts = list(follower.projection.open_attempts.values())
+        projection = follower.projection
+        payments = projection.open
+        attempts = list(projection.open_attempts.values())
         in_doubt = sum(1 for one in attempts if one.in_doubt)
-        oldest = next(iter(payments.items()), None)
+        oldest = open_payment(projection, next(iter(payments), None))
+        oldest_chargeable, oldest_doubt_us = oldest_chargeable_of(projection), projection.oldest_doubt_us()
         position, pending = follower.position, len(payments) - len(attempts)
         settled, rejected = await asyncio.to_thread(store.rows)
         path = store.path()
@@ -41,12 +47,16 @@ class Inspection:
                 pending=pending,
                 routed=len(attempts) - in_doubt,
                 in_doubt=in_doubt,
-                oldest_open=None if oldest is None else OpenPayment(oldest[0], oldest[1].accepted_at_us),
+                oldest_open=oldest,
                 poison_events=follower.poison_events,
                 file_bytes=file_bytes(path),
                 committed_position=store.checkpoint.position,
                 committed_at_us=changed_at_us(path),
                 started_at_us=self._started_at_us,
+                oldest_chargeable=oldest_chargeable,
+                oldest_doubt_us=oldest_doubt_us,
+                still_seconds=time.monotonic() - follower.moved_at,
+                clock=self._clock.offset(),
             )
         )
 
@@ -64,6 +74,19 @@ class Inspection:
         except OSError as error:
             raise CannotAnswerError(f"the read model cannot be copied: {error.strerror}") from None
         return encode_snapshot(Snapshot(path.name, position))
+
+
+def oldest_chargeable_of(projection: Projection) -> OpenPayment | None:
+    """The oldest payment that could be charged; None if there is none."""
+    return open_payment(projection, projection.oldest_chargeable())
+
+
+def open_payment(projection: Projection, correlation_id: str | None) -> OpenPayment | None:
+    """What is told of an open payment."""
+    if correlation_id is None:
+        return None
+    payment = projection.open[correlation_id]
+    return OpenPayment(correlation_id, payment.accepted_at_us, payment.stored_at_us, payment.sequences[0])
 
 
 def file_bytes(path: Path) -> int:

@@ -65,11 +65,13 @@ Change = SettledRow | RejectedRow | Cleared
 class OpenPayment:
     """A payment that has not ended; `sequences` are those of its events.
 
+    `accepted_at_us` is by a gateway's clock, `stored_at_us` by the broker's.
     Of a payment in doubt: since when, and why.
     """
 
     amount_cents: int
     accepted_at_us: int
+    stored_at_us: int
     sequences: list[int]
     standing: Standing = field(default_factory=Unrouted)
     doubted_at_us: int = 0
@@ -140,6 +142,18 @@ class Projection:
         """The request's sequence of the oldest payment that has not ended."""
         return next((payment.sequences[0] for payment in self.open.values()), None)
 
+    def oldest_chargeable(self) -> str | None:
+        """The oldest payment that has not ended and is not in doubt."""
+        for correlation_id, payment in self.open.items():
+            if not (isinstance(payment.standing, Open) and payment.standing.in_doubt):
+                return correlation_id
+        return None
+
+    def oldest_doubt_us(self) -> int | None:
+        """Since when the oldest doubt is one; None if there is none."""
+        attempts = self.open_attempts.items()
+        return min((self.open[one].doubted_at_us for one, attempt in attempts if attempt.in_doubt), default=None)
+
     def attempts_in(self, from_us: int | None, to_us: int | None) -> Iterator[tuple[str, int]]:
         """Open attempts stamped inside the window, both bounds inclusive, as (correlationId, attempt)."""
         for correlation_id, opened in self.open_attempts.items():
@@ -167,7 +181,9 @@ class Projection:
             return
         if may_be_repeat(event, stored_at_us) and self._ended_as(event.correlation_id) is not None:
             return
-        self.open[event.correlation_id] = OpenPayment(event.amount_cents, event.accepted_at_us, [sequence])
+        self.open[event.correlation_id] = OpenPayment(
+            event.amount_cents, event.accepted_at_us, stored_at_us, [sequence]
+        )
 
     def _settle(self, sequence: int, event: PaymentProcessed, *, is_replay: bool) -> SettledRow | None:
         if self.recently_ended.get(event.correlation_id) == "settled":

@@ -30,7 +30,7 @@ from contract.queries import (
 from contract.timestamps import now_us
 from projector.comparison import NotComparableError
 from projector.follower import Follower
-from projector.inspection import CannotAnswerError, Inspection
+from projector.inspection import CannotAnswerError, Inspection, oldest_chargeable_of
 from projector.keeper import Keeper
 from projector.moments import log_end_at
 from projector.store import Store
@@ -172,10 +172,10 @@ class QuestionService:
         projection = self._follower.projection
         in_doubt, doubts = projection.in_doubt()
         attempts, position = len(projection.open_attempts), self._follower.position
-        pending = len(projection.open) - attempts
+        pending, oldest = len(projection.open) - attempts, oldest_chargeable_of(projection)
         read = partial(self._store.totals, SummaryQuestion(), asked_at_us=asked_at_us, log_end=log_end)
         totals, _later = await asyncio.get_running_loop().run_in_executor(self._thread, read)
-        return encode_charging(Charging(pending, attempts - in_doubt, in_doubt, doubts, totals, position))
+        return encode_charging(Charging(pending, attempts - in_doubt, in_doubt, doubts, totals, position, oldest))
 
     async def _status(self, _payload: bytes) -> bytes:
         return await self._inspection.status(self._store, self._follower)

@@ -1,17 +1,21 @@
-"""`projector status`: how far the read model is behind the log, and what is open."""
+"""`projector status`: how far the read model is behind the log, what is open, and what keeps it from being charged."""
 
 from dataclasses import asdict, dataclass
 
 import click
 import orjson
 
+from contract.clock_offset import clock_json
 from contract.log_mark import LogState
 from contract.queries import Status
-from contract.timestamps import MICROSECONDS, format_us, now_us
+from contract.standing import CLOCK_OFFSET_SECONDS_MAX
+from contract.timestamps import MICROSECONDS, format_us
+from contract.waiting import DOUBT_SECONDS_MAX, OLDEST_SECONDS_MAX, ChargingFacts
 from projector.inspection import changed_at_us, file_bytes
 from projector.reading import ModelFile, idle_model_file, open_read_only
 from projector.settings import Settings
 from runtime.broker import Broker
+from runtime.charging_facts import age_seconds, as_waiting, ask_charging
 from runtime.command import CommandError, broker_for_command
 from runtime.errors import BrokerError
 from runtime.history import message_at
@@ -29,37 +33,67 @@ class Lag:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Beyond any of them the status is not well."""
+
+    lag_seconds_max: float = 5.0
+    oldest_seconds_max: float = OLDEST_SECONDS_MAX
+    doubt_seconds_max: float = DOUBT_SECONDS_MAX
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """The projector's own word, held against the log."""
+    """What the projector tells of itself, held against the log, and how charging stands."""
 
     status: Status
     log_end: int
     is_of_this_log: bool
     lag: Lag
     asked_at_us: int
+    charging: ChargingFacts
 
-    def troubles(self, lag_seconds_max: float) -> list[str]:
-        """Why the projector is not well; empty when it is."""
-        troubles = []
+    def troubles(self, bounds: Bounds) -> list[str]:
+        """Why it is not well; empty when it is."""
+        found = [
+            self._lag_trouble(bounds.lag_seconds_max),
+            self._trouble_of_log(),
+            self.status.log_fault,
+            self.charging.trouble(bounds.oldest_seconds_max),
+        ]
+        doubt_us, clock = self.status.oldest_doubt_us, self.status.clock
+        if doubt_us is not None and _seconds(self, doubt_us) > bounds.doubt_seconds_max:
+            found.append(
+                f"{self.status.in_doubt} payments are in doubt, the oldest for {_seconds(self, doubt_us):.0f} s:"
+                " look at `processor status`"
+            )
+        if clock is not None and clock.exceeds(CLOCK_OFFSET_SECONDS_MAX):
+            found.append(f"the projector's clock is {clock}")
+        return [trouble for trouble in found if trouble is not None]
+
+    def _trouble_of_log(self) -> str | None:
+        if self.is_of_this_log and self.status.position > self.log_end:
+            return f"the log went back from {self.status.position} to {self.log_end}"
+        return None
+
+    def _lag_trouble(self, lag_seconds_max: float) -> str | None:
         if not self.is_of_this_log:
-            troubles.append("the read model is of another log than the broker's")
-        elif self.lag.seconds > lag_seconds_max:
-            troubles.append(f"{self.lag.messages} messages behind, by more than {lag_seconds_max:g} s")
-        if self.status.position > self.log_end and self.is_of_this_log:
-            troubles.append(f"the log went back from {self.status.position} to {self.log_end}")
-        if self.status.log_fault is not None:
-            troubles.append(self.status.log_fault)
-        return troubles
+            return "the read model is of another log than the broker's"
+        if self.lag.seconds <= lag_seconds_max:
+            return None
+        trouble = f"{self.lag.messages} messages behind, by more than {lag_seconds_max:g} s"
+        if self.status.still_seconds > lag_seconds_max:
+            trouble += f"; it has stood still for {self.status.still_seconds:.0f} s"
+        return trouble
 
 
-async def show_status(settings: Settings, *, as_json: bool, lag_seconds_max: float) -> int:
+async def show_status(settings: Settings, bounds: Bounds, *, as_json: bool) -> int:
     """Prints it; the exit status. Raises CommandError when no projector answers."""
     try:
         async with broker_for_command(settings) as broker:
             report = await _report(broker)
     except (ReadModelUnavailableError, BrokerError) as error:
         raise CommandError(f"{error}; {_on_disk(settings)}") from None
-    troubles = report.troubles(lag_seconds_max)
+    troubles = report.troubles(bounds)
     click.echo(as_json_text(report, troubles) if as_json else as_table(report, troubles))
     return 1 if troubles else 0
 
@@ -67,16 +101,17 @@ async def show_status(settings: Settings, *, as_json: bool, lag_seconds_max: flo
 async def _report(broker: Broker) -> Report:
     status = await ReadModel(broker).status(timeout_seconds=ANSWER_SECONDS)
     log = await broker.log_state(timeout_seconds=ANSWER_SECONDS)
-    return Report(
-        status, log.last_sequence, status.log_identity == log.identity, await _lag(broker, status, log), now_us()
-    )
+    lag = await _lag(broker, status, log)
+    charging = await ask_charging(broker, as_waiting(broker, status.oldest_chargeable))
+    is_of_this_log = status.log_identity == log.identity
+    # By the broker's clock, as the ages are.
+    return Report(status, log.last_sequence, is_of_this_log, lag, broker.clock.now_us(), charging)
 
 
 async def _lag(broker: Broker, status: Status, log: LogState) -> Lag:
     messages = max(log.last_sequence - max(status.position, log.first_sequence - 1), 0)
     first_missing = await message_at(broker, max(status.position + 1, log.first_sequence)) if messages else None
-    age_us = now_us() - first_missing.stored_at_us if first_missing else 0
-    return Lag(messages, max(age_us, 0) / MICROSECONDS)
+    return Lag(messages, age_seconds(broker, first_missing.stored_at_us) if first_missing else 0.0)
 
 
 def _on_disk(settings: Settings) -> str:
@@ -106,9 +141,14 @@ def as_json_text(report: Report, troubles: list[str]) -> str:
     status = asdict(report.status)
     for name in ("committed_at_us", "started_at_us"):
         status[name.removesuffix("_us")] = format_us(status.pop(name))
-    if (oldest := status["oldest_open"]) is not None:
-        oldest["age_seconds"] = _seconds(report, oldest["accepted_at_us"])
-        oldest["accepted_at"] = format_us(oldest.pop("accepted_at_us"))
+    for name in ("oldest_open", "oldest_chargeable"):
+        if (oldest := status[name]) is not None:
+            oldest["age_seconds"] = _seconds(report, oldest["stored_at_us"])
+            for moment in ("accepted_at", "stored_at"):
+                oldest[moment] = format_us(oldest.pop(f"{moment}_us"))
+    oldest_doubt_us, clock = status.pop("oldest_doubt_us"), report.status.clock
+    status["oldest_doubt_seconds"] = None if oldest_doubt_us is None else _seconds(report, oldest_doubt_us)
+    status["clock"] = None if clock is None else clock_json(clock)
     content = {
         "healthy": not troubles,
         "troubles": troubles,
@@ -135,8 +175,9 @@ def as_table(report: Report, troubles: list[str]) -> str:
         ("open", f"{status.pending} pending, {status.routed} routed, {status.in_doubt} in doubt"),
         (
             "oldest open",
-            f"{oldest.correlation_id}, {_seconds(report, oldest.accepted_at_us):.1f} s" if oldest else "none",
+            f"{oldest.correlation_id}, {_seconds(report, oldest.stored_at_us):.1f} s" if oldest else "none",
         ),
+        ("clock", f"{status.clock or 'not measured yet'}"),
         ("set aside", f"{status.poison_events} messages that are not valid, since the start"),
         ("file", f"{status.file_bytes} bytes"),
         ("checkpoint", f"{status.committed_position}, at {format_us(status.committed_at_us)}"),

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 
+from contract.clock_offset import BrokerTime, ClockOffset
 from contract.standing import CLOCK_OFFSET_SECONDS_WARNED
 from contract.timestamps import now_us
-from runtime.clock_offset import BrokerTime, ClockOffset
 
 
 def monotonic_us() -> int:

@@ -4,10 +4,10 @@ import asyncio
 import logging
 from typing import Literal
 
+from contract.clock_offset import ClockOffset
 from contract.standing import CLOCK_OFFSET_SECONDS_MAX, CLOCK_OFFSET_SECONDS_WARNED
 from contract.timestamps import MICROSECONDS
 from runtime.broker import Broker
-from runtime.clock_offset import ClockOffset
 from runtime.errors import BrokerError
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,9 @@ import click
 import uvloop
 
 from contract.timestamps import InvalidTimestampError, first_us, last_us, parse_ns
+from contract.waiting import DOUBT_SECONDS_MAX, OLDEST_SECONDS_MAX
 from runtime.broker import Broker
+from runtime.cli import Number
 from runtime.errors import BrokerError, BrokerUnavailableError, FatalError
 from runtime.process import configure_logging
 from runtime.read_model import ReadModelUnavailableError
@@ -49,6 +51,16 @@ class Moment(click.ParamType[int]):
             return value if isinstance(value, int) else self._round(parse_ns(str(value)))
         except InvalidTimestampError as error:
             self.fail(f"{error} (2026-01-31T12:00:00Z)", param, ctx)
+
+
+def waiting_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the bounds beyond which a status is not well because payments wait."""
+    for name, default, what in (
+        ("--doubt-seconds-max", DOUBT_SECONDS_MAX, "A doubt that is older is not well."),
+        ("--oldest-seconds-max", OLDEST_SECONDS_MAX, "A payment that could be charged and waits longer is not well."),
+    ):
+        command = click.option(name, type=Number(min=0), default=default, show_default=True, help=what)(command)
+    return command
 
 
 class BrokerSettings(Protocol):

@@ -33,8 +33,20 @@ class StoredMessage:
 
 async def message_at(broker: Broker, sequence: int) -> StoredMessage | None:
     """The message at that sequence; None when there is none. Raises BrokerUnavailableError."""
+    return await _message(broker, {"seq": sequence})
+
+
+async def next_of_subject(broker: Broker, subject: str, sequence: int) -> StoredMessage | None:
+    """The first message under the subject from that sequence on; None when there is none.
+
+    Raises BrokerUnavailableError.
+    """
+    return await _message(broker, {"seq": sequence, "next_by_subj": subject})
+
+
+async def _message(broker: Broker, wanted: dict[str, object]) -> StoredMessage | None:
     answer = await broker.request(
-        f"$JS.API.STREAM.MSG.GET.{STREAM}", orjson.dumps({"seq": sequence}), timeout_seconds=REQUEST_SECONDS
+        f"$JS.API.STREAM.MSG.GET.{STREAM}", orjson.dumps(wanted), timeout_seconds=REQUEST_SECONDS
     )
     if "error" not in answer:
         message: dict[str, Any] = answer["message"]
@@ -42,7 +54,7 @@ async def message_at(broker: Broker, sequence: int) -> StoredMessage | None:
         return StoredMessage(message["seq"], message["subject"], payload, parse_us(message["time"]))
     if error_code(answer) == MESSAGE_NOT_FOUND:
         return None
-    raise BrokerUnavailableError(f"message {sequence} cannot be read: {answer['error'].get('description')}")
+    raise BrokerUnavailableError(f"message {wanted} cannot be read: {answer['error'].get('description')}")
 
 
 async def sequence_at(broker: Broker, moment_us: int) -> int:

@@ -23,6 +23,8 @@ from runtime.streams import ensure_stream
 
 logger = logging.getLogger(__name__)
 
+REFUSAL_SECONDS = 30.0
+"""How long a refused event tells of the next one."""
 _NANOSECONDS = 1_000_000_000
 _MISSING_PAUSE_SECONDS = 0.05
 IDS_MAX = 8
@@ -58,6 +60,14 @@ class Log:
     def __init__(self, broker: Broker, watch: LogWatch | None = None) -> None:
         self._broker = broker
         self._watch = watch
+        self._refusal: str | None = None
+        self._refused_at = float("-inf")
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the broker refused the last event; None if it did not, or longer than REFUSAL_SECONDS ago."""
+        is_recent = asyncio.get_running_loop().time() - self._refused_at < REFUSAL_SECONDS
+        return self._refusal if is_recent else None
 
     async def ensure(self, limits: LogLimits, *, timeout_seconds: float = 30) -> None:
         """Creates the stream, or brings an existing one to this definition. Raises BrokerError."""
@@ -200,7 +210,10 @@ class Log:
                 await asyncio.sleep(RETRY_PAUSE_SECONDS)
                 continue
             if "error" in answer:
-                raise LogFullError(str(answer["error"].get("description", "the broker refused to store the event")))
+                self._refused_at = loop.time()
+                self._refusal = str(answer["error"].get("description", "the broker refused to store the event"))
+                raise LogFullError(self._refusal)
+            self._refusal = None
             if self._watch is not None:
                 self._watch.note_end(answer["seq"])
             return answer["seq"], answer.get("duplicate", False)

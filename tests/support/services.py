@@ -26,7 +26,7 @@ class Gateway(Program):
 
     async def ready(self, session: aiohttp.ClientSession) -> None:
         """Waits until it accepts payments."""
-        await eventually(lambda: _answers(session, f"{self.url}/readyz", 204), what=f"{self.log}: ready")
+        await eventually(lambda: _answers(session, f"{self.url}/readyz", 204, 200), what=f"{self.log}: ready")
 
 
 class Simulator(Program):
@@ -92,9 +92,9 @@ class Projector(Program):
         )
 
 
-async def _answers(session: aiohttp.ClientSession, url: str, status: int) -> bool:
+async def _answers(session: aiohttp.ClientSession, url: str, *statuses: int) -> bool:
     try:
         async with session.get(url) as response:
-            return response.status == status
+            return response.status in statuses
     except aiohttp.ClientError:
         return False

@@ -40,6 +40,12 @@ class Lane:
         """What keeps payments away from it, in a word."""
         return "full" if self.breaker.is_closed else "down"
 
+    def obstacle(self, now: float) -> str:
+        """What keeps payments away from it, with figures."""
+        if self.breaker.is_closed:
+            return f"{self.processor} has {self.in_flight} of {int(self.limit.places)} places taken"
+        return f"{self.processor} has been down for {now - self.breaker.down_since:.0f} s"
+
     def may_be_asked(self, now: float) -> bool:
         """Whether it takes payments, or a probe is about to find out."""
         return self.breaker.state != "open" or self.breaker.admits(now)

@@ -90,6 +90,15 @@ class Router:
             return self._route(dear, why, now, amount_cents)
         return Wait(WAIT_SECONDS, f"{cheap.processor} has all {cheap.in_flight} places taken")
 
+    def obstacle(self, now: float) -> str:
+        """What keeps payments from being sent now, in words; empty while the cheap provider is up and has a place."""
+        cheap, dear = self._cheap, self._dear
+        if not cheap.is_down and cheap.free(now, inf) > 0 and self._left > 0:
+            return ""
+        if not dear.is_down and dear.free(now, inf) > 0 and self._left > 0:
+            return f"{cheap.obstacle(now)}, and payments wait up to {self._patience_seconds(now):.1f} s for it"
+        return f"{cheap.obstacle(now)}, {dear.obstacle(now)}"
+
     # What the handler tells.
 
     def observe(self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:

@@ -36,7 +36,7 @@ async def test_without_a_name_it_is_plain_http_on_one_port_and_says_nothing_of_i
         await listens(edge, edge.http_port)
         assert ports_of(edge) == {edge.http_port}, "neither an admin endpoint nor anything else"
         async with aiohttp.ClientSession(f"http://127.0.0.1:{edge.http_port}") as session:
-            for path, status in (("/readyz", 204), ("/nothing", 404)):
+            for path, status in (("/startedz", 204), ("/nothing", 404)):
                 async with session.get(path) as response:
                     assert response.status == status
                     assert not {"Server", "Via"} & set(response.headers)
@@ -56,7 +56,7 @@ async def test_with_a_name_it_is_https_and_nothing_answers_in_plain_text(gateway
             async def is_signed() -> bool:
                 try:
                     async with session.get(f"{url}/readyz", ssl=trusting) as response:
-                        return response.status == 204
+                        return response.status == 200
                 except aiohttp.ClientConnectorError:
                     return False
 
@@ -85,7 +85,7 @@ async def test_a_gateway_that_has_not_read_the_log_is_asked_nothing(gateway: Gat
                         return response.status
 
                 async def other_is_out() -> bool:
-                    return [await status("/readyz") for _ in range(10)] == [204] * 10
+                    return [await status("/startedz") for _ in range(10)] == [204] * 10
 
                 await eventually(other_is_out, what="only the ready gateway is asked")
                 for number in range(20):

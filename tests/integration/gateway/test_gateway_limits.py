@@ -44,8 +44,17 @@ async def test_a_full_log_is_answered_503_and_payments_are_accepted_again_when_t
             assert answers[-1].headers["Retry-After"] == "1"
             state = await broker.log_state(timeout_seconds=5)
             assert (state.first_sequence, state.last_sequence) == (1, accepted), "nothing is dropped to make room"
+            async with session.get(f"{gateway.url}/readyz") as ready:
+                assert (ready.status, (await ready.json())["detail"]) == (
+                    503,
+                    "the log takes no payments: maximum bytes exceeded",
+                )
             await log.ensure(LogLimits(bytes_max=200_000))
             assert (await pay(session, gateway)).status == 202
+            async with session.get(f"{gateway.url}/readyz") as ready:
+                assert ready.status == 200
+                (warning,) = (await ready.json())["warnings"]
+                assert warning.endswith("whether payments wait is unknown: the projector is away")
 
 
 class AlwaysCurrent:

@@ -50,7 +50,7 @@ async def test_no_summary_misses_what_the_log_held_when_it_was_asked(
         service = QuestionService(
             broker,
             keeper,
-            Inspection(Snapshots(files.folder / "snapshots"), log_identity=state.identity),
+            Inspection(Snapshots(files.folder / "snapshots"), broker.clock, log_identity=state.identity),
             log_identity=state.identity,
             settle_seconds=rng.choice([0.0, 0.02]),
         )

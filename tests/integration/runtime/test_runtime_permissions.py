@@ -36,6 +36,7 @@ from contract.message import Malformed, events_in
 from contract.stream import SUBJECTS
 from processor.deliveries import QUEUES, Deliveries, Delivery, Queue, ensure_consumer
 from runtime.broker import Broker
+from runtime.charging_facts import ask_replicas
 from runtime.health_bucket import Entry, HealthBucket
 from runtime.history import stretch
 from runtime.log import Log, LogLimits
@@ -180,10 +181,11 @@ MUST_NOT_PUBLISH = {
         *DEFINITIONS_OF_THE_BUCKET,
         *READINGS_OF_THE_BUCKET,
         "projector.charging",
-        "projector.status",
         "projector.snapshot",
         "projector.adopt",
+        "processor.status",
         "_INBOX_processor.x",
+        "_INBOX_operator.x",
         "$SRV.PING",
         "anything.else",
     ],
@@ -203,6 +205,7 @@ MUST_NOT_PUBLISH = {
         "projector.snapshot",
         "projector.adopt",
         "_INBOX_gateway.x",
+        "_INBOX_projector.x",
     ],
     "projector": [
         "payments.requested",
@@ -215,6 +218,7 @@ MUST_NOT_PUBLISH = {
         *ACKNOWLEDGEMENTS,
         POLL,
         POLL_STORED,
+        "processor.status",
         *CHANGES_OF_THE_BUCKET,
         *READINGS_OF_THE_BUCKET,
     ],
@@ -251,7 +255,7 @@ MUST_NOT_SUBSCRIBE = {
         *(f"_INBOX_{other}.>" for other in USERS if other != user),
         *(["payments.>", "payments.requested", "_INBOX.>", "$JS.API.>"] if user != "operator" else []),
         *(["$SRV.>"] if user != "projector" else []),
-        *([POLL_STORED] if user != "processor" else []),
+        *([POLL_STORED, "processor.status"] if user != "processor" else []),
         "$KV.>",
     ]
     for user in USERS
@@ -547,6 +551,32 @@ async def test_the_processors_may_share_whose_turn_it_is_to_ask_for_health(own: 
         revision = await HealthBucket(one).write(b"mine", expected_revision=known.revision, timeout_seconds=5)
         assert await asyncio.wait_for(heard.get(), 5) == Entry(known.revision + 1, b"mine")
         assert revision == known.revision + 1
+
+
+async def test_a_processor_replica_answers_how_it_is_where_that_is_asked_and_nowhere_else(
+    own: GuardedNatsServer, tmp_path: Path
+) -> None:
+    nowhere = "http://127.0.0.1:9"
+    with Processor(own.url("processor"), tmp_path, default=nowhere, fallback=nowhere):
+        for user in ("operator", "processor"):
+            async with Broker(own.url(user), name=user) as broker:
+
+                async def is_answered(broker: Broker = broker) -> bool:
+                    return len(await ask_replicas(broker)) == 1
+
+                await eventually(is_answered, what=f"the replica answers the {user}")
+        async with Actor(own, "operator") as operator:
+            # The nats CLI's.
+            heard = await operator.subscribe("_INBOX.cli")
+            await operator.publish("processor.status", reply="payments.rejected")
+            await operator.publish("processor.status", reply="_INBOX.cli")
+
+            async def is_heard() -> bool:
+                return len(heard) == 1
+
+            await eventually(is_heard, what="the operator hears the answer")
+            answer = await operator.ask(f"{API}.STREAM.MSG.GET.PAYMENTS", {"last_by_subj": "payments.rejected"})
+            assert answer["error"]["description"] == "no message found"
 
 
 async def test_the_projector_may_define_the_log_read_it_and_answer(own: GuardedNatsServer) -> None:

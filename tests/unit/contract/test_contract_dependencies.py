@@ -42,6 +42,7 @@ PURE = [
     "processor.health_record",
     "processor.claims",
     "processor.status",
+    "processor.charging_health",
     "projector.projection",
     "projector.bulk",
     "projector.rollup",

@@ -141,7 +141,9 @@ def test_a_payment_that_has_not_ended_is_in_memory_as_it_stands() -> None:
     for sequence, (event, standing) in enumerate(expected, start=1):
         assert model.read([Stored(sequence, event, 7)]) == []
         doubt = (7, "why") if isinstance(standing, Open) and standing.in_doubt else (0, "")
-        assert model.projection.open == {PAYMENT: OpenPayment(1990, 7, list(range(1, sequence + 1)), standing, *doubt)}
+        assert model.projection.open == {
+            PAYMENT: OpenPayment(1990, 7, 7, list(range(1, sequence + 1)), standing, *doubt)
+        }
         assert model.projection.open_attempts == ({PAYMENT: standing} if isinstance(standing, Open) else {})
 
 

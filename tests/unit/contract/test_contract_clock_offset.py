@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.clock_offset import DRIFT_US_PER_SECOND, BrokerTime, ClockOffset
 from contract.standing import CLOCK_OFFSET_SECONDS_WARNED
 from contract.timestamps import MICROSECONDS
 from runtime.broker_clock import BrokerClock
-from runtime.clock_offset import DRIFT_US_PER_SECOND, BrokerTime, ClockOffset
 
 BROKER_MINUS_MONOTONIC_US = 1_700_000_000 * MICROSECONDS
 DELAYS = st.integers(0, 20 * MICROSECONDS)

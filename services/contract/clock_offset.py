@@ -79,5 +79,13 @@ class BrokerTime:
         return BrokerTime(self.low_us - drift_us, self.high_us + drift_us, monotonic_us)
 
 
+def clock_json(offset: ClockOffset) -> dict[str, float]:
+    """As `--json` of the operator's commands shows it: how far ahead, below zero when behind."""
+    return {
+        "ahead_seconds": offset.middle_us / MICROSECONDS,
+        "uncertainty_seconds": offset.uncertainty_us / MICROSECONDS,
+    }
+
+
 def _drift_us(passed_us: int) -> int:
     return max(passed_us, 0) * DRIFT_US_PER_SECOND // MICROSECONDS + 1

@@ -1,0 +1,43 @@
+"""What each processor replica answers when all of them are asked how they are: subject, answer, encoding. Pure."""
+
+from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
+
+import orjson
+
+from contract.clock_offset import ClockOffset
+
+REPLICAS = "processor.status"
+"""Asked of all replicas at once; each of them answers for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    """How one processor replica is.
+
+    `obstacle` is what keeps it from charging, in words; empty if it knows of nothing. `ended_seconds_ago` is how long
+    ago the log last showed it the end of a payment, whichever replica charged it; None if none since its start.
+    """
+
+    name: str
+    obstacle: str
+    in_hand: int
+    """Payments that it works on."""
+    ended_seconds_ago: float | None
+    clock: ClockOffset | None
+    """Its clock against the broker's; None if that could not be measured yet."""
+
+
+def encode_replica(status: ReplicaStatus) -> bytes:
+    return orjson.dumps(asdict(status))
+
+
+def decode_replica(payload: bytes) -> ReplicaStatus:
+    """Raises ValueError for anything that `encode_replica` did not write."""
+    try:
+        fields = orjson.loads(payload)
+        known = {one.name: fields[one.name] for one in dataclass_fields(ReplicaStatus)}
+        clock = known["clock"]
+        return ReplicaStatus(**{**known, "clock": None if clock is None else ClockOffset(**clock)})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a ReplicaStatus: {payload[:80]!r}") from error
