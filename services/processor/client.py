@@ -29,9 +29,6 @@ KEEPALIVE_SECONDS = 4.0
 CONNECT_TIMEOUT_SECONDS = 2.0
 LOOKUP_TIMEOUT_SECONDS = 5.0
 
-SOURCE_CHARACTERS_MAX = 80
-"""So much of the headers that may tell who answered goes into a log line."""
-
 
 class ProcessorClient:
     """Both payment processors. For use inside an event loop."""
@@ -111,14 +108,7 @@ def attempt_body(attempt: Attempt) -> bytes:
 
 async def reply_of(response: aiohttp.ClientResponse) -> Reply:
     """The whole answer. Raises ValueError for one of more than ANSWER_BYTES_MAX bytes."""
-    body = await read_whole(response)
-    told = (response.headers.get(name, "") for name in ("Content-Type", "Server", "Via"))
-    return Reply(response.status, body, ", ".join(printable(text) for text in told if text))
-
-
-def printable(text: str) -> str:
-    """The beginning of what a stranger wrote, for a line and for an event: a header can hold bytes that are no text."""
-    return "".join(one if one.isascii() and one.isprintable() else "?" for one in text[:SOURCE_CHARACTERS_MAX])
+    return Reply(response.status, await read_whole(response), response.headers)
 
 
 async def read_whole(response: aiohttp.ClientResponse) -> bytes:

@@ -7,7 +7,7 @@ answer is OutsideContract: it proves nothing (docs/decisions/0020).
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from types import MappingProxyType
@@ -32,19 +32,25 @@ from processor.charging import (
 from processor.health_record import health_from
 from processor.health_report import Health, NoNews
 
+SOURCE_HEADERS = ("Content-Type", "Server", "Via")
+SOURCE_CHARACTERS_MAX = 80
+"""So much of each of them is shown."""
 _OK, _NOT_FOUND, _TOO_MANY_REQUESTS = 200, 404, 429
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer over HTTP, received in full. `source` describes who may have sent it, for a log line."""
+    """An answer over HTTP, received in full."""
 
     status: int
     body: bytes
-    source: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"status {self.status}" + (f" ({self.source})" if self.source else "")
+        """Status and what may tell who answered, for a line and for an event."""
+        told = (self.headers.get(name, "") for name in SOURCE_HEADERS)
+        source = ", ".join(_printable(text) for text in told if text)
+        return f"status {self.status}" + (f" ({source})" if source else "")
 
 
 class Form(Enum):
@@ -172,3 +178,8 @@ def _record(reply: Reply, correlation_id: str) -> LookupAnswer:
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         return OutsideContract(f"{reply} with a record that cannot be read: {error!r:.200}")
     return found
+
+
+def _printable(text: str) -> str:
+    # A header can hold bytes that are no text.
+    return "".join(one if one.isascii() and one.isprintable() else "?" for one in text[:SOURCE_CHARACTERS_MAX])

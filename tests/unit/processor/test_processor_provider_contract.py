@@ -122,8 +122,10 @@ def test_a_404_of_an_ingress_releases_and_rejects_nothing(body: bytes) -> None:
 
 
 def test_the_source_of_an_answer_outside_of_the_contract_is_named() -> None:
-    answer = CONTEST.payment_answer(Reply(401, b"", "text/html, nginx/1.27"))
-    assert answer == OutsideContract("status 401 (text/html, nginx/1.27)")
+    headers = {"Content-Type": "text/html", "Server": "nginx/1.27", "Set-Cookie": "session=s3cr3t"}
+    assert CONTEST.payment_answer(Reply(401, b"", headers)) == OutsideContract("status 401 (text/html, nginx/1.27)")
+    headers = {"Server": "\udcff\n\u00e9" + "x" * 1_000}
+    assert CONTEST.payment_answer(Reply(403, b"", headers)) == OutsideContract(f"status 403 (???{'x' * 77})")
 
 
 # Records.
