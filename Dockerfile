@@ -1,6 +1,21 @@
-# One image for every service of Tollgate; the command says which. The broker and the proxy have images of their own.
+# One image for every service of Tollgate, the last one; the command says which. Broker and proxy (`--target broker`, `edge`)
+# are the published images with a user of their own, to whom the folders belong that volumes are mounted on.
 
-FROM python:3.11-slim-bookworm AS build
+ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
+ARG NATS_IMAGE=nats:2.15.1-alpine
+ARG CADDY_IMAGE=caddy:2.11.7-alpine
+
+FROM ${NATS_IMAGE} AS broker
+# A new volume takes its owner from the folder that it is mounted on.
+RUN for user in gateway processor projector operator; do mkdir -p /credentials/$user; done \
+    && mkdir -p /data && chmod 0700 /data && chown -R 10002:10002 /data /credentials
+USER 10002:10002
+
+FROM ${CADDY_IMAGE} AS edge
+RUN mkdir -p /data /config && chown -R 10003:10003 /data /config && chmod 0700 /data /config
+USER 10003:10003
+
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 RUN python -m venv /opt/tollgate
 ENV PATH=/opt/tollgate/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -17,9 +32,9 @@ RUN python -m venv /opt/build \
     && pip uninstall --quiet --yes pip setuptools \
     && python -m compileall -q /opt/tollgate
 
-FROM python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin tollgate \
-    && install -d -o tollgate -g tollgate /data
+    && install -d -m 0700 -o tollgate -g tollgate /data
 COPY --from=build /opt/tollgate /opt/tollgate
 # Bytecode is compiled above, and the root filesystem may be read-only.
 # One heap for all threads: each further one keeps what it has freed.

@@ -26,6 +26,15 @@ MUTATION_RUNS ?= 3
 # Of `make chaos-backlog`.
 PAYMENTS ?= 100000
 
+# Where to install is decided here, whatever somebody's pip is told otherwise.
+export PIP_USER := 0
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME
+# Why .venv has to be made anew; empty when it has not. Its programs name the place where they were installed.
+UNUSABLE := $(shell test -e $(VENV) || exit 0; \
+	$(BIN)/python -c '' 2>/dev/null || { echo "its Python does not run"; exit; }; \
+	ls -d $(VENV)/lib/python*/site-packages/pip >/dev/null 2>&1 || { echo "it has no pip"; exit; }; \
+	test ! -e $(STACK_STAMP) || grep -qsF "$$(pwd -P)/$(BIN)/" $(BIN)/stack || echo "it was made in another place")
+
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
@@ -139,11 +148,19 @@ clean: ## Removes .venv and what the tools leave behind; the data stays.
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis services/*.egg-info
 	find services tests load chaos bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# What does not fit this place is done again, from the start.
+ifneq ($(UNUSABLE),)
+.PHONY: $(BIN)/python $(STACK_STAMP) $(DEV_STAMP)
+endif
+
 $(BIN)/python:
+	@$(if $(UNUSABLE),echo "Making $(VENV) anew: $(UNUSABLE)."; rm -rf $(VENV))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Tollgate needs Python 3.11 or newer, and $(PYTHON) is not: try make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment: is its venv package there?" >&2; \
 		rm -rf $(VENV); exit 1; }
+	@ls -d $(VENV)/lib/python*/site-packages/pip >/dev/null 2>&1 || { rm -rf $(VENV); \
+		echo "$(PYTHON) makes virtual environments without pip: is its ensurepip or venv package there?" >&2; exit 1; }
 
 # Only what the hashes name gets in; the project itself needs no downloads then.
 $(STACK_STAMP): requirements/stack.txt pyproject.toml | $(BIN)/python

@@ -16,8 +16,12 @@ from typing import Any, Self
 from load.client import Origin
 
 PROJECT = Path(__file__).parents[1]
-CONTEST = "docker-compose.yml"
+BASE = "docker-compose.yml"
 SIMULATORS = "docker-compose.override.yml"
+CONTEST = "docker-compose.contest.yml"
+TLS = "docker-compose.tls.yml"
+CONTEST_FILES = (BASE, SIMULATORS, CONTEST)
+"""Purging included: a course of k6 begins with it."""
 SERVICES = ("caddy", "gateway-1", "gateway-2", "processor", "projector", "nats")
 """Tollgate's own: what the contest's limits are for."""
 ANSWER_SECONDS_MAX = 20
@@ -50,9 +54,16 @@ class Container:
 
 
 class Compose:
-    """The contest's file with simulated processors. Leaving the `with` block removes everything but the image."""
+    """Compose files with simulated processors. Leaving the `with` block removes everything but the images."""
 
-    def __init__(self, project: str, ports: Ports, *, files: Sequence[str] = (CONTEST, SIMULATORS)) -> None:
+    def __init__(
+        self,
+        project: str,
+        ports: Ports,
+        *,
+        files: Sequence[str] = (BASE, SIMULATORS),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.project = project
         self.ports = ports
         self._command = [*client(), "--project-name", project]
@@ -65,6 +76,8 @@ class Compose:
             "TOLLGATE_PORT": str(ports.edge),
             "TOLLGATE_SIMULATOR_PORT": str(ports.default),
             "TOLLGATE_SIMULATOR_FALLBACK_PORT": str(ports.fallback),
+            **base_images(),
+            **(environment or {}),
         }
 
     @property
@@ -124,7 +137,7 @@ class Compose:
         Another container does it, since that of the engine's user is the only right which this needs.
         """
         pid = self.containers()[service].pid
-        image = next(image for image in base_images() if image.startswith("nats:"))
+        image = base_images()["NATS_IMAGE"]
         docker("run", "--rm", "--pid=host", "--network=none", "--entrypoint", "sh", image, "-c", f"kill -9 {pid}")
 
 
@@ -151,7 +164,7 @@ def why_not() -> str | None:
     try:
         docker("info", timeout_seconds=ANSWER_SECONDS_MAX)
         client()
-        for image in base_images():
+        for image in base_images().values():
             if not _has(image):
                 docker("pull", "--quiet", image, timeout_seconds=PULL_SECONDS_MAX)
     except ComposeError as error:
@@ -159,11 +172,19 @@ def why_not() -> str | None:
     return None
 
 
-def base_images() -> list[str]:
-    """What the Dockerfile and the contest's file are built on."""
-    from_registry = re.findall(r"^FROM (\S+)", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
-    named = re.findall(r"^    image: (\S+)$", (PROJECT / CONTEST).read_text(), re.MULTILINE)
-    return sorted({*from_registry, *(image for image in named if "$" not in image)})
+def base_images() -> dict[str, str]:
+    """What the images are built on, by the variable that names it.
+
+    The Dockerfile pins each to a patch level. Where that is not here but the tag of its minor version is, that one is
+    taken: a machine without a registry has what it has.
+    """
+    pinned = re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
+    return {variable: os.environ.get(variable) or _present(image) for variable, image in pinned}
+
+
+def _present(image: str) -> str:
+    minor = re.sub(r":(\d+\.\d+)\.\d+", r":\1", image)
+    return minor if _has(minor) and not _has(image) else image
 
 
 def _has(image: str) -> bool:

@@ -1,4 +1,4 @@
-"""Runs a course of k6 against the contest's compose file, and says what each container used meanwhile.
+"""Runs a course of k6 against the contest's compose files, and says what each container used meanwhile.
 
     python -m load.measure preview
 
@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 from load.cgroups import Meter, NoGroupError, Reading, Usage, read
-from load.compose import PROJECT, SERVICES, Compose, ComposeError, Ports, docker, why_not
+from load.compose import CONTEST_FILES, PROJECT, SERVICES, Compose, ComposeError, Ports, docker, why_not
 from load.startup import PROJECT_NAME, NotAcceptedError, up_until_accepted
 
 SAMPLE_SECONDS = 0.5
@@ -64,11 +64,11 @@ class Found:
 @click.option("--port", default=19_999, help="Of the edge; the next two are the processors'.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Where the figures go.")
 def main(*, course: str, port: int, json_path: Path | None) -> None:
-    """Run COURSE against the contest's compose file. Its settings (SCALE, MAX_VUS, ...) come from the environment."""
+    """Run COURSE against the contest's compose files. Its settings (SCALE, MAX_VUS, ...) come from the environment."""
     if (reason := why_not()) is not None:
         raise click.UsageError(reason)
     json_path = json_path or Path("build") / f"measure-{course}.json"
-    compose = Compose(PROJECT_NAME, Ports(port, port + 1, port + 2))
+    compose = Compose(PROJECT_NAME, Ports(port, port + 1, port + 2), files=CONTEST_FILES)
     try:
         compose.down()
         compose.build()

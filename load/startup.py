@@ -14,7 +14,7 @@ import uuid
 import click
 
 from load.client import NoAnswerError, Pool
-from load.compose import Compose, ComposeError, Ports, why_not
+from load.compose import CONTEST_FILES, Compose, ComposeError, Ports, why_not
 
 PROJECT_NAME = "tollgate-measure"
 ANSWER_SECONDS_MAX = 12.0
@@ -62,7 +62,7 @@ def main(*, rounds: int, port: int) -> None:
     """Start the compose stack from nothing, and say when it takes its first payment."""
     if (reason := why_not()) is not None:
         raise click.UsageError(reason)
-    compose = Compose(PROJECT_NAME, Ports(port, port + 1, port + 2))
+    compose = Compose(PROJECT_NAME, Ports(port, port + 1, port + 2), files=CONTEST_FILES)
     took = []
     try:
         compose.build()

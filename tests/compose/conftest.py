@@ -16,7 +16,7 @@ READY_SECONDS_MAX = 60
 
 @pytest.fixture(scope="session")
 def compose() -> Iterator[Compose]:
-    """The contest's file, with simulated processors, on free ports; nothing but its image is left behind."""
+    """Tollgate with simulated processors, on free ports; nothing but its images is left behind."""
     if (reason := why_not()) is not None:
         pytest.skip(f"the compose stack cannot run here: {reason}")
     stack = Compose(PROJECT_NAME, Ports(free_port(), free_port(), free_port()))

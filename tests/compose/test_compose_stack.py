@@ -4,11 +4,14 @@ import asyncio
 import json
 import shlex
 
+import aiohttp
 import pytest
-from load.compose import SERVICES, Compose, ComposeError, docker
+from load.client import NoAnswerError, Pool
+from load.compose import BASE, CONTEST, SERVICES, SIMULATORS, TLS, Compose, ComposeError, docker
 
 from support.conditions import eventually
 from support.paying import Account, Payers
+from support.ports import free_port
 
 RATE_PER_SECOND = 100
 SECONDS = 8
@@ -96,3 +99,89 @@ async def test_the_health_check_of_each_service_holds(compose: Compose, service:
 def test_the_health_check_of_a_service_that_hangs_fails(compose: Compose, service: str) -> None:
     with pytest.raises(ComposeError):
         check_health(compose, service, after="touch -d '20 seconds ago' /dev/shm/heartbeat")
+
+
+NOT_ROOT = {"nats": "10002", "caddy": "10003", "gateway-1": "10001", "processor": "10001", "projector": "10001"}
+
+
+@pytest.mark.parametrize("service", NOT_ROOT)
+def test_no_program_is_root_and_none_can_become_it(compose: Compose, service: str) -> None:
+    container = compose.containers()[service]
+    status = docker("exec", container.id, "cat", "/proc/1/status")
+    of = {name: value.split() for name, _, value in (line.partition(":") for line in status.splitlines())}
+    assert set(of["Uid"]) == {NOT_ROOT[service]}
+    assert of["NoNewPrivs"] == ["1"]
+    assert int(of["CapEff"][0], 16) == 0
+    (found,) = json.loads(docker("inspect", container.id))
+    assert 0 < found["HostConfig"]["PidsLimit"] <= 100
+
+
+@pytest.mark.parametrize(("service", "folder"), [("nats", "/data"), ("projector", "/data"), ("caddy", "/data")])
+def test_folders_with_data_are_for_their_owner_alone(compose: Compose, service: str, folder: str) -> None:
+    mode = docker("exec", compose.containers()[service].id, "stat", "-c", "%a %u", folder).split()
+    assert mode == ["700", NOT_ROOT[service]]
+
+
+COMMANDS = (
+    ("projector", "status"),
+    ("projector", "query", "SELECT count(*) FROM settled_payments"),
+    ("projector", "verify"),
+    ("projector", "rebuild"),
+    ("processor", "status"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_an_operator_s_command_works_in_the_container_in_one_line(compose: Compose, command: tuple[str, ...]) -> None:
+    """Compose finds the credentials, the broker and the files; nothing is set."""
+    assert compose.run("run", "--rm", "-T", "operator", *command).strip()
+
+
+async def purge(compose: Compose) -> int:
+    pool = Pool(compose.product, 1)
+    try:
+        return (await pool.ask(pool.origin.request("POST", "/purge-payments"), timeout_seconds=12)).status
+    finally:
+        pool.close()
+
+
+async def test_nobody_purges_unless_the_contest_s_file_is_named(compose: Compose) -> None:
+    assert await purge(compose) == 403
+    contest = Compose(compose.project, compose.ports, files=(BASE, SIMULATORS, CONTEST))
+    try:
+        contest.up()
+
+        async def is_purged() -> bool:
+            try:
+                return await purge(compose) == 200
+            except NoAnswerError:
+                return False
+
+        await eventually(is_purged, what="the contest's stack is purged", timeout_seconds=60)
+    finally:
+        compose.up()
+
+
+async def test_with_https_nobody_purges_either(compose: Compose) -> None:
+    ports = {"TOLLGATE_HTTPS_PORT": str(free_port()), "TOLLGATE_HTTP_PORT": str(free_port())}
+    files, environment = (BASE, SIMULATORS, TLS), {"TOLLGATE_SITE": "localhost", **ports}
+    stack = Compose(compose.project, compose.ports, files=files, environment=environment)
+    url = f"https://localhost:{ports['TOLLGATE_HTTPS_PORT']}"
+    try:
+        stack.up()
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False)) as session:
+
+            async def status(method: str, path: str) -> int:
+                try:
+                    async with session.request(method, url + path) as response:
+                        return response.status
+                except aiohttp.ClientError:
+                    return 0
+
+            async def is_ready() -> bool:
+                return await status("GET", "/readyz") == 204
+
+            await eventually(is_ready, what="the edge answers over HTTPS", timeout_seconds=60)
+            assert await status("POST", "/purge-payments") == 403
+    finally:
+        compose.up()

@@ -40,4 +40,8 @@ def test_without_a_payment_there_is_no_cost_of_one() -> None:
 
 
 def test_the_images_that_the_stack_is_built_on_are_found_in_its_files() -> None:
-    assert [image.split(":")[0] for image in base_images()] == ["caddy", "nats", "python"]
+    assert {variable: image.split(":")[0] for variable, image in base_images().items()} == {
+        "PYTHON_IMAGE": "python",
+        "NATS_IMAGE": "nats",
+        "CADDY_IMAGE": "caddy",
+    }

@@ -1,0 +1,106 @@
+"""`make install` where a .venv is there already that does not fit."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[3]
+UNUSABLE = "Making .venv anew: "
+NOTHING = "make: Nothing to be done for 'install'.\n"
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with a .venv that is complete as far as make can see: what pip would install is left out."""
+    folder = tmp_path_factory.mktemp("checkout") / "first"
+    folder.mkdir()
+    shutil.copy(PROJECT / "Makefile", folder)
+    (folder / "pyproject.toml").touch()
+    (folder / "requirements").mkdir()
+    for name in ("stack", "dev"):
+        (folder / "requirements" / f"{name}.txt").touch()
+    made = make(folder)
+    assert made.returncode == 0, made.stderr
+    assert UNUSABLE not in made.stdout
+    return folder
+
+
+def make(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    # In place of pip, which would need the network: says what it is told, and makes a program as pip does.
+    pip = (
+        "printenv PIP_USER; grep -q . .venv/bin/stack 2>/dev/null"
+        ' || echo "#!$(pwd -P)/.venv/bin/python" >.venv/bin/stack; true'
+    )
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PIP_"))}
+    return subprocess.run(
+        ["make", "install", f"PIP={pip.replace('$', '$$')}"],
+        cwd=folder,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def checkout(pristine: Path, tmp_path: Path) -> Path:
+    """A copy of it that was moved nowhere, because the program names its new place."""
+    folder = tmp_path / "here"
+    shutil.copytree(pristine, folder, symlinks=True)
+    (folder / ".venv" / "bin" / "stack").write_text(f"#!{folder}/.venv/bin/python\n")
+    (folder / ".venv" / "mark").touch()
+    return folder
+
+
+def test_a_venv_that_fits_is_left_alone(checkout: Path) -> None:
+    made = make(checkout)
+    assert (made.returncode, made.stdout) == (0, NOTHING)
+    assert (checkout / ".venv" / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("moved", "it was made in another place"),
+        ("no pip", "it has no pip"),
+        ("no python", "its Python does not run"),
+    ],
+)
+def test_a_venv_that_does_not_fit_is_made_anew_and_says_why(checkout: Path, fault: str, why: str) -> None:
+    match fault:
+        case "moved":
+            checkout = checkout.rename(checkout.with_name("there"))
+        case "no pip":
+            for path in (checkout / ".venv").glob("lib/python*/site-packages/pip*"):
+                shutil.rmtree(path)
+        case "no python":
+            (checkout / ".venv" / "bin" / "python").unlink()
+            (checkout / ".venv" / "bin" / "python").symlink_to("/nowhere/python")
+    made = make(checkout)
+    assert made.returncode == 0, made.stderr
+    assert f"{UNUSABLE}{why}." in made.stdout
+    assert not (checkout / ".venv" / "mark").exists()
+    assert (checkout / ".venv" / "bin" / "stack").read_text() == f"#!{checkout}/.venv/bin/python\n"
+    assert make(checkout).stdout == NOTHING
+
+
+def test_a_python_that_gives_no_pip_is_one_line(checkout: Path) -> None:
+    shutil.rmtree(checkout / ".venv")
+    python = checkout / "python"
+    python.write_text('#!/bin/sh\n[ "$2" = venv ] && exec python3 -m venv --without-pip "$3"\nexec python3 "$@"\n')
+    python.chmod(0o755)
+    made = make(checkout, PYTHON=str(python))
+    assert made.returncode == 2
+    assert "without pip" in made.stderr.splitlines()[0]
+    assert not (checkout / ".venv").exists()
+
+
+def test_pip_installs_into_the_venv_whatever_the_user_has_told_it(checkout: Path) -> None:
+    shutil.rmtree(checkout / ".venv")
+    made = make(checkout, PIP_USER="1", PIP_TARGET="/nowhere")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.splitlines() == ["Installing into .venv …", "0", "0"]
