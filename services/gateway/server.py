@@ -55,3 +55,7 @@ async def serve_http(app: Application, settings: Settings) -> None:
     except SystemExit:
         # uvicorn's word for a socket that cannot be bound; it has logged why.
         raise FatalError("the gateway cannot listen") from None
+    except OSError as error:
+        # Else the loop's end cuts off the application's, with a traceback.
+        await server.lifespan.shutdown()
+        raise FatalError(f"the gateway cannot listen: {error}") from None

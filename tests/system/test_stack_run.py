@@ -218,12 +218,15 @@ async def test_gateways_listen_on_tcp_where_a_socket_path_would_be_too_long(tmp_
 
 
 async def test_a_program_that_cannot_start_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, environment={"TOLLGATE_READY_SECONDS": "5", "GATEWAY_ACCEPT_TIMEOUT_SECONDS": "never"})
+    stack = Stack(tmp_path, environment={"TOLLGATE_READY_SECONDS": "5"})
+    (tmp_path / "nats").mkdir()
+    # Where the broker would make a folder.
+    (tmp_path / "nats" / "jetstream").touch()
     stack.start()
     began = time.monotonic()
     await asyncio.to_thread(stack.launcher.wait, 30)
     assert time.monotonic() - began < 25
     assert stack.launcher.returncode == 1
-    assert "gateway-1 is " in stack.output
-    assert "The end of gateway-1.log:" in stack.output
+    assert "nats-server is " in stack.output
+    assert "The end of nats-server.log:" in stack.output
     assert "Traceback" not in stack.output.partition("The end of")[0]
