@@ -132,6 +132,8 @@ class Charging:
     position: int
     oldest_chargeable: OpenPayment | None = None
     """The oldest of those that are not in doubt."""
+    oldest_open_sequence: int | None = None
+    """Where the oldest request of a payment that has not ended is; None when all have."""
 
 
 @dataclass(frozen=True, slots=True)

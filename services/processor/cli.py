@@ -12,7 +12,8 @@ import click
 from contract.events import ProcessorName
 from contract.standing import CLOCK_OFFSET_SECONDS_MAX
 from processor.client import ProcessorClient
-from processor.deliveries import REQUESTS, ensure_consumer
+from processor.consumers import until_ensured
+from processor.deliveries import REQUESTS
 from processor.follower import Follower
 from processor.group_commit import GroupCommit
 from processor.handling import PaymentHandler
@@ -62,7 +63,7 @@ async def serve(settings: Settings) -> None:
     async with Broker(settings.nats_url, name="processor", ca_file=settings.nats_ca_file) as broker:
         log = Log(broker)
         await log.made()
-        floor = (await ensure_consumer(broker, REQUESTS)).floor
+        floor = (await until_ensured(broker, REQUESTS)).floor
         client = ProcessorClient(
             providers,
             timeout_seconds=settings.processor_timeout_seconds,

@@ -12,33 +12,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import nats.errors
-import orjson
 from nats.aio.msg import Msg
 
 from contract.events import PROCESSORS, ProcessorName
 from contract.stream import CONSUMER, DOUBTS_CONSUMERS, RELEASED_CONSUMER, REQUESTED, STREAM
+from processor.consumers import Queue, QueueState, ensure_consumer
 from runtime.acks import DeliveryInfo, parse_ack_subject
 from runtime.broker import Broker
-from runtime.errors import BrokerError
 
 logger = logging.getLogger(__name__)
 
-ACK_WAIT_SECONDS = 3.0
-"""A delivery that is neither acknowledged nor extended for so long is delivered again, to any replica."""
 PULL_EXPIRES_SECONDS = 5.0
 """How long a pull stays open, unless it says otherwise."""
 PULL_GRACE_SECONDS = 1.0
-API_TIMEOUT_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """One durable consumer of the log. `ack_pending_max` bounds its deliveries not yet acknowledged, over all replicas:
-    at the bound the broker delivers nothing new, only those again, the oldest first."""
-
-    consumer: str
-    subject: str
-    ack_pending_max: int
 
 
 REQUESTS = Queue(CONSUMER, REQUESTED, 10_000)
@@ -80,26 +66,6 @@ class Delivery:
         with contextlib.suppress(nats.errors.Error, OSError):
             if self._broker.is_connected:
                 await self._broker.client.publish(self._reply, word)
-
-
-@dataclass(frozen=True, slots=True)
-class QueueState:
-    """`floor` is the sequence up to which all is done with; `waiting` how many of the log's events are not."""
-
-    floor: int
-    waiting: int
-
-
-async def ensure_consumer(broker: Broker, queue: Queue) -> QueueState:
-    """Makes sure of the durable consumer. Raises BrokerError."""
-    answer = await broker.request(
-        f"$JS.API.CONSUMER.CREATE.{STREAM}.{queue.consumer}",
-        orjson.dumps({"stream_name": STREAM, "config": _config(queue)}),
-        timeout_seconds=API_TIMEOUT_SECONDS,
-    )
-    if "error" in answer:
-        raise BrokerError(f"no consumer {queue.consumer}: {answer['error'].get('description')}")
-    return QueueState(answer["ack_floor"]["stream_seq"], answer["num_pending"] + answer["num_ack_pending"])
 
 
 class Deliveries:
@@ -178,17 +144,3 @@ class _Pull:
 
 _CONSUMER_GONE = ("503", "409")
 """No responders; conflict (consumer deleted, server shutting down). Opening it again is harmless in each case."""
-
-
-def _config(queue: Queue) -> dict[str, object]:
-    return {
-        "durable_name": queue.consumer,
-        "name": queue.consumer,
-        "filter_subject": queue.subject,
-        "deliver_policy": "all",
-        "ack_policy": "explicit",
-        "ack_wait": int(ACK_WAIT_SECONDS * 1e9),
-        "max_ack_pending": queue.ack_pending_max,
-        "max_deliver": -1,
-        "max_waiting": 512,
-    }

@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass
 
 from contract.events import PaymentRequested
-from processor.deliveries import ACK_WAIT_SECONDS, REQUESTS, Deliveries, Delivery
+from processor.consumers import ACK_WAIT_SECONDS
+from processor.deliveries import REQUESTS, Deliveries, Delivery
 from processor.handling import Clock, Done, PaymentHandler, Retry, Work
 from processor.routing import Router
 from runtime.broker import Broker
 from runtime.errors import BrokerError, FatalError
+from runtime.retries import Retries
 from runtime.tasks import end
 from runtime.validity import valid_events
 
@@ -22,6 +24,8 @@ GATHER_SECONDS = 0.02
 for a fifth less CPU in broker and replica; nobody waits for a charge (docs/decisions/0018)."""
 IDLE_POLL_SECONDS = 0.05
 """How often the worker looks whether a circuit may be probed again while it takes nothing."""
+OPEN_PAUSE_SECONDS_MAX = 5.0
+"""The longest pause between two tries to make sure of the queue."""
 DRAIN_SECONDS = 2.5
 """How long a stopping worker lets calls finish; what is left then is delivered again, and found in the log."""
 IN_HAND_MAX = 1.25
@@ -57,6 +61,11 @@ class Worker:
         self._in_hand_max = int(concurrency * IN_HAND_MAX)
         self._start_sequence = start_sequence
         self._deliveries = Deliveries(broker, REQUESTS, self._on_delivery)
+        self._opening = Retries(
+            *(logger, "requests cannot be taken yet"),
+            pause_seconds_min=IDLE_POLL_SECONDS,
+            pause_seconds_max=OPEN_PAUSE_SECONDS_MAX,
+        )
         self._in_flight: dict[int, _InFlight] = {}
         self._gathered: list[Delivery] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,6 +86,8 @@ class Worker:
                 while self._deliveries.is_open and self._broker.generation == generation:
                     await self._pull_what_fits()
                     await self._until_changed()
+                # The broker may go on saying that there is no consumer.
+                await asyncio.sleep(IDLE_POLL_SECONDS)
         finally:
             self._stopping = True
             await self._drain()
@@ -88,9 +99,9 @@ class Worker:
             try:
                 floor = (await self._deliveries.open()).floor
             except BrokerError as error:
-                logger.warning("requests cannot be taken yet: %s", error)
-                await asyncio.sleep(IDLE_POLL_SECONDS)
+                await asyncio.sleep(self._opening.failed(error))
                 continue
+            self._opening.succeeded()
             if floor + 1 < self._start_sequence:
                 raise FatalError("the consumer of requests was set back; starting again to read the log from there")
             return generation

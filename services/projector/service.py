@@ -173,9 +173,12 @@ class QuestionService:
         in_doubt, doubts = projection.in_doubt()
         attempts, position = len(projection.open_attempts), self._follower.position
         pending, oldest = len(projection.open) - attempts, oldest_chargeable_of(projection)
+        oldest_sequence = projection.oldest_open_sequence()
         read = partial(self._store.totals, SummaryQuestion(), asked_at_us=asked_at_us, log_end=log_end)
         totals, _later = await asyncio.get_running_loop().run_in_executor(self._thread, read)
-        return encode_charging(Charging(pending, attempts - in_doubt, in_doubt, doubts, totals, position, oldest))
+        return encode_charging(
+            Charging(pending, attempts - in_doubt, in_doubt, doubts, totals, position, oldest, oldest_sequence)
+        )
 
     async def _status(self, _payload: bytes) -> bytes:
         return await self._inspection.status(self._store, self._follower)

@@ -22,6 +22,7 @@ from runtime.acks import parse_ack_subject
 from runtime.broker import Broker
 from runtime.errors import BrokerError
 from runtime.log_watch import LogWatch
+from runtime.retries import Retries
 from runtime.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ BUFFERED_BYTES_MAX = 4 * 1024 * 1024
 BATCH_BYTES_MAX = 512 * 1024
 """Payloads of a batch, save for its last message: about 2,000 events, however many share a message."""
 API_TIMEOUT_SECONDS = 5.0
+RETRY_SECONDS_MIN = 0.2
+RETRY_SECONDS_MAX = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +145,20 @@ class LogReader:
 
     async def _run(self) -> None:
         """Keeps a consumer open until cancelled, making it anew after a gap, a silence or a lost connection."""
+        retries = Retries(
+            *(logger, "reading the log is interrupted"),
+            pause_seconds_min=RETRY_SECONDS_MIN,
+            pause_seconds_max=RETRY_SECONDS_MAX,
+        )
         while True:
             generation = await self._broker.connected()
             try:
                 await self._look()
                 async with self._consumer():
+                    retries.succeeded()
                     await self._until_broken(generation)
             except (BrokerError, nats.errors.Error, OSError) as error:
-                logger.warning("reading the log is interrupted: %s", error or type(error).__name__)
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(retries.failed(error or type(error).__name__))
 
     async def _look(self) -> None:
         if self._watch is not None and self._watch.is_due:

@@ -34,7 +34,8 @@ from contract.events import (
 from contract.health_bucket import POLL, POLL_STORED
 from contract.message import Malformed, events_in
 from contract.stream import SUBJECTS
-from processor.deliveries import QUEUES, Deliveries, Delivery, Queue, ensure_consumer
+from processor.consumers import Queue, ensure_consumer
+from processor.deliveries import QUEUES, Deliveries, Delivery
 from runtime.broker import Broker
 from runtime.charging_facts import ask_replicas
 from runtime.health_bucket import Entry, HealthBucket

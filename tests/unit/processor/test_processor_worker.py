@@ -12,8 +12,9 @@ from contract.codec import encode
 from contract.events import PaymentRequested
 from contract.timestamps import now_us
 from processor import worker as module
-from processor.deliveries import Delivery, QueueState
-from processor.deliveries import Queue as BrokerQueue
+from processor.consumers import Queue as BrokerQueue
+from processor.consumers import QueueState
+from processor.deliveries import Delivery
 from processor.handling import Done, PaymentHandler, Work
 from processor.routing import Router
 from processor.worker import IN_HAND_MAX, Worker

@@ -1,0 +1,28 @@
+"""How often to try again what fails, and how often to say so."""
+
+import logging
+
+
+class Retries:
+    """Of one thing that is tried until it works: pauses that double up to a bound, and ever fewer lines."""
+
+    def __init__(
+        self, logger: logging.Logger, what: str, *, pause_seconds_min: float, pause_seconds_max: float
+    ) -> None:
+        self._logger = logger
+        self._what = what
+        self._pause_seconds_min = pause_seconds_min
+        self._pause_seconds_max = pause_seconds_max
+        self._failures = 0
+
+    def failed(self, why: object) -> float:
+        """How many seconds to wait before the next try. The first failure is told, the second, fourth, eighth …"""
+        self._failures += 1
+        if self._failures & (self._failures - 1) == 0:
+            times = "" if self._failures == 1 else f" ({self._failures} times)"
+            self._logger.warning("%s%s: %s", self._what, times, why)
+        doublings = min(self._failures - 1, 32)
+        return min(self._pause_seconds_min * float(1 << doublings), self._pause_seconds_max)
+
+    def succeeded(self) -> None:
+        self._failures = 0
