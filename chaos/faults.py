@@ -40,6 +40,8 @@ class Injector:
     """Runs the faults, each as a task, and remembers what took."""
 
     world: World
+    traits: Mapping[str, float] = field(default_factory=dict)
+    """Faults of the simulators that no mood switches off."""
     done: list[Done] = field(default_factory=list)
     _ending: set[asyncio.Task[None]] = field(default_factory=set)
     _newest: dict[str, Fault] = field(default_factory=dict)
@@ -124,7 +126,7 @@ class Injector:
         switches: list[tuple[str, object]] = [
             ("configurations/delay", {"delay": int(mood.get("delay_ms", 0))}),
             ("configurations/failure", {"failure": bool(mood.get("failing", False))}),
-            ("faults", {name: mood.get(name, 0.0) for name in _FAULTS}),
+            ("faults", {name: mood.get(name, self.traits.get(name, 0.0)) for name in _FAULTS}),
         ]
         if mood.get("closed"):
             switches.append(("listening", {"seconds": seconds}))

@@ -78,9 +78,11 @@ class Plan:
     """How long the services wait for an answer, short enough for doubts to come about."""
     patience_seconds: float
     """How long a payment waits for the cheap processor, short enough for the dear one to be used."""
-    contract: Contract
-    """What the services take an answer of either payment processor for."""
     faults: tuple[Fault, ...]
+    contract: Contract = "contest"
+    """What the services take an answer of either payment processor for."""
+    traits: Mapping[str, float] = field(default_factory=dict)
+    """Names of the simulators' /admin/faults, in force all the time."""
 
 
 Recipe = Callable[[random.Random, float], Sequence[Fault]]
@@ -88,11 +90,9 @@ Recipe = Callable[[random.Random, float], Sequence[Fault]]
 
 FEW_RECIPES = 6
 STRICT_EVERY = 3
-"""One seed in so many has both payment processors under the strict contract."""
-STRICT_ONLY = frozenset({"lagging replica"})
-"""The contest's contract takes a 500, and a lookup's 404 in the processor's own form after it, for a proof that nothing
-was charged. A replica that lags gives that very answer after a charge: nobody could tell. So it is for those processors
-alone whose contract proves nothing by a 404."""
+"""One seed in so many has both payment processors under the strict contract, and their lookups lag."""
+LAG_SECONDS = 4.0
+"""Longer than the first pause of a doubt, so that some are looked up too early."""
 
 
 def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
@@ -103,8 +103,7 @@ def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
     """
     rng = random.Random(seed)  # noqa: S311 - wanted: the same plan again for the same seed
     timeout_seconds, patience_seconds = rng.choice((0.7, 1.5, 3.0)), rng.choice((0.1, 0.1, 1.0))
-    strict = not STRICT_ONLY.isdisjoint(focus) if focus else seed % STRICT_EVERY == 0
-    names = focus or _drawn_names(rng, few=seed % 2 == 0, strict=strict)
+    names = focus or (list(RECIPES) if seed % 2 else rng.sample(list(RECIPES), FEW_RECIPES))
     faults: list[Fault] = []
     bag: list[Recipe] = []
     at_seconds = rng.uniform(0.3, 0.8)
@@ -119,12 +118,19 @@ def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
         if focus:
             at_seconds = max(at_seconds, *(fault.at_seconds + fault.seconds + 0.5 for fault in drawn))
     faults.sort(key=lambda fault: fault.at_seconds)
-    return Plan(seed, seconds, timeout_seconds, patience_seconds, "strict" if strict else "contest", tuple(faults))
+    strict = not focus and seed % STRICT_EVERY == 0
+    contract: Contract = "strict" if strict else "contest"
+    return Plan(seed, seconds, timeout_seconds, patience_seconds, tuple(faults), contract, _traits(seed, strict=strict))
 
 
-def _drawn_names(rng: random.Random, *, few: bool, strict: bool) -> list[str]:
-    names = [name for name in RECIPES if name not in STRICT_ONLY]
-    return [*(rng.sample(names, FEW_RECIPES) if few else names), *(STRICT_ONLY if strict else ())]
+def _traits(seed: int, *, strict: bool) -> Mapping[str, float]:
+    """What both payment processors do all the time.
+
+    The contest's contract takes a 500, and a lookup's 404 in the processor's own form after it, for a proof that
+    nothing was charged. A replica that lags gives that very answer after a charge: nobody could tell. So lookups lag
+    only where the contract proves nothing by a 404.
+    """
+    return {"health_503_ratio": seed % 2, "lookup_lag_seconds": LAG_SECONDS if strict else 0.0}
 
 
 def disk_plan(seed: int, seconds: float) -> Plan:
@@ -142,7 +148,7 @@ def disk_plan(seed: int, seconds: float) -> Plan:
         Fault(step_seconds * (4 + rng.random()), "disk", PROJECTOR, step_seconds * 2),
         Fault(step_seconds * (5.2 + rng.random() / 2), "kill", PROJECTOR),
     ]
-    return Plan(seed, seconds, 1.5, 0.1, "contest", tuple(faults))
+    return Plan(seed, seconds, 1.5, 0.1, tuple(faults))
 
 
 def clock_plan(seed: int, seconds: float) -> Plan:
@@ -265,18 +271,6 @@ def _lookups_refused(rng: random.Random) -> Mapping[str, float | bool]:
     return {"lookup_refused_ratio": 1.0, "lost_answer_ratio": rng.choice((0.1, 0.3))}
 
 
-def _lagging_replica(rng: random.Random) -> Mapping[str, float | bool]:
-    return {
-        "lookup_lag_seconds": rng.choice((1.0, 3.0)),
-        "error_after_charge_ratio": rng.choice((0.0, 0.3)),
-        "lost_answer_ratio": 0.2,
-    }
-
-
-def _failing_default(rng: random.Random) -> Mapping[str, float | bool]:
-    return {"failing": True, "health_503_ratio": rng.choice((0.0, 1.0))}
-
-
 def _slow(rng: random.Random) -> Mapping[str, float | bool]:
     return {"delay_ms": rng.choice((300, 1_000, 2_500, 5_000, 15_000))}
 
@@ -284,7 +278,7 @@ def _slow(rng: random.Random) -> Mapping[str, float | bool]:
 def _both_down(rng: random.Random, at: float) -> list[Fault]:
     """Nothing can be charged: payments wait in the log."""
     seconds = rng.uniform(1.0, 2.5)
-    mood = rng.choice(({"failing": True}, {"failing": True, "health_503_ratio": 1.0}, {"closed": True}))
+    mood = rng.choice(({"failing": True}, {"closed": True}))
     return [Fault(at, "processor", simulator, seconds, mood=mood) for simulator in SIMULATORS]
 
 
@@ -360,17 +354,16 @@ RECIPES: Mapping[str, tuple[Recipe, int]] = {
     "impatient proxy": (_impatient_proxy, 2),
     "forbidden": (_forbidden, 2),
     "proxy gives up": (_in_between(_proxy_gives_up), 3),
-    "no route": (_in_between(_no_route), 2),
+    "no route": (_in_between(_no_route), 3),
     "expired token": (_in_between(lambda rng: {"proxy_expired_token_ratio": rng.choice((0.5, 1.0))}), 2),
     "proxy refuses": (_in_between(lambda rng: {"proxy_refusal_ratio": rng.choice((0.3, 1.0))}), 2),
     "page for people": (_in_between(lambda rng: {"proxy_page_ratio": rng.choice((0.3, 1.0))}), 1),
-    "lookups refused": (_in_between(_lookups_refused), 1),
-    "refused for good": (_mood(lambda _: {"own_refusal_ratio": 0.2}), 1),
-    "lagging replica": (_mood(_lagging_replica), 2),
+    "lookups refused": (_in_between(_lookups_refused), 2),
+    "refused for good": (_in_between(lambda _: {"own_refusal_ratio": 0.3}), 2),
     "tricky answers": (_mood(_tricky), 2),
     "lying answers": (_lying, 3),
     "slow payment processor": (_mood(_slow), 2),
-    "failing default": (_mood(_failing_default, SIMULATORS[0]), 1),
+    "failing default": (_mood(lambda _: {"failing": True}, SIMULATORS[0]), 2),
     "payment processor closed": (_mood(lambda _: {"closed": True}), 1),
     "both down": (_both_down, 1),
     "at the limit": (_at_the_limit, 2),

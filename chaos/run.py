@@ -63,6 +63,7 @@ async def run(chosen: Plan, rate_per_second: float, *, services: Path | None = N
                 first_port,
                 seed=chosen.seed,
                 environment=environment,
+                traits=chosen.traits,
                 services=services,
                 disks="disk" in kinds,
                 clocks="clock" in kinds,
@@ -90,7 +91,7 @@ class _Run:
         self._books = {name: Pool(origin, 2) for name, origin in world.simulators.items()}
         self._inquiry = Inquiry(self._asking, self._books, TOKEN)
         self._customers = Customers(self._paying, self._asking, chosen.seed)
-        self._injector = Injector(world)
+        self._injector = Injector(world, chosen.traits)
         self._counters = Counters()
 
     async def conduct(self) -> None:

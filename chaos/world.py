@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import psutil
@@ -50,9 +50,9 @@ class World:
     """Used as `async with World(…) as world`: ready inside, and gone without a trace of a process after.
 
     `services` is the source tree that the services run from, where it is not the installed one. `environment` goes to
-    every program. With `disks`, the broker's store and the read model are on small disks of their own; with `clocks`,
-    each service has a wall clock of its own. The simulators keep their books in files: like real ones, they know their
-    charges after a restart.
+    every program; `traits` are faults that the simulators have from the start. With `disks`, the broker's store and the
+    read model are on small disks of their own; with `clocks`, each service has a wall clock of its own. The simulators
+    keep their books in files: like real ones, they know their charges after a restart.
     """
 
     def __init__(
@@ -62,12 +62,14 @@ class World:
         *,
         seed: int,
         environment: Mapping[str, str],
+        traits: Mapping[str, float] = MappingProxyType({}),
         services: Path | None = None,
         disks: bool = False,
         clocks: bool = False,
     ) -> None:
         self.folder = folder
         self._seed = seed
+        self._traits = traits
         self._services = services
         self._supervisor: subprocess.Popen[bytes] | None = None
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
@@ -195,6 +197,10 @@ class World:
                 environment[f"TOLLGATE_UPSTREAM_{number}"] = f"127.0.0.1:{link.port}"
         if program.name.startswith("simulator-"):
             command = (*command, "--book", str(self.folder / f"{program.name}.book"), "--seed", str(self._seed))
+            command = (
+                *command,
+                *(part for name, value in self._traits.items() for part in ("--fault", f"{name}={value}")),
+            )
         return replace(program, command=command, environment=environment)
 
     def _socket(self, gateway: str) -> Path:

@@ -17,7 +17,6 @@ PLAN = Plan(
     seconds=SECONDS,
     processor_timeout_seconds=0.7,
     patience_seconds=0.1,
-    contract="contest",
     faults=(
         Fault(0.4, "processor", "simulator-default", 0.8, mood={"lost_answer_ratio": 0.4, "jitter_ms": 100.0}),
         Fault(1.0, "link", "gateway-2-nats-server", 0.8, Mode.BLACKHOLE),
@@ -49,7 +48,6 @@ CLOCK_PLAN = Plan(
     seconds=SECONDS,
     processor_timeout_seconds=0.7,
     patience_seconds=0.1,
-    contract="contest",
     faults=(
         Fault(0.4, "clock", "processor", 1.5, offset_seconds=-3_600),
         Fault(0.6, "clock", "gateway-1", 4.0, offset_seconds=-30),
