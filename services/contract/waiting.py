@@ -73,7 +73,7 @@ class ChargingFacts:
         causes = [*self._of_queue(), *self._of_replicas()]
         if self.log_is_full:
             causes.append("the log is full")
-        if not causes and self._is_lost_to_queue():
+        if self._is_lost_to_queue():
             causes.append("the queue of requests begins behind the oldest, so nobody is given it")
         return causes or ["no cause is known; the processors' program logs may name one"]
 

@@ -22,6 +22,8 @@ from runtime.history import message_at
 from runtime.read_model import ReadModel, ReadModelUnavailableError
 
 ANSWER_SECONDS = 3.0
+OPEN_LAG_SECONDS_MAX = 5.0
+"""A read model that is further behind is not asked what is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,9 @@ async def _report(broker: Broker) -> Report:
     status = await ReadModel(broker).status(timeout_seconds=ANSWER_SECONDS)
     log = await broker.log_state(timeout_seconds=ANSWER_SECONDS)
     lag = await _lag(broker, status, log)
-    charging = await ask_charging(broker, as_waiting(broker, status.oldest_chargeable))
+    # What a read model that is behind takes for open may have ended long ago: then the queue alone tells.
+    oldest = status.oldest_chargeable if lag.seconds <= OPEN_LAG_SECONDS_MAX else None
+    charging = await ask_charging(broker, as_waiting(broker, oldest))
     is_of_this_log = status.log_identity == log.identity
     # By the broker's clock, as the ages are.
     return Report(status, log.last_sequence, is_of_this_log, lag, broker.clock.now_us(), charging)
