@@ -8,19 +8,13 @@ import os
 import random
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import aiohttp
-import pytest
 
-from runtime.log import Log
 from support.attacks import ATTACKS, Attack, drawn, hidden_request
-from support.edge import Edge, listens
-from support.nats_server import NatsServer
+from support.edge import Edge
 from support.raw_http import RawConnection
-from support.services import Gateway
 
 SEED = int(os.environ.get("EDGE_ATTACK_SEED", "1"))
 ROUNDS = int(os.environ.get("EDGE_ATTACK_ROUNDS", "1"))
@@ -28,17 +22,6 @@ ONLY = os.environ.get("EDGE_ATTACK_ONLY")
 CLIENTS = 4
 ATTACKERS = 4
 ANSWER_SECONDS = 5
-
-
-@pytest.fixture
-async def edge(nats_server: NatsServer, tmp_path: Path, log: Log) -> AsyncIterator[Edge]:
-    async with aiohttp.ClientSession() as session:
-        with Gateway(nats_server.url, tmp_path) as one, Gateway(nats_server.url, tmp_path) as other:
-            await one.ready(session)
-            await other.ready(session)
-            with Edge(tmp_path, one.port, other.port) as running:
-                await listens(running, running.http_port)
-                yield running
 
 
 @dataclass(slots=True)

@@ -1,0 +1,29 @@
+"""The edge before two gateways."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from runtime.log import Log
+from support.edge import Edge, listens
+from support.nats_server import NatsServer
+from support.services import Gateway
+
+
+@pytest.fixture
+async def gateways(nats_server: NatsServer, tmp_path: Path, log: Log) -> AsyncIterator[tuple[Gateway, Gateway]]:
+    async with aiohttp.ClientSession() as session:
+        with Gateway(nats_server.url, tmp_path) as one, Gateway(nats_server.url, tmp_path) as other:
+            await one.ready(session)
+            await other.ready(session)
+            yield one, other
+
+
+@pytest.fixture
+async def edge(gateways: tuple[Gateway, Gateway], tmp_path: Path) -> AsyncIterator[Edge]:
+    one, other = gateways
+    with Edge(tmp_path, one.port, other.port) as running:
+        await listens(running, running.http_port)
+        yield running
