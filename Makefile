@@ -23,6 +23,8 @@ SECONDS ?= 12
 JOBS ?= 2
 # Of each mutation.
 MUTATION_RUNS ?= 3
+# Of `make attack-edge`: one of tests/support/attacks.py, such as "upgrade, expect"; all if empty.
+ATTACK ?=
 # Of `make chaos-backlog`.
 PAYMENTS ?= 100000
 
@@ -39,7 +41,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
-.PHONY: help install install-dev run test test-soak test-compose test-cluster chaos chaos-mutations chaos-disks \
+.PHONY: help install install-dev run test test-soak attack-edge test-compose test-cluster chaos chaos-mutations chaos-disks \
 	chaos-clocks chaos-backlog load load-faults load-preview load-final load-ramp measure-compose measure-startup load-soak \
 	load-spike replay simulate bench-rebuild bench-summaries bench-live bench-kill lint format lock clean
 
@@ -58,6 +60,10 @@ test: install-dev ## Runs every test, but those that take long.
 
 test-soak: install-dev ## Those that take long, one at a time: health polling at the real interval, kill after kill, a ramp.
 	@$(BIN)/python -m pytest tests/integration tests/system -m soak
+
+attack-edge: install-dev ## Sends requests to the edge that it and a gateway could read differently. SEED, RUNS (of the whole table), ATTACK.
+	@EDGE_ATTACK_SEED=$(SEED) EDGE_ATTACK_ROUNDS=$(RUNS) EDGE_ATTACK_ONLY="$(ATTACK)" \
+		$(BIN)/python -m pytest -q -s tests/integration/edge/test_edge_attacks.py
 
 test-compose: install-dev ## Runs the compose stack, and kills and restarts each container; skipped where no docker answers.
 	@$(BIN)/python -m pytest tests/compose
