@@ -12,6 +12,7 @@ from runtime.errors import BrokerError
 from runtime.log import Log
 from runtime.log_watch import LogWatch
 from runtime.reader import LogMessage, LogReader
+from runtime.retries import Retries
 from runtime.seen import SeenPayments
 
 logger = logging.getLogger(__name__)
@@ -77,12 +78,17 @@ class Tail:
 
     async def run(self) -> None:
         """Follows the log until cancelled, in bursts. Raises LogChangedError when it is not the one that was read."""
+        retries = Retries(
+            *(logger, "the log cannot be read"), pause_seconds_min=PAUSE_SECONDS, pause_seconds_max=PAUSE_SECONDS
+        )
         while True:
+            pause_seconds = PAUSE_SECONDS
             try:
                 await self._read()
+                retries.succeeded()
             except BrokerError as error:
-                logger.warning("the log cannot be read: %s", error)
-            await asyncio.sleep(PAUSE_SECONDS)
+                pause_seconds = retries.failed(error)
+            await asyncio.sleep(pause_seconds)
 
     async def _read(self) -> None:
         """Reads what was requested, or purged, until now. Raises BrokerError."""
