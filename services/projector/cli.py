@@ -16,11 +16,11 @@ from projector.rebuild import rebuild
 from projector.service import QuestionService
 from projector.settings import Settings
 from projector.snapshots import Snapshots
-from projector.store import Store, UnusableFileError
+from projector.store import OtherLogError, Store, UnusableFileError
 from runtime.broker import Broker
 from runtime.cli import Group
 from runtime.clock_watch import ClockWatch
-from runtime.errors import BrokerError, FatalError
+from runtime.errors import BrokerError, FatalError, LogChangedError
 from runtime.health_bucket import HealthBucket
 from runtime.heartbeat import beat
 from runtime.log import Log, LogLimits
@@ -57,15 +57,14 @@ async def serve(settings: Settings) -> None:
         files = settings.model_files
         with _sole_owner(files):
             files.sweep()
-            model = Model(broker, files.current, _open_store(files.current, state))
+            model = await _open_model(broker, files, state, settings.log_missing_accepted)
             keeper = Keeper(broker, files, state.identity, model)
             snapshots = Snapshots(settings.snapshots_path)
             snapshots.clear()
             service = QuestionService(
                 broker,
                 keeper,
-                Inspection(snapshots, broker.clock, log_identity=state.identity),
-                log_identity=state.identity,
+                Inspection(snapshots, files, broker.clock, log_identity=state.identity),
                 settle_seconds=settings.summary_settle_seconds,
             )
             try:
@@ -76,6 +75,9 @@ async def serve(settings: Settings) -> None:
                     broker.until_closed(),
                     beat(settings.heartbeat_file, lambda: broker.is_connected),
                 )
+            except LogChangedError as error:
+                files.note_change(error.contradiction)
+                raise
             finally:
                 keeper.model.store.close()
 
@@ -88,19 +90,36 @@ async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:
         logger.error("processors will not poll health: %s", error)
 
 
-def _open_store(path: Path, log: LogState) -> Store:
+async def _open_model(broker: Broker, files: ModelFiles, log: LogState, missing_accepted: int) -> Model:
     """The read model, or an empty one where the file cannot be used: following the log then builds it anew."""
+    path = files.current
     try:
-        store = Store.open(path, log.identity)
+        model = await _known_model(broker, path, log, missing_accepted)
+    except LogChangedError as error:
+        logger.error("%s; building the read model anew; the old one is kept: %s", error.contradiction, files.set_aside)
+        files.note_change(error.contradiction)
+        files.put_aside(path)
     except UnusableFileError as error:
         logger.warning("%s %s; building it anew from the log", path, error)
+        discard(path)
     else:
-        if store.checkpoint.position <= log.last_sequence:
-            return store
+        return model
+    return Model(broker, path, Store.open(path, log.identity), log.identity, missing_accepted=missing_accepted)
+
+
+async def _known_model(broker: Broker, path: Path, log: LogState, missing_accepted: int) -> Model:
+    """The read model of the file. Raises LogChangedError when it was built from another log, and UnusableFileError."""
+    try:
+        store = Store.open(path, log.identity)
+    except OtherLogError:
+        raise LogChangedError("the log was replaced by another") from None
+    try:
+        model = Model(broker, path, store, log.identity, missing_accepted=missing_accepted)
+        await model.watch.look(timeout_seconds=30)
+    except BaseException:
         store.close()
-        logger.warning("%s is ahead of the log; building it anew from the log", path)
-    discard(path)
-    return Store.open(path, log.identity)
+        raise
+    return model
 
 
 @contextmanager

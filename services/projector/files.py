@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.timestamps import format_us, now_us
+
 _FIRST = "model.duckdb"
 _NAME = re.compile(r"model(?:-(\d+))?\.duckdb", re.ASCII)
 
@@ -70,6 +72,38 @@ class ModelFiles:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    @property
+    def log_changed(self) -> Path:
+        """Says when and how the log changed, until an operator removes it."""
+        return self.folder / "log-changed"
+
+    @property
+    def set_aside(self) -> Path:
+        """The read model of a log that changed; it may hold what the log has lost."""
+        return self.folder / "set-aside.duckdb"
+
+    def note_change(self, contradiction: str) -> None:
+        """Remembers that the log changed. What was noted before stays, until an operator removes it."""
+        if not self.log_changed.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.log_changed.write_text(f"{contradiction}, as noticed at {format_us(now_us())}\n")
+
+    def change(self) -> str | None:
+        """How the log changed, as it was noted; None if it did not."""
+        try:
+            return self.log_changed.read_text().strip()
+        except FileNotFoundError:
+            return None
+
+    def put_aside(self, path: Path) -> None:
+        """Keeps a closed read model that is void, unless one is kept already. Only for the holder of `lock`."""
+        if self.set_aside.exists():
+            discard(path)
+            return
+        if (log := wal_of(path)).exists():
+            log.rename(wal_of(self.set_aside))
+        path.rename(self.set_aside)
 
     def sweep(self) -> None:
         """Removes read models that do not count, and a rebuild that was broken off. Only for the holder of `lock`."""

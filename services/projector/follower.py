@@ -4,19 +4,22 @@ import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 from contract.queries import PaymentState, PaymentView
 from contract.standing import Open, Standing
-from projector.projection import RECENTLY_ENDED_MAX, Change, EndedAs, Projection, RejectedRow, SettledRow
+from projector.projection import RECENTLY_ENDED_MAX, Change, EndedAs, Projection, RejectedRow, SettledRow, Unread
 from projector.store import Checkpoint, Store
 from runtime.broker import Broker
+from runtime.log_watch import LogWatch
 from runtime.reader import LogMessage, LogReader
 from runtime.validity import valid_events
 
 logger = logging.getLogger(__name__)
 
 BATCH_MESSAGES_MAX = 5_000
+STATE_TIMEOUT_SECONDS = 30.0
 LINGER_SECONDS = 0.5
 """The pause between two readings of the log; a question that waits ends it, and is served as messages come.
 
@@ -30,9 +33,11 @@ UNCOMMITTED_EVENTS_MAX = 50_000
 class Follower:
     """The one writer of the read model. `position`: everything up to it can be seen in `projection` and `store`."""
 
-    def __init__(self, broker: Broker, store: Store) -> None:
+    def __init__(self, broker: Broker, store: Store, watch: LogWatch) -> None:
+        self._broker = broker
         self._store = store
-        self._reader = LogReader(broker, store.checkpoint.replay_from)
+        self.watch = watch
+        self._reader = LogReader(broker, store.checkpoint.replay_from, watch=watch)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._uncommitted: dict[str, SettledRow | RejectedRow] = {}
         self._changes: list[Change] = []
@@ -43,6 +48,7 @@ class Follower:
         self._moved = asyncio.Condition()
         self._checkpointed = store.checkpoint.position
         self._read = store.checkpoint.replay_from - 1
+        self._read_stored_at_us: int | None = None
         self.position = store.checkpoint.replay_from - 1
         self.moved_at = time.monotonic()
         """When `position` last changed."""
@@ -51,7 +57,10 @@ class Follower:
         """Messages that are not valid; they were set aside."""
 
     async def run(self) -> None:
-        """Follows the log until cancelled; what is uncommitted then is read again at the next start."""
+        """Follows the log until cancelled; what is uncommitted then is read again at the next start.
+
+        Raises LogChangedError when the log is not the one that was read.
+        """
         try:
             while True:
                 async with self._reader as reader:
@@ -110,12 +119,27 @@ class Follower:
 
     async def _carry(self, messages: list[LogMessage]) -> None:
         async with self.in_step:
+            await self._note_unread(messages)
             self._apply(messages)
             await self._commit()
 
+    async def _note_unread(self, messages: list[LogMessage]) -> None:
+        """A message that the broker cannot read any more is passed over by it without a word."""
+        before = [self._read, *(message.sequence for message in messages)]
+        skipped = [(one + 1, other - 1) for one, other in pairwise(before) if other > one + 1]
+        if not skipped:
+            return
+        # What lies before the log's beginning was purged.
+        begin = (await self._broker.log_state(timeout_seconds=STATE_TIMEOUT_SECONDS)).first_sequence
+        begin = max(begin, self._store.checkpoint.position + 1)
+        for first, last in skipped:
+            if last >= begin:
+                logger.error("messages %d to %d of the log cannot be read (docs/operating.md)", max(first, begin), last)
+                self._changes.append(Unread(max(first, begin), last))
+
     def _apply(self, messages: list[LogMessage]) -> None:
         for message in messages:
-            self._read = message.sequence
+            self._read, self._read_stored_at_us = message.sequence, message.stored_at_us
             events = valid_events(message.sequence, message.subject, message.payload)
             if events is None:
                 self.poison_events += 1
@@ -144,8 +168,12 @@ class Follower:
         self._asked.clear()
         if self._changes or self._read - self._checkpointed > UNCOMMITTED_EVENTS_MAX:
             oldest = self.projection.oldest_open_sequence()
-            position = max(self._read, self._store.checkpoint.position)
-            checkpoint = Checkpoint(position, self._read + 1 if oldest is None else oldest)
+            replay_from = self._read + 1 if oldest is None else oldest
+            before = self._store.checkpoint
+            if self._read > before.position:
+                checkpoint = Checkpoint(self._read, replay_from, self._read_stored_at_us)
+            else:
+                checkpoint = Checkpoint(before.position, replay_from, before.stored_at_us)
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._thread, self._store.commit, self._changes, checkpoint)
             self._checkpointed = self._read

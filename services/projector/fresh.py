@@ -11,7 +11,7 @@ import orjson
 from projector.bulk import Row, Rows
 from projector.projection import EndedAs
 from projector.rollup import CHUNK_SEQUENCES
-from projector.store import CONFIGURATION, Checkpoint, prepare
+from projector.store import CONFIGURATION, Checkpoint, prepare, write_checkpoint
 from runtime.errors import FatalError
 
 _SQL = resources.files("projector")
@@ -53,9 +53,7 @@ class FreshModel:
         try:
             self._connection.begin()
             self._connection.execute(_ROLL_UP, {"chunk_sequences": CHUNK_SEQUENCES})
-            self._connection.execute(
-                "INSERT INTO checkpoint VALUES (?, ?)", [checkpoint.position, checkpoint.replay_from]
-            )
+            write_checkpoint(self._connection, checkpoint)
             self._connection.commit()
             self._connection.execute("CHECKPOINT")
         except duckdb.Error as error:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from contract.queries import OpenPayment, Snapshot, Status, encode_snapshot, encode_status
 from contract.timestamps import now_us
-from projector.files import discard, wal_of
+from projector.files import ModelFiles, discard, wal_of
 from projector.follower import Follower
+from projector.keeper import Model
 from projector.projection import Projection
 from projector.snapshots import Snapshots, TooManySnapshotsError
-from projector.store import Store
 from runtime.broker_clock import BrokerClock
 
 
@@ -21,14 +21,16 @@ class CannotAnswerError(Exception):
 class Inspection:
     """Answers for read models of the log with this identity, since it was made."""
 
-    def __init__(self, snapshots: Snapshots, clock: BrokerClock, *, log_identity: str) -> None:
+    def __init__(self, snapshots: Snapshots, files: ModelFiles, clock: BrokerClock, *, log_identity: str) -> None:
         self._snapshots = snapshots
+        self._files = files
         self._clock = clock
         self._log_identity = log_identity
         self._started_at_us = now_us()
 
-    async def status(self, store: Store, follower: Follower) -> bytes:
+    async def status(self, model: Model) -> bytes:
         """As of the moment of the question; it waits for nothing, so that a projector that is behind can say so."""
+        store, follower = model.store, model.follower
         projection = follower.projection
         payments = projection.open
         attempts = list(projection.open_attempts.values())
@@ -37,6 +39,7 @@ class Inspection:
         oldest_chargeable, oldest_doubt_us = oldest_chargeable_of(projection), projection.oldest_doubt_us()
         position, pending = follower.position, len(payments) - len(attempts)
         settled, rejected = await asyncio.to_thread(store.rows)
+        faults = [await asyncio.to_thread(model.log_fault), self._files.change()]
         path = store.path()
         return encode_status(
             Status(
@@ -53,6 +56,7 @@ class Inspection:
                 committed_position=store.checkpoint.position,
                 committed_at_us=changed_at_us(path),
                 started_at_us=self._started_at_us,
+                log_fault="; ".join(fault for fault in faults if fault is not None) or None,
                 oldest_chargeable=oldest_chargeable,
                 oldest_doubt_us=oldest_doubt_us,
                 still_seconds=time.monotonic() - follower.moved_at,

@@ -11,6 +11,7 @@ from projector.files import ModelFiles, discard
 from projector.follower import Follower
 from projector.store import Store, UnusableFileError
 from runtime.broker import Broker
+from runtime.log_watch import LogWatch
 from runtime.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -20,12 +21,19 @@ CATCH_UP_SECONDS_MAX = 120.0
 
 
 class Model:
-    """A read model that follows the log, and how many questions rest on it."""
+    """A read model that follows the log, and how many questions rest on it.
 
-    def __init__(self, broker: Broker, path: Path, store: Store) -> None:
+    `missing_accepted` is how many missing messages of the log are no fault.
+    """
+
+    def __init__(
+        self, broker: Broker, path: Path, store: Store, log_identity: str, *, missing_accepted: int = 0
+    ) -> None:
         self.path = path
         self.store = store
-        self.follower = Follower(broker, store)
+        self.missing_accepted = missing_accepted
+        self.watch = LogWatch(broker, store.checkpoint.mark(log_identity), missing_accepted=missing_accepted)
+        self.follower = Follower(broker, store, self.watch)
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -45,6 +53,13 @@ class Model:
     async def unused(self) -> None:
         """Waits until no question rests on it."""
         await self._unused.wait()
+
+    def log_fault(self) -> str | None:
+        """What of the log is missing, or could not be read; None if nothing. Blocks for a question to the store."""
+        unread, first = self.store.unread()
+        if unread > self.missing_accepted:
+            return f"the log is damaged: {unread} messages could not be read, the first at {first}"
+        return self.watch.fault
 
 
 class Keeper:
@@ -90,7 +105,13 @@ class Keeper:
 
     async def _change_over(self, path: Path) -> None:
         try:
-            fresh = Model(self._broker, path, Store.open(path, self._log_identity))
+            fresh = Model(
+                self._broker,
+                path,
+                Store.open(path, self._log_identity),
+                self._log_identity,
+                missing_accepted=self.model.missing_accepted,
+            )
         except UnusableFileError as error:
             discard(path)
             raise NotComparableError(f"the rebuilt file {error}") from error

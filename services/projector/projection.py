@@ -57,8 +57,16 @@ class Cleared:
     position: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A stretch of the log that could not be read, both ends included."""
+
+    first_sequence: int
+    last_sequence: int
+
+
 EndedAs = Literal["settled", "rejected"]
-Change = SettledRow | RejectedRow | Cleared
+Change = SettledRow | RejectedRow | Cleared | Unread
 
 
 @dataclass(slots=True)

@@ -47,3 +47,10 @@ CREATE TABLE IF NOT EXISTS purged (position BIGINT NOT NULL);
 -- Appended to, never updated. `position`: everything up to it is in the rows. `replay_from`: where reading the log has to
 -- begin for the payments that had not ended at that position.
 CREATE TABLE IF NOT EXISTS checkpoint (position BIGINT NOT NULL, replay_from BIGINT NOT NULL);
+
+-- When the broker stored the message at a checkpoint's position: by this the log is known again (contract/log_mark.py).
+-- Appended to like the checkpoints. A file of an older version has none, and gets it with the next commit.
+CREATE TABLE IF NOT EXISTS log_mark (position BIGINT NOT NULL, stored_at_us BIGINT NOT NULL);
+
+-- Stretches of the log, both ends included, that the broker could not deliver. What they held is in no row.
+CREATE TABLE IF NOT EXISTS unread (first_sequence BIGINT NOT NULL, last_sequence BIGINT NOT NULL);

@@ -35,7 +35,7 @@ from projector.keeper import Keeper
 from projector.moments import log_end_at
 from projector.store import Store
 from runtime.broker import Broker
-from runtime.errors import BrokerError, FatalError
+from runtime.errors import BrokerError, LogChangedError
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +54,9 @@ class QuestionService:
         keeper: Keeper,
         inspection: Inspection,
         *,
-        log_identity: str,
         settle_seconds: float,
     ) -> None:
-        self._log_identity = log_identity
-        self._is_log_replaced = asyncio.Event()
+        self._log_changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._broker = broker
         self._keeper = keeper
         self._inspection = inspection
@@ -67,7 +65,7 @@ class QuestionService:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
 
     async def run(self) -> None:
-        """Answers until cancelled. Raises FatalError when the log is not the one that the read model was built from."""
+        """Answers until cancelled. Raises LogChangedError when the log is not the one that was read."""
         service = await nats.micro.add_service(
             self._broker.client, name=SERVICE, version="1.0.0", description="Tollgate's read model"
         )
@@ -78,8 +76,7 @@ class QuestionService:
             await service.add_endpoint(name="status", subject=STATUS, handler=self._endpoint(self._status))
             await service.add_endpoint(name="snapshot", subject=SNAPSHOT, handler=self._endpoint(self._snapshot))
             await service.add_endpoint(name="adopt", subject=ADOPT, handler=self._endpoint(self._adopt))
-            await self._is_log_replaced.wait()
-            raise FatalError("the log was replaced by another; starting again to build the read model from that")
+            await self._log_changed
         finally:
             await service.stop()
             self._thread.shutdown()
@@ -181,7 +178,7 @@ class QuestionService:
         )
 
     async def _status(self, _payload: bytes) -> bytes:
-        return await self._inspection.status(self._store, self._follower)
+        return await self._inspection.status(self._keeper.model)
 
     async def _snapshot(self, _payload: bytes) -> bytes:
         await self._catch_up()
@@ -191,12 +188,13 @@ class QuestionService:
         """Waits until the read model holds everything that the log held when this was called; the log's end then."""
         try:
             async with asyncio.timeout(CATCH_UP_SECONDS):
-                log = await self._broker.log_state(timeout_seconds=CATCH_UP_SECONDS)
-                if log.identity != self._log_identity:
-                    self._is_log_replaced.set()
-                    raise CannotAnswerError("the log was replaced; the read model is being built anew")
+                log = await self._follower.watch.ends(timeout_seconds=CATCH_UP_SECONDS)
                 await self._follower.reached(log.last_sequence)
                 return log.last_sequence
+        except LogChangedError as error:
+            if not self._log_changed.done():
+                self._log_changed.set_exception(error)
+            raise CannotAnswerError(f"{error.contradiction}; the read model is being built anew") from None
         except (TimeoutError, BrokerError):
             raise CannotAnswerError("the read model is behind the log; try again soon") from None
 

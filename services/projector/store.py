@@ -6,7 +6,7 @@ Every query fetches all of its result: a half-read result keeps its transaction 
 import logging
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -16,9 +16,10 @@ from uuid import UUID
 import duckdb
 
 from contract.events import PROCESSORS, ProcessorName
+from contract.log_mark import LogMark
 from contract.queries import SummaryQuestion, Total
 from projector.files import wal_of
-from projector.projection import Change, Cleared, EndedAs, RejectedRow, SettledRow
+from projector.projection import Change, Cleared, EndedAs, RejectedRow, SettledRow, Unread
 from projector.rollup import ROLLUP_RECENT_MAX, Window, chunk_of, first_sequence_of, partials
 from runtime.errors import FatalError
 
@@ -44,12 +45,26 @@ class UnusableFileError(Exception):
     """The file is torn, of another format, or of another log; the text says which. It has to be rebuilt."""
 
 
+class OtherLogError(UnusableFileError):
+    """The file is of another log."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything up to `position` is in the rows; reading the log again has to begin at `replay_from`."""
+    """Everything up to `position` is in the rows; reading the log again has to begin at `replay_from`.
+
+    `stored_at_us` is when the broker stored the message at `position`, where there was one and that is known.
+    """
 
     position: int = 0
     replay_from: int = 1
+    stored_at_us: int | None = None
+
+    def mark(self, log_identity: str) -> LogMark:
+        """What is known of the log that was read."""
+        if self.stored_at_us is None:
+            return LogMark(log_identity, end=self.position)
+        return LogMark(log_identity, self.position, self.stored_at_us, self.position)
 
 
 class Store:
@@ -89,7 +104,7 @@ class Store:
         try:
             for run in _runs(changes):
                 self._write(run)
-            self._writer.execute("INSERT INTO checkpoint VALUES (?, ?)", [checkpoint.position, checkpoint.replay_from])
+            write_checkpoint(self._writer, checkpoint)
             self._writer.commit()
         except duckdb.Error as error:
             # Nothing is rolled back here: the connection may be past it, and the next start finds the last commit.
@@ -122,6 +137,15 @@ class Store:
     def purged_at(self) -> int:
         """Where in the log the last purge is; 0 if there was none."""
         return int(self._read("SELECT coalesce(max(position), 0) FROM purged", {})[0][0])
+
+    def unread(self) -> tuple[int, int]:
+        """How many messages of the log could not be read, and the sequence of the first; zeros if none."""
+        ((count, first),) = self._read(
+            "SELECT coalesce(sum(last_sequence - first_sequence + 1), 0)::BIGINT, coalesce(min(first_sequence), 0)"
+            " FROM unread",
+            {},
+        )
+        return count, first
 
     def rows(self) -> tuple[int, int]:
         """How many payments are settled, and how many rejected."""
@@ -178,7 +202,7 @@ class Store:
     def _write(self, run: Sequence[Change]) -> None:
         match run[0]:
             case Cleared():
-                for table in ("settled", "rejected", "rollup", "rollup_recent", "purged"):
+                for table in ("settled", "rejected", "rollup", "rollup_recent", "purged", "unread"):
                     self._writer.execute(f"TRUNCATE {table}")
                 self._recent_partials = 0
                 self._append("purged", [(change.position,) for change in run if isinstance(change, Cleared)])
@@ -187,6 +211,8 @@ class Store:
                 self._roll_up([row for row in run if isinstance(row, SettledRow)])
             case RejectedRow():
                 self._append("rejected", map(_values, run))
+            case Unread():
+                self._append("unread", map(astuple, run))
 
     def _roll_up(self, rows: Sequence[SettledRow]) -> None:
         added = partials(rows)
@@ -209,16 +235,25 @@ def prepare(connection: duckdb.DuckDBPyConnection, log_identity: str) -> Checkpo
     if known:
         found = connection.execute("SELECT format, log_identity FROM meta").fetchall()
         if found != [(FORMAT, log_identity)]:
-            raise UnusableFileError(f"is of format and log {found}, not {(FORMAT, log_identity)}")
+            kind = OtherLogError if found and found[0][0] == FORMAT else UnusableFileError
+            raise kind(f"is of format and log {found}, not {(FORMAT, log_identity)}")
     connection.begin()
     connection.execute(resources.files("projector").joinpath("schema.sql").read_text())
     if not known:
         connection.execute("INSERT INTO meta VALUES (?, ?)", [FORMAT, log_identity])
-    rows = connection.execute("SELECT position, replay_from FROM checkpoint ORDER BY position DESC LIMIT 1").fetchall()
+    rows = connection.execute(_LAST_CHECKPOINT).fetchall()
     if rows:
-        connection.execute("DELETE FROM checkpoint WHERE position < ?", [rows[0][0]])
+        for table in ("checkpoint", "log_mark"):
+            connection.execute(f"DELETE FROM {table} WHERE position < ?", [rows[0][0]])  # noqa: S608
     connection.commit()
     return Checkpoint(*rows[0]) if rows else Checkpoint()
+
+
+def write_checkpoint(connection: duckdb.DuckDBPyConnection, checkpoint: Checkpoint) -> None:
+    """Adds it, inside of the transaction that writes its rows."""
+    connection.execute("INSERT INTO checkpoint VALUES (?, ?)", [checkpoint.position, checkpoint.replay_from])
+    if checkpoint.stored_at_us is not None:
+        connection.execute("INSERT INTO log_mark VALUES (?, ?)", [checkpoint.position, checkpoint.stored_at_us])
 
 
 def _runs(changes: Sequence[Change]) -> list[list[Change]]:
@@ -255,6 +290,10 @@ def _totals(rows: Sequence[tuple[Any, ...]]) -> Totals:
     return totals
 
 
+_LAST_CHECKPOINT = """
+SELECT position, replay_from, (SELECT max(stored_at_us) FROM log_mark WHERE log_mark.position = checkpoint.position)
+FROM checkpoint ORDER BY position DESC LIMIT 1
+"""
 _SQL = resources.files("projector")
 _TOTALS_NOW = _SQL.joinpath("totals_now.sql").read_text()
 _TOTALS_AS_OF = _SQL.joinpath("totals_as_of.sql").read_text()

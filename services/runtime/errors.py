@@ -34,3 +34,4 @@ class LogChangedError(FatalError):
 
     def __init__(self, contradiction: str) -> None:
         super().__init__(f"{contradiction}; starting again to read it anew")
+        self.contradiction = contradiction

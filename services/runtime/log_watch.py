@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0
 """A look at the log is due after so long, and after each new connection."""
 ANSWER_SECONDS_MAX = 5.0
+CONFIRMATIONS = 3
+CONFIRMATION_PAUSE_SECONDS = 0.2
 
 
 class LogWatch:
@@ -60,12 +62,11 @@ class LogWatch:
 
     async def look(self, *, timeout_seconds: float = ANSWER_SECONDS_MAX) -> LogState:
         """The log's state. Raises LogChangedError when it is not the log that was read, and BrokerUnavailableError."""
-        # Events acknowledged while the answer is under way may lie behind the state that it tells.
-        generation, known = self._broker.generation, self.mark
-        log = await self._broker.log_state(timeout_seconds=timeout_seconds)
-        mark = known or LogMark(log.identity)
-        self.mark = self.mark or mark
-        self._compare(mark, log)
+        generation, mark = self._broker.generation, self.mark
+        log = await self.ends(timeout_seconds=timeout_seconds)
+        if mark is None:
+            mark = LogMark(log.identity)
+            self.mark = self.mark or mark
         fault = log.damage(self._missing_accepted)
         if generation != self._generation and mark.is_held_by(log) and mark.sequence < log.last_sequence:
             fault = await self._compare_message(mark, log, timeout_seconds) or fault
@@ -74,11 +75,23 @@ class LogWatch:
         self.note(log.last_sequence, log.last_stored_at_us)
         return log
 
-    @staticmethod
-    def _compare(mark: LogMark, log: LogState) -> None:
-        """Raises LogChangedError when the log's ends show that it is not the one that was read."""
-        if (contradiction := mark.contradiction(log)) is not None:
-            raise LogChangedError(contradiction)
+    async def ends(self, *, timeout_seconds: float = ANSWER_SECONDS_MAX) -> LogState:
+        """The log's state, compared with the mark by its ends alone; raises as `look` does.
+
+        Of a replicated log, a server that begins to lead may for a moment not show its newest messages: a log that
+        seems to have gone back is asked again.
+        """
+        confirmations = 0
+        while True:
+            # What is read while the answer is on its way lies behind it.
+            mark = self.mark
+            log = await self._broker.log_state(timeout_seconds=timeout_seconds)
+            if mark is None or (contradiction := mark.contradiction(log)) is None:
+                return log
+            confirmations += 1
+            if confirmations == CONFIRMATIONS:
+                raise LogChangedError(contradiction)
+            await asyncio.sleep(CONFIRMATION_PAUSE_SECONDS)
 
     async def _compare_message(self, mark: LogMark, log: LogState, timeout_seconds: float) -> str | None:
         """What is wrong with the message at the mark; None if nothing. Raises LogChangedError if it is another one."""

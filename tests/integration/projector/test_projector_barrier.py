@@ -44,14 +44,12 @@ async def test_no_summary_misses_what_the_log_held_when_it_was_asked(
     with tempfile.TemporaryDirectory() as name:
         state = await broker.log_state(timeout_seconds=5)
         files = ModelFiles(Path(name))
-        keeper = Keeper(
-            broker, files, state.identity, Model(broker, files.current, Store.open(files.current, state.identity))
-        )
+        store = Store.open(files.current, state.identity)
+        keeper = Keeper(broker, files, state.identity, Model(broker, files.current, store, state.identity))
         service = QuestionService(
             broker,
             keeper,
-            Inspection(Snapshots(files.folder / "snapshots"), broker.clock, log_identity=state.identity),
-            log_identity=state.identity,
+            Inspection(Snapshots(files.folder / "snapshots"), files, broker.clock, log_identity=state.identity),
             settle_seconds=rng.choice([0.0, 0.02]),
         )
         running = asyncio.ensure_future(alongside(service.run(), keeper.run()))
