@@ -62,8 +62,12 @@ class LogWatch:
 
     async def look(self, *, timeout_seconds: float = ANSWER_SECONDS_MAX) -> LogState:
         """The log's state. Raises LogChangedError when it is not the log that was read, and BrokerUnavailableError."""
-        generation, mark = self._broker.generation, self.mark
-        log = await self.ends(timeout_seconds=timeout_seconds)
+        while True:
+            generation, mark = await self._broker.connected(), self.mark
+            log = await self.ends(timeout_seconds=timeout_seconds)
+            # An answer that came over another connection may be of another log, and the mark must not move to its end.
+            if self._broker.is_connected and self._broker.generation == generation:
+                break
         if mark is None:
             mark = LogMark(log.identity)
             self.mark = self.mark or mark
