@@ -29,7 +29,8 @@ ATTACK ?=
 PAYMENTS ?= 100000
 
 # Where to install is decided here, whatever somebody's pip is told otherwise.
-export PIP_USER := 0
+override PIP_USER := 0
+export PIP_USER
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME
 # Why .venv has to be made anew; empty when it has not. Its programs name the place where they were installed.
 UNUSABLE := $(shell test -e $(VENV) || exit 0; \

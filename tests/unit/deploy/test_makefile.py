@@ -1,6 +1,7 @@
 """`make install` where a .venv is there already that does not fit."""
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,18 +26,28 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make(folder)
     assert made.returncode == 0, made.stderr
     assert UNUSABLE not in made.stdout
+    # Making a virtual environment takes seconds, and copying one does not.
+    stub = folder / "python"
+    ready = shlex.quote(str(shutil.copytree(folder / ".venv", folder / "ready", symlinks=True)))
+    stub.write_text(f'#!/bin/sh\n[ "$2" = venv ] && exec cp -a {ready} "$3"\nexec python3 "$@"\n')
+    (folder / "ready" / "bin" / "stack").unlink()
+    for stamp in (folder / "ready").glob(".installed*"):
+        stamp.unlink()
+    stub.chmod(0o755)
     return folder
 
 
-def make(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def make(folder: Path, *variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
     # In place of pip, which would need the network: says what it is told, and makes a program as pip does.
     pip = (
         "printenv PIP_USER; grep -q . .venv/bin/stack 2>/dev/null"
         ' || echo "#!$(pwd -P)/.venv/bin/python" >.venv/bin/stack; true'
     )
+    stub = folder / "python"
+    python = [f"PYTHON={stub}"] if stub.exists() else []
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PIP_"))}
     return subprocess.run(
-        ["make", "install", f"PIP={pip.replace('$', '$$')}"],
+        ["make", "install", f"PIP={pip.replace('$', '$$')}", *python, *variables],
         cwd=folder,
         env=inherited | environment,
         capture_output=True,
@@ -50,7 +61,7 @@ def make(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 def checkout(pristine: Path, tmp_path: Path) -> Path:
     """A copy of it that was moved nowhere, because the program names its new place."""
     folder = tmp_path / "here"
-    shutil.copytree(pristine, folder, symlinks=True)
+    shutil.copytree(pristine, folder, symlinks=True, ignore=shutil.ignore_patterns("ready"))
     (folder / ".venv" / "bin" / "stack").write_text(f"#!{folder}/.venv/bin/python\n")
     (folder / ".venv" / "mark").touch()
     return folder
@@ -93,14 +104,19 @@ def test_a_python_that_gives_no_pip_is_one_line(checkout: Path) -> None:
     python = checkout / "python"
     python.write_text('#!/bin/sh\n[ "$2" = venv ] && exec python3 -m venv --without-pip "$3"\nexec python3 "$@"\n')
     python.chmod(0o755)
-    made = make(checkout, PYTHON=str(python))
+    made = make(checkout)
     assert made.returncode == 2
     assert "without pip" in made.stderr.splitlines()[0]
     assert not (checkout / ".venv").exists()
 
 
-def test_pip_installs_into_the_venv_whatever_the_user_has_told_it(checkout: Path) -> None:
+@pytest.mark.parametrize(
+    ("variables", "environment"), [((), {"PIP_USER": "1", "PIP_TARGET": "/nowhere"}), (("PIP_USER=1",), {})]
+)
+def test_pip_installs_into_the_venv_whatever_the_user_has_told_it(
+    checkout: Path, variables: tuple[str, ...], environment: dict[str, str]
+) -> None:
     shutil.rmtree(checkout / ".venv")
-    made = make(checkout, PIP_USER="1", PIP_TARGET="/nowhere")
+    made = make(checkout, *variables, **environment)
     assert made.returncode == 0, made.stderr
     assert made.stdout.splitlines() == ["Installing into .venv …", "0", "0"]
