@@ -200,6 +200,9 @@ class PaymentHandler:
         """Records the attempt; None when it must not be sent."""
         request = work.request
         async with self._appending:
+            # Looked at again: the turn may have been long in coming.
+            if not self._clock.is_right:
+                return None
             # Stamped when its turn has come, not before.
             intent = PaymentRouted(
                 request.correlation_id, request.amount_cents, number, decision.processor, now_us(), decision.why

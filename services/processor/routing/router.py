@@ -95,9 +95,10 @@ class Router:
         cheap, dear = self._cheap, self._dear
         if not cheap.is_down and cheap.free(now, inf) > 0 and self._left > 0:
             return ""
-        if not dear.is_down and dear.free(now, inf) > 0 and self._left > 0:
-            return f"{cheap.obstacle(now)}, and payments wait up to {self._patience_seconds(now):.1f} s for it"
-        return f"{cheap.obstacle(now)}, {dear.obstacle(now)}"
+        if dear.is_down or dear.free(now, inf) == 0 or self._left <= 0:
+            return f"{cheap.obstacle(now)}, {dear.obstacle(now)}"
+        patience = f", and payments wait up to {self._patience_seconds(now):.1f} s for it" if cheap.is_down else ""
+        return f"{cheap.obstacle(now)}{patience}"
 
     # What the handler tells.
 

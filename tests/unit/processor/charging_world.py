@@ -8,6 +8,7 @@ import types
 from collections.abc import Coroutine, Generator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import Any, Protocol, TypeVar, cast
 
 from contract.events import (
@@ -178,10 +179,19 @@ class Clock:
 
 
 class RightClock:
-    """A replica's clock that agrees with the broker's; `suspicions` counts what did not fit."""
+    """A replica's clock that agrees with the broker's; `suspicions` counts what did not fit.
 
-    is_right = True
-    suspicions = 0
+    After `looks` it agrees no more.
+    """
+
+    def __init__(self, looks: float = inf) -> None:
+        self._looks = looks
+        self.suspicions = 0
+
+    @property
+    def is_right(self) -> bool:
+        self._looks -= 1
+        return self._looks >= 0
 
     def now_us(self) -> int:
         return handling.now_us()

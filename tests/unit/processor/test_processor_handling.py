@@ -39,6 +39,7 @@ from processor.follower import Follower
 from processor.handling import (
     APPENDS_MAX,
     ATTEMPTS_MAX,
+    CLOCK_PAUSE_SECONDS,
     RESEND_SECONDS_MAX,
     RETRY_SECONDS_MAX,
     RETRY_SECONDS_MIN,
@@ -408,3 +409,64 @@ async def test_events_beyond_the_bound_wait_until_others_have_been_answered() ->
     results = await asyncio.gather(*handling, return_exceptions=True)
     assert all(isinstance(result, BrokerUnavailableError) for result in results)
     assert (log.asked, log.on_the_way_max) == (2 * APPENDS_MAX, APPENDS_MAX)
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+async def test_with_a_clock_that_is_off_no_intent_is_written_and_no_place_kept(looks: int) -> None:
+    """Before the payment is routed, and while the intent waits for its turn."""
+    log, router = SilentLog(), Switchboard()
+    handler = PaymentHandler(
+        cast("Log", log),
+        cast("Follower", log),
+        cast("ProcessorClient", None),
+        cast("Router", router),
+        cast("ReadModel", None),
+        clock=RightClock(looks),
+    )
+    request = PaymentRequested(OTHER_PAYMENT.format(1), AMOUNT_CENTS, now_us())
+    result = await handler.handle(Work(request, 1, 1, now_us()))
+    assert isinstance(result, Retry)
+    assert result.delay_seconds >= CLOCK_PAUSE_SECONDS
+    assert (log.asked, router.places_taken) == (0, 0)
+
+
+class LateLog(SilentLog):
+    """Stores an intent so late that it is void, and everything else at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[Event] = []
+
+    async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
+        del timeout_seconds
+        self.events.append(event)
+        self.journal.apply(len(self.events), event, is_late=isinstance(event, PaymentRouted))
+        return Appended(len(self.events))
+
+    async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
+        assert sequence <= len(self.events)
+        assert timeout_seconds > 0
+
+
+class SuspectClock(RightClock):
+    """Is not relied on after a suspicion, as long as nobody has asked the broker."""
+
+    @property
+    def is_right(self) -> bool:
+        return not self.suspicions
+
+
+async def test_an_intent_that_was_stored_late_puts_the_clock_under_suspicion_before_the_next_is_written() -> None:
+    log, clock = LateLog(), SuspectClock()
+    handler = PaymentHandler(
+        cast("Log", log),
+        cast("Follower", log),
+        cast("ProcessorClient", None),
+        cast("Router", Switchboard()),
+        cast("ReadModel", None),
+        clock=clock,
+    )
+    request = PaymentRequested(OTHER_PAYMENT.format(1), AMOUNT_CENTS, now_us())
+    assert isinstance(await handler.handle(Work(request, 1, 1, now_us())), Retry)
+    assert [type(event) for event in log.events] == [PaymentRouted, PaymentReleased]
+    assert clock.suspicions == 1

@@ -324,3 +324,18 @@ def test_after_whatever_happened_one_processor_that_works_again_gets_everything_
                 left -= is_working
             if not left:
                 break
+
+
+def test_what_keeps_payments_is_told_with_the_state_of_both() -> None:
+    router = new_router(Policy(patience_seconds=20, concurrency_max=4, failures_to_open=3, probe_seconds_max=1.0))
+    assert router.obstacle(NOW) == ""
+    take_down(router, "default")
+    assert router.obstacle(NOW + 3) == "default has been down for 3 s, and payments wait up to 20.0 s for it"
+    take_down(router, "fallback", NOW + 1)
+    assert router.obstacle(NOW + 5) == "default has been down for 5 s, fallback has been down for 4 s"
+
+
+def test_while_all_places_are_taken_that_is_what_keeps_payments() -> None:
+    router = new_router(Policy(patience_seconds=20, concurrency_max=4, failures_to_open=3, probe_seconds_max=1.0))
+    places = fill(router)
+    assert router.obstacle(NOW) == f"default has {places} of {places} places taken"
