@@ -91,6 +91,7 @@ Recipe = Callable[[random.Random, float], Sequence[Fault]]
 FEW_RECIPES = 6
 STRICT_EVERY = 3
 """One seed in so many has both payment processors under the strict contract, and their lookups lag."""
+HEALTH_503_RATIO = 0.7
 LAG_SECONDS = 4.0
 """Longer than the first pause of a doubt, so that some are looked up too early."""
 
@@ -120,17 +121,17 @@ def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
     faults.sort(key=lambda fault: fault.at_seconds)
     strict = not focus and seed % STRICT_EVERY == 0
     contract: Contract = "strict" if strict else "contest"
-    return Plan(seed, seconds, timeout_seconds, patience_seconds, tuple(faults), contract, _traits(seed, strict=strict))
+    return Plan(seed, seconds, timeout_seconds, patience_seconds, tuple(faults), contract, _traits(strict=strict))
 
 
-def _traits(seed: int, *, strict: bool) -> Mapping[str, float]:
+def _traits(*, strict: bool) -> Mapping[str, float]:
     """What both payment processors do all the time.
 
     The contest's contract takes a 500, and a lookup's 404 in the processor's own form after it, for a proof that
     nothing was charged. A replica that lags gives that very answer after a charge: nobody could tell. So lookups lag
     only where the contract proves nothing by a 404.
     """
-    return {"health_503_ratio": seed % 2, "lookup_lag_seconds": LAG_SECONDS if strict else 0.0}
+    return {"health_503_ratio": HEALTH_503_RATIO, "lookup_lag_seconds": LAG_SECONDS if strict else 0.0}
 
 
 def disk_plan(seed: int, seconds: float) -> Plan:
@@ -275,6 +276,11 @@ def _slow(rng: random.Random) -> Mapping[str, float | bool]:
     return {"delay_ms": rng.choice((300, 1_000, 2_500, 5_000, 15_000))}
 
 
+def _failing_default(rng: random.Random, at: float) -> list[Fault]:
+    """Long enough for its health to be asked for, which is done once in five seconds."""
+    return [Fault(at, "processor", SIMULATORS[0], rng.uniform(2.0, 6.0), mood={"failing": True})]
+
+
 def _both_down(rng: random.Random, at: float) -> list[Fault]:
     """Nothing can be charged: payments wait in the log."""
     seconds = rng.uniform(1.0, 2.5)
@@ -357,13 +363,13 @@ RECIPES: Mapping[str, tuple[Recipe, int]] = {
     "no route": (_in_between(_no_route), 3),
     "expired token": (_in_between(lambda rng: {"proxy_expired_token_ratio": rng.choice((0.5, 1.0))}), 2),
     "proxy refuses": (_in_between(lambda rng: {"proxy_refusal_ratio": rng.choice((0.3, 1.0))}), 2),
-    "page for people": (_in_between(lambda rng: {"proxy_page_ratio": rng.choice((0.3, 1.0))}), 1),
+    "page for people": (_in_between(lambda rng: {"proxy_page_ratio": rng.choice((0.3, 1.0))}), 2),
     "lookups refused": (_in_between(_lookups_refused), 2),
     "refused for good": (_in_between(lambda _: {"own_refusal_ratio": 0.3}), 2),
     "tricky answers": (_mood(_tricky), 2),
     "lying answers": (_lying, 3),
     "slow payment processor": (_mood(_slow), 2),
-    "failing default": (_mood(lambda _: {"failing": True}, SIMULATORS[0]), 2),
+    "failing default": (_failing_default, 2),
     "payment processor closed": (_mood(lambda _: {"closed": True}), 1),
     "both down": (_both_down, 1),
     "at the limit": (_at_the_limit, 2),
