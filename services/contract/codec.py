@@ -95,7 +95,10 @@ _ENCODERS: dict[type, Callable[[Any], dict[str, object]]] = {
         "requestedAt": format_us(e.requested_at_us),
         "why": e.why,
     },
-    PaymentInDoubt: _encode_attempt_fact,
+    PaymentInDoubt: lambda e: {
+        **_encode_attempt_fact(e),
+        **({} if e.request_sequence is None else {"requestSequence": e.request_sequence}),
+    },
     PaymentReleased: _encode_attempt_fact,
     PaymentProcessed: lambda e: {
         "correlationId": e.correlation_id,
@@ -126,7 +129,8 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Event]] = {
         _text(f, "why"),
     ),
     "PaymentInDoubt": lambda f: PaymentInDoubt(
-        _id(f), _positive(f, "attempt"), _processor(f), _text(f, "why"), _word(f)
+        *(_id(f), _positive(f, "attempt"), _processor(f), _text(f, "why"), _word(f)),
+        _positive(f, "requestSequence") if "requestSequence" in f else None,
     ),
     "PaymentReleased": lambda f: PaymentReleased(
         _id(f), _positive(f, "attempt"), _processor(f), _text(f, "why"), _word(f)

@@ -55,6 +55,7 @@ class PaymentInDoubt:
     """A sending of `attempt` has, or may have, an unknown outcome. It is recorded before it is sent again.
 
     With a `word` an operator holds the attempt, which is in doubt already: nobody sends it any more.
+    `request_sequence` is where the payment's request lies in the log; older events do not tell it.
     """
 
     correlation_id: str
@@ -62,6 +63,7 @@ class PaymentInDoubt:
     processor: ProcessorName
     why: str
     word: OperatorWord | None = None
+    request_sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

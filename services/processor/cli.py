@@ -9,11 +9,13 @@ from random import Random
 
 import click
 
-from contract.events import ProcessorName
+from contract.events import PROCESSORS, ProcessorName
 from contract.standing import CLOCK_OFFSET_SECONDS_MAX
+from processor.attempts import Attempts
 from processor.client import ProcessorClient
 from processor.consumers import until_ensured
 from processor.deliveries import REQUESTS
+from processor.doubts import DoubtHandler
 from processor.follower import Follower
 from processor.group_commit import GroupCommit
 from processor.handling import PaymentHandler
@@ -21,12 +23,16 @@ from processor.health_client import HealthClient
 from processor.health_lease import HealthLease, Pace
 from processor.health_poller import HealthPoller
 from processor.health_report import Health
+from processor.histories import Histories
 from processor.journal import Journal
 from processor.operator_cli import resolve, status
 from processor.progress import Progress
 from processor.provider import Provider
+from processor.releases import ReleaseHandler
 from processor.routing import Router
 from processor.settings import Settings
+from processor.side_queue import doubts_queue, released_queue
+from processor.standings import Standings
 from processor.worker import IN_HAND_MAX, Worker
 from runtime.broker import Broker
 from runtime.cli import Group
@@ -70,22 +76,30 @@ async def serve(settings: Settings) -> None:
             connections_max=int(settings.processor_concurrency * IN_HAND_MAX),
         )
         try:
-            follower = Follower(broker, Journal(floor + 1, SeenPayments()))
+            journal = Journal(floor + 1, SeenPayments())
+            follower = Follower(broker, journal)
             router = Router(policy, Random())  # noqa: S311 - chance, no secrets
             clock = ClockWatch(
                 broker,
                 consequence=f"nothing is charged once it is off by more than {CLOCK_OFFSET_SECONDS_MAX} s",
                 too_far="nothing is charged until it is right again",
             )
-            handler = PaymentHandler(GroupCommit(log), follower, client, router, ReadModel(broker), clock=clock)
+            read_model = ReadModel(broker)
+            histories = Histories(broker, read_model)
+            standings, store = Standings(journal, histories), GroupCommit(log)
+            attempts = Attempts(store, follower, client)
+            payments = PaymentHandler(store, follower, standings, attempts, router, read_model=read_model, clock=clock)
+            doubts = DoubtHandler(follower, standings, attempts, router)
             worker = Worker(
-                broker, handler, router, clock, concurrency=settings.processor_concurrency, start_sequence=floor + 1
+                broker, payments, router, clock, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )
             me = _name()
             progress = Progress(me, broker, log, clock=clock, worker=worker, follower=follower, router=router)
             poller = _health_poller(me, broker, providers, pace, router)
             await alongside(
                 worker.run(),
+                *(doubts_queue(broker, name, doubts, router).run() for name in PROCESSORS),
+                released_queue(broker, ReleaseHandler(payments, follower, histories)).run(),
                 follower.run(),
                 poller.run(),
                 clock.run(),

@@ -1,21 +1,29 @@
 """What an operator asks of charging, over the broker: the commands beside `run`."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from contract.events import ProcessorName
 from contract.queries import Charging
-from contract.waiting import ChargingFacts
+from contract.stream import DOUBTS_CONSUMERS, RELEASED_CONSUMER
+from contract.waiting import ChargingFacts, Queue
+from processor.batch import AT_ONCE, Batch, BatchResolver, Counted, doubts_at
 from processor.claims import Claim
 from processor.client import ProcessorClient
+from processor.histories import Histories
 from processor.resolving import Resolver
 from processor.settings import Settings
-from runtime.charging_facts import as_waiting, ask_charging
+from runtime.broker import Broker
+from runtime.charging_facts import as_waiting, ask_charging, ask_queue
 from runtime.command import broker_for_command
 from runtime.log import Log
 from runtime.read_model import ReadModel, ReadModelUnavailableError
 
 QUESTION_TIMEOUT_SECONDS = 5.0
+
+Selected = Callable[[Broker, Histories], Awaitable[Sequence[str]]]
+"""How the payments of a batch are found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,8 @@ class StatusAnswers:
 
     charging: Charging | str
     facts: ChargingFacts
+    side_queues: Mapping[str, Queue]
+    """Of doubts and released payments, by consumer, where they have been made."""
     now_us: int
     """By the broker's clock."""
 
@@ -41,7 +51,9 @@ async def ask_status(settings: Settings) -> StatusAnswers:
         # First: its answer carries the broker's time.
         await broker.log_state(timeout_seconds=QUESTION_TIMEOUT_SECONDS)
         facts = await ask_charging(broker, as_waiting(broker, oldest))
-        return StatusAnswers(charging, facts, broker.clock.now_us())
+        asked = {name: await ask_queue(broker, name) for name in (*DOUBTS_CONSUMERS.values(), RELEASED_CONSUMER)}
+        side_queues = {name: queue for name, queue in asked.items() if queue is not None}
+        return StatusAnswers(charging, facts, side_queues, broker.clock.now_us())
 
 
 async def resolve(
@@ -55,8 +67,35 @@ async def resolve(
 ) -> None:
     """Records the claim. Raises CannotResolveError, BrokerError and ReadModelUnavailableError."""
     async with broker_for_command(settings, name="processor") as broker, _client(settings) as client:
-        resolver = Resolver(broker, Log(broker), ReadModel(broker), client, say)
+        resolver = Resolver(Log(broker), Histories(broker, ReadModel(broker)), client, say)
         await resolver.resolve(correlation_id, claim, hold_seconds=hold_seconds, is_forced=is_forced)
+
+
+async def resolve_batch(settings: Settings, selected: Selected, batch: Batch, *, say: Callable[[str], None]) -> Counted:
+    """Records the claim for each payment of the batch, whose ids are `selected`. Raises as `resolve` does."""
+    async with broker_for_command(settings, name="processor") as broker, _client(settings) as client:
+        log, histories = Log(broker), Histories(broker, ReadModel(broker))
+        ids = await selected(broker, histories)
+        resolver = BatchResolver(lambda tell: Resolver(log, histories, client, tell), say)
+        return await resolver.resolve(replace(batch, ids=ids))
+
+
+def listed(ids: Sequence[str]) -> Selected:
+    """Those payments."""
+
+    async def select(_broker: Broker, _histories: Histories) -> Sequence[str]:
+        return ids
+
+    return select
+
+
+def in_doubt_at(provider: ProcessorName, *, older_than_seconds: float, count_max: int) -> Selected:
+    """The oldest payments that have been in doubt at that provider for so long."""
+
+    async def select(broker: Broker, histories: Histories) -> Sequence[str]:
+        return await doubts_at(broker, histories, provider, older_than_seconds=older_than_seconds, count_max=count_max)
+
+    return select
 
 
 @asynccontextmanager
@@ -64,7 +103,7 @@ async def _client(settings: Settings) -> AsyncIterator[ProcessorClient]:
     client = ProcessorClient(
         settings.providers(),
         timeout_seconds=settings.processor_timeout_seconds,
-        connections_max=1,
+        connections_max=AT_ONCE,
     )
     try:
         yield client

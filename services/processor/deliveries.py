@@ -71,10 +71,18 @@ class Delivery:
 class Deliveries:
     """One replica's open pull requests on one queue."""
 
-    def __init__(self, broker: Broker, queue: Queue, on_delivery: Callable[[Delivery], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        queue: Queue,
+        on_delivery: Callable[[Delivery], Awaitable[None]],
+        on_none: Callable[[], None] = lambda: None,
+    ) -> None:
         self._broker = broker
         self._queue = queue
         self._on_delivery = on_delivery
+        self._on_none = on_none
+        """Called when a pull was open for as long as it was to be, and there was nothing more to deliver."""
         self._pulls: deque[_Pull] = deque()
         self._inbox = ""
         self._generation = 0
@@ -117,6 +125,8 @@ class Deliveries:
         headers = message.headers
         if headers is not None and "Status" in headers:
             self._settle(int(headers.get("Nats-Pending-Messages", 0)))
+            if headers["Status"] == _NOTHING_CAME:
+                self._on_none()
             if headers["Status"] in _CONSUMER_GONE:
                 self.is_open = False
             return
@@ -142,5 +152,6 @@ class _Pull:
     ends_at: float
 
 
+_NOTHING_CAME = "408"
 _CONSUMER_GONE = ("503", "409")
 """No responders; conflict (consumer deleted, server shutting down). Opening it again is harmless in each case."""

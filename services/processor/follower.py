@@ -6,9 +6,8 @@ import itertools
 import time
 
 from contract.events import PaymentProcessed, PaymentRejected, ProcessorName
-from contract.standing import Standing, is_late
+from contract.standing import is_late
 from contract.stream import REQUESTED, SUBJECTS
-from processor.history import read_history
 from processor.journal import Journal
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
@@ -64,13 +63,6 @@ class Follower:
         subject = f"payments.in_doubt.{processor}"
         last = await Log(self._broker).last_sequence_of(subject, timeout_seconds=timeout_seconds)
         await self.reached(last, timeout_seconds=timeout_seconds)
-
-    async def scan(self, correlation_id: str, request_sequence: int) -> Standing:
-        """The payment's standing, read from the log itself from its request on, up to the log's present end.
-
-        For the rare payment that was requested before the journal's memory begins. Raises BrokerUnavailableError.
-        """
-        return (await read_history(self._broker, correlation_id, request_sequence)).standing
 
     def _apply(self, message: LogMessage) -> None:
         for event in valid_events(message.sequence, message.subject, message.payload) or ():

@@ -3,12 +3,15 @@
 import getpass
 import os
 import socket
+from typing import TextIO
 from uuid import UUID
 
 import click
 
+from contract.events import PROCESSORS, ProcessorName
 from contract.timestamps import InvalidTimestampError, parse_us
 from processor import commands
+from processor.batch import BATCH_MAX, Batch
 from processor.charging_health import assess
 from processor.claims import Claim
 from processor.resolving import HOLD_SECONDS, CannotResolveError, hold_seconds_min
@@ -38,7 +41,7 @@ async def _status(settings: Settings, bounds: dict[str, float], *, as_json: bool
     answers = await commands.ask_status(settings)
     health = assess(answers.charging, answers.facts, answers.now_us, **bounds)
     render = render_json if as_json else render_table
-    click.echo(render(answers.charging, answers.facts.queue, health, answers.now_us))
+    click.echo(render(answers.charging, answers.facts.queue, answers.side_queues, health, answers.now_us))
     return 1 if health.troubles else 0
 
 
@@ -65,8 +68,44 @@ def _whoever_this_is() -> str:
     return f"{name}@{socket.gethostname()}"
 
 
+def _ids(_ctx: click.Context, _param: click.Parameter, file: TextIO | None) -> list[str] | None:
+    """An id on each line; empty lines, and those that begin with #, are passed over."""
+    if file is None:
+        return None
+    lines = [(number, line.strip()) for number, line in enumerate(file, start=1)]
+    ids: dict[str, None] = {}
+    for number, line in lines:
+        if not line or line.startswith("#"):
+            continue
+        try:
+            ids[str(UUID(line))] = None
+        except ValueError:
+            raise click.BadParameter(f"line {number} is no UUID: {line[:64]!r}") from None
+    if not 1 <= len(ids) <= BATCH_MAX:
+        raise click.BadParameter(f"{len(ids)} ids; there may be 1 to {BATCH_MAX}")
+    return list(ids)
+
+
 @click.command(cls=Command)
-@click.argument("correlation_id", type=click.UUID)
+@click.argument("correlation_id", type=click.UUID, required=False)
+@click.option(
+    "--from", "ids", type=click.File(), callback=_ids, help="Many payments: a file with an id a line; - is stdin."
+)
+@click.option("--provider", type=click.Choice(PROCESSORS), help="Many payments: the oldest in doubt at this provider.")
+@click.option(
+    "--older-than",
+    "older_than_seconds",
+    type=Number(0, 10**9),
+    help="With --provider: those that have been in doubt for so many seconds.",
+)
+@click.option(
+    "--limit",
+    default=1_000,
+    show_default=True,
+    type=click.IntRange(1, BATCH_MAX),
+    help="With --provider: at most so many.",
+)
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Look into each, and record nothing.")
 @click.option("--charged/--not-charged", "is_charged", default=None, help="What became of the attempt.")
 @click.option("--note", required=True, callback=_text, help="What you know it from; it stays in the log.")
 @click.option("--by", default=_whoever_this_is, callback=_text, help="Who says so; else this user and machine.")
@@ -76,12 +115,17 @@ def _whoever_this_is() -> str:
     default=HOLD_SECONDS,
     show_default=True,
     type=Number(0, 86_400),
-    help="With --not-charged: how long nobody sends the attempt before it counts as not charged.",
+    help="With --not-charged: how long nobody sends the attempts before they count as not charged.",
 )
 @click.option("--force", "is_forced", is_flag=True, help="Even against the processor's record, or with a short hold.")
 def resolve(
     *,
-    correlation_id: UUID,
+    correlation_id: UUID | None,
+    ids: list[str] | None,
+    provider: ProcessorName | None,
+    older_than_seconds: float | None,
+    limit: int,
+    is_dry_run: bool,
     is_charged: bool | None,
     note: str,
     by: str,
@@ -89,33 +133,55 @@ def resolve(
     hold_seconds: float,
     is_forced: bool,
 ) -> None:
-    """Settles a payment in doubt by your word, which is recorded. Read docs/operating.md before the first time."""
+    """Settles payments in doubt by your word, which is recorded. Read docs/operating.md before the first time.
+
+    One payment by its id; or many at once, with --from or with --provider and --older-than: a line for each, and exit
+    status 1 if any could not be settled.
+    """
+    if sum(one is not None for one in (correlation_id, ids, provider)) != 1:
+        raise click.UsageError("name one payment, or --from, or --provider")
+    if (provider is None) != (older_than_seconds is None):
+        raise click.UsageError("--provider and --older-than belong together")
     if is_charged is None:
         raise click.UsageError("say --charged or --not-charged")
-    if requested_at is not None and not is_charged:
-        raise click.UsageError("--requested-at belongs to --charged")
-    claim = Claim(is_charged, by, note, requested_at)
-    run_command(
-        lambda: _resolve(
-            load_for_command(Settings, user="processor"),
-            str(correlation_id),
-            claim,
-            hold_seconds=hold_seconds,
-            is_forced=is_forced,
-        )
-    )
+    if requested_at is not None and not (is_charged and correlation_id):
+        raise click.UsageError("--requested-at belongs to --charged, and to one payment")
+    batch = Batch((), Claim(is_charged, by, note, requested_at), hold_seconds, is_forced, is_dry_run)
+    if correlation_id is not None and not is_dry_run:
+        run_command(lambda: _resolve(_settings(batch), str(correlation_id), batch))
+        return
+    if provider is not None and older_than_seconds is not None:
+        selected = commands.in_doubt_at(provider, older_than_seconds=older_than_seconds, count_max=limit)
+    else:
+        selected = commands.listed(ids or [str(correlation_id)])
+    run_command(lambda: _resolve_batch(_settings(batch), selected, batch))
 
 
-async def _resolve(
-    settings: Settings, correlation_id: str, claim: Claim, *, hold_seconds: float, is_forced: bool
-) -> int:
+def _settings(batch: Batch) -> Settings:
+    settings = load_for_command(Settings, user="processor")
     shortest = hold_seconds_min(settings.processor_timeout_seconds)
-    if not claim.is_charged and hold_seconds < shortest and not is_forced:
+    if not batch.claim.is_charged and batch.hold_seconds < shortest and not batch.is_forced:
         raise CommandError(f"a hold of less than {shortest:g} s may meet a sending under way: --force takes the risk")
+    return settings
+
+
+async def _resolve(settings: Settings, correlation_id: str, batch: Batch) -> int:
     try:
         await commands.resolve(
-            settings, correlation_id, claim, hold_seconds=hold_seconds, is_forced=is_forced, say=click.echo
+            settings,
+            correlation_id,
+            batch.claim,
+            hold_seconds=batch.hold_seconds,
+            is_forced=batch.is_forced,
+            say=click.echo,
         )
     except CannotResolveError as error:
         raise CommandError(str(error)) from None
     return 0
+
+
+async def _resolve_batch(settings: Settings, selected: commands.Selected, batch: Batch) -> int:
+    counted = await commands.resolve_batch(settings, selected, batch, say=click.echo)
+    verb = "could be resolved" if batch.is_dry_run else "resolved"
+    click.echo(f"{counted.resolved} {verb}, {counted.failed} not")
+    return int(counted.failed > 0)

@@ -6,20 +6,18 @@ docs/decisions/0014.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from contract.codec import decode
 from contract.events import PaymentInDoubt, PaymentProcessed, PaymentReleased, ProcessorName
-from contract.queries import SEQUENCES_MAX
 from contract.standing import Ended, Open
 from contract.timestamps import now_us
 from processor.charging import Attempt, LookupAnswer
 from processor.claims import Claim, charged, described, held, objection, released
-from processor.handling import RESEND_SECONDS_MAX
-from processor.history import History, read_history
-from runtime.broker import Broker
+from processor.doubts import RESEND_SECONDS_MAX
+from processor.histories import Histories, UnknownPaymentError
+from processor.history import History
 from runtime.log import Log
-from runtime.read_model import ReadModel
 
 HOLD_SECONDS = 60.0
 """How long an attempt is held before its release counts, unless the operator wants otherwise."""
@@ -42,15 +40,20 @@ def hold_seconds_min(processor_timeout_seconds: float) -> float:
     return RESEND_SECONDS_MAX + processor_timeout_seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An attempt in doubt, and what its provider answered when it was asked for its record."""
+
+    standing: Open
+    record: LookupAnswer
+
+
 class Resolver:
     """Records an operator's word on a payment in doubt. `say` tells what is being done, a line at a time."""
 
-    def __init__(
-        self, broker: Broker, log: Log, read_model: ReadModel, processors: Lookup, say: Callable[[str], None]
-    ) -> None:
-        self._broker = broker
+    def __init__(self, log: Log, histories: Histories, processors: Lookup, say: Callable[[str], None]) -> None:
         self._log = log
-        self._read_model = read_model
+        self._histories = histories
         self._processors = processors
         self._say = say
 
@@ -59,26 +62,39 @@ class Resolver:
 
         Raises CannotResolveError, BrokerError and ReadModelUnavailableError.
         """
-        doubt = _doubt_in(await self._history(correlation_id))
+        doubt = await self.examine(correlation_id, claim, is_forced=is_forced)
         if claim.is_charged:
-            record = await self._look_up(claim, doubt.attempt, is_forced=is_forced)
-            await self._record(charged(claim, doubt.attempt, record, now_us()))
-            self._say(f"settled: attempt {doubt.attempt.attempt} was charged at {doubt.attempt.processor}")
+            await self.settle(claim, doubt)
             return
-        await self._look_up(claim, doubt.attempt, is_forced=is_forced)
-        await self._hold(claim, doubt, hold_seconds)
-        # Again: what was under way when the attempt was held has arrived by now, if it ever does.
-        await self._look_up(claim, doubt.attempt, is_forced=is_forced)
-        await self._record(released(claim, doubt.attempt, now_us()))
-        self._say(f"released: attempt {doubt.attempt.attempt} was not charged; the payment is routed anew")
-
-    async def _hold(self, claim: Claim, doubt: Open, hold_seconds: float) -> None:
-        """Keeps the workers from sending the attempt, and waits until none of them can be at it any more."""
-        if not doubt.is_held:
-            await self._record(held(claim, doubt.attempt, now_us()))
+        await self.hold(claim, doubt)
         # Counted from here, by this clock, and not from the time of the hold in the log, which is another machine's.
         self._say(f"held: no worker sends it any more; waiting {hold_seconds:g} s for what may be under way")
         await asyncio.sleep(hold_seconds)
+        await self.release(claim, doubt, is_forced=is_forced)
+
+    async def examine(self, correlation_id: str, claim: Claim, *, is_forced: bool) -> Examined:
+        """The doubt, with the provider's record of it. Writes nothing. Raises as `resolve` does."""
+        doubt = _doubt_in(await self._history(correlation_id))
+        return Examined(doubt, await self._look_up(claim, doubt.attempt, is_forced=is_forced))
+
+    async def settle(self, claim: Claim, doubt: Examined) -> None:
+        """It was charged, as claimed."""
+        attempt = doubt.standing.attempt
+        await self._record(charged(claim, attempt, doubt.record, now_us()))
+        self._say(f"settled: attempt {attempt.attempt} was charged at {attempt.processor}")
+
+    async def hold(self, claim: Claim, doubt: Examined) -> None:
+        """Keeps the workers from sending the attempt: none begins to any more, and some may still be at it."""
+        if not doubt.standing.is_held:
+            await self._record(held(claim, doubt.standing.attempt, now_us()))
+
+    async def release(self, claim: Claim, doubt: Examined, *, is_forced: bool) -> None:
+        """It was not charged, as claimed. Only after it was held for `hold_seconds_min`."""
+        attempt = doubt.standing.attempt
+        # Again: what was under way when the attempt was held has arrived by now, if it ever does.
+        await self._look_up(claim, attempt, is_forced=is_forced)
+        await self._record(released(claim, attempt, now_us()))
+        self._say(f"released: attempt {attempt.attempt} was not charged; the payment is routed anew")
 
     async def _look_up(self, claim: Claim, attempt: Attempt, *, is_forced: bool) -> LookupAnswer:
         record = await self._processors.look_up(attempt.processor, attempt.correlation_id)
@@ -101,15 +117,10 @@ class Resolver:
         raise CannotResolveError("void: meanwhile the doubt was settled, or held, by another word; look at it again")
 
     async def _history(self, correlation_id: str) -> History:
-        view = await self._read_model.payment(correlation_id, timeout_seconds=QUESTION_TIMEOUT_SECONDS)
-        if view is None:
-            raise CannotResolveError(f"no payment {correlation_id} was requested")
-        if len(view.sequences) >= SEQUENCES_MAX:
-            # The read model has forgotten some of its events.
-            return await read_history(self._broker, correlation_id, view.request_sequence)
-        deadline = asyncio.get_running_loop().time() + QUESTION_TIMEOUT_SECONDS
-        events = [(one, await self._log.event_of(correlation_id, one, deadline=deadline)) for one in view.sequences[1:]]
-        return History([(sequence, decode(event)) for sequence, event in events if event is not None])
+        try:
+            return await self._histories.of(correlation_id)
+        except UnknownPaymentError as error:
+            raise CannotResolveError(str(error)) from None
 
 
 def _doubt_in(history: History) -> Open:

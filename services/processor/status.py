@@ -1,5 +1,6 @@
 """How charging stands, for an operator: what waits, what is in doubt, what it cost. As a table, or as JSON. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import orjson
@@ -12,11 +13,14 @@ from processor.charging_health import ChargingHealth, health_lines, health_objec
 from processor.fees import paid_and_saved_cents
 
 
-def render_json(charging: Charging | str, queue: Queue | None, health: ChargingHealth, now_us: int) -> str:
+def render_json(
+    charging: Charging | str, queue: Queue | None, side_queues: Mapping[str, Queue], health: ChargingHealth, now_us: int
+) -> str:
     """Amounts in cents, ages in seconds. `charging` is why it is unknown, where it is."""
     content = health_object(health)
     if queue is not None:
         content["backlog"] = _backlog(queue)
+    content["sideQueues"] = {name: _backlog(one) for name, one in side_queues.items()}
     if not isinstance(charging, str):
         content |= _charging(charging, now_us)
     return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
@@ -42,13 +46,14 @@ def _charging(charging: Charging, now_us: int) -> dict[str, object]:
     }
 
 
-def render_table(charging: Charging | str, queue: Queue | None, health: ChargingHealth, now_us: int) -> str:
+def render_table(
+    charging: Charging | str, queue: Queue | None, side_queues: Mapping[str, Queue], health: ChargingHealth, now_us: int
+) -> str:
     """For a terminal. `charging` is why it is unknown, where it is."""
     lines = health_lines(health)
     if queue is not None:
-        lines.append(
-            f"queue      {queue.waiting} waiting, {queue.under_way} under way, {queue.redelivered} redelivered"
-        )
+        lines.append(f"queue      {_counted(queue)}")
+    lines += [f"queue      {_counted(one)}, in {name}" for name, one in side_queues.items()]
     if not isinstance(charging, str):
         lines += _charging_lines(charging, now_us)
     return "\n".join(lines)
@@ -70,6 +75,10 @@ def _charging_lines(charging: Charging, now_us: int) -> list[str]:
     if (rest := charging.in_doubt - len(charging.doubts)) > 0:
         lines.append(f"… and {rest} more that are younger")
     return lines
+
+
+def _counted(queue: Queue) -> str:
+    return f"{queue.waiting} waiting, {queue.under_way} under way, {queue.redelivered} redelivered"
 
 
 _ROW = "{:<36}  {:>14}  {:<9}  {:>7}  {:>10}  {}"

@@ -3,12 +3,11 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
 
 from contract.events import PaymentRequested
-from processor.consumers import ACK_WAIT_SECONDS
 from processor.deliveries import REQUESTS, Deliveries, Delivery
-from processor.handling import Clock, Done, PaymentHandler, Retry, Work
+from processor.handling import Clock, Done, PaymentHandler, Result, Work
+from processor.hands import Hands
 from processor.routing import Router
 from runtime.broker import Broker
 from runtime.errors import BrokerError, FatalError
@@ -18,7 +17,6 @@ from runtime.validity import valid_events
 
 logger = logging.getLogger(__name__)
 
-EXTEND_SECONDS = ACK_WAIT_SECONDS / 3
 GATHER_SECONDS = 0.02
 """How long a delivery waits for others to go with. What begins together is written, stored and read back together,
 for a fifth less CPU in broker and replica; nobody waits for a charge (docs/decisions/0018)."""
@@ -26,19 +24,11 @@ IDLE_POLL_SECONDS = 0.05
 """How often the worker looks whether a circuit may be probed again while it takes nothing."""
 OPEN_PAUSE_SECONDS_MAX = 5.0
 """The longest pause between two tries to make sure of the queue."""
-DRAIN_SECONDS = 2.5
-"""How long a stopping worker lets calls finish; what is left then is delivered again, and found in the log."""
 IN_HAND_MAX = 1.25
 """So many times the calls that may be under way: the rest are payments before their call, or behind it until their
 outcome is stored. Were they bounded with the calls, a slow processor's would take the places of the fast one's."""
 PULL_MIN = 16
 """A pull asks for so many, so that one pull serves many payments; for fewer only when no other is open."""
-
-
-@dataclass(slots=True)
-class _InFlight:
-    delivery: Delivery
-    extended_at: float
 
 
 class Worker:
@@ -66,20 +56,18 @@ class Worker:
             pause_seconds_min=IDLE_POLL_SECONDS,
             pause_seconds_max=OPEN_PAUSE_SECONDS_MAX,
         )
-        self._in_flight: dict[int, _InFlight] = {}
+        self._hands = Hands(self._handle, what="request")
         self._gathered: list[Delivery] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._changed = asyncio.Event()
         self._stopping = False
 
     @property
     def in_hand(self) -> int:
         """Payments that are worked on, or are about to be."""
-        return len(self._in_flight)
+        return len(self._hands)
 
     async def run(self) -> None:
-        """Takes and works until cancelled; then finishes what is under way, within DRAIN_SECONDS."""
-        extending = asyncio.ensure_future(self._extend())
+        """Takes and works until cancelled; then finishes what is under way."""
+        keeping = asyncio.ensure_future(self._hands.keep())
         try:
             while True:
                 generation = await self._open()
@@ -91,7 +79,7 @@ class Worker:
         finally:
             self._stopping = True
             await self._drain()
-            await end(extending)
+            await end(keeping)
 
     async def _open(self) -> int:
         while True:
@@ -112,15 +100,15 @@ class Worker:
             return
         owed = self._deliveries.owed
         room = self._router.room(now) - len(self._gathered)
-        free = min(room, self._in_hand_max - len(self._in_flight)) - owed
+        free = min(room, self._in_hand_max - len(self._hands)) - owed
         if free >= PULL_MIN or (free > 0 and not owed):
             await self._deliveries.pull(free)
 
     async def _until_changed(self) -> None:
-        self._changed.clear()
+        self._hands.changed.clear()
         try:
             async with asyncio.timeout(IDLE_POLL_SECONDS):
-                await self._changed.wait()
+                await self._hands.changed.wait()
         except TimeoutError:
             return
 
@@ -128,18 +116,13 @@ class Worker:
         if self._stopping:
             await delivery.retry(0)
             return
-        now = time.monotonic()
-        working = self._in_flight.get(delivery.info.sequence)
-        if working is not None:
-            # Delivered again while it is still being worked on: only the newest delivery can be answered.
-            working.delivery = delivery
+        if not self._hands.take(delivery):
             return
-        self._in_flight[delivery.info.sequence] = _InFlight(delivery, now)
         self._router.observe_delivery(
             delivered=delivery.info.consumer_sequence,
             pending=delivery.info.pending,
             is_redelivery=delivery.info.deliveries > 1,
-            now=now,
+            now=time.monotonic(),
         )
         if not self._gathered:
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self._begin)
@@ -147,30 +130,10 @@ class Worker:
 
     def _begin(self) -> None:
         for delivery in self._gathered:
-            task = asyncio.create_task(self._work(delivery))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._hands.begin(delivery)
         self._gathered.clear()
 
-    async def _work(self, delivery: Delivery) -> None:
-        sequence = delivery.info.sequence
-        try:
-            result = await self._handle(delivery)
-            newest = self._in_flight[sequence].delivery
-            match result:
-                case Done():
-                    await newest.ack()
-                case Retry(delay_seconds):
-                    await newest.retry(delay_seconds)
-        except BrokerError as error:
-            logger.warning("request %d goes back to the queue: %s", sequence, error)
-        except Exception:
-            logger.exception("request %d goes back to the queue", sequence)
-        finally:
-            del self._in_flight[sequence]
-            self._changed.set()
-
-    async def _handle(self, delivery: Delivery) -> Done | Retry:
+    async def _handle(self, delivery: Delivery) -> Result:
         events = valid_events(delivery.info.sequence, delivery.subject, delivery.payload)
         request = events[0] if events else None
         if not isinstance(request, PaymentRequested):
@@ -178,22 +141,8 @@ class Worker:
         info = delivery.info
         return await self._handler.handle(Work(request, info.sequence, info.deliveries, info.stored_at_us))
 
-    async def _extend(self) -> None:
-        while True:
-            await asyncio.sleep(EXTEND_SECONDS / 4)
-            now = time.monotonic()
-            for working in list(self._in_flight.values()):
-                if now - working.extended_at >= EXTEND_SECONDS:
-                    working.extended_at = now
-                    await working.delivery.extend()
-
     async def _drain(self) -> None:
         for delivery in self._gathered:
             await delivery.retry(0)
         self._gathered.clear()
-        if not self._tasks:
-            return
-        _, running = await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await self._hands.drain()

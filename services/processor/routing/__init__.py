@@ -7,7 +7,8 @@ Time comes in as monotonic seconds, chance as a seeded `random.Random`, so that 
 from processor.routing.beliefs import Chance
 from processor.routing.decision import Decision, Route, Wait
 from processor.routing.lane import Outcome
+from processor.routing.pace import Pace
 from processor.routing.policy import Policy
 from processor.routing.router import Router
 
-__all__ = ["Chance", "Decision", "Outcome", "Policy", "Route", "Router", "Wait"]
+__all__ = ["Chance", "Decision", "Outcome", "Pace", "Policy", "Route", "Router", "Wait"]

@@ -25,6 +25,8 @@ class CircuitBreaker:
     pause_seconds: float = 0.0
     until: float = 0.0
     """When the next probe may go."""
+    due_at: float = 0.0
+    """Since when a probe has been due, or will be: the same while one after the other is withdrawn."""
     changed_at: float = float("-inf")
     """When it last opened or closed. What was sent before that says nothing about the time since."""
     down_since: float = 0.0
@@ -80,9 +82,10 @@ class CircuitBreaker:
         if self.state == "open":
             self.pause_seconds = self.pause_seconds_max * PROBE_PAUSE_FIRST
             self.until = min(self.until, now)
+            self.due_at = min(self.due_at, now)
 
     def _reopen(self, now: float) -> None:
         self.state = "open"
         self.failures = 0
         self.changed_at = now
-        self.until = now + self.pause_seconds
+        self.until = self.due_at = now + self.pause_seconds

@@ -110,14 +110,51 @@ class Router:
         """A payment that took a place `seconds` ago was not sent after all."""
         self._lanes[processor].withdraw(seconds, now)
 
-    def pause_seconds(self, processor: ProcessorName, now: float) -> float:
-        """How long an attempt that can go nowhere but to `processor` has to wait at least; 0 when it may be sent."""
-        breaker = self._lanes[processor].breaker
-        return 0.0 if breaker.admits(now) else breaker.until - now
+    # Doubts, which can go nowhere but to their processor.
 
-    def resend(self, processor: ProcessorName, now: float) -> None:
-        """Such an attempt is sent, and takes a place."""
-        self._lanes[processor].send(now)
+    def room_for_doubts(self, processor: ProcessorName, in_hand: int, now: float) -> int:
+        """How many more doubts may be taken from the queue of `processor`, while so many are in hand."""
+        return self._lanes[processor].room_for_doubts(in_hand, now)
+
+    def is_probing(self, processor: ProcessorName) -> bool:
+        """Whether doubts are taken from the queue of `processor` one by one, as probes."""
+        return self._lanes[processor].is_down
+
+    def resend_pause_seconds(self, processor: ProcessorName, now: float) -> float:
+        """How long an attempt in doubt has to wait at least before it is sent again; 0 when it may be sent now."""
+        return self._lanes[processor].resend_pause_seconds(now)
+
+    def resend(self, processor: ProcessorName, now: float) -> bool:
+        """It is sent, and takes a place, to be given back by one of the next two; whether it is the probe."""
+        return self._lanes[processor].resend(now)
+
+    def observe_resend(self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float) -> None:
+        """Its call has ended, `seconds` after it took its place."""
+        self._lanes[processor].observe_resend(outcome, seconds, now)
+
+    def withdraw_resend(self, processor: ProcessorName, now: float, *, seconds: float) -> None:
+        """It took its place `seconds` ago, and was not sent after all."""
+        self._lanes[processor].withdraw_resend(seconds, now)
+
+    def doubt_ended(self, processor: ProcessorName) -> None:
+        """A doubt that was in hand has ended."""
+        self._lanes[processor].pace.ended()
+
+    def doubt_stays(self, processor: ProcessorName, now: float) -> None:
+        """A doubt that was in hand could not be ended, and goes back to its queue."""
+        self._lanes[processor].pace.stays(now)
+
+    def observe_doubts(self, processor: ProcessorName, *, are_there: bool) -> None:
+        """The queue of doubts handed one over, or had none when it was asked."""
+        self._lanes[processor].probing.has_doubts = are_there
+
+    def observe_waiting_doubts(self, processor: ProcessorName, waiting: int, now: float) -> None:
+        """So many doubts were waiting when this replica started, which knows nothing of `processor` yet.
+
+        As many as would open its circuit do open it: one of them probes, before new payments become doubts, too.
+        """
+        if waiting >= self._policy.failures_to_open:
+            self._lanes[processor].suspect(now)
 
     def observe_health(self, processor: ProcessorName, health: Health, now: float) -> None:
         """The health endpoint of `processor` answered."""

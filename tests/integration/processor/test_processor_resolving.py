@@ -27,6 +27,7 @@ from contract.stream import CONSUMER, STREAM
 from contract.timestamps import now_us
 from processor.charging import Found, LookupAnswer, Missing, NoAnswer
 from processor.claims import Claim
+from processor.histories import Histories
 from processor.resolving import CannotResolveError, Lookup, Resolver
 from runtime.broker import Broker
 from runtime.log import Log, LogLimits
@@ -83,7 +84,7 @@ class World:
         return payment
 
     async def resolve(self, payment: str, claim: Claim, processors: Lookup, *, is_forced: bool = False) -> None:
-        resolver = Resolver(self.broker, self.log, ReadModel(self.broker), processors, self.said.append)
+        resolver = Resolver(self.log, Histories(self.broker, ReadModel(self.broker)), processors, self.said.append)
         await resolver.resolve(payment, claim, hold_seconds=0.0, is_forced=is_forced)
 
     async def last_events(self, count: int) -> list[Event]:

@@ -32,7 +32,7 @@ words = st.none() | st.builds(OperatorWord, texts, texts, times)
 BY_KIND: dict[type[Event], st.SearchStrategy[Event]] = {
     PaymentRequested: st.builds(PaymentRequested, ids, amounts, times),
     PaymentRouted: st.builds(PaymentRouted, ids, amounts, attempts, processors, times, texts),
-    PaymentInDoubt: st.builds(PaymentInDoubt, ids, attempts, processors, texts, words),
+    PaymentInDoubt: st.builds(PaymentInDoubt, ids, attempts, processors, texts, words, st.none() | attempts),
     PaymentReleased: st.builds(PaymentReleased, ids, attempts, processors, texts, words),
     PaymentProcessed: st.builds(PaymentProcessed, ids, amounts, attempts, processors, times, times, words),
     PaymentRejected: st.builds(PaymentRejected, ids, amounts, texts, st.none() | attempts),

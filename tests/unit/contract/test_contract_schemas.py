@@ -44,7 +44,7 @@ VALIDATORS = {name: Draft202012Validator(schema, format_checker=checker) for nam
 
 
 OPTIONAL: dict[type[Event], set[str]] = {
-    PaymentInDoubt: {"operatorWord"},
+    PaymentInDoubt: {"operatorWord", "requestSequence"},
     PaymentReleased: {"operatorWord"},
     PaymentProcessed: {"operatorWord"},
     PaymentRejected: {"attempt"},

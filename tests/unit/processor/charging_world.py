@@ -1,12 +1,13 @@
 """A world for the charging model: one payment, its log, two payment processors, and workers that may meet any fault.
 
-The workers are the real PaymentHandler. Its ports are answered one call at a time: each `await` of the handler becomes
-a Call that waits until the test decides what comes of it, so every interleaving of every step can be tried.
+The payment's request, each doubt and each release is an item in a queue: delivered to any worker, and again, until one
+is done with it. The workers are the real handlers. Their ports are answered one call at a time: each `await` of one
+becomes a Call that waits until the test decides what comes of it, so every interleaving of every step can be tried.
 """
 
 import types
 from collections.abc import Coroutine, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
 from typing import Any, Protocol, TypeVar, cast
@@ -26,14 +27,20 @@ from contract.standing import Ended, Open, Standing, Unrouted, advance
 from contract.stream import message_id_of
 from contract.timestamps import MICROSECONDS
 from processor import handling
+from processor.attempts import Attempts
 from processor.charging import Answer, Attempt, Found, LookupAnswer, NoAnswer, NotReached, Unknown
 from processor.client import ProcessorClient, attempt_body
+from processor.doubts import Doubt, DoubtHandler
 from processor.follower import Follower
 from processor.handling import STAMP_AGE_SECONDS_MAX, Done, PaymentHandler, Result, Work
+from processor.histories import Histories, StoredRequest
+from processor.history import History
 from processor.journal import Journal
 from processor.provider_contract import CONTEST, ProviderContract, Reply
+from processor.releases import Released, ReleaseHandler
 from processor.resolving import hold_seconds_min
 from processor.routing import Decision, Outcome, Route, Router, Wait
+from processor.standings import Standings
 from runtime.errors import BrokerError, BrokerUnavailableError
 from runtime.log import Appended, Log
 from runtime.read_model import ReadModel
@@ -66,7 +73,12 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    request_sequence: int
+    """All events of the payment are looked up in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindRequest:
+    """The payment's request is looked up in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +96,7 @@ class CatchUp:
     processor: ProcessorName
 
 
-Call = Append | Reach | Scan | Send | Find | CatchUp
+Call = Append | Reach | Scan | FindRequest | Send | Find | CatchUp
 
 
 # What may come of it. The first of each list is what happens when all is well.
@@ -127,7 +139,8 @@ FATES: dict[type[Call], list[Fate]] = {
         Fate.NEVER_STORED,
     ],
     Reach: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
-    Scan: [Fate.WELL, Fate.NOT_READ],
+    Scan: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
+    FindRequest: [Fate.WELL, Fate.NOT_READ],
     Send: [
         Fate.WELL,
         Fate.CHARGED_LATE,
@@ -215,13 +228,29 @@ class Switchboard:
         self.places_taken += 1
         return Route(self.direction, "told to")
 
-    def pause_seconds(self, _: ProcessorName, now: float) -> float:
+    def resend_pause_seconds(self, _: ProcessorName, now: float) -> float:
         del now
         return 0.5 if self.direction is None else 0.0
 
-    def resend(self, _: ProcessorName, now: float) -> None:
+    def resend(self, _: ProcessorName, now: float) -> bool:
         del now
         self.places_taken += 1
+        return False
+
+    def withdraw_resend(self, processor: ProcessorName, now: float, *, seconds: float) -> None:
+        self.withdraw(processor, now, seconds=seconds)
+
+    def observe_resend(self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float) -> None:
+        self.observe(processor, outcome, now, seconds=seconds)
+
+    def doubt_ended(self, _: ProcessorName) -> None:
+        return
+
+    def doubt_stays(self, _: ProcessorName, now: float) -> None:
+        del now
+
+    def observe_doubts(self, _: ProcessorName, *, are_there: bool) -> None:
+        assert are_there
 
     def withdraw(self, _: ProcessorName, now: float, *, seconds: float) -> None:
         del now
@@ -234,30 +263,60 @@ class Switchboard:
         self.places_taken -= 1
 
 
-class WorkerProcess:
-    """One replica: the real handler and journal. What it waits for is in `call`; None while it has nothing to do."""
+@dataclass(slots=True)
+class Item:
+    """An event that is in a queue, and where it lies in the log."""
 
-    def __init__(self, start_sequence: int, *, ended_max: int) -> None:
-        self.journal = Journal(start_sequence, set(), ended_max=ended_max, forgotten_max=ended_max)
+    sequence: int
+    event: PaymentRequested | PaymentInDoubt | PaymentReleased
+    deliveries: int = 0
+    is_done: bool = False
+
+
+class WorkerProcess:
+    """One replica: the real handlers and journal. What it waits for is in `call`; None while it has nothing to do."""
+
+    def __init__(self, start_sequence: int, *, remembered_max: int) -> None:
+        self.journal = Journal(
+            start_sequence, set(), ended_max=remembered_max, doubts_max=remembered_max, forgotten_max=remembered_max
+        )
         self.position = start_sequence - 1
         self.router = Switchboard()
         self.call: Call | None = None
         self.called_at_us = self.asked_at_end = 0
         """When the call was made, and where the log ended then."""
+        self.item: Item | None = None
+        """What it works on."""
         self._running: Coroutine[Call, Any, Result] | None = None
-        self._handler = PaymentHandler(
+        follower, router = cast("Follower", self), cast("Router", self.router)
+        standings = Standings(self.journal, self)
+        attempts = Attempts(cast("Log", self), follower, cast("ProcessorClient", self))
+        self._payments = PaymentHandler(
             cast("Log", self),
-            cast("Follower", self),
-            cast("ProcessorClient", self),
-            cast("Router", self.router),
-            cast("ReadModel", None),
+            follower,
+            standings,
+            attempts,
+            router,
+            read_model=cast("ReadModel", None),
             clock=RightClock(),
         )
+        self._doubts = DoubtHandler(follower, standings, attempts, router)
+        self._releases = ReleaseHandler(self._payments, follower, cast("Histories", self))
 
-    def deliver(self, work: Work) -> Result | None:
-        assert self._running is None, "one worker never works on the same delivery twice at once"
-        self._running = cast("Coroutine[Call, Any, Result]", self._handler.handle(work))
+    def deliver(self, item: Item) -> Result | None:
+        assert self._running is None, "the model has a worker do one thing at a time"
+        self.item = item
+        self._running = cast("Coroutine[Call, Any, Result]", self._handle(item))
         return self.resume(None)
+
+    def _handle(self, item: Item) -> Coroutine[Any, Any, Result]:
+        match item.event:
+            case PaymentRequested() as request:
+                return self._payments.handle(Work(request, item.sequence, item.deliveries, request.accepted_at_us))
+            case PaymentInDoubt() as event:
+                return self._doubts.handle(Doubt(event, item.sequence, item.deliveries))
+            case PaymentReleased() as event:
+                return self._releases.handle(Released(event, item.sequence, item.deliveries))
 
     def resume(self, value: object) -> Result | None:
         assert self._running is not None
@@ -270,7 +329,7 @@ class WorkerProcess:
         return None
 
     def fail(self, error: BrokerError) -> None:
-        """The call fails; the handler lets the failure through, and the request is delivered again some time."""
+        """The call fails; the handler lets the failure through, and the item is delivered again some time."""
         assert self._running is not None
         try:
             self._running.throw(error)
@@ -283,6 +342,16 @@ class WorkerProcess:
     def stop(self) -> None:
         if self._running is not None:
             self._running.close()
+
+    def known(self) -> list[Standing | None]:
+        """What the journal would tell of the payment, asked in both ways."""
+        # It remembers the question itself, and this one was not asked.
+        remembered = self.journal._unended.get(PAYMENT)
+        complete_from = None if remembered is None else remembered.complete_from
+        told = [self.journal.standing(PAYMENT, REQUEST_SEQUENCE, is_request=one) for one in (False, True)]
+        if remembered is not None and complete_from is not None:
+            remembered.complete_from = complete_from
+        return told
 
     def read(self, log: list[Event], sequence: int) -> None:
         """Feeds the journal up to `sequence`."""
@@ -304,9 +373,14 @@ class WorkerProcess:
         assert timeout_seconds > 0
         await _ask(CatchUp(processor))
 
-    async def scan(self, correlation_id: str, request_sequence: int) -> Standing:
+    async def of(self, correlation_id: str, request_sequence: int | None = None) -> History:
         assert correlation_id == PAYMENT
-        return cast("Standing", await _ask(Scan(request_sequence)))
+        assert request_sequence in {REQUEST_SEQUENCE, None}
+        return cast("History", await _ask(Scan()))
+
+    async def request_of(self, correlation_id: str) -> StoredRequest:
+        assert correlation_id == PAYMENT
+        return cast("StoredRequest", await _ask(FindRequest()))
 
     async def send(self, attempt: Attempt) -> Answer:
         return cast("Answer", await _ask(Send(attempt)))
@@ -326,6 +400,7 @@ class Happening(Enum):
     STAMPS_GROW_OLD = "stamps grow old"
     JOURNAL_READS = "a worker reads on in the log"
     ANOTHER_ENDED = "another payment ends"
+    ANOTHER_DOUBTED = "another payment is put in doubt"
     OPERATOR_READS = "the operator reads the log"
     OPERATOR_WAITS = "the operator waits"
     OPERATOR_SPEAKS = "the operator says what is true"
@@ -358,8 +433,9 @@ class Choose(Protocol):
 class World:
     """Everything outside the workers, and the workers.
 
-    Forgetful workers remember one ended payment, and may be started behind a request that is done with; what they do
-    not know they read in the log itself. Both providers follow `contract`.
+    Forgetful workers remember one ended payment and one doubt, and their doubts do not tell where the request is. Any
+    worker may be started behind a request that is done with. What they do not know they look up in the log itself.
+    Both providers follow `contract`.
     """
 
     def __init__(
@@ -377,8 +453,8 @@ class World:
         self._has_refused = False
         """Whether a provider itself said that it will never charge the payment."""
         self._known_ids: dict[str, int] = {}
-        self._is_acknowledged = False
-        self._deliveries = 0
+        self.items: list[Item] = []
+        """All that was ever in a queue, in the log's order."""
         self._others = 0
         self._is_forgetful = is_forgetful
         self._request = PaymentRequested(PAYMENT, AMOUNT_CENTS, self.clock.now_us())
@@ -402,6 +478,8 @@ class World:
                 self.clock.sleep(STAMP_AGE_SECONDS_MAX * 2)
             case Happening.ANOTHER_ENDED:
                 self.end_another_payment()
+            case Happening.ANOTHER_DOUBTED:
+                self.doubt_another_payment()
             case Happening.OPERATOR_READS:
                 self.operator_reads()
             case Happening.OPERATOR_WAITS:
@@ -412,13 +490,14 @@ class World:
                 self.operator_speaks(choose(FATES[Append]))
             case Happening.CRASH:
                 # A new worker reads from the oldest request that is not acknowledged.
-                starts = [1, len(self.log) + 1] if self._is_forgetful and self._is_acknowledged else [1]
+                starts = [1, len(self.log) + 1] if self.items[0].is_done else [1]
                 self.crash(number, self._fate(number, choose), start_sequence=choose(starts))
             case Happening.JOURNAL_READS:
                 self.read(number, choose(range(len(self.log) + 1)))
             case _:
                 direction = choose(DIRECTIONS)
-                self.step(number, self._fate(number, choose), direction)
+                item = choose(self.undone() or self.items) if self.call_of(number) is None else None
+                self.step(number, self._fate(number, choose), direction, item)
                 while happening is Happening.RUN_TO_A_SENDING and isinstance(self.call_of(number), Append | Reach):
                     self.step(number, Fate.WELL, direction)
 
@@ -426,21 +505,27 @@ class World:
         call = self.call_of(number)
         return Fate.WELL if call is None else choose(FATES[type(call)])
 
-    def step(self, number: int, fate: Fate, direction: ProcessorName | None = "default") -> Result | None:
-        """The worker takes one step: takes the request when it has nothing to do, else lives with `fate`."""
+    def undone(self) -> list[Item]:
+        """What the queues hold."""
+        return [item for item in self.items if not item.is_done]
+
+    def step(
+        self, number: int, fate: Fate, direction: ProcessorName | None = "default", item: Item | None = None
+    ) -> Result | None:
+        """The worker takes one step: takes an item when it has nothing to do (the oldest), else lives with `fate`."""
         worker = self.workers[number]
         worker.router.direction = direction
         if worker.call is None:
-            self._deliveries += 1
-            now_us = self._request.accepted_at_us
+            item = item or next(iter(self.undone()), self.items[0])
+            item.deliveries += 1
             worker.called_at_us, worker.asked_at_end = self.clock.now_us(), len(self.log)
-            return self._ended(worker.deliver(Work(self._request, REQUEST_SEQUENCE, self._deliveries, now_us)))
+            return self._ended(worker, worker.deliver(item))
         outcome = self._outcome(worker, worker.call, fate)
         if isinstance(outcome, BrokerError):
             worker.fail(outcome)
             return None
         worker.called_at_us, worker.asked_at_end = self.clock.now_us(), len(self.log)
-        return self._ended(worker.resume(outcome))
+        return self._ended(worker, worker.resume(outcome))
 
     def crash(self, number: int, fate: Fate, *, start_sequence: int = 1) -> None:
         """Its memory is lost. What it was waiting for meets its fate all the same."""
@@ -477,6 +562,13 @@ class World:
         self._others += 1
         moment = self.clock.now_us()
         self._append(PaymentProcessed(OTHER_PAYMENT.format(self._others), 1, 1, "default", moment, moment))
+
+    def doubt_another_payment(self) -> None:
+        """Journals remember so many doubts, too."""
+        self._others += 1
+        payment = OTHER_PAYMENT.format(self._others)
+        self._append(PaymentRouted(payment, 1, 1, "default", self.clock.now_us(), "told to"))
+        self._append(PaymentInDoubt(payment, 1, "default", "told to"))
 
     def operator_reads(self) -> None:
         """The operator learns how the payment stands; what is said of it later may be out of date by then."""
@@ -524,7 +616,7 @@ class World:
         return PaymentReleased(PAYMENT, attempt.attempt, attempt.processor, "not charged", word)
 
     def calm_down(self) -> None:
-        """Faults stop, and everything under way comes to its end; then the request is delivered until it is done.
+        """Faults stop, and everything under way comes to its end; then all items are delivered until they are done.
 
         An attempt that an operator holds is for the operator to end, unless it was charged.
         """
@@ -535,12 +627,15 @@ class World:
         for number in range(len(self.workers)):
             self._run(number)
         for _ in range(DELIVERIES_MAX):
-            if isinstance(self._run(0), Done):
+            for item in self.undone():
+                self._run(0, item)
+            if not self.undone():
+                assert self.standing() == Ended(), "nobody has the payment in hand, and it has not ended"
                 return
             if isinstance(standing := self.standing(), Open) and standing.is_held:
                 self.operator_settles()
             self.read(0, len(self.log))
-        raise AssertionError(f"the payment does not end: {self.log}")
+        raise AssertionError(f"not done: {self.undone()} of {self.log}")
 
     # What can be seen.
 
@@ -548,7 +643,7 @@ class World:
         """The payment's standing in the log, up to `sequence`."""
         standing: Standing = Unrouted()
         for position, event in enumerate(self.log[:sequence], start=1):
-            if not isinstance(event, PaymentRequested) and _is_ours(event):
+            if _is_told(event):
                 standing = advance(standing, position, event)
         return standing
 
@@ -565,7 +660,7 @@ class World:
         return None
 
     def was_in_doubt(self) -> bool:
-        return any(isinstance(event, PaymentInDoubt) for event in self.log)
+        return any(isinstance(event, PaymentInDoubt) and _is_ours(event) for event in self.log)
 
     def check(self) -> None:
         """What holds at every moment."""
@@ -582,9 +677,10 @@ class World:
                     assert self.was_in_doubt() or not self.charges, "rejected without a doubt, and charged"
         if isinstance(self.end(), PaymentRejected):
             assert not self.charges, "rejected for good, and charged"
+        self._check_that_it_is_in_hand()
         for worker in self.workers:
-            known = worker.journal.standing(PAYMENT, REQUEST_SEQUENCE)
-            assert known is None or known == self.standing(worker.position), "a journal says what the log does not say"
+            for known in worker.known():
+                assert known is None or known == self.standing(worker.position), "a journal is wrong of the log"
 
     def close(self) -> None:
         for worker in self.workers:
@@ -592,22 +688,38 @@ class World:
 
     # How it goes.
 
-    def _worker(self, start_sequence: int) -> WorkerProcess:
-        return WorkerProcess(start_sequence, ended_max=1 if self._is_forgetful else 50_000)
+    def _check_that_it_is_in_hand(self) -> None:
+        if self.standing() != Ended():
+            assert any(self._carries(item) for item in self.undone()), "a queue has let go of it, and it has not ended"
 
-    def _run(self, number: int) -> Result | None:
-        result = None if self.call_of(number) is not None else self.step(number, Fate.WELL)
+    def _carries(self, item: Item) -> bool:
+        """Whether the payment, as it stands, goes on only by this item or another of which it is true."""
+        standing = self.standing()
+        match item.event:
+            case PaymentInDoubt(attempt=attempt, word=None):
+                return isinstance(standing, Open) and standing.in_doubt and standing.attempt.attempt == attempt
+            case PaymentRequested() | PaymentReleased(word=OperatorWord()):
+                return not (isinstance(standing, Open) and standing.in_doubt)
+            case _:
+                return False
+
+    def _worker(self, start_sequence: int) -> WorkerProcess:
+        return WorkerProcess(start_sequence, remembered_max=1 if self._is_forgetful else 50_000)
+
+    def _run(self, number: int, item: Item | None = None) -> Result | None:
+        result = None if self.call_of(number) is not None or item is None else self.step(number, Fate.WELL, item=item)
         while self.call_of(number) is not None:
             result = self.step(number, Fate.WELL)
         return result
 
-    def _ended(self, result: Result | None) -> Result | None:
-        if isinstance(result, Done):
-            assert self.standing() == Ended(), "a worker called a payment done that has no end in the log"
-            self._is_acknowledged = True
+    def _ended(self, worker: WorkerProcess, result: Result | None) -> Result | None:
+        if isinstance(result, Done) and (item := worker.item) is not None:
+            item.is_done = True
+            self._check_that_it_is_in_hand()
+            self.witnessed.add(f"done: {type(item.event).__name__}")
         return result
 
-    def _outcome(self, worker: WorkerProcess, call: Call, fate: Fate) -> object:  # noqa: PLR0911 - a row of the table each
+    def _outcome(self, worker: WorkerProcess, call: Call, fate: Fate) -> object:  # noqa: C901, PLR0911 - a row of a table each
         match call:
             case Append(event):
                 return self._outcome_of_appending(event, fate)
@@ -618,7 +730,15 @@ class World:
                 return None
             case Scan():
                 self.witnessed.add("read in the log itself")
-                return BrokerUnavailableError("told not to be read") if fate is Fate.NOT_READ else self.standing()
+                if fate is Fate.NOT_READ:
+                    return BrokerUnavailableError("told not to be read")
+                # At least what the log held when it was asked.
+                end = len(self.log) if fate is Fate.READ_FURTHER else worker.asked_at_end
+                return History([(one, event) for one, event in enumerate(self.log[:end], start=1) if _is_told(event)])
+            case FindRequest():
+                if fate is Fate.NOT_READ:
+                    return BrokerUnavailableError("told not to be read")
+                return StoredRequest(self._request, REQUEST_SEQUENCE, self._request.accepted_at_us)
             case Send(attempt):
                 return self._outcome_of_sending(attempt, fate)
             case CatchUp():
@@ -649,9 +769,14 @@ class World:
         message_id = None if isinstance(event, PaymentRouted | PaymentProcessed) else message_id_of(event)
         if message_id is not None and (known := self._known_ids.get(message_id)) is not None:
             return Appended(known, self.log[known - 1])
-        if isinstance(event, PaymentRouted) and self.standing() != Unrouted(event.attempt):
+        if isinstance(event, PaymentRouted) and _is_ours(event) and self.standing() != Unrouted(event.attempt):
             self.witnessed.add("void intent")
+        if self._is_forgetful and isinstance(event, PaymentInDoubt):
+            # As in an older log: who works on the doubt has to find out where its request is.
+            event = replace(event, request_sequence=None)
         self.log.append(event)
+        if _is_ours(event) and isinstance(event, PaymentRequested | PaymentInDoubt | PaymentReleased):
+            self.items.append(Item(len(self.log), event))
         if message_id is not None:
             self._known_ids[message_id] = len(self.log)
         self.witnessed.add(type(event).__name__)
@@ -723,6 +848,11 @@ def _processed_by_word(attempt: Attempt, requested_at_us: int, word: OperatorWor
     return PaymentProcessed(
         PAYMENT, AMOUNT_CENTS, attempt.attempt, attempt.processor, requested_at_us, word.said_at_us, word
     )
+
+
+def _is_told(event: Event) -> bool:
+    """Whether it is part of the payment's history."""
+    return _is_ours(event) and not isinstance(event, PaymentRequested)
 
 
 def _is_ours(event: Event) -> bool:

@@ -6,19 +6,21 @@ from typing import Any
 import pytest
 from charging_world import World
 
-from processor import handling
+from processor import attempts, doubts, handling
 
 
 @pytest.fixture
 def make_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World]]:
-    """Makes worlds; the handler tells the time by the clock of the newest."""
+    """Makes worlds; the handlers tell the time by the clock of the newest."""
     worlds: list[World] = []
 
     def make(**options: Any) -> World:
         world = World(**options)
         worlds.append(world)
-        monkeypatch.setattr(handling, "time", world.clock)
-        monkeypatch.setattr(handling, "now_us", world.clock.now_us)
+        for module in (handling, doubts):
+            monkeypatch.setattr(module, "time", world.clock)
+        for module in (handling, doubts, attempts):
+            monkeypatch.setattr(module, "now_us", world.clock.now_us)
         return world
 
     yield make

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from processor.cli import main
-from processor.handling import RESEND_SECONDS_MAX
+from processor.doubts import RESEND_SECONDS_MAX
 from processor.resolving import HOLD_SECONDS, hold_seconds_min
 
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"

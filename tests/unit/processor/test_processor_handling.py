@@ -15,6 +15,7 @@ from charging_world import (
     Find,
     Reach,
     RightClock,
+    Scan,
     Send,
     Switchboard,
     World,
@@ -34,13 +35,13 @@ from contract.events import (
 )
 from contract.standing import Ended, Open, Unrouted
 from contract.timestamps import now_us
+from processor.attempts import APPENDS_MAX, Attempts
 from processor.client import ProcessorClient
+from processor.doubts import RESEND_SECONDS_MAX
 from processor.follower import Follower
 from processor.handling import (
-    APPENDS_MAX,
     ATTEMPTS_MAX,
     CLOCK_PAUSE_SECONDS,
-    RESEND_SECONDS_MAX,
     RETRY_SECONDS_MAX,
     RETRY_SECONDS_MIN,
     STAMP_AGE_SECONDS_MAX,
@@ -51,22 +52,29 @@ from processor.handling import (
     Work,
     retry_delay_seconds,
 )
+from processor.histories import Histories
 from processor.journal import Journal
 from processor.routing import Router
+from processor.standings import Standings
 from runtime.errors import BrokerUnavailableError
 from runtime.log import Appended, Log
 from runtime.read_model import ReadModel
 
 MakeWorld = Callable[..., World]
+STEPS_MAX = 40
 
 
 def go_on_until(world: World, kind: type[Call], number: int = 0, direction: ProcessorName = "default") -> Call:
-    """Lets the worker go on, with nothing going wrong, until it waits for a call of this kind."""
-    world.step(number, Fate.WELL, direction)
-    while not isinstance(call := world.call_of(number), kind):
-        assert call is not None, f"it ended before it waited for {kind.__name__}"
+    """Lets the worker go on, with nothing going wrong, until it waits for a call of this kind.
+
+    Of what is to be done, it takes the oldest first.
+    """
+    for _ in range(STEPS_MAX):
         world.step(number, Fate.WELL, direction)
-    return call
+        if isinstance(call := world.call_of(number), kind):
+            return call
+        assert call is not None or world.undone(), f"nothing was left to do before it waited for {kind.__name__}"
+    raise AssertionError(f"it never waits for {kind.__name__}")
 
 
 def finish(world: World, number: int = 0, direction: ProcessorName | None = "default") -> Result:
@@ -102,7 +110,8 @@ def test_a_payment_is_done_only_when_its_end_is_in_the_log(make_world: MakeWorld
     assert world.step(0, Fate.WELL) is None
     assert world.step(0, Fate.NEVER_STORED) is None
     assert world.call_of(0) is None
-    assert finish(world) == Done()
+    while world.undone():
+        assert finish(world) == Done()
     assert world.standing() == Ended()
     assert len(world.charges) == 1
 
@@ -152,8 +161,83 @@ def test_a_timeout_is_recorded_as_a_doubt_at_once(make_world: MakeWorld) -> None
     world = make_world()
     go_on_until(world, Send)
     world.step(0, Fate.CHARGED_LATE)
-    assert isinstance(finish(world), Retry)
+    assert finish(world) == Done()
     assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+    assert [item.sequence for item in world.undone()] == [3], "the request is done with, and the doubt is to be done"
+
+
+def test_a_request_is_not_done_with_before_the_log_holds_its_doubt(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    assert isinstance(world.call_of(0), Append)
+    world.step(0, Fate.NEVER_STORED)
+    assert world.call_of(0) is None
+    assert [item.sequence for item in world.undone()] == [1]
+
+
+def test_a_request_whose_attempt_is_in_doubt_is_done_with_without_a_call(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    world.step(0, Fate.STORED_NOT_ACKNOWLEDGED)
+    world.read(1, 3)
+    assert world.step(1, Fate.WELL) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+
+
+def test_a_doubt_of_a_payment_that_its_worker_had_in_hand_is_not_looked_up_in_the_log(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    finish(world)
+    finish(world)
+    assert "read in the log itself" not in world.witnessed
+
+
+def test_a_doubt_that_nothing_is_known_of_is_looked_up_in_the_log_once(make_world: MakeWorld) -> None:
+    world = make_world()
+    sent = go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    finish(world)
+    world.crash(1, Fate.WELL, start_sequence=4)
+    assert isinstance(go_on_until(world, Scan, 1), Scan)
+    world.step(1, Fate.WELL)
+    while not isinstance(call := world.call_of(1), Send):
+        assert not isinstance(call, Scan)
+        world.step(1, Fate.WELL)
+    assert call == sent
+    assert finish(world, 1) == Done()
+    assert not world.undone()
+
+
+def test_a_doubt_that_an_operator_released_is_done_with_and_its_release_is_routed_anew(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    finish(world)
+    world.operator_settles()
+    assert kinds(world)[-1] is PaymentReleased
+    world.read(0, len(world.log))
+    while world.undone()[0].sequence != len(world.log):
+        assert finish(world) == Done()
+    assert not world.charges
+    sent = go_on_until(world, Send, 0, "fallback")
+    assert isinstance(sent, Send)
+    assert (sent.attempt.attempt, sent.attempt.processor) == (2, "fallback")
+    assert finish(world) == Done()
+    assert not world.undone()
+
+
+def test_a_release_by_whoever_has_the_payment_in_hand_is_nothing_to_be_done(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.CONNECTION_REFUSED)
+    go_on_until(world, Reach)
+    released = world.items[-1]
+    assert isinstance(released.event, PaymentReleased)
+    assert world.step(1, Fate.WELL, item=released) == Done()
+    assert len(world.undone()) == 1
 
 
 @pytest.mark.parametrize("elsewhere", [0, 1], ids=["the same worker", "another worker"])
@@ -286,7 +370,7 @@ def test_a_doubt_waits_for_its_own_processor_when_that_takes_nothing(make_world:
     go_on_until(world, Send)
     world.step(0, Fate.CHARGED_LATE)
     finish(world)
-    assert isinstance(world.step(0, Fate.WELL, None), Retry)
+    assert isinstance(finish(world, direction=None), Retry)
     assert kinds(world) == [PaymentRouted, PaymentInDoubt]
 
 
@@ -388,16 +472,22 @@ class SilentLog:
         raise BrokerUnavailableError(f"{event} not within {timeout_seconds} s")
 
 
+def handler_of(log: SilentLog, router: Switchboard, clock: RightClock) -> PaymentHandler:
+    follower = cast("Follower", log)
+    return PaymentHandler(
+        cast("Log", log),
+        follower,
+        Standings(log.journal, cast("Histories", None)),
+        Attempts(cast("Log", log), follower, cast("ProcessorClient", None)),
+        cast("Router", router),
+        read_model=cast("ReadModel", None),
+        clock=clock,
+    )
+
+
 async def test_events_beyond_the_bound_wait_until_others_have_been_answered() -> None:
     log = SilentLog()
-    handler = PaymentHandler(
-        cast("Log", log),
-        cast("Follower", log),
-        cast("ProcessorClient", None),
-        cast("Router", Switchboard()),
-        cast("ReadModel", None),
-        clock=RightClock(),
-    )
+    handler = handler_of(log, Switchboard(), RightClock())
     works = [
         Work(PaymentRequested(OTHER_PAYMENT.format(number), AMOUNT_CENTS, now_us()), number, 1, now_us())
         for number in range(1, 2 * APPENDS_MAX + 1)
@@ -415,14 +505,7 @@ async def test_events_beyond_the_bound_wait_until_others_have_been_answered() ->
 async def test_with_a_clock_that_is_off_no_intent_is_written_and_no_place_kept(looks: int) -> None:
     """Before the payment is routed, and while the intent waits for its turn."""
     log, router = SilentLog(), Switchboard()
-    handler = PaymentHandler(
-        cast("Log", log),
-        cast("Follower", log),
-        cast("ProcessorClient", None),
-        cast("Router", router),
-        cast("ReadModel", None),
-        clock=RightClock(looks),
-    )
+    handler = handler_of(log, router, RightClock(looks))
     request = PaymentRequested(OTHER_PAYMENT.format(1), AMOUNT_CENTS, now_us())
     result = await handler.handle(Work(request, 1, 1, now_us()))
     assert isinstance(result, Retry)
@@ -458,14 +541,7 @@ class SuspectClock(RightClock):
 
 async def test_an_intent_that_was_stored_late_puts_the_clock_under_suspicion_before_the_next_is_written() -> None:
     log, clock = LateLog(), SuspectClock()
-    handler = PaymentHandler(
-        cast("Log", log),
-        cast("Follower", log),
-        cast("ProcessorClient", None),
-        cast("Router", Switchboard()),
-        cast("ReadModel", None),
-        clock=clock,
-    )
+    handler = handler_of(log, Switchboard(), clock)
     request = PaymentRequested(OTHER_PAYMENT.format(1), AMOUNT_CENTS, now_us())
     assert isinstance(await handler.handle(Work(request, 1, 1, now_us())), Retry)
     assert [type(event) for event in log.events] == [PaymentRouted, PaymentReleased]

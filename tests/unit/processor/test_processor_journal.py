@@ -18,6 +18,7 @@ from contract.events import (
     PaymentRouted,
 )
 from contract.standing import Ended, Open, Standing, Unrouted, advance
+from processor import history
 from processor.journal import Journal
 from runtime.seen import SeenPayments
 
@@ -93,7 +94,7 @@ def test_it_remembers_as_many_ended_payments_as_it_is_bound_to_and_forgets_the_o
 
 
 def test_of_what_it_forgot_it_knows_at_least_that_it_is_not_another_payment() -> None:
-    journal = journal_of([processed(PAYMENT), rejected(OTHER)], ended_max=1)
+    journal = journal_of([processed(PAYMENT), processed(OTHER)], ended_max=1)
     assert journal.complete_from == 1
     assert journal.standing(PAYMENT, 1) is None
     assert journal.standing(THIRD, 1) == Unrouted(1)
@@ -111,7 +112,7 @@ def test_a_backlog_far_longer_than_its_memory_is_not_read_up_payment_by_payment(
 
 
 def test_what_it_forgot_for_good_it_no_longer_vouches_for() -> None:
-    journal = journal_of([processed(PAYMENT), rejected(OTHER)], ended_max=1, forgotten_max=0)
+    journal = journal_of([processed(PAYMENT), processed(OTHER)], ended_max=1, forgotten_max=0)
     assert journal.complete_from == 2
     assert journal.standing(THIRD, 1) is None
     assert journal.standing(THIRD, 2) == Unrouted(1)
@@ -121,6 +122,66 @@ def test_up_to_its_bound_it_forgets_nothing() -> None:
     journal = journal_of([processed(PAYMENT), processed(OTHER)], ended_max=2)
     assert journal.complete_from == 1
     assert journal.standing(PAYMENT, 1) == Ended()
+
+
+def doubted(payment: str, at: int) -> list[tuple[int, Event]]:
+    return [(at, routed(payment)), (at + 1, in_doubt(payment))]
+
+
+def fed(journal: Journal, events: Sequence[tuple[int, Event]]) -> Journal:
+    for sequence, event in events:
+        journal.apply(sequence, event)
+    return journal
+
+
+def test_it_remembers_as_many_doubts_as_it_is_bound_to_and_leaves_the_others_to_the_log() -> None:
+    journal = Journal(1, set(), doubts_max=1)
+    fed(journal, [*doubted(PAYMENT, 4), *doubted(OTHER, 6)])
+    assert journal.standing(PAYMENT, 1) is None
+    assert journal.standing(OTHER, 2) == Open(routed(OTHER), 6, in_doubt=True)
+    fed(journal, [(8, processed(OTHER)), *doubted(THIRD, 9)])
+    assert journal.standing(THIRD, 3) == Open(routed(THIRD), 9, in_doubt=True)
+
+
+def test_a_doubt_is_known_by_an_event_of_it_only_after_its_request_was_told() -> None:
+    journal = fed(Journal(1, set()), doubted(PAYMENT, 4))
+    assert journal.standing(PAYMENT, 5, is_request=False) is None, "its request may be older than all that is known"
+    assert journal.standing(PAYMENT, 1) == Open(routed(PAYMENT), 4, in_doubt=True)
+    assert journal.standing(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
+
+
+def test_a_payment_from_before_its_memory_is_known_once_its_history_was_adopted_and_followed_from_there() -> None:
+    journal = fed(Journal(10, set()), [(12, processed(OTHER))])
+    assert journal.standing(PAYMENT, 5, is_request=False) is None
+    journal.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
+    assert journal.standing(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
+    fed(journal, [(13, processed(PAYMENT))])
+    assert journal.standing(PAYMENT, 5, is_request=False) == Ended()
+
+
+def test_a_history_that_is_older_than_what_was_read_of_the_payment_since_is_not_adopted() -> None:
+    journal = fed(Journal(10, set()), [(12, processed(OTHER)), (13, released(PAYMENT))])
+    journal.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
+    assert journal.standing(PAYMENT, 5, is_request=False) is None
+
+
+def test_a_history_is_adopted_as_far_as_the_journal_has_read() -> None:
+    journal = fed(Journal(10, set()), [(12, processed(OTHER))])
+    journal.adopt(PAYMENT, history.History([*doubted(PAYMENT, 4), (20, processed(PAYMENT))]), as_of=12)
+    assert journal.standing(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
+
+
+def test_a_history_from_before_a_purge_is_not_adopted() -> None:
+    journal = fed(Journal(10, set()), [(12, processed(OTHER)), (13, LedgerPurged("test", 1))])
+    journal.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
+    assert journal.standing(PAYMENT, 14, is_request=False) is None
+    assert journal.standing(PAYMENT, 5, is_request=False) == Ended()
+
+
+def test_a_rejection_of_which_nothing_else_is_known_ends_nothing() -> None:
+    """In an old log it does not name its attempt, and may be void: of an attempt that was in doubt before."""
+    journal = fed(Journal(10, set()), [(12, rejected(PAYMENT))])
+    assert journal.standing(PAYMENT, 5, is_request=False) is None
 
 
 def test_an_open_payment_is_never_forgotten() -> None:

@@ -220,11 +220,11 @@ def test_health_that_has_turned_good_brings_the_next_probe_forward() -> None:
 
 def test_an_attempt_that_belongs_to_a_processor_waits_for_its_circuit_and_takes_a_place() -> None:
     router = new_router()
-    assert router.pause_seconds("fallback", NOW) == 0
-    router.resend("fallback", NOW)
+    assert router.resend_pause_seconds("fallback", NOW) == 0
+    assert not router.resend("fallback", NOW), "it is no probe"
     assert router.lane("fallback").in_flight == 1
     take_down(router, "fallback")
-    assert router.pause_seconds("fallback", NOW) > 0
+    assert router.resend_pause_seconds("fallback", NOW) > 0
 
 
 @pytest.mark.parametrize(

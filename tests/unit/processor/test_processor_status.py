@@ -14,17 +14,21 @@ DOUBT = DoubtView(ID, 1990, "default", 2, 1, 2_000_000, "no answer in time")
 TOTALS = {"default": Total(3, 6000), "fallback": Total(1, 2000)}
 CHARGING = Charging(5, 4, 3, [DOUBT], TOTALS, 77)  # type: ignore[arg-type]
 QUEUE = Queue(waiting=7, under_way=8, redelivered=9, under_way_max=10_000, pulls=1, floor=60)
+SIDE_QUEUES = {
+    "doubts-default": Queue(waiting=2, under_way=1, redelivered=1, under_way_max=100_000, pulls=1, floor=60),
+}
 REPLICA = ReplicaStatus("one-1", "", 3, 0.4, ClockOffset(-1_000, 1_000))
 STUCK = ReplicaStatus("two-2", "default has been down for 9 s", 0, None, None)
 WELL = ChargingHealth([], [REPLICA])
 
 
 def test_the_table_tells_counts_fees_and_queue_and_each_doubt_with_its_age() -> None:
-    assert render_table(CHARGING, QUEUE, WELL, 3_725_000_000) == "\n".join(
+    assert render_table(CHARGING, QUEUE, SIDE_QUEUES, WELL, 3_725_000_000) == "\n".join(
         [
             "health     fine",
             "replica    one-1: 3 in hand, one ended 0 s ago, clock 0.000 s ahead of the broker's (± 0.001 s)",
             "queue      7 waiting, 8 under way, 9 redelivered",
+            "queue      2 waiting, 1 under way, 1 redelivered, in doubts-default",
             "payments   5 pending, 4 routed, 3 in doubt",
             "default    3 charged, 60.00",
             "fallback   1 charged, 20.00",
@@ -38,12 +42,12 @@ def test_the_table_tells_counts_fees_and_queue_and_each_doubt_with_its_age() -> 
 
 
 def test_without_a_doubt_there_is_no_list_of_doubts() -> None:
-    table = render_table(Charging(0, 0, 0, [], TOTALS, 1), QUEUE, WELL, 0)  # type: ignore[arg-type]
-    assert len(table.splitlines()) == 7
+    table = render_table(Charging(0, 0, 0, [], TOTALS, 1), QUEUE, SIDE_QUEUES, WELL, 0)  # type: ignore[arg-type]
+    assert len(table.splitlines()) == 8
 
 
 def test_the_json_has_the_same_figures_and_exact_cents() -> None:
-    shown = json.loads(render_json(CHARGING, QUEUE, WELL, 3_500_000))
+    shown = json.loads(render_json(CHARGING, QUEUE, SIDE_QUEUES, WELL, 3_500_000))
     assert shown["payments"] == {
         "pending": 5,
         "routed": 4,
@@ -55,6 +59,7 @@ def test_the_json_has_the_same_figures_and_exact_cents() -> None:
     }
     assert shown["fees"] == {"paidCents": 600, "savedCents": 600}
     assert shown["doubtsNotListed"] == 2
+    assert shown["sideQueues"] == {"doubts-default": {"waiting": 2, "under_way": 1, "redelivered": 1}}
     assert shown["backlog"] == {"waiting": 7, "under_way": 8, "redelivered": 9}
     assert (shown["healthy"], shown["troubles"]) == (True, [])
     assert shown["replicas"] == [
@@ -71,12 +76,12 @@ def test_the_json_has_the_same_figures_and_exact_cents() -> None:
 
 
 def test_an_age_is_never_below_zero() -> None:
-    assert json.loads(render_json(CHARGING, QUEUE, WELL, 0))["doubts"][0]["ageSeconds"] == 0
+    assert json.loads(render_json(CHARGING, QUEUE, SIDE_QUEUES, WELL, 0))["doubts"][0]["ageSeconds"] == 0
 
 
 def test_a_doubt_that_an_operator_holds_is_marked() -> None:
     held = DoubtView(ID, 1990, "default", 2, 1, 2_000_000, "no answer in time", is_held=True)
-    table = render_table(Charging(0, 0, 1, [held], TOTALS, 1), QUEUE, WELL, 0)  # type: ignore[arg-type]
+    table = render_table(Charging(0, 0, 1, [held], TOTALS, 1), QUEUE, SIDE_QUEUES, WELL, 0)  # type: ignore[arg-type]
     assert table.endswith("held by an operator; no answer in time")
 
 
@@ -95,7 +100,7 @@ def test_what_waits_too_long_is_named_with_its_cause_and_each_replica_with_its_o
     assert health.troubles == [
         "payments wait, the oldest, request 61 for 60 s; 15 in the queue: two-2: default has been down for 9 s"
     ]
-    table = render_table(CHARGING, QUEUE, health, 2_000_000).splitlines()
+    table = render_table(CHARGING, QUEUE, SIDE_QUEUES, health, 2_000_000).splitlines()
     assert table[0] == f"health     {health.troubles[0]}"
     assert table[2].endswith(
         "two-2: 0 in hand, none has ended since its start, clock unknown; default has been down for 9 s"
@@ -112,6 +117,6 @@ def test_a_doubt_that_needs_somebody_is_named() -> None:
 def test_without_the_read_model_the_queue_and_the_replicas_are_shown_and_it_is_not_well() -> None:
     health = assess("the projector is away", NOTHING_WAITS, 0, **BOUNDS)
     assert health.troubles == ["what is charged and in doubt is unknown: the projector is away"]
-    assert len(render_table("the projector is away", QUEUE, health, 0).splitlines()) == 3
-    shown = json.loads(render_json("the projector is away", QUEUE, health, 0))
-    assert set(shown) == {"healthy", "troubles", "replicas", "backlog"}
+    assert len(render_table("the projector is away", QUEUE, SIDE_QUEUES, health, 0).splitlines()) == 4
+    shown = json.loads(render_json("the projector is away", QUEUE, SIDE_QUEUES, health, 0))
+    assert set(shown) == {"healthy", "troubles", "replicas", "backlog", "sideQueues"}
