@@ -195,8 +195,10 @@ def _signals_raise() -> Iterator[None]:
     def stop(_number: int, _frame: object) -> None:
         raise _StopRequestedError
 
-    # Started with nohup, it goes on when the terminal is closed.
-    numbers = [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    # Started with nohup, it goes on when the terminal is closed. A shell's script has its jobs ignore SIGINT, too; but
+    # whoever sends one to this process means it.
+    is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    numbers = [number for number in _STOP_SIGNALS if number != signal.SIGHUP or not is_nohup]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield

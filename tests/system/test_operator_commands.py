@@ -111,6 +111,12 @@ async def test_it_goes_on_when_the_terminal_is_closed_and_nohup_was_asked_for(tm
         assert stack.launcher.returncode == 0
 
 
+async def test_it_stops_on_an_interrupt_though_the_shell_that_started_it_ignores_those(tmp_path: Path) -> None:
+    async with Stack(tmp_path / "data", command=("sh", "-c", 'trap "" INT; exec "$@"', "sh")) as stack:
+        await stack.stop(signal.SIGINT)
+        assert stack.launcher.returncode == 0
+
+
 async def test_it_stops_when_the_terminal_is_closed(tmp_path: Path) -> None:
     async with Stack(tmp_path / "data") as stack:
         await stack.stop(signal.SIGHUP)
