@@ -27,6 +27,8 @@ MUTATION_RUNS ?= 3
 ATTACK ?=
 # Of `make chaos-backlog`.
 PAYMENTS ?= 100000
+# Of `make chaos-doubts`.
+DOUBTS ?= 12000
 
 # Where to install is decided here, whatever somebody's pip is told otherwise.
 override PIP_USER := 0
@@ -43,7 +45,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --g
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
 .PHONY: help install install-dev run test test-soak attack-edge test-compose test-cluster chaos chaos-mutations chaos-disks \
-	chaos-clocks chaos-backlog load load-faults load-preview load-final load-ramp measure-compose measure-startup load-soak \
+	chaos-clocks chaos-backlog chaos-doubts load load-faults load-preview load-final load-ramp measure-compose measure-startup load-soak \
 	load-spike replay simulate bench-rebuild bench-summaries bench-live bench-kill lint format lock clean
 
 help: ## Lists the targets.
@@ -96,6 +98,9 @@ chaos-clocks: install-dev ## As `make chaos`, and the services' wall clocks are 
 
 chaos-backlog: install-dev ## Accepts PAYMENTS while neither payment processor works, then drains them.
 	@$(BIN)/python -m chaos.backlog --payments $(PAYMENTS)
+
+chaos-doubts: install-dev ## Pays beside DOUBTS doubts at a provider that swallows everything, also after kill -9.
+	@$(BIN)/python -m chaos.doubts --doubts $(DOUBTS)
 
 load-preview: ## The contest's preview with k6, against a stack started with ALLOW_PURGE=true. See docs/load.md.
 	@load/k6/run preview

@@ -101,6 +101,10 @@ class World:
         """The broker itself, as the operator."""
         return self._credentials.url(self.settings, "operator")
 
+    def nats_url_of(self, user: str) -> str:
+        """The broker itself, as that user."""
+        return self._credentials.url(self.settings, user)
+
     @property
     def logs(self) -> Path:
         return self.settings.logs
