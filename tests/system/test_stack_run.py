@@ -227,7 +227,10 @@ async def test_a_program_that_cannot_start_is_named_with_the_end_of_its_log(tmp_
     (tmp_path / "nats" / "jetstream").touch()
     stack.start()
     began = time.monotonic()
-    await asyncio.to_thread(stack.launcher.wait, 30)
+    try:
+        await asyncio.to_thread(stack.launcher.wait, 30)
+    finally:
+        stack.launcher.kill()
     assert time.monotonic() - began < 25
     assert stack.launcher.returncode == 1
     assert "nats-server is " in stack.output
