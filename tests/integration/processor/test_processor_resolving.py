@@ -269,7 +269,7 @@ async def test_a_doubt_whose_processor_is_gone_is_shown_released_and_charged_els
                 assert (doubt["processor"], doubt["attempt"], doubt["amountCents"]) == ("default", 1, 1990)
                 assert (doubt["why"], doubt["held"]) == ("no answer in time", False)
                 assert status["payments"]["inDoubt"] == len(status["doubts"])
-                assert status["backlog"]["under_way"] + status["backlog"]["waiting"] >= 1
+                assert sum(status["sideQueues"]["doubts-default"].values()) >= 1
                 async with session.get(f"{gateway.url}/payments/{payment}") as response:
                     shown = (await response.json())["doubt"]
                 assert (shown["processor"], shown["attempt"], shown["why"]) == ("default", 1, "no answer in time")
