@@ -7,6 +7,7 @@ the log says that their attempts are in doubt. Some of them the provider has cha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import signal
 import statistics
@@ -39,8 +40,9 @@ from contract.timestamps import MICROSECONDS, now_us
 from processor.attempts import in_doubt
 from processor.client import attempt_body
 from runtime.broker import Broker
+from runtime.errors import BrokerError
 from runtime.log import Log
-from runtime.read_model import ReadModel
+from runtime.read_model import ReadModel, ReadModelUnavailableError
 
 CONNECTIONS = 100
 IN_FLIGHT_MAX = 20_000
@@ -209,11 +211,13 @@ class _Doubts:
 
     async def _until(self, condition: Callable[[], Awaitable[bool]], seconds_max: float) -> bool:
         deadline = time.monotonic() + seconds_max
-        while not await condition():
-            if time.monotonic() > deadline:
-                return False
+        while time.monotonic() < deadline:
+            # Somebody may be too busy to answer.
+            with contextlib.suppress(BrokerError, ReadModelUnavailableError):
+                if await condition():
+                    return True
             await asyncio.sleep(0.25)
-        return True
+        return False
 
 
 def _phase(name: str, ids: Sequence[str], events: Sequence[Logged]) -> Phase:
