@@ -40,6 +40,7 @@ from runtime.clock_watch import ClockWatch
 from runtime.health_bucket import HealthBucket
 from runtime.heartbeat import beat
 from runtime.log import Log
+from runtime.log_watch import LogWatch
 from runtime.process import alongside
 from runtime.process import run as run_process
 from runtime.read_model import ReadModel
@@ -67,7 +68,8 @@ async def serve(settings: Settings) -> None:
     providers = settings.providers()
     policy = settings.policy()
     async with Broker(settings.nats_url, name="processor", ca_file=settings.nats_ca_file) as broker:
-        log = Log(broker)
+        watch = LogWatch(broker, missing_accepted=settings.log_missing_accepted)
+        log = Log(broker, watch)
         await log.made()
         floor = (await until_ensured(broker, REQUESTS)).floor
         client = ProcessorClient(
@@ -77,7 +79,7 @@ async def serve(settings: Settings) -> None:
         )
         try:
             journal = Journal(floor + 1, SeenPayments())
-            follower = Follower(broker, journal)
+            follower = Follower(broker, journal, watch)
             router = Router(policy, Random())  # noqa: S311 - chance, no secrets
             clock = ClockWatch(
                 broker,

@@ -12,6 +12,7 @@ from processor.journal import Journal
 from runtime.broker import Broker
 from runtime.errors import BrokerUnavailableError
 from runtime.log import Log
+from runtime.log_watch import LogWatch
 from runtime.reader import LogMessage, LogReader
 from runtime.validity import valid_events
 
@@ -26,8 +27,9 @@ class Follower:
     It skips requests: it moves to the sequence of any other event, and that is all that anybody waits for.
     """
 
-    def __init__(self, broker: Broker, journal: Journal) -> None:
+    def __init__(self, broker: Broker, journal: Journal, watch: LogWatch | None = None) -> None:
         self._broker = broker
+        self._watch = watch or LogWatch(broker)
         self.journal = journal
         self.position = journal.start_sequence - 1
         self.ended_at: float | None = None
@@ -36,8 +38,9 @@ class Follower:
         self._order = itertools.count()
 
     async def run(self) -> None:
-        """Follows the log until cancelled."""
-        async with LogReader(self._broker, self.journal.start_sequence, subjects=_OUTCOMES) as reader:
+        """Follows the log until cancelled. Raises LogChangedError when it is not the one that was read."""
+        start, watch = self.journal.start_sequence, self._watch
+        async with LogReader(self._broker, start, subjects=_OUTCOMES, watch=watch) as reader:
             while True:
                 for message in await reader.batch(BATCH_MESSAGES_MAX):
                     self._apply(message)
@@ -45,13 +48,16 @@ class Follower:
 
     async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
         """Waits until the journal holds everything up to `sequence`. Raises BrokerUnavailableError at the bound."""
-        if self.position >= sequence:
+        if self.position >= sequence and self._watch.is_sure:
             return
         future = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (sequence, next(self._order), future))
+        self._wake()
         try:
             async with asyncio.timeout(timeout_seconds):
                 await future
+                # Of a log that went back, the position says nothing.
+                await self._watch.sure()
         except TimeoutError:
             raise BrokerUnavailableError(f"the log could not be read up to {sequence} in time") from None
 
@@ -63,6 +69,16 @@ class Follower:
         subject = f"payments.in_doubt.{processor}"
         last = await Log(self._broker).last_sequence_of(subject, timeout_seconds=timeout_seconds)
         await self.reached(last, timeout_seconds=timeout_seconds)
+
+    @property
+    def may_take(self) -> bool:
+        """Whether new requests may be taken: the log is the one that was read, and nothing of it is missing."""
+        return self._watch.is_sure and self._watch.fault is None
+
+    @property
+    def log_fault(self) -> str | None:
+        """What is missing of the log; None if nothing."""
+        return self._watch.fault
 
     def _apply(self, message: LogMessage) -> None:
         for event in valid_events(message.sequence, message.subject, message.payload) or ():

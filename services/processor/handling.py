@@ -100,6 +100,11 @@ class PaymentHandler:
         self._attempts = attempts
         self._router = router
 
+    @property
+    def may_take(self) -> bool:
+        """Whether what is known of payments is of the log at hand, of which nothing is missing."""
+        return self._follower.may_take
+
     async def handle(self, work: Work) -> Result:
         """Works on the payment until it ends, is in doubt, or has to wait.
 
@@ -145,7 +150,7 @@ class PaymentHandler:
         return await self._standings.of(work.request.correlation_id, work.sequence)
 
     async def _route_and_send(self, work: Work, number: int) -> Result | None:
-        if not self._clock.is_right:
+        if not (self._clock.is_right and self._follower.may_take):
             return self._retry(work, at_least_seconds=CLOCK_PAUSE_SECONDS)
         decided_at = time.monotonic()
         decision = self._router.decide(

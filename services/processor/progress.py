@@ -78,6 +78,8 @@ class Progress:
         """What keeps this replica from charging, as far as it knows; empty if nothing."""
         if not self._clock.is_right:
             return f"its clock is {self._clock.offset}"
+        if (fault := self._follower.log_fault) is not None:
+            return fault
         if (refusal := self._log.refusal) is not None:
             return f"the broker stores no event: {refusal}"
         return self._router.obstacle(time.monotonic())

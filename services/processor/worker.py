@@ -96,7 +96,7 @@ class Worker:
 
     async def _pull_what_fits(self) -> None:
         now = time.monotonic()
-        if not (self._broker.is_connected and self._clock.is_right):
+        if not (self._broker.is_connected and self._clock.is_right and self._handler.may_take):
             return
         owed = self._deliveries.owed
         room = self._router.room(now) - len(self._gathered)

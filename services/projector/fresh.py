@@ -1,5 +1,7 @@
 """A read model that is written at once. Nobody reads it until it is finished; an unfinished one is void."""
 
+from collections.abc import Sequence
+from dataclasses import astuple
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import duckdb
 import orjson
 
 from projector.bulk import Row, Rows
-from projector.projection import EndedAs
+from projector.projection import EndedAs, Unread
 from projector.rollup import CHUNK_SEQUENCES
 from projector.store import CONFIGURATION, Checkpoint, prepare, write_checkpoint
 from runtime.errors import FatalError
@@ -48,12 +50,14 @@ class FreshModel:
         except duckdb.Error as error:
             raise _unwritable(error) from error
 
-    def finish(self, checkpoint: Checkpoint) -> None:
+    def finish(self, checkpoint: Checkpoint, unread: Sequence[Unread] = ()) -> None:
         """Adds the rollup and the checkpoint, makes all of it durable, and closes the file."""
         try:
             self._connection.begin()
             self._connection.execute(_ROLL_UP, {"chunk_sequences": CHUNK_SEQUENCES})
             write_checkpoint(self._connection, checkpoint)
+            for stretch in unread:
+                self._connection.execute("INSERT INTO unread VALUES (?, ?)", list(astuple(stretch)))
             self._connection.commit()
             self._connection.execute("CHECKPOINT")
         except duckdb.Error as error:

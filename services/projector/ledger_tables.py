@@ -22,6 +22,7 @@ from contract.events import (
     ProcessorName,
 )
 from contract.ledger import Ledger
+from contract.log_mark import LogMark
 from contract.queries import Total
 from projector.differences import Difference, Differences
 from projector.reading import MEMORY_LIMIT
@@ -75,9 +76,17 @@ class LedgerTables:
     def close(self) -> None:
         self._connection.close()
 
-    def log_identity(self) -> str:
-        """Of the log that the read model was built from."""
-        return str(self._read("SELECT log_identity FROM model.meta")[0][0])
+    def log_mark(self) -> LogMark:
+        """What is known of the log that the read model was built from, as of its last checkpoint."""
+        ((identity, position),) = self._read(
+            "SELECT log_identity, (SELECT coalesce(max(position), 0) FROM model.checkpoint) FROM model.meta"
+        )
+        known = self._read("SELECT table_name FROM duckdb_tables() WHERE database_name = 'model'")
+        if ("log_mark",) not in known:
+            return LogMark(identity, end=position)
+        marks = self._read("SELECT position, stored_at_us FROM model.log_mark ORDER BY position DESC LIMIT 1")
+        sequence, stored_at_us = marks[0] if marks else (0, 0)
+        return LogMark(identity, sequence, stored_at_us, end=position)
 
     def fold(self, messages: Iterable[StoredMessage]) -> None:
         """Takes the next of the log's messages."""

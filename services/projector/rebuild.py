@@ -67,7 +67,10 @@ async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> Non
                 began = time.monotonic()
                 async with broker_for_command(settings, name="projector") as reading:
                     with _progress(state.last_sequence - state.first_sequence + 1) as on_progress:
-                        built = await build(reading, files.rebuild, state.identity, on_progress)
+                        built = await build(
+                            *(reading, files.rebuild, state.identity, on_progress),
+                            missing_accepted=settings.log_missing_accepted,
+                        )
                 _say_built(built, time.monotonic() - began)
                 await _Adoption(broker, files, state.identity, accepts_differences=accepts_differences).run()
     except LockedError:

@@ -26,7 +26,7 @@ from projector.reading import ModelFile, idle_model_file, model_file
 from projector.settings import Settings, VerifySettings
 from runtime.broker import Broker
 from runtime.command import CommandError, broker_for_command
-from runtime.history import REQUEST_SECONDS, stretch
+from runtime.history import REQUEST_SECONDS, Unread, stretch
 from runtime.read_model import ReadModel
 
 SETTLE_US = 2 * MICROSECONDS
@@ -34,6 +34,7 @@ SETTLE_US = 2 * MICROSECONDS
 EARLIEST_US = 946_684_800 * MICROSECONDS
 """The year 2000: where a window begins that is open to that side, for processors that take no open window."""
 LATEST_US = 253_402_300_799 * MICROSECONDS
+UNREADABLE = "missing in the log"
 SUMMARY_DIFFERS = "the summary differs from the log"
 SUMMARY_SECONDS = 10.0
 OPEN_SHOWN_MAX = 10
@@ -82,8 +83,10 @@ async def verify(settings: Settings, asking: VerifySettings, options: Options) -
     began_us = now_us()
     async with broker_for_command(settings) as broker, model_file(settings) as model:
         with tempfile.TemporaryDirectory() as temporary, closing(LedgerTables(model.path, Path(temporary))) as tables:
-            await _read_log(broker, tables, model)
+            unread = await _read_log(broker, tables, model)
             outcome = _compare_with_model(tables, model, options)
+            for first, last in unread.stretches:
+                outcome.differences.add(Difference(UNREADABLE, None, None, f"messages {first} to {last}"))
             final = Window(outcome.window.from_us, min(outcome.window.to_us, began_us - SETTLE_US))
             if final.from_us > final.to_us:
                 raise CommandError("the window ends before it begins; nothing younger than two seconds is compared")
@@ -92,12 +95,19 @@ async def verify(settings: Settings, asking: VerifySettings, options: Options) -
     return outcome
 
 
-async def _read_log(broker: Broker, tables: LedgerTables, model: ModelFile) -> None:
+async def _read_log(broker: Broker, tables: LedgerTables, model: ModelFile) -> Unread:
+    """Takes the log up to where the read model is; what could not be read, up to the log's end."""
     log = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
-    if tables.log_identity() != log.identity or model.position > log.last_sequence:
-        raise CommandError("the read model is of another log than the broker's")
-    async for messages in stretch(broker, 1, model.position):
-        tables.fold(messages)
+    mark = tables.log_mark()
+    if (contradiction := mark.contradiction(log)) is not None:
+        raise CommandError(f"{contradiction}; the read model is of another log than the broker's")
+    unread = Unread()
+    async for messages in stretch(broker, 1, max(log.last_sequence, model.position), unread):
+        at_mark = next((one for one in messages if one.sequence == mark.sequence), None)
+        if at_mark is not None and (contradiction := mark.contradiction(log, at_mark.stored_at_us)) is not None:
+            raise CommandError(f"{contradiction}; the read model is of another log than the broker's")
+        tables.fold(one for one in messages if one.sequence <= model.position)
+    return unread
 
 
 def _compare_with_model(tables: LedgerTables, model: ModelFile, options: Options) -> Outcome:

@@ -19,7 +19,8 @@ from nats.protocol.parser import Parser
 from contract.stream import STREAM
 from runtime.acks import parse_ack_subject
 from runtime.broker import TRANSIENT_ERRORS, Broker
-from runtime.errors import BrokerError
+from runtime.errors import BrokerError, UnreadableMessageError
+from runtime.jetstream_errors import MESSAGE_NOT_FOUND, error_code
 
 logger = logging.getLogger(__name__)
 
@@ -73,15 +74,21 @@ class BulkReader:
         await self._close()
 
     async def batch(self) -> Batch:
-        """The next messages; none when the log has no more. Waits for the broker as long as it takes."""
+        """The next messages; none when the log has no more. Waits for the broker as long as it takes.
+
+        Raises UnreadableMessageError when the broker cannot deliver the next message.
+        """
         while True:
             try:
                 if self._consumer is None and not await self._open():
                     return Batch()
-                async with asyncio.timeout(SILENCE_SECONDS_MAX):
-                    batch = await self._parser.batches.get()
+                if (batch := await self._next()) is None:
+                    await self._check_next()
+                    raise TimeoutError("silence")
+            except UnreadableMessageError:
+                raise
             except (*TRANSIENT_ERRORS, BrokerError, nats.errors.Error, OSError) as error:
-                logger.info("reading the log is interrupted: %s", error or "silence")
+                logger.info("reading the log is interrupted: %s", error or type(error).__name__)
                 await self._close()
                 await self._broker.connected()
                 continue
@@ -91,6 +98,27 @@ class BulkReader:
                 return batch
             logger.info("messages of the log are missing; reading it again from %d", self._next_sequence)
             await self._close()
+
+    async def _next(self) -> Batch | None:
+        """The next batch, or the part of it that has come after a silence; None when nothing has."""
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS_MAX):
+                return await self._parser.batches.get()
+        except TimeoutError:
+            # The broker counts messages that it cannot deliver: the last batch may never be full.
+            return self._parser.take_part()
+
+    async def _check_next(self) -> None:
+        log = await self._broker.log_state(timeout_seconds=API_TIMEOUT_SECONDS)
+        if not log.first_sequence <= self._next_sequence <= log.last_sequence:
+            return
+        answer = await self._broker.request(
+            f"$JS.API.STREAM.MSG.GET.{STREAM}",
+            orjson.dumps({"seq": self._next_sequence}),
+            timeout_seconds=API_TIMEOUT_SECONDS,
+        )
+        if error_code(answer) == MESSAGE_NOT_FOUND:
+            raise UnreadableMessageError(self._next_sequence, log.last_sequence, answer["error"].get("description"))
 
     async def _open(self) -> bool:
         """Makes a consumer; False when there is nothing for it to deliver."""
@@ -154,6 +182,11 @@ class _BulkParser(Parser):
         self._batch, self._batch_bytes = Batch(), 0
         while not self.batches.empty():
             self.batches.get_nowait()
+
+    def take_part(self) -> Batch | None:
+        """What has come of a batch that is not full; None if nothing."""
+        batch, self._batch, self._batch_bytes = self._batch, Batch(), 0
+        return batch if batch.sequences else None
 
     def reset(self) -> None:
         self._rest = b""

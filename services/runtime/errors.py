@@ -4,6 +4,7 @@ FatalError                       the service cannot go on; it exits, and the sup
   ├─ SettingError             a setting has a value that cannot be used
   └─ LogChangedError          the log is not the one that was read; what was read of that is void
 BrokerError
+  ├─ UnreadableMessageError   the broker has lost a message of the log
   ├─ BrokerUnavailableError   no answer inside the bound; whether the event was stored is unknown
   └─ LogFullError             the broker answered that it stores nothing more
 """
@@ -15,6 +16,13 @@ class BrokerError(Exception):
 
 class BrokerUnavailableError(BrokerError):
     """The broker gave no answer inside the bound. What was sent may have been stored."""
+
+
+class UnreadableMessageError(BrokerError):
+    """The broker cannot deliver a message that the log should hold."""
+
+    def __init__(self, sequence: int, log_end: int, why: str) -> None:
+        super().__init__(f"message {sequence} of the log cannot be read, which goes up to {log_end}: {why}")
 
 
 class LogFullError(BrokerError):

@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64decode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -13,11 +13,14 @@ from contract.timestamps import parse_us
 from runtime.broker import Broker
 from runtime.errors import BrokerError, BrokerUnavailableError
 from runtime.jetstream_errors import MESSAGE_NOT_FOUND, error_code
-from runtime.reader import LogReader
+from runtime.reader import LogMessage, LogReader
 
 REQUEST_SECONDS = 5.0
 SILENCE_SECONDS_MAX = 30.0
 """A stretch of the log that is there comes without such a pause."""
+LOOK_SECONDS = 5.0
+"""After such a pause it is asked whether the next message is there."""
+SHOWN_MAX = 10
 BATCH_MESSAGES_MAX = 5_000
 
 
@@ -75,25 +78,61 @@ async def sequence_at(broker: Broker, moment_us: int) -> int:
     return low
 
 
-async def stretch(broker: Broker, first_sequence: int, last_sequence: int) -> AsyncIterator[list[StoredMessage]]:
+@dataclass(slots=True)
+class Unread:
+    """The stretches of the log that could not be read, as (first, last) with both ends included."""
+
+    stretches: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, first_sequence: int, last_sequence: int) -> None:
+        """Adds a stretch, unless it is empty."""
+        if first_sequence <= last_sequence:
+            self.stretches.append((first_sequence, last_sequence))
+
+    @property
+    def messages(self) -> int:
+        """How many messages could not be read."""
+        return sum(last - first + 1 for first, last in self.stretches)
+
+    def __str__(self) -> str:
+        shown = [f"{first}" if first == last else f"{first} to {last}" for first, last in self.stretches[:SHOWN_MAX]]
+        more = len(self.stretches) - len(shown)
+        return ", ".join([*shown, *([f"and {more} more stretches"] if more else [])])
+
+
+async def stretch(
+    broker: Broker, first_sequence: int, last_sequence: int, unread: Unread | None = None
+) -> AsyncIterator[list[StoredMessage]]:
     """The messages from one sequence to another, both inclusive, in batches.
 
-    Raises BrokerError when nothing comes for SILENCE_SECONDS_MAX.
+    The broker passes over a message that it has lost without a word; `unread` tells which those were. Raises
+    BrokerError when nothing comes for SILENCE_SECONDS_MAX.
     """
     log = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
+    unread = Unread() if unread is None else unread
     # Of an empty log both ends are 0.
     first_sequence = max(first_sequence, log.first_sequence, 1)
     last_sequence = min(last_sequence, log.last_sequence)
-    if first_sequence > last_sequence:
-        return
     async with LogReader(broker, first_sequence) as reader:
-        while True:
-            try:
-                async with asyncio.timeout(SILENCE_SECONDS_MAX):
-                    messages = await reader.batch(BATCH_MESSAGES_MAX)
-            except TimeoutError:
-                raise BrokerError(f"the log does not come: nothing for {SILENCE_SECONDS_MAX:.0f} s") from None
+        while first_sequence <= last_sequence:
+            messages = await _next(broker, reader, first_sequence)
             wanted = [one for one in messages if one.sequence <= last_sequence]
+            for one in wanted:
+                unread.add(first_sequence, one.sequence - 1)
+                first_sequence = one.sequence + 1
             yield [StoredMessage(one.sequence, one.subject, one.payload, one.stored_at_us) for one in wanted]
-            if messages[-1].sequence >= last_sequence:
+            if not messages or messages[-1].sequence >= last_sequence:
+                unread.add(first_sequence, last_sequence)
                 return
+
+
+async def _next(broker: Broker, reader: LogReader, sequence: int) -> list[LogMessage]:
+    """The next messages, the first of which should have that sequence; none when they are lost up to the log's end."""
+    for _ in range(int(SILENCE_SECONDS_MAX / LOOK_SECONDS)):
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await reader.batch(BATCH_MESSAGES_MAX)
+        except TimeoutError:
+            if await message_at(broker, sequence) is None:
+                return []
+    raise BrokerError(f"the log cannot be read from {sequence} on: nothing came for {SILENCE_SECONDS_MAX:.0f} s")

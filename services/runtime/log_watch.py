@@ -35,6 +35,7 @@ class LogWatch:
         self._missing_accepted = missing_accepted
         self._generation = 0
         self._looked_at = float("-inf")
+        self._looked = asyncio.Event()
         self.mark = mark
         """None until the first look."""
         self.fault: str | None = None
@@ -49,6 +50,12 @@ class LogWatch:
     def is_sure(self) -> bool:
         """Whether the log was found to be the one that was read since the present connection was made."""
         return self._broker.is_connected and self._generation == self._broker.generation
+
+    async def sure(self) -> None:
+        """Waits until `is_sure`."""
+        while not self.is_sure:
+            self._looked.clear()
+            await self._looked.wait()
 
     def note(self, sequence: int, stored_at_us: int) -> None:
         """Moves the mark to a message that was read, unless that is an earlier one."""
@@ -76,6 +83,7 @@ class LogWatch:
             fault = await self._compare_message(mark, log, timeout_seconds) or fault
         self._say(fault)
         self._generation, self._looked_at = generation, self._now()
+        self._looked.set()
         self.note(log.last_sequence, log.last_stored_at_us)
         return log
 

@@ -154,7 +154,7 @@ class LogReader:
             generation = await self._broker.connected()
             try:
                 await self._look()
-                async with self._consumer():
+                async with self._consumer(generation):
                     retries.succeeded()
                     await self._until_broken(generation)
             except (BrokerError, nats.errors.Error, OSError) as error:
@@ -165,7 +165,7 @@ class LogReader:
             await self._watch.look()
 
     @contextlib.asynccontextmanager
-    async def _consumer(self) -> AsyncIterator[None]:
+    async def _consumer(self, generation: int) -> AsyncIterator[None]:
         self._epoch += 1
         self._delivered = 0
         self._broken.clear()
@@ -175,7 +175,9 @@ class LogReader:
         epoch = self._epoch
 
         async def on_message(message: Msg) -> None:
-            if epoch == self._epoch:
+            # A request that is sent again may make the consumer over the next connection, on a log not looked at yet.
+            is_of_connection = self._broker.is_connected and self._broker.generation == generation
+            if epoch == self._epoch and is_of_connection:
                 await self._on_message(message)
 
         subscription = await client.subscribe(inbox, cb=on_message)

@@ -61,13 +61,13 @@ async def settled(broker: Broker) -> Total:
     return total
 
 
-async def operate(nats_server: NatsServer, folder: Path, *arguments: str) -> tuple[int, str]:
+async def operate(nats_server: NatsServer, folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
     """A command of the `projector` program: its exit status, and what it says."""
 
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [BIN / "projector", *arguments],
-            env={**os.environ, "NATS_URL": nats_server.url, "DATA_DIR": str(folder)},
+            env={**os.environ, "NATS_URL": nats_server.url, "DATA_DIR": str(folder), **env},
             capture_output=True,
             text=True,
             check=False,
@@ -206,3 +206,28 @@ async def test_a_file_of_a_version_without_marks_gets_one_with_its_next_commit(
     with duckdb.connect(str(files.current), read_only=True) as connection:
         assert connection.execute("SELECT max(position) FROM log_mark").fetchall() == [(9,)]
     assert "anew" not in projector.output()
+
+
+@pytest.mark.parametrize("sequence", [1, 5, 12])
+async def test_a_rebuild_ends_with_the_sequence_that_cannot_be_read_unless_that_is_accepted(
+    nats_server: NatsServer, broker: Broker, log: Log, projector: Projector, files: ModelFiles, *, sequence: int
+) -> None:
+    ids = await pay(log, 4)
+    assert (await settled(broker)).count == 4
+    projector.stop()
+    nats_server.stop()
+    kind = (b"PaymentRequested", b"PaymentRouted", b"PaymentProcessed")[(sequence - 1) % 3]
+    payment = ids[(sequence - 1) // 3].encode()
+    change_byte(nats_server.store, b'{"type":"%b","version":1,"correlationId":"%b"' % (kind, payment))
+    nats_server.start()
+    await nats_server.ready()
+    before = files.current.read_bytes()
+    status, said = await operate(nats_server, files.folder.parent, "rebuild")
+    assert (status, said.count("of the log cannot be read")) == (1, 1), said
+    assert said.splitlines()[-1].startswith(f"messages {sequence} to {sequence} of the log cannot be read")
+    assert files.current.read_bytes() == before
+    accepted = ("rebuild", "--accept-differences")
+    status, said = await operate(nats_server, files.folder.parent, *accepted, LOG_MISSING_ACCEPTED="1")
+    assert status == 0, said
+    with duckdb.connect(str(files.current), read_only=True) as connection:
+        assert connection.execute("SELECT * FROM unread").fetchall() == [(sequence, sequence)]

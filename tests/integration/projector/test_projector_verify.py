@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import uuid4
 
 import duckdb
@@ -24,6 +25,7 @@ from projector import bookkeeping
 from projector.verify import SETTLE_US, Options, Outcome, verify
 from runtime.command import CommandError
 from support.books import World, world
+from support.broken_log import change_byte
 from support.programs import BIN
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -281,3 +283,16 @@ async def test_the_program_says_by_its_status_whether_it_differs_or_could_not_te
     untold = run(PAYMENT_PROCESSOR_URL_DEFAULT="http://127.0.0.1:1")
     assert (untold.returncode, untold.stdout, untold.stderr.count(b"\n")) == (2, b"", 1)
     assert b"default at http://127.0.0.1:1 does not tell /admin/payments-summary" in untold.stderr
+
+
+async def test_a_changed_byte_of_the_log_is_found(tmp_path: Path) -> None:
+    async with world(tmp_path) as own:
+        ids = [await own.pay(10) for _ in range(3)]
+        own.server.stop()
+        change_byte(own.server.store, b'{"type":"PaymentProcessed","version":1,"correlationId":"%b"' % ids[1].encode())
+        own.server.start()
+        await own.server.ready()
+        await own.answering()
+        outcome = await verify(own.settings, own.asking, Options())
+        kinds = {one.what: one.detail for one in outcome.differences.named}
+        assert kinds["missing in the log"] == "messages 6 to 6"

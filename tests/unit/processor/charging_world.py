@@ -365,6 +365,8 @@ class WorkerProcess:
         assert timeout_seconds > 0
         return cast("Appended", await _ask(Append(event)))
 
+    may_take = True
+
     async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
         assert timeout_seconds > 0
         await _ask(Reach(sequence))

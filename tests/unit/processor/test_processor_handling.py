@@ -458,6 +458,8 @@ def test_an_attempt_that_is_held_is_only_looked_for_and_a_charge_that_is_found_e
 class SilentLog:
     """Answers nothing until it is told to; then it fails every append."""
 
+    may_take = True
+
     def __init__(self) -> None:
         self.journal = Journal(1, set())
         self.asked = self.on_the_way = self.on_the_way_max = 0

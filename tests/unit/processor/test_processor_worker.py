@@ -74,6 +74,8 @@ class Roomy:
 class Storing:
     """A handler whose outcomes are not stored before it is told so."""
 
+    may_take = True
+
     def __init__(self) -> None:
         self.in_hand = self.in_hand_max = 0
         self.is_full = asyncio.Event()
