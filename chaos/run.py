@@ -37,8 +37,8 @@ ADMIN_SECONDS_MAX = 10.0
 LIVENESS_SECONDS_MAX = 60.0
 """Within so long after the last fault, and the last client's last word, everything accepted has ended and all agrees.
 
-A payment processor may still take 15 s for what it was told before, and a payment may have been sent to the end of the
-queue for 15 s more.
+A payment processor may still take 15 s for what it was told before, a payment may have been sent to the end of the
+queue for 15 s more, and a doubt for 30 s.
 """
 Keep = Literal["failed", "all", "none"]
 STORIES_MAX = 5
