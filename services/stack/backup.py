@@ -6,6 +6,7 @@ and state) and one archive. Ours holds `tollgate.json` besides: what the log say
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -24,9 +25,10 @@ from contract.queries import Total
 from contract.stream import STREAM
 from contract.timestamps import format_us, now_us
 from runtime.broker import TRANSIENT_ERRORS, Broker
-from runtime.history import stretch
+from runtime.history import Unread, stretch
 from runtime.jetstream_errors import STREAM_EXISTS, error_code
 from runtime.validity import valid_events
+from stack.checksums import checksums, first_change
 from stack.errors import BackupError
 
 META_FILE = "backup.json"
@@ -58,6 +60,15 @@ class Account:
     """The oldest OPEN_NAMED_MAX."""
     set_aside: int = 0
     """Messages that are not valid, and count nowhere."""
+    unread: list[tuple[int, int]] = field(default_factory=list)
+    """Stretches of the log that the broker has lost, as (first, last)."""
+    digest: str = ""
+    """SHA-256 over all messages: sequence, when it was stored, subject and payload."""
+
+    @property
+    def missing(self) -> str:
+        """The messages that could not be read, for a person; empty if there are none."""
+        return str(Unread(self.unread))
 
 
 async def back_up(broker: Broker, folder: Path, *, check: bool) -> Account:
@@ -65,7 +76,13 @@ async def back_up(broker: Broker, folder: Path, *, check: bool) -> Account:
     with _new_folder(folder) as unfinished:
         meta = await _take_snapshot(broker, unfinished, check=check)
         account = await account_of(broker, meta["state"]["first_seq"], meta["state"]["last_seq"])
-        content = {"version": 1, "made_at": format_us(now_us()), **asdict(account)}
+        archive = next(path for name in (ARCHIVE_FILE, OLD_ARCHIVE_FILE) if (path := unfinished / name).exists())
+        content = {
+            "version": 1,
+            "made_at": format_us(now_us()),
+            **asdict(account),
+            "archive_checksums": await asyncio.to_thread(checksums, archive),
+        }
         _write(unfinished / ACCOUNT_FILE, orjson.dumps(content, option=orjson.OPT_INDENT_2))
     return account
 
@@ -89,12 +106,19 @@ async def restore(broker: Broker, folder: Path, *, replicas: int | None = None) 
     done = orjson.loads((await _ask(broker, begun["deliver_subject"], b"", FINISH_SECONDS_MAX)).data)
     if "error" in done:
         raise BackupError(f"the broker cannot use the backup: {done['error'].get('description')}")
-    for name in ("last_seq", "messages"):
-        if done["state"][name] != meta["state"][name]:
-            raise BackupError(
-                f"{name} is {done['state'][name]} after the restore, and {meta['state'][name]} in the backup"
-            )
+    _compare_states(done["state"], meta["state"], read_account(folder))
     return int(done["state"]["last_seq"])
+
+
+def _compare_states(restored: dict[str, Any], backed_up: dict[str, Any], account: Account | None) -> None:
+    """Raises BackupError unless all messages are back, but those that were lost when the backup was made."""
+    last, messages = backed_up["last_seq"], backed_up["messages"]
+    if restored["last_seq"] != last:
+        raise BackupError(f"last_seq is {restored['last_seq']} after the restore, and {last} in the backup")
+    lost = 0 if account is None else Unread(account.unread).messages
+    # The broker may still have counted those.
+    if restored["messages"] not in {messages, last - backed_up["first_seq"] + 1 - lost}:
+        raise BackupError(f"messages is {restored['messages']} after the restore, and {messages} in the backup")
 
 
 def read_backup(folder: Path) -> tuple[dict[str, Any], Path]:
@@ -118,23 +142,46 @@ def read_account(folder: Path) -> Account | None:
     try:
         content = orjson.loads((folder / ACCOUNT_FILE).read_bytes())
         settled = {name: Total(**content["settled"][name]) for name in PROCESSORS}
-        return Account(content["last_sequence"], settled, content["rejected"], content["open"], content["in_doubt"])
+        return Account(
+            content["last_sequence"],
+            settled,
+            content["rejected"],
+            content["open"],
+            content["in_doubt"],
+            unread=[(first, last) for first, last in content.get("unread", [])],
+            digest=content.get("digest", ""),
+        )
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BackupError(f"{folder / ACCOUNT_FILE} cannot be read: {error}") from None
 
 
+def check_archive(folder: Path) -> None:
+    """Compares the archive with the checksums beside it, where there are some. Raises BackupError."""
+    _, archive = read_backup(folder)
+    try:
+        expected = orjson.loads((folder / ACCOUNT_FILE).read_bytes()).get("archive_checksums")
+    except (OSError, ValueError, AttributeError):
+        expected = None
+    if expected is not None and (change := first_change(archive, expected)) is not None:
+        raise BackupError(f"{folder} is damaged: {change}")
+
+
 async def account_of(broker: Broker, first_sequence: int, last_sequence: int) -> Account:
     """Reads the log up to that sequence. Raises BrokerError."""
     ledger = Ledger()
     account = Account(last_sequence)
-    async for messages in stretch(broker, first_sequence, last_sequence):
+    unread, digest = Unread(), hashlib.sha256()
+    async for messages in stretch(broker, first_sequence, last_sequence, unread):
         for message in messages:
+            head = f"{message.sequence} {message.stored_at_us} {message.subject} {len(message.payload)}\n"
+            digest.update(head.encode() + message.payload)
             events = valid_events(message.sequence, message.subject, message.payload)
             account.set_aside += events is None
             for event in events or ():
                 _take(account, ledger, message.sequence, event)
+    account.unread, account.digest = unread.stretches, digest.hexdigest()
     account.open = len(ledger.unfinished)
     for payment in ledger.unfinished.values():
         attempt = payment.attempt

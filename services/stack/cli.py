@@ -10,7 +10,8 @@ from runtime.cli import Group, WholeNumber
 from runtime.command import BrokerSettings, Moment, broker_for_command, load_for_command, run_command
 from runtime.errors import FatalError
 from stack import banner
-from stack.backup import Account, back_up
+from stack.backup import META_FILE, Account, back_up
+from stack.checking import check_backup
 from stack.errors import NotRunningError, StackError
 from stack.launcher import run_stack
 from stack.log_view import Choice, show_log
@@ -75,9 +76,15 @@ def log(*, correlation_id: object, as_json: bool, **choice: int | None) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--check", is_flag=True, help="Has the broker check every message first.")
+@click.option("--check", is_flag=True, help="Reads the backup through in a broker of its own; also one that is there.")
 def backup(folder: Path, *, check: bool) -> None:
-    """Writes a backup of the log into a new FOLDER, while everything goes on."""
+    """Writes a backup of the log into a new FOLDER, while everything goes on.
+
+    With --check and a FOLDER that holds a backup, that one is checked. Exits with 1 when messages of the log are
+    missing.
+    """
+    if check and (folder / META_FILE).exists():
+        run_command(lambda: _check(folder))
     run_command(lambda: _back_up(_broker(), folder, check=check))
 
 
@@ -105,7 +112,15 @@ async def _back_up(address: BrokerSettings, folder: Path, *, check: bool) -> int
     async with broker_for_command(address) as broker:
         account = await back_up(broker, folder, check=check)
     click.echo(f"{folder}: {_described(account)}")
-    return 0
+    if check:
+        return await _check(folder)
+    return 1 if account.unread else 0
+
+
+async def _check(folder: Path) -> int:
+    account = await check_backup(folder)
+    click.echo(f"{folder} was restored elsewhere and read through: {_described(account)}")
+    return 1 if account.unread else 0
 
 
 async def _restore(settings: Settings, folder: Path, *, allow_open: bool, replicas: int | None) -> int:
@@ -119,7 +134,9 @@ def _described(account: Account) -> str:
     return (
         f"the log up to {account.last_sequence}; {settled} payments settled, {account.rejected} rejected,"
         f" {account.open} open"
-    ) + (f"; {account.set_aside} messages set aside that are not valid" if account.set_aside else "")
+        + (f"; {account.set_aside} messages set aside that are not valid" if account.set_aside else "")
+        + (f"; the log is damaged, messages {account.missing} are missing" if account.unread else "")
+    )
 
 
 def _broker() -> BrokerSettings:

@@ -6,7 +6,7 @@ from contract.stream import STREAM
 from runtime.broker import Broker
 from runtime.command import BrokerAddress, BrokerSettings, broker_for_command
 from runtime.errors import BrokerError
-from stack.backup import ACCOUNT_FILE, Account, account_of, read_account, read_backup, restore
+from stack.backup import ACCOUNT_FILE, Account, account_of, check_archive, read_account, restore
 from stack.broker_alone import broker_alone
 from stack.errors import BackupError
 from stack.settings import Settings
@@ -20,7 +20,7 @@ async def restore_log(settings: Settings, folder: Path, *, allow_open: bool, rep
     A log with payments that have not ended is refused unless `allow_open`: a processor would send them on, and cannot
     know whether they were charged after the backup was made. Raises StackError and BrokerError.
     """
-    read_backup(folder)
+    check_archive(folder)
     account = read_account(folder)
     if account is not None and not allow_open:
         _check_ended(account)

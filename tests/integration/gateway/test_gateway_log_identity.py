@@ -1,12 +1,16 @@
 """A gateway notices that the log went back, or is damaged, and no payment rests on what it no longer holds."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from contract.events import PaymentRequested
+from contract.stream import STREAM
 from runtime.broker import Broker
 from runtime.log import Log
 from support.broken_log import copy_of, cut_in_half, put_back
@@ -73,6 +77,34 @@ async def test_a_log_that_went_back_ends_the_gateway_and_a_lost_payment_is_a_new
     assert await pay(session, gateway, lost) == (202, "")
     state = await broker.log_state(timeout_seconds=5)
     assert state.last_sequence == 2
+
+
+async def test_a_log_that_went_back_and_grew_beyond_its_old_end_is_noticed_before_a_payment_is_answered(
+    nats_server: NatsServer, broker: Broker, log: Log, gateway: Gateway, session: aiohttp.ClientSession
+) -> None:
+    looks: asyncio.Queue[object] = asyncio.Queue()
+    await broker.client.subscribe(f"$JS.API.STREAM.INFO.{STREAM}", cb=looks.put)
+    copy, lost = await kept(session, gateway, nats_server)
+    while not looks.empty():
+        looks.get_nowait()
+    for _ in range(2):
+        # The second comes when the first one's answer was taken.
+        await asyncio.wait_for(looks.get(), 10)
+    gateway.pause()
+    nats_server.kill()
+    put_back(nats_server, copy)
+    nats_server.start()
+    for _ in range(3):
+        await log.append(PaymentRequested(str(uuid.uuid4()), 1, 1), timeout_seconds=10)
+    gateway.resume()
+    with suppress(aiohttp.ClientError):
+        assert (await pay(session, gateway, lost))[0] == 503
+    await eventually(lambda: ended(gateway), what="the gateway begins anew")
+    assert "the log went back before 2, and has grown since" in gateway.output()
+    gateway.start()
+    await gateway.ready(session)
+    assert await pay(session, gateway, lost) == (202, "")
+    assert (await broker.log_state(timeout_seconds=5)).last_sequence == 5
 
 
 async def test_on_a_damaged_log_nothing_is_accepted_until_an_operator_says_how_much_may_be_missing(

@@ -17,10 +17,12 @@ from runtime.broker import Broker
 from runtime.history import message_at, sequence_at, stretch
 from runtime.log import Log, LogLimits
 from stack.backup import ACCOUNT_FILE, ARCHIVE_FILE, META_FILE, back_up, read_account, restore
+from stack.checking import check_backup
 from stack.errors import BackupError
 from stack.restoring import restore_log
 from stack.settings import Settings, read_settings
 from support.books import World, world
+from support.broken_log import change_byte
 from support.nats_server import GuardedNatsServer
 from support.ports import free_port
 from support.programs import BIN
@@ -231,3 +233,52 @@ async def test_the_log_is_shown_by_payment_by_time_by_sequence_and_live(tmp_path
         assert {line.split()[3] for line in of_one} == {together[1]}
         assert [line.split()[3] for line in outcomes] == together
         assert (first_two, last_two) == (outcomes[:2], outcomes[1:])
+
+
+async def test_a_backup_of_a_damaged_log_names_what_is_missing_and_can_be_restored(tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    async with world(tmp_path / "first") as first:
+        ids = await fill(first, 3)
+        first.server.stop()
+        change_byte(first.server.store, b'{"type":"PaymentRouted","version":1,"correlationId":"%b"' % ids[1].encode())
+        first.server.start()
+        await first.server.ready()
+        environment = {**os.environ, **first.environment}
+        command = [BIN / "stack", "backup", "--check", folder]
+        for _ in range(2):
+            # The second one checks what the first one made.
+            done = await asyncio.to_thread(
+                subprocess.run, command, env=environment, capture_output=True, text=True, check=False
+            )
+            assert (done.returncode, done.stderr) == (1, "")
+            assert "the log is damaged, messages 5 are missing" in done.stdout
+    account = await restore_log(settings_of(tmp_path / "data"), folder, allow_open=True)
+    assert (account.unread, account.missing) == ([(5, 5)], "5")
+
+
+async def test_a_changed_byte_of_a_backup_is_located_and_keeps_it_from_being_restored(tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    async with world(tmp_path / "first") as first:
+        await fill(first, 3)
+        account = await back_up(first.operator, folder, check=True)
+    assert (await check_backup(folder)).digest == account.digest
+    archive = folder / ARCHIVE_FILE
+    content = archive.read_bytes()
+    middle = len(content) // 2
+    archive.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    where = "stream.arc.s2 was changed between its bytes 0 and 1048576"
+    with pytest.raises(BackupError, match=where):
+        await check_backup(folder)
+    with pytest.raises(BackupError, match=where):
+        await restore_log(settings_of(tmp_path / "data"), folder, allow_open=True)
+
+
+async def test_a_backup_whose_checksums_were_changed_with_it_is_known_by_its_messages(tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    async with world(tmp_path / "first") as first:
+        await fill(first, 1)
+        await back_up(first.operator, folder, check=False)
+    content = orjson.loads((folder / ACCOUNT_FILE).read_bytes())
+    (folder / ACCOUNT_FILE).write_bytes(orjson.dumps({**content, "digest": "0" * 64}))
+    with pytest.raises(BackupError, match="holds other messages than the log that it was made of"):
+        await check_backup(folder)

@@ -1,0 +1,29 @@
+"""`stack backup --check`: whether a backup holds what the log held when it was made."""
+
+import tempfile
+from pathlib import Path
+
+from stack.backup import Account, check_archive, read_account
+from stack.errors import BackupError
+from stack.restoring import restore_log
+from stack.side_stack import SideStack
+
+
+async def check_backup(folder: Path) -> Account:
+    """Puts the backup into a broker of its own, in a temporary folder, and reads it through.
+
+    Raises BackupError when a byte of the archive was changed, or a message is not what it was.
+    """
+    check_archive(folder)
+    expected = read_account(folder)
+    with tempfile.TemporaryDirectory(prefix="tollgate-check-") as temporary:
+        side = SideStack(Path(temporary) / "data", charges=False)
+        found = await restore_log(side.settings, folder, allow_open=True, replicas=1)
+    if expected is not None and found.unread != expected.unread:
+        raise BackupError(
+            f"{folder} lacks messages {found.missing or 'none'} of the log, and lacked {expected.missing or 'none'}"
+            " when it was made"
+        )
+    if expected is not None and expected.digest and found.digest != expected.digest:
+        raise BackupError(f"{folder} holds other messages than the log that it was made of")
+    return found
