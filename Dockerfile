@@ -24,6 +24,7 @@ RUN pip install --quiet --require-hashes --requirement requirements/base.txt
 COPY requirements/build.txt requirements/build.txt
 COPY pyproject.toml README.md ./
 COPY services services
+COPY src src
 # The build's own tools live in a second environment, and stay behind with it.
 RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --quiet --require-hashes --requirement requirements/build.txt \

@@ -66,7 +66,7 @@ test-soak: install-dev ## Those that take long, one at a time: health polling at
 
 attack-edge: install-dev ## Sends requests to the edge that it and a gateway could read differently. SEED, RUNS (of the whole table), ATTACK.
 	@EDGE_ATTACK_SEED=$(SEED) EDGE_ATTACK_ROUNDS=$(RUNS) EDGE_ATTACK_ONLY="$(ATTACK)" \
-		$(BIN)/python -m pytest -q -s tests/integration/edge/test_edge_attacks.py
+		$(BIN)/python -m pytest -q -s tests/integration/edge/test_attacks.py
 
 test-compose: install-dev ## Runs the compose stack, and kills and restarts each container; skipped where no docker answers.
 	@$(BIN)/python -m pytest tests/compose
@@ -75,71 +75,71 @@ test-cluster: install-dev ## Runs three brokers, and kills the one that leads.
 	@$(BIN)/python -m pytest tests/cluster
 
 load: install-dev ## Posts 550 payments a second for a minute to a running stack, and audits every one.
-	@$(BIN)/python -m load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) --json build/load.json
+	@$(BIN)/python -m qa.load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) --json build/load.json
 
 load-faults: install-dev ## The same, while programs of the stack are killed with kill -9.
-	@$(BIN)/python -m load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) \
+	@$(BIN)/python -m qa.load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) \
 		--kill gateway-1,processor,projector,nats-server --json build/load-faults.json
 
 chaos: install-dev ## Breaks whole stacks at random, and checks that no payment is lost or charged twice.
-	@$(BIN)/python -m chaos --seed $(SEED) --runs $(RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
+	@$(BIN)/python -m qa.chaos --seed $(SEED) --runs $(RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
 		--markdown build/chaos.md --json build/chaos.json
 
 chaos-mutations: install-dev ## Breaks the product on purpose, and checks that `make chaos` would see it.
-	@$(BIN)/python -m chaos.mutate --seed $(SEED) --runs $(MUTATION_RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
+	@$(BIN)/python -m qa.chaos.mutate --seed $(SEED) --runs $(MUTATION_RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
 		--markdown build/chaos-mutations.md
 
 chaos-disks: install-dev ## Lets the disks of the broker and of the read model run full; needs root.
-	@$(BIN)/python -m chaos.once --disks --seed $(SEED) --seconds 16
+	@$(BIN)/python -m qa.chaos.once --disks --seed $(SEED) --seconds 16
 
 chaos-clocks: install-dev ## As `make chaos`, and the services' wall clocks are set all the while; needs libfaketime.
-	@$(BIN)/python -m chaos --clocks --seed $(SEED) --runs $(RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
+	@$(BIN)/python -m qa.chaos --clocks --seed $(SEED) --runs $(RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
 		--markdown build/chaos-clocks.md
 
 chaos-backlog: install-dev ## Accepts PAYMENTS while neither payment processor works, then drains them.
-	@$(BIN)/python -m chaos.backlog --payments $(PAYMENTS)
+	@$(BIN)/python -m qa.chaos.backlog --payments $(PAYMENTS)
 
 chaos-doubts: install-dev ## Pays beside DOUBTS doubts at a provider that swallows everything, also after kill -9.
-	@$(BIN)/python -m chaos.doubts --doubts $(DOUBTS)
+	@$(BIN)/python -m qa.chaos.doubts --doubts $(DOUBTS)
 
 load-preview: ## The contest's preview with k6, against a stack started with ALLOW_PURGE=true. See docs/load.md.
-	@load/k6/run preview
+	@qa/load/k6/run preview
 
 load-final: ## The contest's final, five minutes.
-	@load/k6/run final
+	@qa/load/k6/run final
 
 load-ramp: ## Ever more payments a second, until they are not taken as fast as they are offered.
-	@load/k6/run ramp
+	@qa/load/k6/run ramp
 
 measure-compose: install-dev ## Runs COURSE (preview, final, ...) against the compose stack; what each container used.
-	@$(BIN)/python -m load.measure $(COURSE)
+	@$(BIN)/python -m qa.load.measure $(COURSE)
 
 measure-startup: install-dev ## Seconds from `compose up` to the first accepted payment.
-	@$(BIN)/python -m load.startup
+	@$(BIN)/python -m qa.load.startup
 
 load-soak: ## Half an hour at a steady rate, while the processors change.
-	@load/k6/run soak
+	@qa/load/k6/run soak
 
 load-spike: ## Fifteen times as many payments within a second.
-	@load/k6/run spike
+	@qa/load/k6/run spike
 
 simulate: install-dev ## Tries the routing on simulated courses. ARGS="--random 1000 --scale 0.1": see docs/routing.md.
-	@$(BIN)/python -m courses $(ARGS)
+	@$(BIN)/python -m qa.routing_sim $(ARGS)
 
 replay: install ## Builds a stack from BACKUP=folder (or one of its own making) and compares its summary with it.
 	@$(BIN)/stack replay $(BACKUP)
 
 bench-rebuild: install-dev ## Rebuilds the read model of a million payments while summaries are asked.
-	@$(BIN)/python -m bench.rebuild --payments 1000000 --json build/bench-rebuild.json
+	@$(BIN)/python -m qa.bench.rebuild --payments 1000000 --json build/bench-rebuild.json
 
 bench-summaries: install-dev ## Asks for summaries of ten thousand, a million and ten million payments.
-	@$(BIN)/python -m bench.summaries --json build/bench-summaries.json
+	@$(BIN)/python -m qa.bench.summaries --json build/bench-summaries.json
 
 bench-live: install-dev ## Sends two million payments through the live projector, and watches its memory and its file.
-	@$(BIN)/python -m bench.live --payments 2000000 --json build/bench-live.json
+	@$(BIN)/python -m qa.bench.live --payments 2000000 --json build/bench-live.json
 
 bench-kill: install-dev ## Kills the projector a hundred times under load, and compares it with the log after each.
-	@$(BIN)/python -m bench.kill_projector --kills 100 --json build/bench-kill.json
+	@$(BIN)/python -m qa.bench.kill_projector --kills 100 --json build/bench-kill.json
 
 lint: install-dev ## Checks style and types.
 	$(BIN)/ruff check .
@@ -157,8 +157,8 @@ lock: install-dev ## Pins the newest dependencies that pyproject.toml allows.
 	$(PIP_COMPILE) --upgrade --output-file requirements/build.txt requirements/build.in
 
 clean: ## Removes .venv and what the tools leave behind; the data stays.
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis services/*.egg-info
-	find services tests load chaos bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	find services tests qa -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What does not fit this place is done again, from the start.
 ifneq ($(UNUSABLE),)

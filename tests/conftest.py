@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.broker import Broker
-from runtime.log import Log, LogLimits
-from support.nats_server import NatsServer
+from tests.support.nats_server import NatsServer
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log import Log, LogLimits
 
 
 @pytest.fixture

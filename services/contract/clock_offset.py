@@ -7,7 +7,7 @@ once, without a question (docs/decisions/0024). All times are in microseconds.
 from dataclasses import dataclass
 from typing import Self
 
-from contract.timestamps import MICROSECONDS
+from tollgate.contract.timestamps import MICROSECONDS
 
 DRIFT_US_PER_SECOND = 500
 """How far two clocks may run apart: NTP slews one by no more."""

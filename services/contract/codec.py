@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import orjson
 
-from contract.events import (
+from tollgate.contract.events import (
     PROCESSORS,
     Event,
     LedgerPurged,
@@ -23,8 +23,8 @@ from contract.events import (
     PaymentRouted,
     ProcessorName,
 )
-from contract.timestamps import InvalidTimestampError, format_us, parse_us
-from contract.upcasting import PRESENT_VERSION, UnreadableVersionError, upcast
+from tollgate.contract.timestamps import InvalidTimestampError, format_us, parse_us
+from tollgate.contract.upcasting import PRESENT_VERSION, UnreadableVersionError, upcast
 
 VERSION = PRESENT_VERSION
 """The version that is written, and the newest that is read; older ones are upcast."""

@@ -10,7 +10,7 @@ The life of a payment:
            └─ PaymentInDoubt              the outcome is unknown; from here on only a charge ends the attempt,
                                           or an operator's word
 
-What a sequence of them means is in `contract/standing.py`.
+What a sequence of them means is in `contract/payment_state.py`.
 """
 
 from dataclasses import dataclass

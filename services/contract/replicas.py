@@ -5,7 +5,7 @@ from dataclasses import fields as dataclass_fields
 
 import orjson
 
-from contract.clock_offset import ClockOffset
+from tollgate.contract.clock_offset import ClockOffset
 
 REPLICAS = "processor.status"
 """Asked of all replicas at once; each of them answers for itself."""

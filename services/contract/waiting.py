@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contract.replicas import ReplicaStatus
+from tollgate.contract.replicas import ReplicaStatus
 
 OLDEST_SECONDS_MAX = 60.0
 """A payment that could be charged and has waited longer is a trouble: the longest patience is over by then."""

@@ -10,17 +10,17 @@ import orjson
 from blacksheep import Application, Content, Request, Response
 from blacksheep.exceptions import MessageAborted
 
-from contract.queries import SummaryQuestion
-from contract.timestamps import now_us
-from gateway.acceptance import Acceptance
-from gateway.documentation import OPERATIONS, documentation
-from gateway.ledger import Ledger
-from gateway.payments import BODY_BYTES_MAX, parse_correlation_id, parse_order, too_large
-from gateway.problems import RETRY_AFTER_SECONDS, Problem, malformed, unavailable
-from gateway.readiness import Readiness
-from gateway.routes import Routes
-from gateway.views import render_payment, render_summary
-from gateway.windows import parse_window
+from tollgate.contract.read_model_api import SummaryQuestion
+from tollgate.contract.timestamps import now_us
+from tollgate.gateway.accept import Acceptance
+from tollgate.gateway.openapi import OPERATIONS, documentation
+from tollgate.gateway.problems import RETRY_AFTER_SECONDS, Problem, malformed, unavailable
+from tollgate.gateway.query import Ledger
+from tollgate.gateway.readiness import Readiness
+from tollgate.gateway.requests import BODY_BYTES_MAX, parse_correlation_id, parse_order, too_large
+from tollgate.gateway.responses import render_payment, render_summary
+from tollgate.gateway.routes import Routes
+from tollgate.gateway.windows import parse_window
 
 logger = logging.getLogger(__name__)
 

@@ -2,23 +2,23 @@
 
 import click
 
-from gateway.acceptance import Acceptance
-from gateway.app import Edge, create_app
-from gateway.ledger import Ledger
-from gateway.readiness import Readiness
-from gateway.server import serve_http
-from gateway.settings import Settings
-from gateway.tail import Tail
-from runtime.broker import Broker
-from runtime.cli import Group
-from runtime.clock_watch import ClockWatch
-from runtime.heartbeat import beat
-from runtime.log import Log
-from runtime.log_watch import LogWatch
-from runtime.process import alongside
-from runtime.process import run as run_process
-from runtime.read_model import ReadModel
-from runtime.seen import SeenPayments
+from tollgate.gateway.accept import Acceptance
+from tollgate.gateway.app import Edge, create_app
+from tollgate.gateway.dedup import Tail
+from tollgate.gateway.query import Ledger
+from tollgate.gateway.readiness import Readiness
+from tollgate.gateway.server import serve_http
+from tollgate.gateway.settings import Settings
+from tollgate.messaging.clock_watch import ClockWatch
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log import Log
+from tollgate.messaging.log_watch import LogWatch
+from tollgate.messaging.read_model_client import ReadModel
+from tollgate.runtime.bloom_set import SeenPayments
+from tollgate.runtime.cli import Group
+from tollgate.runtime.heartbeat import beat
+from tollgate.runtime.process import alongside
+from tollgate.runtime.process import run as run_process
 
 
 @click.group(cls=Group)

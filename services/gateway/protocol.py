@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.problems import Problem
+from tollgate.gateway.problems import Problem
 
 
 class UpgradeRefusedError(Exception):

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from contract.queries import Status
-from contract.standing import CLOCK_OFFSET_SECONDS_WARNED
-from contract.timestamps import MICROSECONDS
-from contract.waiting import DOUBT_SECONDS_MAX, OLDEST_SECONDS_MAX
-from runtime.broker_clock import BrokerClock
-from runtime.read_model import ReadModel, ReadModelUnavailableError
+from tollgate.contract.payment_state import CLOCK_OFFSET_SECONDS_WARNED
+from tollgate.contract.read_model_api import Status
+from tollgate.contract.timestamps import MICROSECONDS
+from tollgate.contract.waiting import DOUBT_SECONDS_MAX, OLDEST_SECONDS_MAX
+from tollgate.messaging.broker_clock import BrokerClock
+from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 
 ANSWER_SECONDS = 0.5
 """Whoever asks whether the gateway is ready gives up after a second."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import uvicorn
 from blacksheep import Application
 
-from gateway.protocol import Protocol
-from gateway.settings import Settings
-from runtime.errors import FatalError
+from tollgate.gateway.protocol import Protocol
+from tollgate.gateway.settings import Settings
+from tollgate.runtime.errors import FatalError
 
 KEEP_ALIVE_SECONDS = 300
 """Longer than the proxy keeps idle connections: so it is never this side that closes one under a request."""

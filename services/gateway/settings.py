@@ -2,7 +2,16 @@
 
 import environ
 
-from runtime.settings import ServiceSettings, host, log_duplicate_window_seconds, name, port, seconds, socket, switch
+from tollgate.runtime.settings import (
+    ServiceSettings,
+    host,
+    log_duplicate_window_seconds,
+    name,
+    port,
+    seconds,
+    socket,
+    switch,
+)
 
 
 @environ.config(prefix="")

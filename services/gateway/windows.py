@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from contract.queries import SummaryQuestion
-from contract.timestamps import InvalidTimestampError, first_us, last_us, parse_ns
-from gateway.problems import malformed
+from tollgate.contract.read_model_api import SummaryQuestion
+from tollgate.contract.timestamps import InvalidTimestampError, first_us, last_us, parse_ns
+from tollgate.gateway.problems import malformed
 
 _SEQUENCE_DIGITS_MAX = 18
 """Longer numbers are no sequences: the read model counts in 64 bits."""

@@ -9,42 +9,42 @@ from random import Random
 
 import click
 
-from contract.events import PROCESSORS, ProcessorName
-from contract.standing import CLOCK_OFFSET_SECONDS_MAX
-from processor.attempts import Attempts
-from processor.client import ProcessorClient
-from processor.consumers import until_ensured
-from processor.deliveries import REQUESTS
-from processor.doubts import DoubtHandler
-from processor.follower import Follower
-from processor.group_commit import GroupCommit
-from processor.handling import PaymentHandler
-from processor.health_client import HealthClient
-from processor.health_lease import HealthLease, Pace
-from processor.health_poller import HealthPoller
-from processor.health_report import Health
-from processor.histories import Histories
-from processor.journal import Journal
-from processor.operator_cli import resolve, status
-from processor.progress import Progress
-from processor.provider import Provider
-from processor.releases import ReleaseHandler
-from processor.routing import Router
-from processor.settings import Settings
-from processor.side_queue import doubts_queue, released_queue
-from processor.standings import Standings
-from processor.worker import IN_HAND_MAX, Worker
-from runtime.broker import Broker
-from runtime.cli import Group
-from runtime.clock_watch import ClockWatch
-from runtime.health_bucket import HealthBucket
-from runtime.heartbeat import beat
-from runtime.log import Log
-from runtime.log_watch import LogWatch
-from runtime.process import alongside
-from runtime.process import run as run_process
-from runtime.read_model import ReadModel
-from runtime.seen import SeenPayments
+from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.payment_state import CLOCK_OFFSET_SECONDS_MAX
+from tollgate.messaging.clock_watch import ClockWatch
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.health_bucket import HealthBucket
+from tollgate.messaging.log import Log
+from tollgate.messaging.log_watch import LogWatch
+from tollgate.messaging.read_model_client import ReadModel
+from tollgate.processor.charging.attempts import Attempts
+from tollgate.processor.charging.doubt_handler import DoubtHandler
+from tollgate.processor.charging.group_commit import GroupCommit
+from tollgate.processor.charging.handler import PaymentHandler
+from tollgate.processor.charging.histories import Histories
+from tollgate.processor.charging.payment_states import Standings
+from tollgate.processor.charging.provider import Provider
+from tollgate.processor.charging.provider_client import ProcessorClient
+from tollgate.processor.charging.release_handler import ReleaseHandler
+from tollgate.processor.charging.state_cache import Journal
+from tollgate.processor.charging.state_follower import Follower
+from tollgate.processor.health.client import HealthClient
+from tollgate.processor.health.lease import HealthLease, Pace
+from tollgate.processor.health.poller import HealthPoller
+from tollgate.processor.health.report import Health
+from tollgate.processor.intake.consumers import until_ensured
+from tollgate.processor.intake.progress import Progress
+from tollgate.processor.intake.pull_consumer import REQUESTS
+from tollgate.processor.intake.side_queue import doubts_queue, released_queue
+from tollgate.processor.intake.worker import IN_HAND_MAX, Worker
+from tollgate.processor.operations.cli import resolve, status
+from tollgate.processor.routing import Router
+from tollgate.processor.settings import Settings
+from tollgate.runtime.bloom_set import SeenPayments
+from tollgate.runtime.cli import Group
+from tollgate.runtime.heartbeat import beat
+from tollgate.runtime.process import alongside
+from tollgate.runtime.process import run as run_process
 
 
 @click.group(cls=Group)

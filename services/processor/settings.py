@@ -4,12 +4,12 @@ from typing import Any
 
 import environ
 
-from contract.events import ProcessorName
-from processor.health_lease import INTERVAL_SECONDS_MAX
-from processor.provider import Provider
-from processor.provider_contract import CONTEST, CONTRACTS, ProviderContract
-from processor.routing import Policy
-from runtime.credential import (
+from tollgate.contract.events import ProcessorName
+from tollgate.processor.charging.provider import Provider
+from tollgate.processor.charging.provider_contract import CONTEST, CONTRACTS, ProviderContract
+from tollgate.processor.health.lease import INTERVAL_SECONDS_MAX
+from tollgate.processor.routing import Policy
+from tollgate.runtime.credential import (
     Credential,
     default_header,
     default_header_file,
@@ -17,7 +17,7 @@ from runtime.credential import (
     fallback_header,
     fallback_header_file,
 )
-from runtime.settings import (
+from tollgate.runtime.settings import (
     ServiceSettings,
     default_provider_url,
     fallback_provider_url,

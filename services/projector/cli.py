@@ -7,25 +7,25 @@ from pathlib import Path
 
 import click
 
-from contract.log_mark import LogState
-from projector.commands import add_operator_commands
-from projector.files import LockedError, ModelFiles, discard, locked
-from projector.inspection import Inspection
-from projector.keeper import Keeper, Model
-from projector.rebuild import rebuild
-from projector.service import QuestionService
-from projector.settings import Settings
-from projector.snapshots import Snapshots
-from projector.store import OtherLogError, Store, UnusableFileError
-from runtime.broker import Broker
-from runtime.cli import Group
-from runtime.clock_watch import ClockWatch
-from runtime.errors import BrokerError, FatalError, LogChangedError
-from runtime.health_bucket import HealthBucket
-from runtime.heartbeat import beat
-from runtime.log import Log, LogLimits
-from runtime.process import alongside
-from runtime.process import run as run_process
+from tollgate.contract.log_mark import LogState
+from tollgate.messaging.clock_watch import ClockWatch
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.health_bucket import HealthBucket
+from tollgate.messaging.log import Log, LogLimits
+from tollgate.projector.commands import add_operator_commands
+from tollgate.projector.live.active_model import Keeper, Model
+from tollgate.projector.live.files import LockedError, ModelFiles, discard, locked
+from tollgate.projector.live.snapshots import Snapshots
+from tollgate.projector.live.store import OtherLogError, Store, UnusableFileError
+from tollgate.projector.read.inspection import Inspection
+from tollgate.projector.rebuild.command import rebuild
+from tollgate.projector.service import QuestionService
+from tollgate.projector.settings import Settings
+from tollgate.runtime.cli import Group
+from tollgate.runtime.errors import BrokerError, FatalError, LogChangedError
+from tollgate.runtime.heartbeat import beat
+from tollgate.runtime.process import alongside
+from tollgate.runtime.process import run as run_process
 
 logger = logging.getLogger(__name__)
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from projector.export import TABLES, export
-from projector.query import FORMS, show_query
-from projector.settings import Settings, VerifySettings
-from projector.status import Bounds, show_status
-from projector.verify import Options, show_verification
-from runtime.cli import Command, Number, WholeNumber
-from runtime.command import Moment, load_for_command, run_command, waiting_options
+from tollgate.messaging.operator_command import Moment, load_for_command, run_command, waiting_options
+from tollgate.projector.read.export import TABLES, export
+from tollgate.projector.read.query import FORMS, show_query
+from tollgate.projector.read.status import Bounds, show_status
+from tollgate.projector.settings import Settings, VerifySettings
+from tollgate.projector.verify.command import Options, show_verification
+from tollgate.runtime.cli import Command, Number, WholeNumber
 
 _from = click.option(
     "--from", "from_us", type=Moment(is_lower_bound=True), help="Only what was requested then or later."

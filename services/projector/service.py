@@ -10,7 +10,7 @@ from functools import partial
 import nats.micro
 from nats.micro.request import Request
 
-from contract.queries import (
+from tollgate.contract.read_model_api import (
     ACCEPT_DIFFERENCES,
     ADOPT,
     CHARGING,
@@ -27,15 +27,15 @@ from contract.queries import (
     encode_payment,
     encode_summary,
 )
-from contract.timestamps import now_us
-from projector.comparison import NotComparableError
-from projector.follower import Follower
-from projector.inspection import CannotAnswerError, Inspection, oldest_chargeable_of
-from projector.keeper import Keeper
-from projector.moments import log_end_at
-from projector.store import Store
-from runtime.broker import Broker
-from runtime.errors import BrokerError, LogChangedError
+from tollgate.contract.timestamps import now_us
+from tollgate.messaging.connection import Broker
+from tollgate.projector.live.active_model import Keeper
+from tollgate.projector.live.follower import Follower
+from tollgate.projector.live.store import Store
+from tollgate.projector.read.inspection import CannotAnswerError, Inspection, oldest_chargeable_of
+from tollgate.projector.read.sequence_at_time import log_end_at
+from tollgate.projector.verify.comparison import NotComparableError
+from tollgate.runtime.errors import BrokerError, LogChangedError
 
 logger = logging.getLogger(__name__)
 

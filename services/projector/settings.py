@@ -4,9 +4,9 @@ from pathlib import Path
 
 import environ
 
-from contract.events import ProcessorName
-from projector.files import ModelFiles
-from runtime.credential import (
+from tollgate.contract.events import ProcessorName
+from tollgate.projector.live.files import ModelFiles
+from tollgate.runtime.credential import (
     Credential,
     default_header,
     default_header_file,
@@ -14,7 +14,7 @@ from runtime.credential import (
     fallback_header,
     fallback_header_file,
 )
-from runtime.settings import (
+from tollgate.runtime.settings import (
     ServiceSettings,
     default_provider_url,
     fallback_provider_url,

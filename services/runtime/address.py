@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from runtime.errors import FatalError
+from tollgate.runtime.errors import FatalError
 
 PORT = 4222
 _SCHEMES = ("nats", "tls")

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contract.events import ProcessorName
-from runtime.errors import SettingError
-from runtime.settings import setting
+from tollgate.contract.events import ProcessorName
+from tollgate.runtime.errors import SettingError
+from tollgate.runtime.settings import setting
 
 HEADER_CHARACTERS_MAX = 8_190
 """Name and value together; common servers take no longer line."""

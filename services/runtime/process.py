@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from runtime.errors import BrokerError, FatalError
-from runtime.settings import load
-from runtime.tasks import end
+from tollgate.runtime.errors import BrokerError, FatalError
+from tollgate.runtime.settings import load
+from tollgate.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import orjson
 
-from runtime.address import parse_address
-from runtime.errors import FatalError
+from tollgate.runtime.address import parse_address
+from tollgate.runtime.errors import FatalError
 
 VARIABLES = (
     "NATS_URL",

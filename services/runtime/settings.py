@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import attrs
 import environ
 
-from runtime.address import parse_address
-from runtime.errors import FatalError, SettingError
+from tollgate.runtime.address import parse_address
+from tollgate.runtime.errors import FatalError, SettingError
 
 T = TypeVar("T")
 Convert = Callable[[str], T]

@@ -1,5 +1,5 @@
 """`python -m simulator` is the console script `simulator`."""
 
-from simulator.cli import main
+from tollgate.simulator.cli import main
 
 main()

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from simulator import answers
-from simulator.book import Book
-from simulator.faults import BadFaultsError
-from simulator.moment import microseconds_from, moment_text
-from simulator.money import fee_of
-from simulator.state import State
+from tollgate.simulator import answers
+from tollgate.simulator.book import Book
+from tollgate.simulator.faults import BadFaultsError
+from tollgate.simulator.moment import microseconds_from, moment_text
+from tollgate.simulator.money import fee_of
+from tollgate.simulator.state import State
 
 MAX_DELAY_MS = 120_000
 MAX_PAUSE_SECONDS = 120

@@ -7,11 +7,11 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from simulator.book import Payment
-from simulator.intermediary import Form, Interception
-from simulator.moment import moment_text
-from simulator.money import decimal_text
-from simulator.order import correlation_id_of
+from tollgate.simulator.book import Payment
+from tollgate.simulator.intermediary import Form, Interception
+from tollgate.simulator.moment import moment_text
+from tollgate.simulator.money import decimal_text
+from tollgate.simulator.order import correlation_id_of
 
 _JSON_HEADERS = CIMultiDictProxy(CIMultiDict({"Content-Type": "application/json"}))
 

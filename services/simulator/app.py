@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from simulator import answers
-from simulator.admin import Admin, Pause
-from simulator.desk import Desk
-from simulator.state import State
+from tollgate.simulator import answers
+from tollgate.simulator.admin import Admin, Pause
+from tollgate.simulator.api import Desk
+from tollgate.simulator.state import State
 
 _PAYMENTS = "/payments"
 _HEALTH = "/payments/service-health"

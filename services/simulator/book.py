@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from simulator.moment import EARLIEST_US, LATEST_US
+from tollgate.simulator.moment import EARLIEST_US, LATEST_US
 
 _SECOND_US = 1_000_000
 

@@ -10,11 +10,11 @@ from typing import Any
 import click
 import uvloop
 
-from runtime.cli import Command, Number, WholeNumber
-from simulator.faults import BadFaultsError
-from simulator.memory import UnreadableBookError
-from simulator.server import serve
-from simulator.state import Options
+from tollgate.runtime.cli import Command, Number, WholeNumber
+from tollgate.simulator.faults import BadFaultsError
+from tollgate.simulator.memory import UnreadableBookError
+from tollgate.simulator.server import serve
+from tollgate.simulator.state import Options
 
 _FEE_DECIMALS = 6
 _SEED_BITS = 32

@@ -5,7 +5,7 @@ from enum import Enum
 from random import Random
 from typing import NamedTuple
 
-from simulator.intermediary import (
+from tollgate.simulator.intermediary import (
     ERRORS,
     EXPIRED_TOKENS,
     LOOKUP_NO_ROUTES,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import orjson
 
-from simulator.book import Payment
-from simulator.order import correlation_id_of, key_from
+from tollgate.simulator.book import Payment
+from tollgate.simulator.order import correlation_id_of, key_from
 
 
 class UnreadableBookError(Exception):

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from simulator.moment import microseconds_from
-from simulator.money import cents_from
+from tollgate.simulator.moment import microseconds_from
+from tollgate.simulator.money import cents_from
 
 _UUID_LENGTH = 36
 _UUID_BYTES = 16

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from simulator.order import correlation_id_of, key_from
+from tollgate.simulator.order import correlation_id_of, key_from
 
 
 class Refusals:

@@ -4,9 +4,9 @@ import asyncio
 import signal
 from collections.abc import Callable
 
-from simulator.app import App
-from simulator.listener import Listener
-from simulator.state import Options, State
+from tollgate.simulator.app import App
+from tollgate.simulator.listener import Listener
+from tollgate.simulator.state import Options, State
 
 
 async def serve(options: Options, announce: Callable[[str], None]) -> None:

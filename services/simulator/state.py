@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from simulator.book import Book
-from simulator.faults import MAX_LAG_SECONDS, Dice
-from simulator.gate import Gate
-from simulator.health import HealthAllowance
-from simulator.memory import BookFile
-from simulator.refusals import Refusals
-from simulator.replica import Replica
+from tollgate.simulator.admission import Gate
+from tollgate.simulator.book import Book
+from tollgate.simulator.faults import MAX_LAG_SECONDS, Dice
+from tollgate.simulator.health import HealthAllowance
+from tollgate.simulator.memory import BookFile
+from tollgate.simulator.refusals import Refusals
+from tollgate.simulator.replica import Replica
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from stack.settings import Settings
-from stack.supervision import State
+from tollgate.stack.settings import Settings
+from tollgate.stack.supervision import State
 
 
 def starting(settings: Settings, names: list[str]) -> str:

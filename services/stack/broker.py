@@ -1,7 +1,7 @@
 """nats-server as a part of the stack: the flags and the environment that nats.conf leaves open."""
 
-from stack.credentials import Credentials
-from stack.settings import Settings
+from tollgate.stack.credentials import Credentials
+from tollgate.stack.settings import Settings
 
 
 def broker_arguments(settings: Settings) -> tuple[str, ...]:

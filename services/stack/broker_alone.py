@@ -9,15 +9,15 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from stack.broker import broker_arguments, broker_environment, store_environment
-from stack.credentials import ensure_credentials
-from stack.errors import StackError
-from stack.lifeline import die_with_parent
-from stack.lock import data_dir_lock
-from stack.ports import check_free, needed_ports
-from stack.preconditions import check_machine
-from stack.settings import Settings
-from stack.tail import last_lines
+from tollgate.stack.broker import broker_arguments, broker_environment, store_environment
+from tollgate.stack.credentials import ensure_credentials
+from tollgate.stack.errors import StackError
+from tollgate.stack.lifeline import die_with_parent
+from tollgate.stack.lock import data_dir_lock
+from tollgate.stack.ports import check_free, needed_ports
+from tollgate.stack.preconditions import check_machine
+from tollgate.stack.settings import Settings
+from tollgate.stack.tail import last_lines
 
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0

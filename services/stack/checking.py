@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from stack.backup import Account, check_archive, read_account
-from stack.errors import BackupError
-from stack.restoring import restore_log
-from stack.side_stack import SideStack
+from tollgate.ops.backup import Account, check_archive, read_account
+from tollgate.ops.restore import restore_log
+from tollgate.stack.errors import BackupError
+from tollgate.stack.side_stack import SideStack
 
 
 async def check_backup(folder: Path) -> Account:

@@ -6,19 +6,25 @@ from pathlib import Path
 
 import click
 
-from runtime.cli import Group, WholeNumber
-from runtime.command import BrokerSettings, Moment, broker_for_command, load_for_command, run_command
-from runtime.errors import FatalError
-from stack import banner
-from stack.backup import META_FILE, Account, back_up
-from stack.checking import check_backup
-from stack.errors import NotRunningError, StackError
-from stack.launcher import run_stack
-from stack.log_view import Choice, show_log
-from stack.replay import replay
-from stack.restoring import restore_log
-from stack.settings import Environment, Settings, read_settings
-from stack.supervision import ask_states
+from tollgate.messaging.operator_command import (
+    BrokerSettings,
+    Moment,
+    broker_for_command,
+    load_for_command,
+    run_command,
+)
+from tollgate.ops.backup import META_FILE, Account, back_up
+from tollgate.ops.log_view import Choice, show_log
+from tollgate.ops.replay import replay
+from tollgate.ops.restore import restore_log
+from tollgate.runtime.cli import Group, WholeNumber
+from tollgate.runtime.errors import FatalError
+from tollgate.stack import banner
+from tollgate.stack.checking import check_backup
+from tollgate.stack.errors import NotRunningError, StackError
+from tollgate.stack.launcher import run_stack
+from tollgate.stack.settings import Environment, Settings, read_settings
+from tollgate.stack.supervision import ask_states
 
 
 class _Group(Group):

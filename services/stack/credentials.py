@@ -6,10 +6,10 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.running_stack import credentials_file, read_passwords
-from stack.errors import NotRunningError
-from stack.files import write_private
-from stack.settings import Settings
+from tollgate.runtime.running_stack import credentials_file, read_passwords
+from tollgate.stack.errors import NotRunningError
+from tollgate.stack.files import write_private
+from tollgate.stack.settings import Settings
 
 USERS = ("gateway", "processor", "projector", "operator")
 _PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{32,}")

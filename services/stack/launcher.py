@@ -10,22 +10,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gateway.settings import Settings as GatewaySettings
-from processor.settings import Settings as ProcessorSettings
-from projector.settings import Settings as ProjectorSettings
-from runtime.running_stack import describe, stack_file
-from runtime.settings import load
-from stack import banner
-from stack.credentials import ensure_credentials
-from stack.errors import NotRunningError, StackError
-from stack.files import write_private
-from stack.lock import data_dir_lock
-from stack.ports import check_distinct, check_free, needed_ports
-from stack.preconditions import check_machine, make_private
-from stack.programs import Group, choose_programs, program_names, shared_environment
-from stack.settings import Settings
-from stack.supervision import State, ask_states, control_socket, render_supervisor_config
-from stack.tail import last_lines
+from tollgate.gateway.settings import Settings as GatewaySettings
+from tollgate.processor.settings import Settings as ProcessorSettings
+from tollgate.projector.settings import Settings as ProjectorSettings
+from tollgate.runtime.running_stack import describe, stack_file
+from tollgate.runtime.settings import load
+from tollgate.stack import banner
+from tollgate.stack.credentials import ensure_credentials
+from tollgate.stack.errors import NotRunningError, StackError
+from tollgate.stack.files import write_private
+from tollgate.stack.lock import data_dir_lock
+from tollgate.stack.ports import check_distinct, check_free, needed_ports
+from tollgate.stack.preconditions import check_machine, make_private
+from tollgate.stack.programs import Group, choose_programs, program_names, shared_environment
+from tollgate.stack.settings import Settings
+from tollgate.stack.supervision import State, ask_states, control_socket, render_supervisor_config
+from tollgate.stack.tail import last_lines
 
 _ASK_EVERY_SECONDS = 0.1
 _READY_IN_A_ROW = 8
@@ -110,7 +110,7 @@ def _check_installed(settings: Settings, groups: list[Group]) -> None:
 def _start(settings: Settings, lock: int) -> subprocess.Popen[bytes]:
     config = str(settings.run / "supervisord.conf")
     return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "stack.supervisord", str(os.getpid()), "-n", "-c", config],
+        [sys.executable, "-m", "tollgate.stack.supervisord", str(os.getpid()), "-n", "-c", config],
         env={**os.environ, **shared_environment(settings)},
         # The terminal's Ctrl-C reaches only the launcher, which then stops the rest in order.
         start_new_session=True,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stack.errors import AlreadyRunningError
-from stack.settings import Settings
+from tollgate.stack.errors import AlreadyRunningError
+from tollgate.stack.settings import Settings
 
 
 @contextmanager

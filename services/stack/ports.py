@@ -4,10 +4,10 @@ import errno
 import socket
 from dataclasses import dataclass
 
-from runtime.errors import SettingError
-from stack.errors import PortTakenError
-from stack.programs import listens_on_sockets
-from stack.settings import Settings
+from tollgate.runtime.errors import SettingError
+from tollgate.stack.errors import PortTakenError
+from tollgate.stack.programs import listens_on_sockets
+from tollgate.stack.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

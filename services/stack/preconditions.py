@@ -5,9 +5,9 @@ import resource
 import shutil
 from pathlib import Path
 
-from runtime.errors import SettingError
-from stack.errors import StackError
-from stack.settings import Settings
+from tollgate.runtime.errors import SettingError
+from tollgate.stack.errors import StackError
+from tollgate.stack.settings import Settings
 
 DISK_BYTES_MIN = 32 * 1024 * 1024
 """The broker and the read model begin with less than that; below it the first payments would be the last."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stack.broker import broker_arguments, broker_environment, store_environment
-from stack.credentials import Credentials
-from stack.settings import Settings
+from tollgate.stack.broker import broker_arguments, broker_environment, store_environment
+from tollgate.stack.credentials import Credentials
+from tollgate.stack.settings import Settings
 
 SOCKET_PATH_BYTES_MAX = 100
 """The system's limit is 104 to 108 bytes, by system."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import environ
 
-from runtime.errors import SettingError
-from runtime.settings import broker_address, file, folder, load, matching, port, seconds, switch, web_address
+from tollgate.runtime.errors import SettingError
+from tollgate.runtime.settings import broker_address, file, folder, load, matching, port, seconds, switch, web_address
 
 _SYNC_INTERVAL = re.compile(r"always|[1-9]\d{0,5}(ms|s|m)")
 _UNUSABLE_IN_PATHS = "\"';#%\\{}"
@@ -87,7 +87,7 @@ def read_settings(environment: dict[str, str]) -> Settings:
     own_broker = f"nats://127.0.0.1:{values.tollgate_nats_port}"
     settings = Settings(
         data=values.data_dir.absolute(),
-        project=Path(__file__).absolute().parents[2],
+        project=Path(__file__).resolve().parents[2],
         programs=Path(sys.executable).absolute().parent,
         nats_url=values.nats_url or own_broker,
         nats_ca_file=values.nats_ca_file,

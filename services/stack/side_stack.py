@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
-from stack.errors import ReplayError
-from stack.lifeline import die_with_parent
-from stack.settings import read_settings
-from stack.tail import last_lines
+from tollgate.stack.errors import ReplayError
+from tollgate.stack.lifeline import die_with_parent
+from tollgate.stack.settings import read_settings
+from tollgate.stack.tail import last_lines
 
 START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 15.0

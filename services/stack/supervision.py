@@ -13,10 +13,10 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from runtime.errors import SettingError
-from stack.errors import NotRunningError
-from stack.programs import SOCKET_PATH_BYTES_MAX, Group, Program
-from stack.settings import Settings
+from tollgate.runtime.errors import SettingError
+from tollgate.stack.errors import NotRunningError
+from tollgate.stack.programs import SOCKET_PATH_BYTES_MAX, Group, Program
+from tollgate.stack.settings import Settings
 
 LOG_BYTES_MAX = 10_000_000
 LOG_FILES_KEPT = 3

@@ -4,7 +4,7 @@
 - It looks after them ten times a second: the original may take two seconds to start a dead program again.
 - A program that does not stay up is named to the operator, and tried again every minute instead of never.
 
-Run as `python -m stack.supervisord <the launcher's process id> <arguments of supervisord>`.
+Run as `python -m tollgate.stack.supervisord <the launcher's process id> <arguments of supervisord>`.
 """
 
 # mypy: allow-untyped-calls
@@ -22,8 +22,8 @@ from supervisor.poller import Poller
 from supervisor.states import ProcessStates
 from supervisor.supervisord import Supervisor
 
-from stack.lifeline import die_with_parent
-from stack.tail import last_lines
+from tollgate.stack.lifeline import die_with_parent
+from tollgate.stack.tail import last_lines
 
 _POLL_SECONDS_MAX = 0.1
 

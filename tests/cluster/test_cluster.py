@@ -8,13 +8,13 @@ from typing import Any
 
 import aiohttp
 
-from contract.stream import STREAM
-from runtime.broker import Broker
-from support.authority import make_authority
-from support.conditions import eventually
-from support.nats_server import GuardedNatsServer, with_block
-from support.ports import free_port
-from support.services import Gateway, Projector
+from tests.support.authority import make_authority
+from tests.support.conditions import eventually
+from tests.support.nats_server import GuardedNatsServer, with_block
+from tests.support.ports import free_port
+from tests.support.services import Gateway, Projector
+from tollgate.contract.subjects import STREAM
+from tollgate.messaging.connection import Broker
 
 REPLICAS = 3
 AT_ONCE = 25

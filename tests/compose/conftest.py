@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from load.client import NoAnswerError, Pool
-from load.compose import Compose, Ports, why_not
 
-from support.conditions import eventually
-from support.ports import free_port
+from qa.load.client import NoAnswerError, Pool
+from qa.load.compose import Compose, Ports, why_not
+from tests.support.conditions import eventually
+from tests.support.ports import free_port
 
 PROJECT_NAME = "tollgate-test"
 READY_SECONDS_MAX = 60

@@ -6,12 +6,12 @@ import shlex
 
 import aiohttp
 import pytest
-from load.client import NoAnswerError, Pool
-from load.compose import BASE, CONTEST, SERVICES, SIMULATORS, TLS, Compose, ComposeError, docker
 
-from support.conditions import eventually
-from support.paying import Account, Payers
-from support.ports import free_port
+from qa.load.client import NoAnswerError, Pool
+from qa.load.compose import BASE, CONTEST, SERVICES, SIMULATORS, TLS, Compose, ComposeError, docker
+from tests.support.conditions import eventually
+from tests.support.paying import Account, Payers
+from tests.support.ports import free_port
 
 RATE_PER_SECOND = 100
 SECONDS = 8

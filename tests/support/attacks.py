@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from support.raw_http import JSON, chunk, head, payment, post
+from tests.support.raw_http import JSON, chunk, head, payment, post
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,11 @@ from uuid import uuid4
 import aiohttp
 import orjson
 
-from contract.codec import encode
-from contract.events import (
+from tests.support.conditions import eventually
+from tests.support.nats_server import GuardedNatsServer
+from tests.support.services import Projector, Simulator
+from tollgate.contract.codec import encode
+from tollgate.contract.events import (
     Event,
     LedgerPurged,
     PaymentProcessed,
@@ -17,16 +20,13 @@ from contract.events import (
     PaymentRouted,
     ProcessorName,
 )
-from contract.money import format_cents
-from contract.timestamps import format_us, now_us
-from projector.settings import Settings, VerifySettings
-from runtime.broker import Broker
-from runtime.log import Log
-from runtime.read_model import ReadModel, ReadModelUnavailableError
-from runtime.settings import load
-from support.conditions import eventually
-from support.nats_server import GuardedNatsServer
-from support.services import Projector, Simulator
+from tollgate.contract.money import format_cents
+from tollgate.contract.timestamps import format_us, now_us
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log import Log
+from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
+from tollgate.projector.settings import Settings, VerifySettings
+from tollgate.runtime.settings import load
 
 LONG_AGO_US = 60 * 1_000_000
 

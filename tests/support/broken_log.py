@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from support.nats_server import GuardedNatsServer, NatsServer
+from tests.support.nats_server import GuardedNatsServer, NatsServer
 
 Server = NatsServer | GuardedNatsServer
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from chaos.clocks import Clock, NoClocksError
+
+from qa.chaos.clocks import Clock, NoClocksError
 
 
 def settable_clock(path: Path) -> tuple[Clock, dict[str, str]]:

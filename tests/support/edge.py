@@ -4,10 +4,10 @@ from pathlib import Path
 
 import psutil
 
-from support.conditions import eventually
-from support.nats_server import PROJECT
-from support.ports import free_port
-from support.programs import BIN, Program
+from tests.support.conditions import eventually
+from tests.support.nats_server import PROJECT
+from tests.support.ports import free_port
+from tests.support.programs import BIN, Program
 
 
 class Edge(Program):

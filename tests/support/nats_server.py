@@ -5,9 +5,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.conditions import eventually
-from support.ports import free_port
-from support.programs import BIN, Program
+from tests.support.conditions import eventually
+from tests.support.ports import free_port
+from tests.support.programs import BIN, Program
 
 CONFIGURATION = """
 listen: "127.0.0.1:{port}"

@@ -4,9 +4,9 @@ from typing import Any
 
 import orjson
 
-from contract.codec import encode
-from contract.events import Event
-from contract.money import format_cents
+from tollgate.contract.codec import encode
+from tollgate.contract.events import Event
+from tollgate.contract.money import format_cents
 
 
 def as_version_0(event: Event) -> dict[str, Any]:

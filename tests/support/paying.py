@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from load.audit import Audit, audit
-from load.client import Answer, NoAnswerError, Origin, Pool
-from load.generator import Generator
-from load.inquiry import Inquiry
-from load.money import randomly
-from load.window import Window
-
-from support.conditions import eventually
+from qa.load.audit import Audit, audit
+from qa.load.client import Answer, NoAnswerError, Origin, Pool
+from qa.load.comparison import Inquiry
+from qa.load.generator import Generator
+from qa.load.money import randomly
+from qa.load.window import Window
+from tests.support.conditions import eventually
 
 CONNECTIONS = 50
 IN_FLIGHT_MAX = 5_000

@@ -5,9 +5,9 @@ from pathlib import Path
 import aiohttp
 import orjson
 
-from support.conditions import eventually
-from support.ports import free_port
-from support.programs import BIN, Program
+from tests.support.conditions import eventually
+from tests.support.ports import free_port
+from tests.support.programs import BIN, Program
 
 TOKEN = {"X-Rinha-Token": "123"}
 

@@ -14,10 +14,10 @@ from typing import Self
 
 import psutil
 
-from stack.credentials import operator_url
-from stack.settings import Settings, read_settings
-from stack.supervision import State, ask_states
-from support.programs import BIN
+from tests.support.programs import BIN
+from tollgate.stack.credentials import operator_url
+from tollgate.stack.settings import Settings, read_settings
+from tollgate.stack.supervision import State, ask_states
 
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 10.0

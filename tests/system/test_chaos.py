@@ -1,15 +1,11 @@
 """`make chaos` in small: its load, its faults and its checker, with a plan of six seconds."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 import pytest
-from chaos.clocks import NoClocksError, library
-from chaos.plan import Fault, Plan
-from chaos.proxy import Mode
-from chaos.run import run
+
+from qa.chaos.clocks import NoClocksError, library
+from qa.chaos.plan import Fault, Plan
+from qa.chaos.proxy import Mode
+from qa.chaos.run import run
 
 SECONDS = 6.0
 PLAN = Plan(

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from support.ports import free_port
-from support.stack import Stack
+from tests.support.ports import free_port
+from tests.support.stack import Stack
 
 PROJECT = Path(__file__).parents[2]
-RUN = PROJECT / "load" / "k6" / "run"
+RUN = PROJECT / "qa" / "load" / "k6" / "run"
 CROSSED = 99
 """How k6 ends when a threshold is crossed."""
 ABORTED = 108

@@ -10,9 +10,9 @@ import aiohttp
 import orjson
 import pytest
 
-from support.commands import Ended, run_command
-from support.conditions import eventually
-from support.stack import Stack
+from tests.support.commands import Ended, run_command
+from tests.support.conditions import eventually
+from tests.support.stack import Stack
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "stack status": (),

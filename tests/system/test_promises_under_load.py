@@ -1,6 +1,6 @@
 """The whole stack under load, through the edge, while its programs are killed: the promises, payment by payment.
 
-The load and the audit are those of `load/steady.py`, so what is checked here is what `make load` checks.
+The load and the audit are those of `qa/load/steady.py`, so what is checked here is what `make load` checks.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from typing import Any
 
 import aiohttp
 
-from support.conditions import eventually
-from support.stack import Stack
+from tests.support.conditions import eventually
+from tests.support.stack import Stack
 
 PROJECT = Path(__file__).parents[2]
 

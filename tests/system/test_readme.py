@@ -5,8 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from support.conditions import eventually
-from support.stack import Stack
+from tests.support.conditions import eventually
+from tests.support.stack import Stack
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 ADDRESS = "http://127.0.0.1:9999"

@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import aiohttp
 
-from contract.events import PaymentRequested
-from contract.queries import Total
-from contract.timestamps import now_us
-from stack.backup import Account, back_up
-from stack.replay import report
-from support.books import world
-from support.programs import BIN
+from tests.support.books import world
+from tests.support.programs import BIN
+from tollgate.contract.events import PaymentRequested
+from tollgate.contract.read_model_api import Total
+from tollgate.contract.timestamps import now_us
+from tollgate.ops.backup import Account, back_up
+from tollgate.ops.replay import report
 
 
 async def test_a_stack_made_from_a_backup_says_the_same_and_charges_nothing(tmp_path: Path) -> None:

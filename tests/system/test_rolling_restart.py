@@ -16,8 +16,8 @@ from typing import Any
 
 import aiohttp
 
-from support.conditions import eventually
-from support.stack import Stack
+from tests.support.conditions import eventually
+from tests.support.stack import Stack
 
 PROJECT = Path(__file__).parents[2]
 SERVICES = ("gateway-1", "processor", "gateway-2", "projector")

@@ -15,9 +15,9 @@ import nats
 import psutil
 import pytest
 
-from stack.credentials import ensure_credentials
-from support.conditions import eventually
-from support.stack import STOP_SECONDS_MAX, Stack, stack_command
+from tests.support.conditions import eventually
+from tests.support.stack import STOP_SECONDS_MAX, Stack, stack_command
+from tollgate.stack.credentials import ensure_credentials
 
 PROGRAMS = (
     "nats-server",

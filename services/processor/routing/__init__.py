@@ -4,11 +4,11 @@ Time comes in as monotonic seconds, chance as a seeded `random.Random`, so that 
 (`services/courses`). docs/routing.md explains the rule, and what each parameter is worth.
 """
 
-from processor.routing.beliefs import Chance
-from processor.routing.decision import Decision, Route, Wait
-from processor.routing.lane import Outcome
-from processor.routing.pace import Pace
-from processor.routing.policy import Policy
-from processor.routing.router import Router
+from tollgate.processor.routing.decision import Decision, Route, Wait
+from tollgate.processor.routing.estimator import Chance
+from tollgate.processor.routing.pace import Pace
+from tollgate.processor.routing.policy import Policy
+from tollgate.processor.routing.provider_state import Outcome
+from tollgate.processor.routing.router import Router
 
 __all__ = ["Chance", "Decision", "Outcome", "Pace", "Policy", "Route", "Router", "Wait"]

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from contract.events import ProcessorName
-from processor.fees import saved_cents
+from tollgate.contract.events import ProcessorName
+from tollgate.processor.routing.fees import saved_cents
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ to the dear one at once. It is down: a payment waits until waiting, and then cle
 
 from math import inf
 
-from contract.events import ProcessorName
-from processor.health_report import Health
-from processor.routing.backlog import Backlog
-from processor.routing.beliefs import Chance
-from processor.routing.decision import Decision, Route, Wait, gain
-from processor.routing.lane import Lane, Outcome
-from processor.routing.policy import Policy
+from tollgate.contract.events import ProcessorName
+from tollgate.processor.health.report import Health
+from tollgate.processor.routing.backlog import Backlog
+from tollgate.processor.routing.decision import Decision, Route, Wait, gain
+from tollgate.processor.routing.estimator import Chance
+from tollgate.processor.routing.policy import Policy
+from tollgate.processor.routing.provider_state import Lane, Outcome
 
 OVERDUE_BATCH = 64
 """So many are taken from the queue at once to see whether their patience is over."""

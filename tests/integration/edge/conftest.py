@@ -6,10 +6,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from runtime.log import Log
-from support.edge import Edge, listens
-from support.nats_server import NatsServer
-from support.services import Gateway
+from tests.support.edge import Edge, listens
+from tests.support.nats_server import NatsServer
+from tests.support.services import Gateway
+from tollgate.messaging.log import Log
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from runtime.log import Log
-from support.conditions import eventually
-from support.edge import Edge, listens, ports_of
-from support.nats_server import NatsServer
-from support.ports import free_port
-from support.services import Gateway
+from tests.support.conditions import eventually
+from tests.support.edge import Edge, listens, ports_of
+from tests.support.nats_server import NatsServer
+from tests.support.ports import free_port
+from tests.support.services import Gateway
+from tollgate.messaging.log import Log
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from dataclasses import fields
 
 import aiohttp
 import pytest
-from running_simulator import Client, Program, program
 
-from simulator.faults import Faults
+from tests.integration.simulator.running_simulator import Client, Program, program
+from tollgate.simulator.faults import Faults
 
 NO_FAULTS = dict.fromkeys((field.name for field in fields(Faults)), 0)
 

@@ -13,9 +13,7 @@ from typing import Any
 
 import aiohttp
 
-import simulator
-
-SERVICES = Path(simulator.__file__).parents[1]
+SERVICES = Path(__file__).parents[3] / "src"
 TOKEN = {"X-Rinha-Token": "123"}
 TIMER_SECONDS = 0.002
 """How much too early a timer of the event loop, which counts whole milliseconds, may fire."""
@@ -110,7 +108,7 @@ class Client:
 @contextmanager
 def program(*arguments: str, **environment: str) -> Iterator[Program]:
     """Runs a simulator on a free port until the block ends."""
-    command = [sys.executable, "-m", "simulator", "--port", "0", *arguments]
+    command = [sys.executable, "-m", "tollgate.simulator", "--port", "0", *arguments]
     env = {**os.environ, "PYTHONPATH": str(SERVICES), **environment}
     with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:

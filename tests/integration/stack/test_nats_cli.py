@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from contract.events import PaymentRequested
-from contract.timestamps import now_us
-from runtime.broker import Broker
-from runtime.log import Log, LogLimits
-from stack.backup import back_up, restore
-from support.nats_server import GuardedNatsServer
+from tests.support.nats_server import GuardedNatsServer
+from tollgate.contract.events import PaymentRequested
+from tollgate.contract.timestamps import now_us
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log import Log, LogLimits
+from tollgate.ops.backup import back_up, restore
 
 NATS = shutil.which("nats")
 pytestmark = pytest.mark.skipif(

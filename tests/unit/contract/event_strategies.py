@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from contract.events import (
+from tollgate.contract.events import (
     PROCESSORS,
     Event,
     LedgerPurged,
@@ -14,7 +14,7 @@ from contract.events import (
     PaymentRequested,
     PaymentRouted,
 )
-from contract.money import AMOUNT_CENTS_MAX
+from tollgate.contract.money import AMOUNT_CENTS_MAX
 
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
 TIME_US_MIN, TIME_US_MAX = -62_135_596_800_000_000, 253_402_300_799_999_999

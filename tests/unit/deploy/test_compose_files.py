@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from load.compose import BASE, CONTEST, SIMULATORS, TLS
 
-from stack.settings import read_settings
+from qa.load.compose import BASE, CONTEST, SIMULATORS, TLS
+from tollgate.stack.settings import read_settings
 
 PROJECT = Path(__file__).parents[3]
 DEPLOYED = (BASE, SIMULATORS, TLS)

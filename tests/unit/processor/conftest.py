@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from charging_world import World
 
-from processor import attempts, doubts, handling
+from tests.unit.processor.charging.charging_world import World
+from tollgate.processor.charging import attempts
+from tollgate.processor.charging import doubt_handler as doubts
+from tollgate.processor.charging import handler as handling
 
 
 @pytest.fixture

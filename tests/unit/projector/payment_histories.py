@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from contract.events import (
+from tollgate.contract.events import (
     PROCESSORS,
     Event,
     LedgerPurged,
@@ -17,8 +17,8 @@ from contract.events import (
     PaymentRequested,
     PaymentRouted,
 )
-from contract.standing import ACCEPTANCE_SECONDS_MAX
-from contract.timestamps import MICROSECONDS
+from tollgate.contract.payment_state import ACCEPTANCE_SECONDS_MAX
+from tollgate.contract.timestamps import MICROSECONDS
 
 PAYMENTS = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(1, 5)]
 LATE_US = (ACCEPTANCE_SECONDS_MAX + 1) * MICROSECONDS

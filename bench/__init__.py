@@ -1,1 +1,0 @@
-"""Measurements of the read model, each a program of its own: `python -m bench.<name> --help`."""

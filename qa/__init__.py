@@ -1,0 +1,1 @@
+"""What proves the product and does not ship: load, chaos, benchmarks, routing simulation."""

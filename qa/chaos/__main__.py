@@ -1,0 +1,69 @@
+"""`make chaos`: runs of several seeds, side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from qa.chaos.jobs import Job, run_jobs
+from qa.chaos.report import markdown, one_line, summary
+from qa.chaos.result import Result, Suite
+
+RUNS_FOR_SOMETIMES = 10
+"""So many runs must together have reached everything; fewer cannot be expected to."""
+
+
+@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+@click.option("--seed", default=1, help="The first; each further run has the next.")
+@click.option("--runs", default=10, type=click.IntRange(1, 10_000))
+@click.option("--seconds", default=12.0, type=click.FloatRange(2, 600), help="How long faults are injected in a run.")
+@click.option("--rate", default=60.0, type=click.FloatRange(1, 2_000), help="Payments a second in a run.")
+@click.option("--jobs", default=2, type=click.IntRange(1, 64), help="Runs side by side.")
+@click.option("--clocks", is_flag=True, help="Set clocks beside everything else; needs libfaketime.")
+@click.option("--markdown", "markdown_path", type=click.Path(path_type=Path, dir_okay=False), help="Tables for a page.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Where the results go.")
+def main(
+    *,
+    seed: int,
+    runs: int,
+    seconds: float,
+    rate: float,
+    jobs: int,
+    clocks: bool,
+    markdown_path: Path | None,
+    json_path: Path | None,
+) -> None:
+    """Break whole stacks in every way that the seeds draw, and check that every promise was kept.
+
+    Exits with 1 when one was broken, or when a suite of ten runs or more never reached something it is meant to reach.
+    """
+    began = time.monotonic()
+    suite = Suite(
+        asyncio.run(_run_all([Job(seed + number, seconds, rate, clocks=clocks) for number in range(runs)], jobs))
+    )
+    needs_all = runs >= RUNS_FOR_SOMETIMES
+    click.echo(summary(suite, seconds=time.monotonic() - began, needs_all=needs_all))
+    if markdown_path:
+        markdown_path.parent.mkdir(parents=True, exist_ok=True)
+        markdown_path.write_text(markdown(suite) + "\n")
+    if json_path:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
+        json_path.write_text(json.dumps([result.as_json() for result in suite.results], indent=1) + "\n")
+    sys.exit(not suite.clean or bool(needs_all and suite.never_reached()))
+
+
+async def _run_all(jobs: list[Job], side_by_side: int) -> list[Result]:
+    results = []
+    async for _, result in run_jobs(jobs, side_by_side):
+        click.echo(one_line(result))
+        results.append(result)
+    return sorted(results, key=lambda result: result.seed)
+
+
+if __name__ == "__main__":
+    main()

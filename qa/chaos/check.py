@@ -1,0 +1,313 @@
+"""What a history shows: a verdict, column by column. Pure, in the manner of Jepsen: nothing is asked, all is judged.
+
+It shares no rule with the product. What the log says is folded here anew, from docs/events.md, and only where that
+page says how.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from qa.chaos.clock import clock_text, us_of
+from qa.chaos.history import Asked, History, Request
+from qa.load.provider_records import PROCESSORS, Entry, Summary, Totals
+from qa.load.window import Window
+from tollgate.contract.events import (
+    Event,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+)
+
+COLUMNS = {
+    "lost": "accepted, and neither charged nor rejected",
+    "charged twice": "in both books, or in one more than once",
+    "invented": "charged or requested, and no client asked for it",
+    "wrong amount": "charged or recorded with another amount than was accepted",
+    "conflict accepted": "two amounts accepted for one id",
+    "refused": "refused without a reason, or charged though every client was told no",
+    "wrong processor": "recorded at another processor than the one that charged",
+    "rejected, charged": "rejected for good in the log, and charged",
+    "rejected, unfounded": "rejected in the log, and no payment processor refused it for good or holds another amount",
+    "unrecorded": "charged, and not processed in the log; or the other way round",
+    "requestedAt": "the stamp in the log is not that of the book",
+    "summary": "the summary of everything differs from the books",
+    "settled, changed": "a summary called itself settled, and its window changed later",
+    "read model": "its rows differ from the log",
+    "forgotten": "accepted, and later answered with 404",
+    "not ended": "not processed or rejected within the bound after everything healed",
+}
+"""Every way to break a promise. A run is clean when all are zero."""
+
+SETTLED_AFTER_US = 1_000_000
+"""A settled window that ended so long before the question is final (docs/decisions/0005)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offence:
+    """`payment_id` is empty where it is no single payment's."""
+
+    payment_id: str
+    text: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    columns: dict[str, list[Offence]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+
+    @property
+    def clean(self) -> bool:
+        return not any(self.columns.values())
+
+    def counts(self) -> dict[str, int]:
+        return {name: len(found) for name, found in self.columns.items()}
+
+    def blame(self, column: str, payment_id: str, text: str) -> None:
+        self.columns[column].append(Offence(payment_id, text))
+
+
+State = Literal["pending", "routed", "in doubt", "processed", "rejected"]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The log, folded by payment. The first event of a kind counts; repeats change nothing."""
+
+    requested: dict[str, PaymentRequested] = field(default_factory=dict)
+    processed: dict[str, PaymentProcessed] = field(default_factory=dict)
+    rejected: dict[str, PaymentRejected] = field(default_factory=dict)
+    _open: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    """The number of the open attempt, and whether it is in doubt."""
+    _released: dict[str, int] = field(default_factory=dict)
+    """The number of the last attempt that was released; the next one has the number behind it."""
+
+    @classmethod
+    def of(cls, history: History) -> Ledger:
+        ledger = cls()
+        for logged in history.log:
+            ledger.apply(logged.event)
+        return ledger
+
+    def apply(self, event: Event) -> None:
+        match event:
+            case PaymentRequested(payment_id):
+                self.requested.setdefault(payment_id, event)
+            case PaymentRouted(payment_id) if self._may_open(payment_id, event.attempt):
+                self._open[payment_id] = (event.attempt, False)
+            case PaymentInDoubt(payment_id, attempt) if self._open.get(payment_id) == (attempt, False):
+                self._open[payment_id] = (attempt, True)
+            case PaymentReleased(payment_id, attempt) if self._open.get(payment_id) == (attempt, False):
+                del self._open[payment_id]
+                self._released[payment_id] = attempt
+            case PaymentProcessed(payment_id):
+                self._open.pop(payment_id, None)
+                self.processed.setdefault(payment_id, event)
+            case PaymentRejected(payment_id) if not self._is_in_doubt(payment_id) and not self.ended(payment_id):
+                self._open.pop(payment_id, None)
+                self.rejected[payment_id] = event
+
+    def ended(self, payment_id: str) -> bool:
+        return payment_id in self.processed or payment_id in self.rejected
+
+    def state(self, payment_id: str) -> State:
+        if payment_id in self.processed:
+            return "processed"
+        if payment_id in self.rejected:
+            return "rejected"
+        if payment_id in self._open:
+            return "in doubt" if self._is_in_doubt(payment_id) else "routed"
+        return "pending"
+
+    def unended(self) -> list[str]:
+        return [payment_id for payment_id in self.requested if not self.ended(payment_id)]
+
+    def _may_open(self, payment_id: str, attempt: int) -> bool:
+        is_free = payment_id not in self._open and not self.ended(payment_id)
+        return is_free and attempt == self._released.get(payment_id, 0) + 1
+
+    def _is_in_doubt(self, payment_id: str) -> bool:
+        return self._open.get(payment_id, (0, False))[1]
+
+
+def judge(history: History, *, converged: bool = True) -> Verdict:
+    """Every column. Without `converged` (the run was stopped early), what had not ended yet is no offence."""
+    verdict = Verdict()
+    ledger = Ledger.of(history)
+    charges = _charges(history.books)
+    wishes: dict[str, list[Request]] = defaultdict(list)
+    for request in history.requests:
+        wishes[request.payment_id].append(request)
+    for payment_id, wished in wishes.items():
+        _judge_payment(verdict, payment_id, wished, charges.get(payment_id, []), ledger, ended=converged)
+    _judge_strangers(verdict, wishes.keys(), charges, ledger)
+    _judge_records(verdict, charges, ledger, ended=converged)
+    _judge_rejections(verdict, history, charges, ledger)
+    for asked in history.asked:
+        if asked.summary is not None and asked.settled and _is_final(asked.window, asked.asked_at_us):
+            truth = summed(history.books, asked.window)
+            if asked.summary != truth:
+                verdict.blame(
+                    "settled, changed",
+                    _latecomer(asked, history),
+                    f"{asked.window.query}, asked at {clock_text(asked.asked_at_us)}: said {asked.summary}, "
+                    f"the books say {truth}",
+                )
+    for payment_id in history.forgotten:
+        verdict.blame("forgotten", payment_id, "GET /payments/{id} answered 404 after 202")
+    if converged:
+        _judge_summary(verdict, history)
+        _judge_rows(verdict, history, ledger)
+    return verdict
+
+
+def _latecomer(asked: Asked, history: History) -> str:
+    """A payment of the window whose charge was recorded, if at all, after the question."""
+    recorded = {
+        logged.event.correlation_id: logged.stored_at_us
+        for logged in history.log
+        if isinstance(logged.event, PaymentProcessed)
+    }
+    for entries in history.books.values():
+        for entry in entries:
+            inside = asked.window.start <= entry.requested_at <= asked.window.end
+            if inside and recorded.get(entry.payment_id, asked.asked_at_us + 1) > asked.asked_at_us:
+                return entry.payment_id
+    return ""
+
+
+def summed(books: Mapping[str, Iterable[Entry]], window: Window | None = None) -> Summary:
+    """What the books hold, in a window or as a whole."""
+    totals = []
+    for processor in PROCESSORS:
+        inside = [
+            entry.cents
+            for entry in books.get(processor, ())
+            if window is None or window.start <= entry.requested_at <= window.end
+        ]
+        totals.append(Totals(len(inside), sum(inside)))
+    return Summary(*totals)
+
+
+def _charges(books: Mapping[str, Iterable[Entry]]) -> dict[str, list[tuple[str, Entry]]]:
+    """Each payment's entries, with the processor in whose book they are."""
+    charges: dict[str, list[tuple[str, Entry]]] = defaultdict(list)
+    for processor, entries in books.items():
+        for entry in entries:
+            charges[entry.payment_id].append((processor, entry))
+    return charges
+
+
+def _judge_payment(
+    verdict: Verdict,
+    payment_id: str,
+    wishes: list[Request],
+    charges: list[tuple[str, Entry]],
+    ledger: Ledger,
+    *,
+    ended: bool,
+) -> None:
+    """What the clients were told of one payment, against what was done."""
+    accepted = {wish.cents for wish in wishes if wish.outcome == "ok"}
+    refused = {wish.cents for wish in wishes if wish.outcome == "refused"}
+    unknown = {wish.cents for wish in wishes if wish.outcome == "unknown"}
+    if len(charges) > 1:
+        where = ", ".join(f"{processor} {entry.requested_at.isoformat()}" for processor, entry in charges)
+        verdict.blame("charged twice", payment_id, f"charged {len(charges)} times: {where}")
+    if len(accepted) > 1:
+        verdict.blame("conflict accepted", payment_id, f"202 for {sorted(accepted)} cents")
+    if contradicted := accepted & refused:
+        verdict.blame("refused", payment_id, f"{sorted(contradicted)} cents were accepted, and refused as well")
+    if refused and not accepted and not unknown:
+        what = "and charged all the same" if charges else "though nothing spoke against it"
+        verdict.blame("refused", payment_id, f"refused {what}")
+    allowed = accepted or (unknown - refused)
+    amounts = {entry.cents for _, entry in charges} | {
+        event.amount_cents
+        for event in (
+            ledger.requested.get(payment_id),
+            ledger.processed.get(payment_id),
+            ledger.rejected.get(payment_id),
+        )
+        if event is not None
+    }
+    if not amounts <= allowed and (accepted or unknown):
+        verdict.blame("wrong amount", payment_id, f"{sorted(amounts)} cents, where {sorted(allowed)} was accepted")
+    if not accepted:
+        return
+    if payment_id not in ledger.requested:
+        verdict.blame("lost", payment_id, "accepted, and not in the log")
+    elif ended and not charges and payment_id in ledger.processed:
+        verdict.blame("lost", payment_id, "accepted and processed in the log, and in no book")
+
+
+def _judge_strangers(verdict: Verdict, known: Iterable[str], charges: Mapping[str, object], ledger: Ledger) -> None:
+    for payment_id in (charges.keys() | ledger.requested.keys()) - set(known):
+        verdict.blame("invented", payment_id, "no client asked for it")
+
+
+def _judge_records(
+    verdict: Verdict, charges: Mapping[str, list[tuple[str, Entry]]], ledger: Ledger, *, ended: bool
+) -> None:
+    """The log's outcomes against the books."""
+    for payment_id, event in ledger.processed.items():
+        places = {processor for processor, _ in charges.get(payment_id, [])}
+        if not places:
+            verdict.blame("unrecorded", payment_id, f"processed at {event.processor}, and in no book")
+        elif event.processor not in places:
+            verdict.blame("wrong processor", payment_id, f"the log says {event.processor}, the book is {places}")
+        else:
+            stamps = {us_of(entry.requested_at) for place, entry in charges[payment_id] if place == event.processor}
+            if event.requested_at_us not in stamps:
+                verdict.blame("requestedAt", payment_id, f"the log says {event.requested_at_us}, the book {stamps}")
+    if not ended:
+        return
+    for payment_id in charges.keys() - ledger.processed.keys() - ledger.rejected.keys():
+        verdict.blame("unrecorded", payment_id, f"charged, and {ledger.state(payment_id)} in the log")
+    for payment_id in ledger.unended():
+        verdict.blame("not ended", payment_id, ledger.state(payment_id))
+
+
+def _judge_rejections(
+    verdict: Verdict, history: History, charges: Mapping[str, list[tuple[str, Entry]]], ledger: Ledger
+) -> None:
+    """Only a processor's own word rejects a payment, and what it keeps of that word is what counts here."""
+    refused = {payment_id for ids in history.refusals.values() for payment_id in ids}
+    for payment_id, rejection in ledger.rejected.items():
+        charged = charges.get(payment_id, [])
+        if charged:
+            verdict.blame("rejected, charged", payment_id, rejection.reason)
+        if payment_id not in refused and all(entry.cents == rejection.amount_cents for _, entry in charged):
+            verdict.blame("rejected, unfounded", payment_id, f"nobody refused it for good: {rejection.reason}")
+
+
+def _judge_summary(verdict: Verdict, history: History) -> None:
+    truth = summed(history.books)
+    if history.final != truth:
+        verdict.blame("summary", "", f"the summary says {history.final}, the books {truth}")
+
+
+def _judge_rows(verdict: Verdict, history: History, ledger: Ledger) -> None:
+    if history.rows is None:
+        verdict.blame("read model", "", "it could not be read")
+        return
+    wanted: Counter[tuple[str, str, int, int]] = Counter(
+        (payment_id, event.processor, event.amount_cents, event.requested_at_us)
+        for payment_id, event in ledger.processed.items()
+    )
+    found = Counter((row.payment_id, row.processor, row.cents, row.requested_at_us) for row in history.rows)
+    for row, times in (found - wanted).items():
+        verdict.blame("read model", row[0], f"{times} rows too many: {row}")
+    for row, times in (wanted - found).items():
+        verdict.blame("read model", row[0], f"{times} rows missing: {row}")
+    for payment_id in set(history.rejected_rows) ^ set(ledger.rejected):
+        verdict.blame("read model", payment_id, "rejected in one of log and read model only")
+
+
+def _is_final(window: Window, asked_at_us: int) -> bool:
+    return us_of(window.end) < asked_at_us - SETTLED_AFTER_US

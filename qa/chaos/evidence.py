@@ -1,0 +1,112 @@
+"""Collects what a run left behind, each from where it really is: the broker, the processors, the read model's file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+import duckdb
+
+from qa.chaos.history import Logged, Settled
+from tollgate.contract.batch import Malformed, events_in
+from tollgate.contract.events import PaymentRequested
+from tollgate.contract.subjects import CONSUMER, STREAM
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log_reader import LogMessage, LogReader
+from tollgate.projector.live.files import ModelFiles
+
+QUIET_SECONDS = 5.0
+CONNECT_SECONDS = 10.0
+BATCH_MESSAGES_MAX = 1_000
+
+
+class UnreadableError(Exception):
+    """The evidence cannot be had: the run cannot be judged."""
+
+
+class LogTap:
+    """The whole log, read from the broker itself by its operator; entered once the broker can be reached."""
+
+    def __init__(self, nats_url: str) -> None:
+        self._broker = Broker(nats_url, name="operator")
+        self._reader = LogReader(self._broker, 1)
+        self._read = 0
+        self.events: list[Logged] = []
+        self.poison: list[str] = []
+        """Messages that are not valid."""
+
+    async def __aenter__(self) -> Self:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await self._broker.__aenter__()
+        await self._reader.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._reader.__aexit__(kind, error, trace)
+        await self._broker.__aexit__(kind, error, trace)
+
+    async def catch_up(self) -> None:
+        """Reads to the log's present end. Raises UnreadableError."""
+        last = (await self._broker.log_state(timeout_seconds=CONNECT_SECONDS)).last_sequence
+        while self._read < last:
+            try:
+                async with asyncio.timeout(QUIET_SECONDS):
+                    messages = await self._reader.batch(BATCH_MESSAGES_MAX)
+            except TimeoutError as error:
+                raise UnreadableError(f"the log ends at {last}, and could not be read to there") from error
+            for message in messages:
+                self._take(message)
+
+    def _take(self, message: LogMessage) -> None:
+        self._read = message.sequence
+        events = events_in(message.subject, message.payload)
+        if isinstance(events, Malformed):
+            self.poison.append(f"{message.sequence}: {events.why}")
+        else:
+            self.events += [Logged(message.sequence, message.stored_at_us, event) for event in events]
+
+    async def redelivered(self) -> int:
+        """How many deliveries of requests were not the first, as far as the broker remembers them."""
+        info = await self._broker.request(
+            f"$JS.API.CONSUMER.INFO.{STREAM}.{CONSUMER}", b"", timeout_seconds=CONNECT_SECONDS
+        )
+        if "error" in info:
+            return 0
+        reached: int = info["delivered"]["stream_seq"]
+        deliveries: int = info["delivered"]["consumer_seq"]
+        first = sum(isinstance(one.event, PaymentRequested) and one.sequence <= reached for one in self.events)
+        return max(0, deliveries - first)
+
+
+def read_model(folder: Path) -> tuple[list[Settled], list[str]]:
+    """The rows of the file, whoever wrote it last being gone: settled payments, and ids of rejected ones.
+
+    Raises UnreadableError.
+    """
+    file = ModelFiles(folder / "projector").current
+    if not file.exists():
+        raise UnreadableError(f"there is no read model in {folder}")
+    try:
+        with duckdb.connect(str(file)) as connection:
+            settled = connection.execute(
+                "SELECT correlation_id, processor, amount_cents, requested_at_us FROM settled"
+            ).fetchall()
+            rejected = connection.execute("SELECT correlation_id FROM rejected").fetchall()
+    except duckdb.Error as error:
+        raise UnreadableError(f"{file}: {str(error).splitlines()[0]}") from error
+    rows = [Settled(str(UUID(str(row[0]))), row[1], row[2], row[3]) for row in settled]
+    return rows, [str(UUID(str(row[0]))) for row in rejected]
+
+
+def said(logs: Path) -> Mapping[str, str]:
+    """What each program wrote, over all its lives."""
+    return {
+        path.stem: "".join(one.read_text(errors="replace") for one in (*sorted(logs.glob(f"{path.name}.*")), path))
+        for path in sorted(logs.glob("*.log"))
+    }

@@ -1,0 +1,145 @@
+"""Does what the plan says, to a running world; and takes it all back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from qa.chaos.environment import TOKEN, World
+from qa.chaos.plan import PROGRAMS, SIMULATORS, Fault
+from qa.chaos.proxy import Mode
+from qa.load.client import NoAnswerError, Pool
+from tollgate.simulator.faults import Faults
+
+ADMIN_SECONDS_MAX = 1.0
+"""A simulator that is stopped or away does not get the fault meant for it."""
+HEAL_SECONDS_MAX = 20.0
+CALM: Mapping[str, float | bool] = {"delay_ms": 0, "failing": False}
+_FAULTS = tuple(one.name for one in fields(Faults))
+
+
+class HealingError(Exception):
+    """A simulator did not take its calm back: the run cannot be judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A fault that was tried; `took` says whether there was somebody to suffer it."""
+
+    fault: Fault
+    took: bool
+
+
+@dataclass(slots=True)
+class Injector:
+    """Runs the faults, each as a task, and remembers what took."""
+
+    world: World
+    traits: Mapping[str, float] = field(default_factory=dict)
+    """Faults of the simulators that no mood switches off."""
+    done: list[Done] = field(default_factory=list)
+    _ending: set[asyncio.Task[None]] = field(default_factory=set)
+    _newest: dict[str, Fault] = field(default_factory=dict)
+    """By target. A fault that another has taken the place of does not heal that one's doing."""
+
+    async def run(self, faults: tuple[Fault, ...]) -> None:
+        """Returns when the last fault has begun."""
+        began = time.monotonic()
+        for fault in faults:
+            await asyncio.sleep(max(0.0, began + fault.at_seconds - time.monotonic()))
+            task = asyncio.ensure_future(self._suffer(fault))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def heal(self) -> None:
+        """Ends every fault. Raises HealingError."""
+        for task in tuple(self._ending):
+            task.cancel()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        for link in self.world.links.values():
+            await link.set(Mode.PASS)
+        for disk in self.world.disks.values():
+            disk.empty()
+        for clock in self.world.clocks.values():
+            clock.set(0.0)
+        for program in PROGRAMS:
+            self.world.signal(program, signal.SIGCONT)
+        for simulator in SIMULATORS:
+            await self._calm_for_sure(simulator)
+
+    async def _suffer(self, fault: Fault) -> None:
+        self._newest[f"{fault.kind} {fault.target}"] = fault
+        took = await self._begin(fault)
+        self.done.append(Done(fault, took))
+        if took and fault.seconds:
+            await asyncio.sleep(fault.seconds)
+            if self._newest[f"{fault.kind} {fault.target}"] is fault:
+                await self._end(fault)
+
+    async def _begin(self, fault: Fault) -> bool:
+        match fault.kind:
+            case "kill":
+                return self.world.signal(fault.target, signal.SIGKILL)
+            case "stop":
+                return self.world.signal(fault.target, signal.SIGSTOP)
+            case "link":
+                await self.world.links[fault.target].set(fault.mode)
+                return True
+            case "processor":
+                return await self._set_mood(fault.target, fault.mood, fault.seconds)
+            case "disk":
+                await asyncio.to_thread(self.world.disks[fault.target].fill)
+                return True
+            case "clock":
+                self.world.clocks[fault.target].set(fault.offset_seconds)
+                return True
+
+    async def _end(self, fault: Fault) -> None:
+        match fault.kind:
+            case "kill":
+                return
+            case "stop":
+                self.world.signal(fault.target, signal.SIGCONT)
+            case "link":
+                await self.world.links[fault.target].set(Mode.PASS)
+            case "processor":
+                await self._set_mood(fault.target, CALM, 0.0)
+            case "disk":
+                self.world.disks[fault.target].empty()
+            case "clock":
+                self.world.clocks[fault.target].set(0.0)
+
+    async def _calm_for_sure(self, simulator: str) -> None:
+        deadline = time.monotonic() + HEAL_SECONDS_MAX
+        while not await self._set_mood(simulator, CALM, 0.0):
+            if time.monotonic() > deadline:
+                raise HealingError(f"{simulator} does not answer")
+            await asyncio.sleep(0.2)
+
+    async def _set_mood(self, simulator: str, mood: Mapping[str, float | bool], seconds: float) -> bool:
+        """Every switch of a simulator; what the mood does not name is off."""
+        switches: list[tuple[str, object]] = [
+            ("configurations/delay", {"delay": int(mood.get("delay_ms", 0))}),
+            ("configurations/failure", {"failure": bool(mood.get("failing", False))}),
+            ("faults", {name: mood.get(name, self.traits.get(name, 0.0)) for name in _FAULTS}),
+        ]
+        if mood.get("closed"):
+            switches.append(("listening", {"seconds": seconds}))
+        origin = self.world.simulators[simulator.removeprefix("simulator-")]
+        pool = Pool(origin, 1)
+        try:
+            for path, value in switches:
+                message = origin.request(
+                    "PUT", f"/admin/{path}", json.dumps(value).encode(), (("X-Rinha-Token", TOKEN),)
+                )
+                if (await pool.ask(message, ADMIN_SECONDS_MAX)).status != 200:
+                    return False
+        except NoAnswerError:
+            return False
+        finally:
+            pool.close()
+        return True

@@ -1,0 +1,68 @@
+"""`python -m qa.routing_sim`: tries a routing policy on courses, beside rules of thumb and the best possible."""
+
+from pathlib import Path
+
+import click
+
+from qa.routing_sim.chart import chart
+from qa.routing_sim.report import many, one, run
+from qa.routing_sim.scenario import ADVERSARIAL, FINAL, PREVIEW, random_course
+from qa.routing_sim.strategy import strategies
+from tollgate.processor.routing import Policy
+
+DEFAULT = Policy()
+COURSES = {course.name: course for course in (PREVIEW, FINAL, *ADVERSARIAL)}
+
+
+@click.command()
+@click.option("--course", "names", multiple=True, help=f"One of: {', '.join(COURSES)}, adversarial. Repeatable.")
+@click.option("--random", "count", default=0, help="So many random courses.")
+@click.option("--seed", default=0, help="The first random course's number; the router's chance.")
+@click.option("--strategy", "chosen", multiple=True, help="Only these. Repeatable.")
+@click.option("--patience", default=DEFAULT.patience_seconds, show_default=True, help="PROCESSOR_PATIENCE_SECONDS")
+@click.option("--places", default=400, show_default=True, help="PROCESSOR_CONCURRENCY")
+@click.option("--failures", default=DEFAULT.failures_to_open, show_default=True, help="PROCESSOR_FAILURES_TO_OPEN")
+@click.option("--probe", default=DEFAULT.probe_seconds_max, show_default=True, help="PROCESSOR_PROBE_SECONDS_MAX")
+@click.option("--memory", default=DEFAULT.memory_seconds, show_default=True, help="PROCESSOR_MEMORY_SECONDS")
+@click.option("--scale", default=1.0, help="So many times the payments and places: 0.1 is ten times as fast.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draws the first course and strategy.")
+def main(  # noqa: PLR0917 - click passes an argument for each option
+    names: tuple[str, ...],
+    count: int,
+    seed: int,
+    chosen: tuple[str, ...],
+    patience: float,
+    places: int,
+    failures: int,
+    probe: float,
+    memory: float,
+    scale: float,
+    svg: Path | None,
+) -> None:
+    """Runs strategies on courses in virtual time. Without --course and --random: the contest's two courses."""
+    try:
+        policy = Policy(patience, places, failures, probe, memory)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    known = list(strategies(policy, seed))
+    if unknown := set(chosen) - set(known):
+        raise click.UsageError(f"no such strategy: {', '.join(sorted(unknown))} (there are: {', '.join(known)})")
+    if unknown := set(names) - {*COURSES, "adversarial"}:
+        raise click.UsageError(f"no such course: {', '.join(sorted(unknown))} (there are: {', '.join(COURSES)})")
+    courses = [COURSES[name] for name in names if name in COURSES]
+    courses += ADVERSARIAL if "adversarial" in names else ()
+    for course in courses or ([] if count else [PREVIEW, FINAL]):
+        rows = run(course, policy, seed, list(chosen) or known, scale=scale)
+        click.echo(one(rows) + "\n")
+        if svg is not None:
+            svg.write_text(chart(course, rows[0].result))
+            svg = None
+    if count:
+        every = []
+        for number in range(seed, seed + count):
+            every += run(random_course(number), policy, seed, list(chosen) or known, scale=scale)
+        click.echo(many(every))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The best that anybody could do who knew the course beforehand: an upper bound on the profit.
+
+In slices of time, as a fluid: a processor that answers after d seconds can begin at most n / d payments a second with n
+places, none that would find it failing when its delay is over, and none that would end after the drain. For unit jobs
+with release times and such capacities, serving as early as possible serves the most. So it is done twice:
+
+    D = the most that `default` alone can charge
+    M = the most that both together can charge, all places being at the faster one where they are scarce
+    profit <= (1 - 5 %) D + (1 - 15 %) (M - D)
+
+since no plan charges more than D at the lower fee, nor more than M at all. It is a bound, not a plan: no log, no
+network, no failed call, places that are free again when a stage ends. It is exact to a slice of time for each stage.
+"""
+
+from dataclasses import dataclass
+
+from qa.routing_sim.counter import RUNNING_MAX
+from qa.routing_sim.scenario import Course
+from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.processor.routing.fees import fee_cents
+
+SLICE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The bound: payments charged at each processor, and the profit in cents."""
+
+    default: int
+    fallback: int
+    profit_cents: int
+
+
+def best(course: Course, *, places_max: int, payments_per_second_max: float, drain_seconds: float) -> Best:
+    """The bound for a replica with so many places, which gets through so many payments a second."""
+    slices = int((course.seconds + drain_seconds) / SLICE_SECONDS)
+    arrivals = [0] * slices
+    for at in course.arrivals():
+        arrivals[min(int(at / SLICE_SECONDS), slices - 1)] += 1
+    per_slice = payments_per_second_max * SLICE_SECONDS
+    end = course.seconds + drain_seconds
+    own = [_capacities(course, name, slices, min(places_max, RUNNING_MAX), end) for name in PROCESSORS]
+    shared = [_capacities(course, name, slices, places_max, end) for name in PROCESSORS]
+    together = [
+        min(sum(here), max(there), per_slice)
+        for here, there in zip(zip(*own, strict=True), zip(*shared, strict=True), strict=True)
+    ]
+    default = _served(arrivals, [min(capacity, per_slice) for capacity in own[0]])
+    both = _served(arrivals, together)
+    amount = course.amount_cents
+    profit = default * (amount - fee_cents("default", amount)) + (both - default) * (
+        amount - fee_cents("fallback", amount)
+    )
+    return Best(default, both - default, profit)
+
+
+def _capacities(course: Course, name: ProcessorName, slices: int, places: int, end: float) -> list[float]:
+    """How many payments may begin in each slice, such that they are charged."""
+    capacities = []
+    stage_before = None
+    for number in range(slices):
+        now = number * SLICE_SECONDS
+        stage = course.stage(now)
+        weather = stage.default if name == "default" else stage.fallback
+        done_at = now + weather.delay_seconds
+        later = course.stage(done_at)
+        is_charged = done_at <= end and not (later.default if name == "default" else later.fallback).failing
+        capacity = places * SLICE_SECONDS / weather.delay_seconds if weather.delay_seconds else float("inf")
+        # Places that an earlier stage left empty can all begin at once.
+        if stage is not stage_before:
+            capacity += places
+        stage_before = stage
+        capacities.append(capacity if is_charged else 0.0)
+    return capacities
+
+
+def _served(arrivals: list[int], capacities: list[float]) -> int:
+    waiting = served = 0.0
+    for arrived, capacity in zip(arrivals, capacities, strict=True):
+        waiting += arrived
+        now = min(waiting, capacity)
+        waiting -= now
+        served += now
+    return round(served)

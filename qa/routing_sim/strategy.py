@@ -1,0 +1,129 @@
+"""What decides in a trial: the product's own router, or a rule of thumb to compare it with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+from random import Random
+from typing import Protocol
+
+from tollgate.contract.events import ProcessorName
+from tollgate.processor.health.report import Health
+from tollgate.processor.routing import Decision, Outcome, Policy, Route, Router, Wait
+from tollgate.processor.routing.fees import OTHER
+
+
+class Strategy(Protocol):
+    """The router's own interface; in addition it is told where the payment has failed in this delivery."""
+
+    call_seconds_max: float
+    """After so long a call is given up and the payment may go elsewhere. Infinite: never, it stays where it is."""
+
+    def room(self, now: float) -> int: ...
+    def decide(
+        self, now: float, *, amount_cents: int, waited_seconds: float, failed_at: ProcessorName | None
+    ) -> Decision: ...
+    def observe(
+        self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float | None = None
+    ) -> None: ...
+    def observe_health(self, processor: ProcessorName, health: Health, now: float) -> None: ...
+    def observe_delivery(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None: ...
+
+
+class Tollgate(Router):
+    """The router as it is."""
+
+    call_seconds_max = inf
+
+    def __init__(self, policy: Policy, seed: int) -> None:
+        super().__init__(policy, Random(seed))  # noqa: S311 - chance to be replayed, no secrets
+
+    def decide(  # type: ignore[override]
+        self, now: float, *, amount_cents: int, waited_seconds: float, failed_at: ProcessorName | None
+    ) -> Decision:
+        del failed_at  # it has its breakers
+        return super().decide(now, amount_cents=amount_cents, waited_seconds=waited_seconds)
+
+
+Rule = Callable[[dict[ProcessorName, Health], ProcessorName | None], ProcessorName | None]
+"""From the health last heard, and where the payment has just failed, to where it goes; None: it waits."""
+
+WAIT_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class RuleOfThumb:
+    """As entries of the contest have it: nothing is remembered but the health that was last heard."""
+
+    rule: Rule
+    concurrency_max: int
+    call_seconds_max: float = inf
+    _health: dict[ProcessorName, Health] = field(
+        default_factory=lambda: {"default": Health(False, 0.0), "fallback": Health(False, 0.0)}
+    )
+    _in_flight: int = 0
+
+    def room(self, now: float) -> int:
+        del now
+        return self.concurrency_max - self._in_flight
+
+    def decide(
+        self, now: float, *, amount_cents: int, waited_seconds: float, failed_at: ProcessorName | None
+    ) -> Decision:
+        del now, amount_cents, waited_seconds
+        processor = self.rule(self._health, failed_at)
+        if processor is None:
+            return Wait(WAIT_SECONDS, "the rule says so")
+        self._in_flight += 1
+        return Route(processor, "the rule says so")
+
+    def observe(self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
+        del processor, outcome, now, seconds
+        self._in_flight -= 1
+
+    def observe_health(self, processor: ProcessorName, health: Health, now: float) -> None:
+        del now
+        self._health[processor] = health
+
+    def observe_delivery(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None:
+        """It does not look at the queue."""
+
+
+def default_only(_: dict[ProcessorName, Health], failed_at: ProcessorName | None) -> ProcessorName | None:
+    return None if failed_at else "default"
+
+
+def fallback_on_failure(_: dict[ProcessorName, Health], failed_at: ProcessorName | None) -> ProcessorName | None:
+    return OTHER[failed_at] if failed_at else "default"
+
+
+def winner(health: dict[ProcessorName, Health], failed_at: ProcessorName | None) -> ProcessorName | None:
+    """The contest's winner: default under 120 ms, else fallback where that is healthy and three times as fast."""
+    if failed_at:
+        return None
+    default, fallback = health["default"], health["fallback"]
+    if not default.failing and default.min_response_seconds < 0.12:  # noqa: PLR2004
+        return "default"
+    if not fallback.failing and fallback.min_response_seconds * 3 < default.min_response_seconds:
+        return "fallback"
+    return None if default.failing else "default"
+
+
+def first_healthy(health: dict[ProcessorName, Health], failed_at: ProcessorName | None) -> ProcessorName | None:
+    """The first of both that says that it does not fail."""
+    if failed_at or (health["default"].failing and health["fallback"].failing):
+        return None
+    return "fallback" if health["default"].failing else "default"
+
+
+def strategies(policy: Policy, seed: int) -> dict[str, Strategy]:
+    """Every strategy by its name, anew for one trial."""
+    places = policy.concurrency_max
+    return {
+        "tollgate": Tollgate(policy, seed),
+        "default only": RuleOfThumb(default_only, places),
+        "fallback on failure": RuleOfThumb(fallback_on_failure, places),
+        "the winner's rule": RuleOfThumb(winner, places),
+        "first healthy": RuleOfThumb(first_healthy, places),
+        "fallback after 300 ms": RuleOfThumb(fallback_on_failure, places, call_seconds_max=0.3),
+        "fallback after 3 s": RuleOfThumb(fallback_on_failure, places, call_seconds_max=3.0),
+    }

@@ -1,0 +1,133 @@
+"""Where a payment stands after a sequence of its events: the rule that keeps it from being charged twice.
+
+Several processor replicas may work on the same payment at once: one that is paused or cut off does not know that its
+delivery went to another. None of them decides by its own clock or memory. Each writes what it means to do, reads the
+log up to its own event, and acts only if the event is valid there. The log has one order, so all of them, and every
+reader after them, come to the same answer:
+
+- the first intent for an attempt's number counts, later ones are void;
+- an attempt is released, and so may be followed by another, only while nobody has put it in doubt; whoever sends an
+  attempt that it did not itself just record puts it in doubt first;
+- an attempt that is in doubt cannot be rejected either: the sending that is in doubt may still charge;
+- a rejection ends the payment only while the attempt that it was said of is open: one that comes late, after an
+  operator has released that attempt, is no word on the next;
+- an operator's word counts only on the attempt that is in doubt where the word stands: that it was charged, at once;
+  that it was not, once an earlier word holds it, so that no worker sends it meanwhile (docs/decisions/0014);
+- an end is final.
+"""
+
+from dataclasses import dataclass, replace
+
+from tollgate.contract.events import (
+    Event,
+    OperatorWord,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+)
+from tollgate.contract.timestamps import MICROSECONDS
+
+ACCEPTANCE_SECONDS_MAX = 20
+"""A gateway checks that a payment is new and stores it in under 5 s. One that was paused in between takes longer, and
+then neither its check nor the broker's duplicate window vouches any more for the request being the first."""
+
+
+STORING_SECONDS_MAX = 1
+"""An intent that was stored longer after its stamp is sent by nobody: its author may have given it up while it was on
+its way, and a summary may have called the window of its stamp settled since."""
+CLOCK_OFFSET_SECONDS_MAX = STORING_SECONDS_MAX / 2
+"""A processor whose clock is further from the broker's than this writes no intent: behind the broker's, its stamps
+would leave no time for storing, and each intent would be void."""
+CLOCK_OFFSET_SECONDS_WARNED = CLOCK_OFFSET_SECONDS_MAX / 2
+"""A clock that is further off than this is warned of, and what only measures waiting is corrected by the difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unrouted:
+    """No attempt is open; the next one has this number."""
+
+    next_attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The attempt recorded at `sequence` has no outcome yet."""
+
+    attempt: PaymentRouted
+    sequence: int
+    in_doubt: bool = False
+    is_held: bool = False
+    """In doubt, and an operator wants nobody to send it again."""
+    is_late: bool = False
+    """Its intent was stored too late to be sent. Whoever finds it so, its author included, releases it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Charged or rejected: nothing is left to do."""
+
+
+Standing = Unrouted | Open | Ended
+
+
+def advance(standing: Standing, sequence: int, event: Event) -> Standing:  # noqa: PLR0911 - a rule each
+    """The standing after `event`, which lies at `sequence`. The same object comes back when the event is void."""
+    match standing, event:
+        case Ended(), _:
+            return standing
+        case _, PaymentInDoubt(word=OperatorWord()) | PaymentReleased(word=OperatorWord()) | PaymentProcessed(
+            word=OperatorWord()
+        ):
+            return _advance_by_word(standing, event)
+        case _, PaymentProcessed():
+            return Ended()
+        case Open(in_doubt=True), PaymentRejected():
+            return standing
+        case _, PaymentRejected(attempt=None):
+            return Ended()
+        case Open(current), PaymentRejected(attempt=attempt) if attempt == current.attempt:
+            return Ended()
+        case Unrouted(number), PaymentRouted(attempt=attempt) if attempt == number:
+            return Open(event, sequence)
+        case Open(current, in_doubt=False), PaymentReleased(attempt=attempt) if attempt == current.attempt:
+            return Unrouted(attempt + 1)
+        case Open(current, in_doubt=False), PaymentInDoubt(attempt=attempt) if attempt == current.attempt:
+            return replace(standing, in_doubt=True)
+        case _:
+            return standing
+
+
+def _advance_by_word(standing: Standing, event: PaymentInDoubt | PaymentReleased | PaymentProcessed) -> Standing:
+    """An operator can tell of a doubt, and of nothing else."""
+    match standing, event:
+        case Open(current, in_doubt=True), _ if (event.attempt, event.processor) != (
+            current.attempt,
+            current.processor,
+        ):
+            return standing
+        case Open(in_doubt=True), PaymentProcessed():
+            return Ended()
+        case Open(current, in_doubt=True, is_held=True), PaymentReleased():
+            return Unrouted(current.attempt + 1)
+        case Open(in_doubt=True, is_held=False), PaymentInDoubt():
+            return replace(standing, is_held=True)
+        case _:
+            return standing
+
+
+def is_late(event: Event, stored_at_us: int) -> bool:
+    """Whether the event is an intent that was stored too late to be sent.
+
+    By the time of storing and not by anybody's clock at reading: so all readers, its author too, say the same.
+    """
+    return (
+        isinstance(event, PaymentRouted) and stored_at_us - event.requested_at_us > STORING_SECONDS_MAX * MICROSECONDS
+    )
+
+
+def may_be_repeat(request: PaymentRequested, stored_at_us: int) -> bool:
+    """Whether the request was stored so long after its acceptance that it has to be checked for being a repeat."""
+    return abs(stored_at_us - request.accepted_at_us) > ACCEPTANCE_SECONDS_MAX * MICROSECONDS

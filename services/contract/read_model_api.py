@@ -1,0 +1,260 @@
+"""What is asked of the read model over NATS request/reply: subjects, questions and answers.
+
+Gateways and processors ask for summaries and payments, operators for the status and for a snapshot.
+
+Questions and answers are JSON. A fault is told by the micro protocol's `Nats-Service-Error-Code` header.
+"""
+
+from dataclasses import asdict, dataclass, field
+from dataclasses import fields as dataclass_fields
+from typing import Any, Literal
+
+import orjson
+
+from tollgate.contract.clock_offset import ClockOffset
+from tollgate.contract.events import PROCESSORS, ProcessorName
+
+SERVICE = "projector"
+SUMMARY = "projector.summary"
+PAYMENT = "projector.payment"
+STATUS = "projector.status"
+CHARGING = "projector.charging"
+SNAPSHOT = "projector.snapshot"
+
+SEQUENCES_MAX = 64
+"""So many events of one payment are remembered: the first, and the latest."""
+DOUBTS_MAX = 100
+"""So many doubts are listed, the oldest; of the rest, only how many there are. It keeps the answer under 64 KB."""
+ADOPT = "projector.adopt"
+"""Asks the projector to go on with the read model that was rebuilt beside its own."""
+ACCEPT_DIFFERENCES = b"accept-differences"
+"""What asks for it even if the two differ."""
+
+PaymentState = Literal["pending", "routed", "in_doubt", "processed", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Settled payments at one processor."""
+
+    count: int = 0
+    amount_cents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryQuestion:
+    """Both bounds are inclusive, in microseconds since the epoch; None leaves that side open.
+
+    `as_of_sequence` asks for the summary as it was when the log ended there, `as_of_us` for that of a moment; at most
+    one of them is given. Otherwise `asked_at_us` and `log_end` are the moment of the question, and the log's last
+    sequence then; without them it is the moment at which the question arrives.
+    """
+
+    from_us: int | None = None
+    to_us: int | None = None
+    as_of_sequence: int | None = None
+    as_of_us: int | None = None
+    asked_at_us: int | None = None
+    log_end: int | None = None
+
+    @property
+    def is_of_the_past(self) -> bool:
+        return self.as_of_sequence is not None or self.as_of_us is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The answer: totals by processor.
+
+    `settled` says that no attempt stamped inside the window is open; `open_attempts` counts those that are. A settled
+    window that ended a second ago is final: an attempt is in the log within a second of its stamp, or is never sent.
+    `position` is the log's sequence that the answer holds everything up to. Of the past only totals and position are
+    told.
+    """
+
+    totals: dict[ProcessorName, Total] = field(default_factory=lambda: {name: Total() for name in PROCESSORS})
+    settled: bool = False
+    open_attempts: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtView:
+    """An attempt whose outcome is unknown, since when and why; `is_held`: an operator wants it not to be sent again."""
+
+    correlation_id: str
+    amount_cents: int
+    processor: ProcessorName
+    attempt: int
+    requested_at_us: int
+    since_us: int
+    why: str
+    is_held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentView:
+    """A payment as the read model knows it; `sequences` are those of its events, in the log's order.
+
+    `doubt` is there while it is in doubt.
+    """
+
+    correlation_id: str
+    amount_cents: int
+    state: PaymentState
+    sequences: list[int]
+    doubt: DoubtView | None = None
+
+    @property
+    def request_sequence(self) -> int:
+        return self.sequences[0]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPayment:
+    """A payment that has not ended. By the clock of the gateway, and by the broker's; and where its request is."""
+
+    correlation_id: str
+    accepted_at_us: int
+    stored_at_us: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charging:
+    """How charging stands: payments by state, the oldest doubts (DOUBTS_MAX at most), and what was charged where."""
+
+    pending: int
+    routed: int
+    in_doubt: int
+    doubts: list[DoubtView]
+    totals: dict[ProcessorName, Total]
+    position: int
+    oldest_chargeable: OpenPayment | None = None
+    """The oldest of those that are not in doubt."""
+    oldest_open_sequence: int | None = None
+    """Where the oldest request of a payment that has not ended is; None when all have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a running projector is, as of `position`.
+
+    `settled` and `rejected` count rows; `pending`, `routed` and `in_doubt` payments that have not ended.
+    `committed_at_us` is when its file last changed, `committed_position` what it then held everything up to.
+    `log_fault` says what is missing of the log, or that it went back; None if nothing.
+    `oldest_chargeable` is the oldest open payment that is not in doubt; `oldest_doubt_us` is when the oldest doubt
+    began, by the broker's clock. `still_seconds` is for how long the position has not moved.
+    """
+
+    position: int
+    log_identity: str
+    settled: int
+    rejected: int
+    pending: int
+    routed: int
+    in_doubt: int
+    oldest_open: OpenPayment | None
+    poison_events: int
+    file_bytes: int
+    committed_position: int
+    committed_at_us: int
+    started_at_us: int
+    log_fault: str | None = None
+    oldest_chargeable: OpenPayment | None = None
+    oldest_doubt_us: int | None = None
+    still_seconds: float = 0.0
+    clock: ClockOffset | None = None
+    """Of the projector, against the broker's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of the read model's file in the projector's folder of snapshots, for whoever asked to read and delete."""
+
+    name: str
+    position: int
+    """Everything up to it is in the copy."""
+
+
+def encode_question(question: SummaryQuestion) -> bytes:
+    return orjson.dumps(asdict(question))
+
+
+def decode_question(payload: bytes) -> SummaryQuestion:
+    """Raises ValueError for anything that `encode_question` did not write."""
+    fields = _object(payload, SummaryQuestion)
+    if any(value is not None and type(value) is not int for value in fields.values()):
+        raise ValueError(f"not a SummaryQuestion: {payload[:80]!r}")
+    return SummaryQuestion(**fields)
+
+
+def encode_summary(summary: Summary) -> bytes:
+    return orjson.dumps(asdict(summary))
+
+
+def decode_summary(payload: bytes) -> Summary:
+    fields = _object(payload, Summary)
+    return Summary(**{**fields, "totals": {name: Total(**total) for name, total in fields["totals"].items()}})
+
+
+def encode_payment(view: PaymentView | None) -> bytes:
+    return orjson.dumps(None if view is None else asdict(view))
+
+
+def decode_payment(payload: bytes) -> PaymentView | None:
+    if payload == b"null":
+        return None
+    fields = _object(payload, PaymentView)
+    doubt = fields.get("doubt")
+    return PaymentView(**{**fields, "doubt": None if doubt is None else DoubtView(**_known(doubt, DoubtView))})
+
+
+def encode_charging(charging: Charging) -> bytes:
+    return orjson.dumps(asdict(charging))
+
+
+def decode_charging(payload: bytes) -> Charging:
+    fields = _object(payload, Charging)
+    doubts = [DoubtView(**_known(doubt, DoubtView)) for doubt in fields["doubts"]]
+    totals = {name: Total(**total) for name, total in fields["totals"].items()}
+    oldest = _open_payment(fields.get("oldest_chargeable"))
+    return Charging(**{**fields, "doubts": doubts, "totals": totals, "oldest_chargeable": oldest})
+
+
+def encode_status(status: Status) -> bytes:
+    return orjson.dumps(asdict(status))
+
+
+def decode_status(payload: bytes) -> Status:
+    fields = _object(payload, Status)
+    oldest = {name: _open_payment(fields.get(name)) for name in ("oldest_open", "oldest_chargeable")}
+    clock = fields.get("clock")
+    return Status(**{**fields, **oldest, "clock": None if clock is None else ClockOffset(**clock)})
+
+
+def _open_payment(fields: dict[str, Any] | None) -> OpenPayment | None:
+    return None if fields is None else OpenPayment(**_known(fields, OpenPayment))
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    return orjson.dumps(asdict(snapshot))
+
+
+def decode_snapshot(payload: bytes) -> Snapshot:
+    return Snapshot(**_object(payload, Snapshot))
+
+
+def _object(payload: bytes, kind: type) -> dict[str, Any]:
+    fields = orjson.loads(payload)
+    if not isinstance(fields, dict):
+        raise ValueError(  # noqa: TRY004 - one error for every kind of bad payload
+            f"not a {kind.__name__}: {payload[:80]!r}"
+        )
+    return _known(fields, kind)
+
+
+def _known(fields: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Those that this version knows."""
+    known = {one.name for one in dataclass_fields(kind)}
+    return {name: value for name, value in fields.items() if name in known}

@@ -1,0 +1,88 @@
+"""The one stream and its fixed subjects.
+
+The subjects do not name the payment: the server keeps about 150 bytes of memory for every subject it holds, so a
+subject for each payment would make its memory grow with the log.
+"""
+
+from collections.abc import Mapping
+
+from tollgate.contract.events import (
+    PROCESSORS,
+    Event,
+    LedgerPurged,
+    OperatorWord,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+    ProcessorName,
+)
+
+STREAM = "PAYMENTS"
+REQUESTED = "payments.requested"
+PURGED = "payments.purged"
+SUBJECTS = (
+    REQUESTED,
+    "payments.routed.*",
+    "payments.in_doubt.*",
+    "payments.released.*",
+    "payments.processed.*",
+    "payments.rejected",
+    PURGED,
+)
+CONSUMER = "processor"
+"""The durable consumer of PaymentRequested that all processor replicas share."""
+DOUBTS_CONSUMERS: Mapping[ProcessorName, str] = {name: f"doubts-{name}" for name in PROCESSORS}
+"""The durable consumers of PaymentInDoubt, one for each provider, shared in the same way."""
+RELEASED_CONSUMER = "released"
+"""The durable consumer of PaymentReleased, shared in the same way."""
+CONSUMERS = (CONSUMER, *DOUBTS_CONSUMERS.values(), RELEASED_CONSUMER)
+
+MESSAGE_BYTES_MAX = 16_384
+"""The largest message. An event is under 1 KB, with an operator's note under 8; those that share one are under 13."""
+
+
+_SUBJECT_OF: Mapping[tuple[type[Event], ProcessorName | None], str] = {
+    (PaymentRequested, None): REQUESTED,
+    (PaymentRejected, None): "payments.rejected",
+    (LedgerPurged, None): PURGED,
+    **{(PaymentRouted, name): f"payments.routed.{name}" for name in PROCESSORS},
+    **{(PaymentInDoubt, name): f"payments.in_doubt.{name}" for name in PROCESSORS},
+    **{(PaymentReleased, name): f"payments.released.{name}" for name in PROCESSORS},
+    **{(PaymentProcessed, name): f"payments.processed.{name}" for name in PROCESSORS},
+}
+
+
+def subject_of(event: Event) -> str:
+    """The one subject that the event is published on; under any other it is not valid (contract/batch.py)."""
+    match event:
+        case PaymentRouted() | PaymentInDoubt() | PaymentReleased() | PaymentProcessed():
+            return _SUBJECT_OF[type(event), event.processor]
+        case _:
+            return _SUBJECT_OF[type(event), None]
+
+
+def message_id_of(event: Event) -> str | None:  # noqa: PLR0911 - a row of the table each
+    """The Nats-Msg-Id by which the broker drops repeats inside its duplicate window; None where repeats are meant."""
+    match event:
+        case PaymentRequested():
+            return event.correlation_id
+        case PaymentRouted():
+            return f"{event.correlation_id}:routed:{event.attempt}"
+        case PaymentInDoubt():
+            return f"{event.correlation_id}:in_doubt:{event.attempt}{_suffix(event.word)}"
+        case PaymentReleased():
+            return f"{event.correlation_id}:released:{event.attempt}{_suffix(event.word)}"
+        case PaymentProcessed():
+            return f"{event.correlation_id}:processed{_suffix(event.word)}"
+        case PaymentRejected():
+            return f"{event.correlation_id}:rejected" + ("" if event.attempt is None else f":{event.attempt}")
+        case LedgerPurged():
+            return None
+
+
+def _suffix(word: OperatorWord | None) -> str:
+    """Sets an operator's word apart: it may be void, and then no worker's event may pass for a repeat of it."""
+    return "" if word is None else f":{word.said_at_us}"

@@ -1,0 +1,92 @@
+"""Accepting a payment: durable in the log exactly once, or refused."""
+
+import logging
+from http import HTTPStatus
+
+from tollgate.contract.events import PaymentRequested
+from tollgate.contract.money import format_cents
+from tollgate.gateway.dedup import Tail
+from tollgate.gateway.problems import Problem, unavailable
+from tollgate.gateway.requests import PaymentOrder
+from tollgate.messaging.broker_clock import BrokerClock
+from tollgate.messaging.log import Log
+from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
+from tollgate.runtime.bloom_set import SeenPayments
+from tollgate.runtime.errors import BrokerUnavailableError, LogFullError
+
+logger = logging.getLogger(__name__)
+
+IN_FLIGHT_MAX = 4_096
+"""Payments waiting for the broker at once, in one gateway; one more is told to come back."""
+LOOKUP_TIMEOUT_SECONDS = 2.0
+
+
+class Acceptance:
+    """Writes new payments to the log; knows those that were asked for before."""
+
+    def __init__(
+        self,
+        log: Log,
+        read_model: ReadModel,
+        seen: SeenPayments,
+        tail: Tail,
+        clock: BrokerClock,
+        *,
+        timeout_seconds: float,
+    ) -> None:
+        self._clock = clock
+        self._log = log
+        self._read_model = read_model
+        self._seen = seen
+        self._tail = tail
+        self._timeout_seconds = timeout_seconds
+        self._in_flight = 0
+
+    async def accept(self, order: PaymentOrder) -> None:
+        """Returns when the payment is durable, now or since an earlier request.
+
+        Raises Problem: 409 when the id was used with another amount, 503 when it cannot be accepted now.
+        """
+        if self._in_flight >= IN_FLIGHT_MAX:
+            raise unavailable("too many payments are waiting for the log")
+        self._in_flight += 1
+        try:
+            await self._tail.looked(timeout_seconds=self._timeout_seconds)
+            if (fault := self._tail.log_fault) is not None:
+                # A repeat of a payment whose request is missing would be charged again.
+                raise unavailable(fault)
+            if not self._tail.is_current:
+                raise unavailable("the gateway has not read the log far enough to tell new payments from repeats")
+            known_cents = await self._known_cents(order)
+            if known_cents is None:
+                known_cents = await self._store(order)
+        finally:
+            self._in_flight -= 1
+        if known_cents != order.amount_cents:
+            raise Problem(
+                HTTPStatus.CONFLICT,
+                f"payment {order.correlation_id} was requested before with amount {format_cents(known_cents)}",
+            )
+
+    async def _known_cents(self, order: PaymentOrder) -> int | None:
+        """The amount that an earlier request named; None for a payment that is new."""
+        if order.correlation_id not in self._seen:
+            return None
+        try:
+            known = await self._read_model.payment(order.correlation_id, timeout_seconds=LOOKUP_TIMEOUT_SECONDS)
+        except ReadModelUnavailableError as error:
+            raise unavailable(f"the payment may be a repeat, and that cannot be checked now: {error}") from None
+        return None if known is None else known.amount_cents
+
+    async def _store(self, order: PaymentOrder) -> int:
+        """The amount under which the payment is in the log."""
+        requested = PaymentRequested(order.correlation_id, order.amount_cents, self._clock.now_us())
+        try:
+            appended = await self._log.append(requested, timeout_seconds=self._timeout_seconds)
+        except BrokerUnavailableError:
+            raise unavailable("the log did not acknowledge the payment in time; send it again") from None
+        except LogFullError as error:
+            logger.error("the log refuses payments: %s", error)
+            raise unavailable("the log takes no payments now") from None
+        existing = appended.existing
+        return existing.amount_cents if isinstance(existing, PaymentRequested) else order.amount_cents

@@ -1,0 +1,124 @@
+"""A payment request as a client sends it: read strictly, since what is let in here will be charged. Pure."""
+
+import json
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from email.message import Message
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+from tollgate.contract.money import InvalidAmountError, cents_from_decimal
+from tollgate.gateway.problems import Problem, invalid, malformed
+
+BODY_BYTES_MAX = 65_536
+NUMBER_CHARACTERS_MAX = 64
+"""Longer number literals are refused before they are converted: no amount needs them."""
+
+_UTF_8 = ("utf-8", "utf8", "us-ascii")
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentOrder:
+    """What the client asks for; `correlation_id` is in lower case."""
+
+    correlation_id: str
+    amount_cents: int
+
+
+def parse_order(content_type: str | None, content_encoding: str | None, body: bytes) -> PaymentOrder:
+    """Reads the body of `POST /payments`. Raises Problem (400, 413, 415, 422)."""
+    _check_media(content_type, content_encoding)
+    if len(body) > BODY_BYTES_MAX:
+        raise too_large()
+    fields = _parse_object(body)
+    return PaymentOrder(parse_correlation_id(_field(fields, "correlationId")), _parse_amount(_field(fields, "amount")))
+
+
+def parse_correlation_id(value: object) -> str:
+    """The id in lower case. Raises Problem (422) unless it is a UUID in its usual form with hyphens."""
+    if not isinstance(value, str):
+        raise invalid("correlationId must be a string that holds a UUID")
+    if not _UUID.fullmatch(value):
+        raise invalid("correlationId must be a UUID such as 4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3")
+    return value.lower()
+
+
+def too_large() -> Problem:
+    """413: the body is over the limit."""
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body must be at most {BODY_BYTES_MAX} bytes")
+
+
+def _check_media(content_type: str | None, content_encoding: str | None) -> None:
+    if not _is_json_in_utf_8(content_type or ""):
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json, in UTF-8")
+    if (content_encoding or "identity").strip().lower() != "identity":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding must be absent: send the body as it is")
+
+
+@lru_cache(maxsize=32)
+def _is_json_in_utf_8(content_type: str) -> bool:
+    """Parameters other than the charset do not change what the bytes of JSON mean."""
+    message = Message()
+    message["Content-Type"] = content_type
+    charsets = [value for name, value in message.get_params([]) if name.lower() == "charset"]
+    return message.get_content_type() == "application/json" and all(str(one).lower() in _UTF_8 for one in charsets)
+
+
+def _parse_object(body: bytes) -> dict[str, Any]:
+    try:
+        # Not orjson: it reads numbers as floats, and 19.900000000000000001 would pass for 19.90.
+        value = json.loads(
+            body.decode("utf-8"),
+            parse_float=_decimal,
+            parse_int=_decimal,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_unique,
+        )
+    except UnicodeDecodeError:
+        raise malformed("the body is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise malformed(f"the body is not JSON: {error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise malformed("the body is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise malformed("the body must be a JSON object")
+    return value
+
+
+def _decimal(literal: str) -> Decimal:
+    if len(literal) > NUMBER_CHARACTERS_MAX:
+        raise invalid(f"a number of more than {NUMBER_CHARACTERS_MAX} characters")
+    try:
+        return Decimal(literal)
+    except InvalidOperation:
+        raise invalid(f"a number that is out of range: {literal}") from None
+
+
+def _refuse_constant(literal: str) -> NoReturn:
+    raise malformed(f"{literal} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise malformed("a field is given twice")
+    return fields
+
+
+def _field(fields: dict[str, Any], name: str) -> object:
+    if name not in fields:
+        raise invalid(f"{name} is missing")
+    return fields[name]
+
+
+def _parse_amount(value: object) -> int:
+    if not isinstance(value, Decimal):
+        raise invalid("amount must be a number")
+    try:
+        return cents_from_decimal(value)
+    except InvalidAmountError as error:
+        raise invalid(str(error)) from None

@@ -1,0 +1,103 @@
+"""Asking broker and processor replicas how charging stands."""
+
+import asyncio
+from typing import Any
+
+import nats.errors
+
+from tollgate.contract.read_model_api import OpenPayment
+from tollgate.contract.replicas import REPLICAS, ReplicaStatus, decode_replica
+from tollgate.contract.subjects import CONSUMER, MESSAGE_BYTES_MAX, RELEASED_CONSUMER, REQUESTED, STREAM
+from tollgate.contract.timestamps import MICROSECONDS
+from tollgate.contract.waiting import ChargingFacts, Queue, WaitingPayment
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.history import next_of_subject
+from tollgate.runtime.errors import BrokerError
+
+QUESTION_SECONDS = 3.0
+GATHER_SECONDS_MAX = 1.0
+"""How long answers of replicas are waited for."""
+QUIET_SECONDS = 0.25
+"""After a pause of this length between two answers no further one is expected."""
+
+
+def as_waiting(broker: Broker, payment: OpenPayment | None) -> WaitingPayment | None:
+    """The read model's oldest payment that could be charged, with its age."""
+    if payment is None:
+        return None
+    return WaitingPayment(payment.sequence, age_seconds(broker, payment.stored_at_us), payment.correlation_id)
+
+
+async def ask_charging(broker: Broker, oldest_open: WaitingPayment | None = None) -> ChargingFacts:
+    """How charging stands; `oldest_open` is what the read model tells, where it does. Raises BrokerError."""
+    queue, released, replicas, is_full = await asyncio.gather(
+        ask_queue(broker, CONSUMER), ask_queue(broker, RELEASED_CONSUMER), ask_replicas(broker), log_is_full(broker)
+    )
+    oldest = oldest_open or (None if queue is None else await oldest_in(broker, queue))
+    return ChargingFacts(queue, replicas, oldest, is_full, is_elsewhere=released is not None and released.length > 0)
+
+
+async def ask_queue(broker: Broker, consumer: str) -> Queue | None:
+    """A queue of the processors; None if there is none. Raises BrokerError."""
+    answer = await broker.request(f"$JS.API.CONSUMER.INFO.{STREAM}.{consumer}", b"", timeout_seconds=QUESTION_SECONDS)
+    if "error" in answer:
+        if answer["error"].get("code") == 404:  # noqa: PLR2004 - HTTP's not found
+            return None
+        raise BrokerError(f"the queue {consumer} cannot be asked: {answer['error'].get('description')}")
+    return Queue(
+        waiting=answer["num_pending"],
+        under_way=answer["num_ack_pending"],
+        redelivered=answer["num_redelivered"],
+        under_way_max=answer["config"]["max_ack_pending"],
+        pulls=answer["num_waiting"],
+        floor=answer["ack_floor"]["stream_seq"],
+        is_paused=answer.get("paused", False),
+    )
+
+
+async def oldest_in(broker: Broker, queue: Queue) -> WaitingPayment | None:
+    """The oldest request that is not done with; None if there is none. Raises BrokerUnavailableError."""
+    if not queue.length:
+        return None
+    message = await next_of_subject(broker, REQUESTED, queue.floor + 1)
+    if message is None:
+        return None
+    return WaitingPayment(message.sequence, age_seconds(broker, message.stored_at_us))
+
+
+async def ask_replicas(broker: Broker) -> list[ReplicaStatus]:
+    """What each replica answers that is there and does not hang."""
+    inbox = broker.client.new_inbox()
+    subscription = await broker.client.subscribe(inbox)
+    replicas: list[ReplicaStatus] = []
+    try:
+        await broker.client.publish(REPLICAS, b"", reply=inbox)
+        async with asyncio.timeout(GATHER_SECONDS_MAX):
+            while True:
+                message = await subscription.next_msg(QUIET_SECONDS if replicas else GATHER_SECONDS_MAX)
+                if message.headers and "Status" in message.headers:
+                    # Nobody listens.
+                    break
+                replicas.append(decode_replica(message.data))
+    except (TimeoutError, nats.errors.Error):
+        # Whoever has not answered by now does not.
+        pass
+    finally:
+        await subscription.unsubscribe()
+    return sorted(replicas, key=lambda one: one.name)
+
+
+async def log_is_full(broker: Broker) -> bool:
+    """Whether the log has reached its own limit, so that the broker may refuse the next event. Raises BrokerError."""
+    answer: dict[str, Any] = await broker.request(
+        f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=QUESTION_SECONDS
+    )
+    if "error" in answer:
+        raise BrokerError(f"the log is not there: {answer['error'].get('description')}")
+    bytes_max = int(answer["config"].get("max_bytes", -1))
+    return bytes_max > 0 and int(answer["state"]["bytes"]) + MESSAGE_BYTES_MAX > bytes_max
+
+
+def age_seconds(broker: Broker, moment_us: int) -> float:
+    """How long ago a moment of the broker's clock is, by that clock."""
+    return max(broker.clock.now_us() - moment_us, 0) / MICROSECONDS

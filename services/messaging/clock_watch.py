@@ -1,0 +1,97 @@
+"""Keeps the difference between a service's clock and the broker's known, and logs it while it is too large."""
+
+import asyncio
+import logging
+from typing import Literal
+
+from tollgate.contract.clock_offset import ClockOffset
+from tollgate.contract.payment_state import CLOCK_OFFSET_SECONDS_MAX, CLOCK_OFFSET_SECONDS_WARNED
+from tollgate.contract.timestamps import MICROSECONDS
+from tollgate.messaging.connection import Broker
+from tollgate.runtime.errors import BrokerError
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""How often the wall clock is compared with what is known of the broker's; that asks nobody."""
+MEASURE_SECONDS = 5.0
+"""How old the last answer of the broker may grow before it is asked for its time."""
+MEASURE_TIMEOUT_SECONDS = 5.0
+REPEAT_SECONDS = 60.0
+
+Grade = Literal["right", "off", "too far off"]
+
+
+class ClockWatch:
+    """`consequence` says for the program log what the service does while its clock is off, and `too_far` what it does
+    beyond CLOCK_OFFSET_SECONDS_MAX."""
+
+    def __init__(self, broker: Broker, *, consequence: str, too_far: str) -> None:
+        self._broker = broker
+        self._consequence = {"right": "", "off": consequence, "too far off": too_far}
+        self._suspected = asyncio.Event()
+        self._logged: Grade = "right"
+        self._logged_at = float("-inf")
+
+    @property
+    def offset(self) -> ClockOffset | None:
+        return self._broker.clock.offset()
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing says that the clock is off by more than CLOCK_OFFSET_SECONDS_MAX."""
+        return not self._suspected.is_set() and _grade(self.offset) != "too far off"
+
+    def now_us(self) -> int:
+        """The time of day, corrected where the wall clock is off."""
+        return self._broker.clock.now_us()
+
+    def suspect(self) -> None:
+        """Something was stored at a time that does not fit: `is_right` is false until the broker was asked anew."""
+        self._suspected.set()
+
+    async def run(self) -> None:
+        """Measures and logs until cancelled."""
+        while True:
+            await self._measure()
+            self._log()
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._suspected.wait()
+            except TimeoutError:
+                continue
+
+    async def _measure(self) -> None:
+        clock = self._broker.clock
+        measured_at_us = clock.measured_at_us
+        is_due = measured_at_us is None or clock.monotonic_us() - measured_at_us >= MEASURE_SECONDS * MICROSECONDS
+        if not (is_due or self._suspected.is_set()):
+            return
+        try:
+            await self._broker.connected()
+            await self._broker.log_state(timeout_seconds=MEASURE_TIMEOUT_SECONDS)
+        except BrokerError:
+            # Whoever needs the broker logs that it is away.
+            await asyncio.sleep(LOOK_SECONDS)
+            return
+        self._suspected.clear()
+
+    def _log(self) -> None:
+        offset = self.offset
+        grade, now = _grade(offset), asyncio.get_running_loop().time()
+        if grade == self._logged and (grade == "right" or now - self._logged_at < REPEAT_SECONDS):
+            return
+        self._logged, self._logged_at = grade, now
+        match grade:
+            case "right":
+                logger.info("this service's clock is right again: %s", offset)
+            case "off":
+                logger.warning("this service's clock is %s: %s", offset, self._consequence[grade])
+            case "too far off":
+                logger.error("this service's clock is %s: %s", offset, self._consequence[grade])
+
+
+def _grade(offset: ClockOffset | None) -> Grade:
+    if offset is None or not offset.exceeds(CLOCK_OFFSET_SECONDS_WARNED):
+        return "right"
+    return "too far off" if offset.exceeds(CLOCK_OFFSET_SECONDS_MAX) else "off"

@@ -1,0 +1,226 @@
+"""One connection to NATS, and the few questions that every service asks of the log."""
+
+import asyncio
+import logging
+import ssl
+from types import TracebackType
+from typing import Any, Self
+
+import nats.errors
+import orjson
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from tollgate.contract.log_mark import LogState
+from tollgate.contract.subjects import STREAM
+from tollgate.contract.timestamps import parse_us
+from tollgate.messaging.broker_clock import BrokerClock
+from tollgate.messaging.jetstream_errors import is_not_ready
+from tollgate.runtime.address import parse_address
+from tollgate.runtime.errors import BrokerUnavailableError, FatalError
+
+logger = logging.getLogger(__name__)
+
+RECONNECT_WAIT_SECONDS = 0.1
+REQUEST_TIMEOUT_SECONDS = 1.0
+"""How long one request waits for its answer before it is sent anew."""
+RETRY_PAUSE_SECONDS = 0.05
+
+_REFUSED = "authorization"
+"""In what nats-server answers to a wrong password, and in what nats-py makes of it."""
+
+TRANSIENT_ERRORS = (
+    nats.errors.TimeoutError,
+    nats.errors.NoRespondersError,
+    nats.errors.ConnectionClosedError,
+    nats.errors.ConnectionReconnectingError,
+    nats.errors.OutboundBufferLimitError,
+    nats.errors.StaleConnectionError,
+    nats.errors.UnexpectedEOF,
+    ConnectionError,
+    TimeoutError,
+)
+
+
+class _Client(Client):
+    """nats-py takes `tls://` for a wish: it gives its password to a server without TLS as well."""
+
+    def _connect_command(self) -> bytes:
+        server = self._current_server
+        if server is not None and server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
+            raise nats.errors.Error("the broker offers no TLS, and NATS_URL asks for it")
+        command: bytes = super()._connect_command()
+        return command
+
+
+class Broker:
+    """A connection that comes back by itself.
+
+    `ca_file` names the authority of a broker with TLS, where it is none of the system's.
+
+    `generation` counts the connections made: whoever rests on server-side state that dies with a connection or a
+    server compares it, or waits for the next with `lost`.
+    """
+
+    def __init__(self, url: str, *, name: str, ca_file: str = "") -> None:
+        self._address = parse_address(url)
+        self._tls = _trusting(ca_file) if ca_file else None
+        self._name = name
+        self._up = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._said_waiting = False
+        self.shown_url = self._address.shown
+        """Without credentials."""
+        self.clock = BrokerClock()
+        """What the broker's answers tell of its clock."""
+        self.generation = 0
+        self.refused = asyncio.Event()
+        """Set when the broker lets this user not in, or its certificate is not trusted: asking again will not help."""
+        self.closed = asyncio.Event()
+        """Set when the connection is closed and will not come back."""
+        self.client = _Client()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._up.is_set()
+
+    async def __aenter__(self) -> Self:
+        """Connects, waiting for the broker as long as it takes; cancel it to give up."""
+        await self.client.connect(
+            list(self._address.servers),
+            # Not in the URLs: nats-py would lack them for servers that it learns of from others.
+            user=self._address.user,
+            password=self._address.password,
+            token=self._address.token,
+            tls=self._tls,
+            name=self._name,
+            inbox_prefix=self._address.inbox_prefix(self._name),
+            connect_timeout=2,
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]
+            ping_interval=2,
+            max_outstanding_pings=2,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_connected,
+            closed_cb=self._on_closed,
+        )
+        await self._on_connected()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._up.clear()
+        try:
+            await asyncio.wait_for(self.client.close(), timeout=2)
+        except (TimeoutError, nats.errors.Error, OSError):
+            logger.warning("the connection to the broker did not close in time")
+
+    def why_not_connected(self) -> str:
+        """What keeps the connection from coming about, in one line without secrets."""
+        where = f"the broker at {self.shown_url}"
+        why = self.client.last_error
+        if _REFUSED not in str(why).lower():
+            return f"{where} cannot be reached: {why or 'no answer'} (NATS_URL, or the stack on DATA_DIR, names it)"
+        if self._address.user is not None:
+            return f"{where} refuses the user {self._address.user} with this password"
+        if self._address.token is not None:
+            return f"{where} refuses this token"
+        return f"{where} asks for a user and a password, and NATS_URL has none"
+
+    async def connected(self) -> int:
+        """Waits until there is a connection; its generation."""
+        await self._up.wait()
+        return self.generation
+
+    async def lost(self, generation: int) -> None:
+        """Waits until the connection of that generation is gone."""
+        while self.is_connected and self.generation == generation:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def until_closed(self) -> None:
+        """Returns never; raises FatalError when the connection is closed for good."""
+        await self.closed.wait()
+        raise FatalError("the broker closed the connection for good")
+
+    async def ask(
+        self, subject: str, payload: bytes, *, timeout_seconds: float, headers: dict[str, str] | None = None
+    ) -> Msg:
+        """One request, sent once. Raises one of TRANSIENT_ERRORS when it is not answered."""
+        reply: Msg = await self.client.request(subject, payload, timeout=timeout_seconds, headers=headers)
+        # nats-py waits with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation that comes with the reply.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return reply
+
+    async def request(self, subject: str, payload: bytes, *, timeout_seconds: float) -> dict[str, Any]:
+        """A JSON request to the broker's API, sent again until it is answered.
+
+        Raises BrokerUnavailableError when no answer came within `timeout_seconds`.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self.connected()
+                    reply = await self.ask(subject, payload, timeout_seconds=REQUEST_TIMEOUT_SECONDS)
+                    answer: dict[str, Any] = orjson.loads(reply.data)
+                    if not is_not_ready(answer):
+                        return answer
+            except TRANSIENT_ERRORS as error:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise BrokerUnavailableError(f"the broker did not answer on {subject}") from error
+            await asyncio.sleep(RETRY_PAUSE_SECONDS)
+
+    async def log_state(self, *, timeout_seconds: float) -> LogState:
+        """Where the log begins and ends now. Raises BrokerUnavailableError."""
+        asked_at_us = self.clock.monotonic_us()
+        info = await self.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=timeout_seconds)
+        if "error" in info:
+            raise BrokerUnavailableError(f"the log is not there: {info['error'].get('description')}")
+        # The leader of the stream answers: the server whose clock the times of storing are.
+        self.clock.observe(asked_at_us, parse_us(info["ts"]))
+        state = info["state"]
+        return LogState(
+            state["first_seq"], state["last_seq"], info["created"], parse_us(state["last_ts"]), state["messages"]
+        )
+
+    async def _on_connected(self) -> None:
+        self.generation += 1
+        self._up.set()
+        self._changed.set()
+        self._said_waiting = False
+        logger.info("connected to the broker at %s", self.shown_url)
+
+    async def _on_disconnected(self) -> None:
+        if self._up.is_set():
+            logger.warning("lost the connection to the broker")
+        self._up.clear()
+        self._changed.set()
+
+    async def _on_closed(self) -> None:
+        # nats-py closes for good on some errors of the server, such as too many connections.
+        self._up.clear()
+        self._changed.set()
+        self.closed.set()
+
+    async def _on_error(self, error: Exception) -> None:
+        if isinstance(error, ssl.SSLCertVerificationError) or _REFUSED in str(error).lower():
+            self.refused.set()
+        if not self.is_connected and not self._said_waiting:
+            self._said_waiting = True
+            logger.warning("waiting for the broker at %s: %s", self.shown_url, error or type(error).__name__)
+        elif not isinstance(error, (OSError, nats.errors.StaleConnectionError)):
+            # A connection that breaks is told once, by the disconnection.
+            logger.error("broker: %s", error or type(error).__name__)
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise FatalError(f"NATS_CA_FILE {ca_file} cannot be used: {error}") from None

@@ -1,0 +1,117 @@
+"""The bucket that the processor replicas share: one record, changed by compare-and-set, and told to all of them.
+
+Our own, in place of nats-py's key-value client: its watch is an ordered consumer that falls silent for good when the
+server restarts. Here the broker itself says on a subject what it has stored; such a subscription outlives a restart.
+"""
+
+from base64 import b64decode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import orjson
+from nats.aio.msg import Msg
+
+from tollgate.contract.health_bucket import (
+    BUCKET,
+    BUCKET_BYTES_MAX,
+    BUCKET_SUBJECTS,
+    POLL,
+    POLL_STORED,
+    RECORD_BYTES_MAX,
+    RECORD_SECONDS_MAX,
+)
+from tollgate.messaging.connection import TRANSIENT_ERRORS, Broker
+from tollgate.messaging.jetstream_errors import MESSAGE_NOT_FOUND, WRONG_LAST_SEQUENCE, error_code
+from tollgate.messaging.streams import ensure_stream
+from tollgate.runtime.errors import BrokerError, BrokerUnavailableError
+
+_NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is stored; each change has a greater revision than the last."""
+
+    revision: int
+    payload: bytes
+
+
+class HealthBucket:
+    """The bucket's one record."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def ensure(self, *, replicas: int, timeout_seconds: float) -> None:
+        """Makes the bucket, or brings an existing one to its definition. Raises BrokerError."""
+        await ensure_stream(self._broker, _definition(replicas), timeout_seconds=timeout_seconds)
+
+    async def hear(self, on_change: Callable[[Entry], Awaitable[None]]) -> None:
+        """From now on, over every reconnection, `on_change` gets what is stored. What is missed meanwhile: `read`."""
+
+        async def on_message(message: Msg) -> None:
+            sequence = (message.headers or {}).get("Nats-Sequence", "")
+            if sequence.isdigit():
+                await on_change(Entry(int(sequence), message.data))
+
+        await self._broker.client.subscribe(POLL_STORED, cb=on_message)
+
+    async def read(self, *, timeout_seconds: float) -> Entry | None:
+        """What is stored now, asked of the bucket's leader; None for nothing.
+
+        Raises BrokerUnavailableError without an answer in time, and BrokerError when there is no bucket.
+        """
+        answer = await self._broker.request(
+            f"$JS.API.STREAM.MSG.GET.{BUCKET}",
+            orjson.dumps({"last_by_subj": POLL}),
+            timeout_seconds=timeout_seconds,
+        )
+        if "error" not in answer:
+            message = answer["message"]
+            return Entry(message["seq"], b64decode(message.get("data", "")))
+        if error_code(answer) == MESSAGE_NOT_FOUND:
+            return None
+        raise BrokerError(f"the bucket {BUCKET} cannot be read: {answer['error'].get('description')}")
+
+    async def write(self, payload: bytes, *, expected_revision: int, timeout_seconds: float) -> int | None:
+        """Stores the record if its revision is still the expected one (0: there is none); the new revision.
+
+        None when somebody else was first. Sent once: after a BrokerUnavailableError nobody knows whether it was stored.
+        Raises BrokerError when the broker refuses it for any other reason.
+        """
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(expected_revision)}
+        try:
+            reply = await self._broker.ask(POLL, payload, timeout_seconds=timeout_seconds, headers=headers)
+        except TRANSIENT_ERRORS as error:
+            raise BrokerUnavailableError("the broker did not acknowledge the health record in time") from error
+        answer = orjson.loads(reply.data)
+        if "error" not in answer:
+            revision: int = answer["seq"]
+            return revision
+        if error_code(answer) in WRONG_LAST_SEQUENCE:
+            return None
+        raise BrokerError(f"the health record is refused: {answer['error'].get('description')}")
+
+
+def _definition(replicas: int) -> dict[str, object]:
+    return {
+        "name": BUCKET,
+        "subjects": [BUCKET_SUBJECTS],
+        # On the disk, though it is worth seconds only: a stream in memory is gone when the server restarts, and then
+        # somebody would have to be allowed to make it anew, and the last call would be forgotten.
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_msgs_per_subject": 1,
+        "max_bytes": BUCKET_BYTES_MAX,
+        "max_msg_size": RECORD_BYTES_MAX,
+        "max_msgs": -1,
+        "max_age": RECORD_SECONDS_MAX * _NANOSECONDS,
+        "max_consumers": -1,
+        "num_replicas": replicas,
+        # No message ids are used; the window must not be longer than the age.
+        "duplicate_window": _NANOSECONDS,
+        "deny_delete": True,
+        # Only what was stored is said there, with its sequence, in the order in which it was stored.
+        "republish": {"src": POLL, "dest": POLL_STORED},
+    }

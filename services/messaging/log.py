@@ -1,0 +1,247 @@
+"""The log: its definition on the broker, appending to it, reading single events of it."""
+
+import asyncio
+import logging
+from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from tollgate.contract.batch import events_in, join, part_of
+from tollgate.contract.codec import encode
+from tollgate.contract.events import Event
+from tollgate.contract.log_mark import LogState
+from tollgate.contract.subjects import MESSAGE_BYTES_MAX, STREAM, SUBJECTS, message_id_of, subject_of
+from tollgate.messaging.connection import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker
+from tollgate.messaging.jetstream_errors import MESSAGE_NOT_FOUND, error_code, is_transient
+from tollgate.messaging.log_watch import LogWatch
+from tollgate.messaging.streams import ensure_stream
+from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
+
+logger = logging.getLogger(__name__)
+
+REFUSAL_SECONDS = 30.0
+"""How long a refused event tells of the next one."""
+_NANOSECONDS = 1_000_000_000
+_MISSING_PAUSE_SECONDS = 0.05
+IDS_MAX = 8
+"""So many message ids are tried for an event whose own one is used by what is no such event, or was purged."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLimits:
+    """What an operator may choose of the log. A `bytes_max` of -1 leaves only the broker's own store limit."""
+
+    duplicate_window_seconds: int = 30
+    bytes_max: int = -1
+    replicas: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where the event is in the log; `existing` is the event that was there already under the same message id."""
+
+    sequence: int
+    existing: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    subject: str
+    payload: bytes
+
+
+class Log:
+    """The stream of events. What is acknowledged is noted in the `watch`."""
+
+    def __init__(self, broker: Broker, watch: LogWatch | None = None) -> None:
+        self._broker = broker
+        self._watch = watch
+        self._refusal: str | None = None
+        self._refused_at = float("-inf")
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the broker refused the last event; None if it did not, or longer than REFUSAL_SECONDS ago."""
+        is_recent = asyncio.get_running_loop().time() - self._refused_at < REFUSAL_SECONDS
+        return self._refusal if is_recent else None
+
+    async def ensure(self, limits: LogLimits, *, timeout_seconds: float = 30) -> None:
+        """Creates the stream, or brings an existing one to this definition. Raises BrokerError."""
+        await ensure_stream(self._broker, _definition(limits), timeout_seconds=timeout_seconds)
+
+    async def made(self) -> None:
+        """Waits until somebody has made the stream: the projector, which alone may."""
+        is_said = False
+        while True:
+            try:
+                await self._broker.log_state(timeout_seconds=REQUEST_TIMEOUT_SECONDS)
+            except BrokerUnavailableError as error:
+                if not is_said:
+                    is_said = True
+                    logger.warning("waiting for the projector to make the log: %s", error)
+                await asyncio.sleep(_MISSING_PAUSE_SECONDS)
+            else:
+                return
+
+    async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
+        """Stores the event, durably, once.
+
+        Sent again until the broker acknowledges it, which the message id makes safe. Raises BrokerUnavailableError when
+        there is no acknowledgement within `timeout_seconds` (the event may be in the log all the same), and
+        LogFullError when the broker refuses to store it.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        subject, payload, message_id = subject_of(event), encode(event), message_id_of(event)
+        unused_id = message_id
+        for _ in range(IDS_MAX):
+            sequence, is_duplicate = await self._publish(subject, payload, unused_id, deadline)
+            if not is_duplicate:
+                return Appended(sequence)
+            message = await self._message_at(sequence, deadline=deadline)
+            if message is None:
+                # The broker remembers message ids of events that were purged since, and would drop this one as a repeat
+                # of nothing. The log's first sequence moves with each purge, so it tells the epochs apart, for every
+                # client alike.
+                unused_id = f"{message_id}@{(await self._log_state(deadline)).first_sequence}"
+                continue
+            existing = _only_event_in(message)
+            if existing is not None and message_id_of(existing) == message_id:
+                return Appended(sequence, existing)
+            # Its author may have written any id into the header, and this event would never be stored.
+            logger.error(
+                "message %d of the log has the id of another event, %s, and is no repeat", sequence, message_id
+            )
+            unused_id = f"{message_id}@{sequence}"
+        raise BrokerUnavailableError(f"the message id {message_id} is used by what is no such event")
+
+    async def append_together(self, events: Sequence[Event], *, timeout_seconds: float) -> int:
+        """Stores events that may share a message (`contract/batch.py`), durably; the message's sequence.
+
+        Sent again until it is acknowledged, and stored once: the message has an id of its own. The events have none
+        here, so that the broker does not drop one that it was given before; whoever reads them must. Raises as `append`
+        does.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        payload = join(encode(event) for event in events)
+        sequence, _ = await self._publish(subject_of(events[0]), payload, f"together:{uuid4().hex}", deadline)
+        return sequence
+
+    async def event_at(self, sequence: int, *, deadline: float) -> Event | None:
+        """The valid event at that sequence, where it is a message's only one; None when there is none, or no more.
+
+        `deadline` is in the running loop's time. Raises BrokerUnavailableError.
+        """
+        message = await self._message_at(sequence, deadline=deadline)
+        return None if message is None else _only_event_in(message)
+
+    async def payload_at(self, sequence: int, *, deadline: float) -> bytes | None:
+        """The raw message at that sequence, asked of the stream's leader; None when it was purged."""
+        message = await self._message_at(sequence, deadline=deadline)
+        return None if message is None else message.payload
+
+    async def event_of(self, correlation_id: str, sequence: int, *, deadline: float) -> bytes | None:
+        """The payment's valid event in the message at that sequence, as it is stored; None if it has none, or no more.
+
+        Raises BrokerUnavailableError.
+        """
+        message = await self._message_at(sequence, deadline=deadline)
+        return None if message is None else part_of(message.subject, message.payload, correlation_id)
+
+    async def last_sequence_of(self, subject: str, *, timeout_seconds: float) -> int:
+        """Where the newest message under this subject is, as the stream's leader says; 0 if there is none.
+
+        Raises BrokerUnavailableError.
+        """
+        message = await self._message({"last_by_subj": subject}, timeout_seconds=timeout_seconds)
+        return 0 if message is None else int(message["seq"])
+
+    async def purge_before(self, sequence: int, *, timeout_seconds: float) -> None:
+        """Removes every event before `sequence`. Raises BrokerError."""
+        answer = await self._broker.request(
+            f"$JS.API.STREAM.PURGE.{STREAM}", orjson.dumps({"seq": sequence}), timeout_seconds=timeout_seconds
+        )
+        if "error" in answer:
+            raise BrokerError(f"the log cannot be purged: {answer['error'].get('description')}")
+
+    async def _message_at(self, sequence: int, *, deadline: float) -> _Message | None:
+        timeout_seconds = max(deadline - asyncio.get_running_loop().time(), 0)
+        message = await self._message({"seq": sequence}, timeout_seconds=timeout_seconds)
+        return None if message is None else _Message(message["subject"], b64decode(message.get("data", "")))
+
+    async def _message(self, wanted: dict[str, object], *, timeout_seconds: float) -> dict[str, Any] | None:
+        # Not a direct get: a follower may answer that one, and not have the newest messages yet.
+        answer = await self._broker.request(
+            f"$JS.API.STREAM.MSG.GET.{STREAM}", orjson.dumps(wanted), timeout_seconds=timeout_seconds
+        )
+        if "error" not in answer:
+            message: dict[str, Any] = answer["message"]
+            return message
+        if error_code(answer) == MESSAGE_NOT_FOUND:
+            return None
+        raise BrokerUnavailableError(f"message {wanted} cannot be read: {answer['error'].get('description')}")
+
+    async def _log_state(self, deadline: float) -> LogState:
+        return await self._broker.log_state(timeout_seconds=max(deadline - asyncio.get_running_loop().time(), 0))
+
+    async def _publish(self, subject: str, payload: bytes, message_id: str | None, deadline: float) -> tuple[int, bool]:
+        """The acknowledged sequence, and whether the broker knew the message id already."""
+        headers = {"Nats-Msg-Id": message_id} if message_id else None
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                if not self._broker.is_connected:
+                    async with asyncio.timeout_at(deadline):
+                        await self._broker.connected()
+                wait_seconds = min(REQUEST_TIMEOUT_SECONDS, deadline - loop.time())
+                reply = await self._broker.ask(subject, payload, timeout_seconds=wait_seconds, headers=headers)
+            except TRANSIENT_ERRORS as error:
+                if loop.time() + RETRY_PAUSE_SECONDS >= deadline:
+                    raise BrokerUnavailableError("the broker did not acknowledge the event in time") from error
+                await asyncio.sleep(RETRY_PAUSE_SECONDS)
+                continue
+            answer = orjson.loads(reply.data)
+            if is_transient(answer):
+                if loop.time() + RETRY_PAUSE_SECONDS >= deadline:
+                    raise BrokerUnavailableError(f"the event is not stored yet: {answer['error'].get('description')}")
+                await asyncio.sleep(RETRY_PAUSE_SECONDS)
+                continue
+            if "error" in answer:
+                self._refused_at = loop.time()
+                self._refusal = str(answer["error"].get("description", "the broker refused to store the event"))
+                raise LogFullError(self._refusal)
+            self._refusal = None
+            if self._watch is not None:
+                self._watch.note_end(answer["seq"])
+            return answer["seq"], answer.get("duplicate", False)
+
+
+def _only_event_in(message: _Message) -> Event | None:
+    """The message's only event; None when it has several, or what is no valid event."""
+    match events_in(message.subject, message.payload):
+        case [event]:
+            return event
+        case _:
+            return None
+
+
+def _definition(limits: LogLimits) -> dict[str, object]:
+    return {
+        "name": STREAM,
+        "subjects": list(SUBJECTS),
+        "storage": "file",
+        "retention": "limits",
+        # A full log refuses the newest event; it never drops the oldest to make room.
+        "discard": "new",
+        "max_bytes": limits.bytes_max,
+        "max_msg_size": MESSAGE_BYTES_MAX,
+        "max_msgs": -1,
+        "max_age": 0,
+        "max_consumers": -1,
+        "num_replicas": limits.replicas,
+        "duplicate_window": limits.duplicate_window_seconds * _NANOSECONDS,
+        "deny_delete": True,
+    }

@@ -1,0 +1,286 @@
+"""Reading the log in order, for as long as the service lives.
+
+Our own, in place of nats-py's ordered consumer: that one notices a gap only when the next message comes. When the
+server restarts and forgets the (memory-only) consumer, no next message ever comes and it stays silent for good.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import nats.errors
+import orjson
+from nats.aio.msg import Msg
+
+from tollgate.contract.subjects import STREAM
+from tollgate.messaging.acks import parse_ack_subject
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log_watch import LogWatch
+from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.retries import Retries
+from tollgate.runtime.tasks import end
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 1.0
+SILENCE_SECONDS_MAX = 3.0
+"""Without a message or a heartbeat for so long, the consumer is made anew."""
+BUFFERED_MESSAGES_MAX = 16_384
+BUFFERED_BYTES_MAX = 4 * 1024 * 1024
+"""Above either the reader stops taking messages; the broker's flow control then stops sending them."""
+BATCH_BYTES_MAX = 512 * 1024
+"""Payloads of a batch, save for its last message: about 2,000 events, however many share a message."""
+API_TIMEOUT_SECONDS = 5.0
+RETRY_SECONDS_MIN = 0.2
+RETRY_SECONDS_MAX = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogMessage:
+    """One message of the log; `pending` is how many more the consumer had to deliver after it."""
+
+    sequence: int
+    subject: str
+    payload: bytes
+    stored_at_us: int
+    pending: int
+    message_id: str | None
+
+
+class LogReader:
+    """Delivers the log's messages from `start_sequence` on, each once, in order, without a gap, while it is entered.
+
+    `subjects` narrows what is delivered; `headers_only` leaves the payloads out. With a `watch`, reading ends with
+    LogChangedError when the log is not the one that was read before.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        start_sequence: int,
+        *,
+        subjects: Sequence[str] = (),
+        headers_only: bool = False,
+        watch: LogWatch | None = None,
+    ) -> None:
+        self._broker = broker
+        self._watch = watch
+        self._next_sequence = max(start_sequence, 1)
+        self._subjects = list(subjects)
+        self._headers_only = headers_only
+        self._running: asyncio.Future[None] | None = None
+        self._buffer: deque[LogMessage] = deque()
+        self._buffered_bytes = 0
+        self._filled = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._delivered = 0
+        self._epoch = 0
+        self._heard_at = 0.0
+        self.current_at = float("-inf")
+        """When (loop time) the broker last said that it had nothing further to deliver."""
+
+    async def __aenter__(self) -> Self:
+        self._running = asyncio.ensure_future(self._run())
+        # Whoever waits for messages learns of its end, too.
+        self._running.add_done_callback(lambda _: self._filled.set())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._running is not None:
+            await end(self._running)
+
+    async def batch(self, messages_max: int) -> list[LogMessage]:
+        """The next messages, at least one; waits for it. Raises what reading ended with, if it did."""
+        while not self._buffer:
+            await self._stirred()
+        return self.take(messages_max)
+
+    @property
+    def next_sequence(self) -> int:
+        """Everything asked for before it has been taken over from the broker."""
+        return self._next_sequence
+
+    async def to_the_end(self, messages_max: int) -> AsyncIterator[list[LogMessage]]:
+        """The next messages in batches, up to where the log ends when this is called. Raises as `batch` does."""
+        since = self._now()
+        while self._buffer or self.current_at < since:
+            if not self._buffer:
+                await self._stirred()
+            yield self.take(messages_max)
+
+    def take(self, messages_max: int) -> list[LogMessage]:
+        """The next messages that are here already, perhaps none."""
+        taken: list[LogMessage] = []
+        taken_bytes = 0
+        while self._buffer and len(taken) < messages_max and taken_bytes < BATCH_BYTES_MAX:
+            message = self._buffer.popleft()
+            taken.append(message)
+            taken_bytes += len(message.payload)
+        self._buffered_bytes -= taken_bytes
+        if self._fullness() < 1 / 2:
+            self._drained.set()
+        return taken
+
+    def _fullness(self) -> float:
+        return max(len(self._buffer) / BUFFERED_MESSAGES_MAX, self._buffered_bytes / BUFFERED_BYTES_MAX)
+
+    async def _stirred(self) -> None:
+        """Waits until there is a message, or the broker has said that there is none. Raises what reading ended with."""
+        if self._running is not None and self._running.done():
+            self._running.result()
+        self._filled.clear()
+        await self._filled.wait()
+
+    def _is_current(self) -> None:
+        self.current_at = self._heard_at
+        self._filled.set()
+
+    async def _run(self) -> None:
+        """Keeps a consumer open until cancelled, making it anew after a gap, a silence or a lost connection."""
+        retries = Retries(
+            *(logger, "reading the log is interrupted"),
+            pause_seconds_min=RETRY_SECONDS_MIN,
+            pause_seconds_max=RETRY_SECONDS_MAX,
+        )
+        while True:
+            generation = await self._broker.connected()
+            try:
+                await self._look()
+                async with self._consumer(generation):
+                    retries.succeeded()
+                    await self._until_broken(generation)
+            except (BrokerError, nats.errors.Error, OSError) as error:
+                await asyncio.sleep(retries.failed(error or type(error).__name__))
+
+    async def _look(self) -> None:
+        if self._watch is not None and self._watch.is_due:
+            await self._watch.look()
+
+    @contextlib.asynccontextmanager
+    async def _consumer(self, generation: int) -> AsyncIterator[None]:
+        self._epoch += 1
+        self._delivered = 0
+        self._broken.clear()
+        client = self._broker.client
+        inbox = client.new_inbox()
+        name = inbox.rpartition(".")[2]
+        epoch = self._epoch
+
+        async def on_message(message: Msg) -> None:
+            # A request that is sent again may make the consumer over the next connection, on a log not looked at yet.
+            is_of_connection = self._broker.is_connected and self._broker.generation == generation
+            if epoch == self._epoch and is_of_connection:
+                await self._on_message(message)
+
+        subscription = await client.subscribe(inbox, cb=on_message)
+        try:
+            await self._create(name, inbox)
+            yield
+        finally:
+            self._epoch += 1
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await subscription.unsubscribe()
+                if self._broker.is_connected:
+                    await client.publish(f"$JS.API.CONSUMER.DELETE.{STREAM}.{name}", b"")
+
+    async def _create(self, name: str, inbox: str) -> None:
+        config: dict[str, Any] = {
+            "name": name,
+            "deliver_subject": inbox,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._next_sequence,
+            "ack_policy": "none",
+            "max_deliver": 1,
+            "flow_control": True,
+            "idle_heartbeat": int(HEARTBEAT_SECONDS * 1e9),
+            "inactive_threshold": 5_000_000_000,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "headers_only": self._headers_only,
+        }
+        if self._subjects:
+            config["filter_subjects"] = self._subjects
+        answer = await self._broker.request(
+            f"$JS.API.CONSUMER.CREATE.{STREAM}.{name}",
+            orjson.dumps({"stream_name": STREAM, "config": config}),
+            timeout_seconds=API_TIMEOUT_SECONDS,
+        )
+        if "error" in answer:
+            raise BrokerError(f"no consumer of the log: {answer['error'].get('description')}")
+        self._heard_at = self._now()
+        if answer["num_pending"] == 0 and self._delivered == 0:
+            self._is_current()
+
+    async def _until_broken(self, generation: int) -> None:
+        lost = asyncio.ensure_future(self._broker.lost(generation))
+        broken = asyncio.ensure_future(self._broken.wait())
+        try:
+            while not lost.done() and not broken.done():
+                await asyncio.wait((lost, broken), timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                # A full buffer is our own silence, not the broker's.
+                is_waiting_for_us = self._fullness() >= 1
+                if self._now() - self._heard_at > SILENCE_SECONDS_MAX and not is_waiting_for_us:
+                    logger.warning("the log's consumer is silent; making it anew")
+                    return
+                await self._look()
+        finally:
+            lost.cancel()
+            broken.cancel()
+
+    async def _on_message(self, message: Msg) -> None:
+        self._heard_at = self._now()
+        headers = message.headers
+        if headers is not None and "Status" in headers:
+            await self._on_control(message, headers)
+            return
+        info = parse_ack_subject(message.reply)
+        if info.consumer_sequence != self._delivered + 1:
+            self._break(f"gap after {self._delivered}")
+            return
+        self._delivered += 1
+        self._next_sequence = info.sequence + 1
+        if self._watch is not None:
+            self._watch.note(info.sequence, info.stored_at_us)
+        message_id = headers.get("Nats-Msg-Id") if headers else None
+        self._buffer.append(
+            LogMessage(info.sequence, message.subject, message.data, info.stored_at_us, info.pending, message_id)
+        )
+        self._buffered_bytes += len(message.data)
+        self._filled.set()
+        if info.pending == 0:
+            self._is_current()
+        if self._fullness() >= 1:
+            self._drained.clear()
+            await self._drained.wait()
+
+    async def _on_control(self, message: Msg, headers: dict[str, str]) -> None:
+        stalled_reply = headers.get("Nats-Consumer-Stalled")
+        if message.reply:
+            await self._broker.client.publish(message.reply)
+        elif stalled_reply:
+            await self._broker.client.publish(stalled_reply)
+        last_delivered = headers.get("Nats-Last-Consumer")
+        if last_delivered is None:
+            return
+        if int(last_delivered) != self._delivered:
+            self._break(f"heartbeat names {last_delivered}, {self._delivered} came")
+        elif stalled_reply is None:
+            self._is_current()
+
+    def _break(self, why: str) -> None:
+        if not self._broken.is_set():
+            logger.info("the log's consumer is made anew: %s", why)
+            self._epoch += 1
+            self._broken.set()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,101 @@
+"""Asking the projector, over NATS request/reply."""
+
+import asyncio
+from dataclasses import replace
+
+import nats.errors
+
+from tollgate.contract.read_model_api import (
+    CHARGING,
+    PAYMENT,
+    SNAPSHOT,
+    STATUS,
+    SUMMARY,
+    Charging,
+    PaymentView,
+    Snapshot,
+    Status,
+    Summary,
+    SummaryQuestion,
+    decode_charging,
+    decode_payment,
+    decode_snapshot,
+    decode_status,
+    decode_summary,
+    encode_question,
+)
+from tollgate.messaging.connection import TRANSIENT_ERRORS, Broker
+from tollgate.runtime.errors import BrokerError
+
+ERROR_CODE_HEADER = "Nats-Service-Error-Code"
+ERROR_HEADER = "Nats-Service-Error"
+_BAD_QUESTION = "400"
+
+
+class ReadModelUnavailableError(Exception):
+    """The projector is away, or did not answer inside the bound; the text says which."""
+
+
+class QuestionRefusedError(Exception):
+    """The read model cannot answer this question, now or later; the text says why."""
+
+
+class ReadModel:
+    """The questions that the read model answers."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def summary(self, question: SummaryQuestion, *, timeout_seconds: float) -> Summary:
+        """The totals of a window, as of this call. Raises ReadModelUnavailableError, QuestionRefusedError."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        if not question.is_of_the_past:
+            question = await self._as_of_now(question, timeout_seconds)
+        left_seconds = max(deadline - loop.time(), 0)
+        return decode_summary(await self._ask(SUMMARY, encode_question(question), left_seconds))
+
+    async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView | None:
+        """What is known of a payment at the log's present end; None if nothing. Raises ReadModelUnavailableError."""
+        return decode_payment(await self._ask(PAYMENT, correlation_id.encode(), timeout_seconds))
+
+    async def charging(self, *, timeout_seconds: float) -> Charging:
+        """How charging stands at the log's present end. Raises ReadModelUnavailableError."""
+        return decode_charging(await self._ask(CHARGING, b"", timeout_seconds))
+
+    async def status(self, *, timeout_seconds: float) -> Status:
+        """How the projector is, without waiting for it to catch up. Raises ReadModelUnavailableError."""
+        return decode_status(await self._ask(STATUS, b"", timeout_seconds))
+
+    async def snapshot(self, *, timeout_seconds: float) -> Snapshot:
+        """Has the read model copied as of the log's present end. Raises ReadModelUnavailableError."""
+        return decode_snapshot(await self._ask(SNAPSHOT, b"", timeout_seconds))
+
+    async def _as_of_now(self, question: SummaryQuestion, timeout_seconds: float) -> SummaryQuestion:
+        """Asked here, because the question may be long on its way to a projector that waits for its share of CPU."""
+        asked_at_us = self._broker.clock.now_us()
+        self._check_connection()
+        try:
+            log = await self._broker.log_state(timeout_seconds=timeout_seconds)
+        except BrokerError:
+            raise ReadModelUnavailableError("the broker does not say where the log ends") from None
+        return replace(question, asked_at_us=asked_at_us, log_end=log.last_sequence)
+
+    def _check_connection(self) -> None:
+        if not self._broker.is_connected:
+            raise ReadModelUnavailableError("the broker is away")
+
+    async def _ask(self, subject: str, question: bytes, timeout_seconds: float) -> bytes:
+        self._check_connection()
+        try:
+            reply = await self._broker.ask(subject, question, timeout_seconds=timeout_seconds)
+        except nats.errors.NoRespondersError:
+            raise ReadModelUnavailableError("the projector is away") from None
+        except TRANSIENT_ERRORS:
+            raise ReadModelUnavailableError("the projector did not answer in time") from None
+        if reply.headers and ERROR_CODE_HEADER in reply.headers:
+            if reply.headers[ERROR_CODE_HEADER] == _BAD_QUESTION:
+                raise QuestionRefusedError(reply.headers.get(ERROR_HEADER, "the question is refused"))
+            raise ReadModelUnavailableError(reply.headers.get(ERROR_HEADER, "the projector cannot answer"))
+        answer: bytes = reply.data
+        return answer

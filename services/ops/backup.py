@@ -1,0 +1,295 @@
+"""Backing up the log, and putting a backup back, over the broker's own snapshots.
+
+A backup is a folder as the nats CLI makes it, so that either reads the other's: `backup.json` (the stream's definition
+and state) and one archive. Ours holds `tollgate.json` besides: what the log says was charged up to its end.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import nats.errors
+import orjson
+from nats.aio.msg import Msg
+
+from tollgate.contract.events import PROCESSORS, Event, PaymentProcessed, PaymentRejected, ProcessorName
+from tollgate.contract.expected_ledger import Ledger
+from tollgate.contract.read_model_api import Total
+from tollgate.contract.subjects import STREAM
+from tollgate.contract.timestamps import format_us, now_us
+from tollgate.messaging.connection import TRANSIENT_ERRORS, Broker
+from tollgate.messaging.history import Unread, stretch
+from tollgate.messaging.jetstream_errors import STREAM_EXISTS, error_code
+from tollgate.messaging.validity import valid_events
+from tollgate.stack.checksums import checksums, first_change
+from tollgate.stack.errors import BackupError
+
+META_FILE = "backup.json"
+ACCOUNT_FILE = "tollgate.json"
+ARCHIVE_FILE = "stream.arc.s2"
+"""What nats-server 2.15 and later make."""
+OLD_ARCHIVE_FILE = "stream.tar.s2"
+CHUNK_BYTES = 65_536
+"""Below the broker's `max_payload`, which is 128 KB."""
+CHUNK_SECONDS_MAX = 30.0
+BEGIN_SECONDS_MAX = 60.0
+"""With --check the broker reads the whole log before it answers."""
+FINISH_SECONDS_MAX = 600.0
+OPEN_NAMED_MAX = 1_000
+_ARCHIVE_MAGIC = b"NATSARC1"
+_MAGIC_WITHIN_BYTES = 64
+
+
+@dataclass(slots=True)
+class Account:
+    """What the log says, up to `last_sequence`: settled payments by processor, rejected ones, and those not ended."""
+
+    last_sequence: int
+    settled: dict[ProcessorName, Total] = field(default_factory=lambda: {name: Total() for name in PROCESSORS})
+    rejected: int = 0
+    open: int = 0
+    in_doubt: int = 0
+    open_payments: list[dict[str, object]] = field(default_factory=list)
+    """The oldest OPEN_NAMED_MAX."""
+    set_aside: int = 0
+    """Messages that are not valid, and count nowhere."""
+    unread: list[tuple[int, int]] = field(default_factory=list)
+    """Stretches of the log that the broker has lost, as (first, last)."""
+    digest: str = ""
+    """SHA-256 over all messages: sequence, when it was stored, subject and payload."""
+
+    @property
+    def missing(self) -> str:
+        """The messages that could not be read, for a person; empty if there are none."""
+        return str(Unread(self.unread))
+
+
+async def back_up(broker: Broker, folder: Path, *, check: bool) -> Account:
+    """Writes a backup of the log into a new folder. Raises BackupError and BrokerError."""
+    with _new_folder(folder) as unfinished:
+        meta = await _take_snapshot(broker, unfinished, check=check)
+        account = await account_of(broker, meta["state"]["first_seq"], meta["state"]["last_seq"])
+        archive = next(path for name in (ARCHIVE_FILE, OLD_ARCHIVE_FILE) if (path := unfinished / name).exists())
+        content = {
+            "version": 1,
+            "made_at": format_us(now_us()),
+            **asdict(account),
+            "archive_checksums": await asyncio.to_thread(checksums, archive),
+        }
+        _write(unfinished / ACCOUNT_FILE, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    return account
+
+
+async def restore(broker: Broker, folder: Path, *, replicas: int | None = None) -> int:
+    """Puts the log of a backup back where there is none; its last sequence. Raises BackupError and BrokerError."""
+    meta, archive = read_backup(folder)
+    if replicas is not None:
+        meta["config"]["num_replicas"] = replicas
+    answer = await _ask(broker, f"$JS.API.STREAM.RESTORE.{STREAM}", orjson.dumps(meta), BEGIN_SECONDS_MAX)
+    begun = orjson.loads(answer.data)
+    if "error" in begun:
+        if error_code(begun) == STREAM_EXISTS:
+            raise BackupError("the broker has a log already, and a restore never takes the place of one")
+        raise BackupError(f"the broker refuses the backup: {begun['error'].get('description')}")
+    with archive.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            answer = await _ask(broker, begun["deliver_subject"], chunk, CHUNK_SECONDS_MAX)
+            if answer.data:
+                raise BackupError(f"the broker cannot store the backup: {answer.data.decode(errors='replace')}")
+    done = orjson.loads((await _ask(broker, begun["deliver_subject"], b"", FINISH_SECONDS_MAX)).data)
+    if "error" in done:
+        raise BackupError(f"the broker cannot use the backup: {done['error'].get('description')}")
+    _compare_states(done["state"], meta["state"], read_account(folder))
+    return int(done["state"]["last_seq"])
+
+
+def _compare_states(restored: dict[str, Any], backed_up: dict[str, Any], account: Account | None) -> None:
+    """Raises BackupError unless all messages are back, but those that were lost when the backup was made."""
+    last, messages = backed_up["last_seq"], backed_up["messages"]
+    if restored["last_seq"] != last:
+        raise BackupError(f"last_seq is {restored['last_seq']} after the restore, and {last} in the backup")
+    lost = 0 if account is None else Unread(account.unread).messages
+    # The broker may still have counted those.
+    if restored["messages"] not in {messages, last - backed_up["first_seq"] + 1 - lost}:
+        raise BackupError(f"messages is {restored['messages']} after the restore, and {messages} in the backup")
+
+
+def read_backup(folder: Path) -> tuple[dict[str, Any], Path]:
+    """The definition and state of the stream, and where its archive is. Raises BackupError."""
+    try:
+        meta = orjson.loads((folder / META_FILE).read_bytes())
+        name, state = meta["config"]["name"], meta["state"]
+        request = {"config": meta["config"], "state": {key: state[key] for key in state}}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackupError(f"{folder} is no backup: {META_FILE} cannot be read ({error})") from None
+    if name != STREAM:
+        raise BackupError(f"{folder} is a backup of the stream {name}, and not of {STREAM}")
+    for archive in (folder / ARCHIVE_FILE, folder / OLD_ARCHIVE_FILE):
+        if archive.is_file():
+            return request, archive
+    raise BackupError(f"{folder} is no backup: {ARCHIVE_FILE} is missing")
+
+
+def read_account(folder: Path) -> Account | None:
+    """What was written beside the backup; None for one that the nats CLI made. Raises BackupError."""
+    try:
+        content = orjson.loads((folder / ACCOUNT_FILE).read_bytes())
+        settled = {name: Total(**content["settled"][name]) for name in PROCESSORS}
+        return Account(
+            content["last_sequence"],
+            settled,
+            content["rejected"],
+            content["open"],
+            content["in_doubt"],
+            unread=[(first, last) for first, last in content.get("unread", [])],
+            digest=content.get("digest", ""),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackupError(f"{folder / ACCOUNT_FILE} cannot be read: {error}") from None
+
+
+def check_archive(folder: Path) -> None:
+    """Compares the archive with the checksums beside it, where there are some. Raises BackupError."""
+    _, archive = read_backup(folder)
+    try:
+        expected = orjson.loads((folder / ACCOUNT_FILE).read_bytes()).get("archive_checksums")
+    except (OSError, ValueError, AttributeError):
+        expected = None
+    if expected is not None and (change := first_change(archive, expected)) is not None:
+        raise BackupError(f"{folder} is damaged: {change}")
+
+
+async def account_of(broker: Broker, first_sequence: int, last_sequence: int) -> Account:
+    """Reads the log up to that sequence. Raises BrokerError."""
+    ledger = Ledger()
+    account = Account(last_sequence)
+    unread, digest = Unread(), hashlib.sha256()
+    async for messages in stretch(broker, first_sequence, last_sequence, unread):
+        for message in messages:
+            head = f"{message.sequence} {message.stored_at_us} {message.subject} {len(message.payload)}\n"
+            digest.update(head.encode() + message.payload)
+            events = valid_events(message.sequence, message.subject, message.payload)
+            account.set_aside += events is None
+            for event in events or ():
+                _take(account, ledger, message.sequence, event)
+    account.unread, account.digest = unread.stretches, digest.hexdigest()
+    account.open = len(ledger.unfinished)
+    for payment in ledger.unfinished.values():
+        attempt = payment.attempt
+        account.in_doubt += attempt is not None and attempt.in_doubt
+        if len(account.open_payments) < OPEN_NAMED_MAX:
+            account.open_payments.append(
+                {
+                    "correlation_id": payment.request.correlation_id,
+                    "amount_cents": payment.request.amount_cents,
+                    "processor": None if attempt is None else attempt.attempt.processor,
+                    "in_doubt": attempt is not None and attempt.in_doubt,
+                }
+            )
+    return account
+
+
+def _take(account: Account, ledger: Ledger, sequence: int, event: Event) -> None:
+    if not ledger.apply(sequence, event):
+        return
+    match event:
+        case PaymentProcessed():
+            before = account.settled[event.processor]
+            account.settled[event.processor] = Total(before.count + 1, before.amount_cents + event.amount_cents)
+        case PaymentRejected():
+            account.rejected += 1
+        case _:
+            account.settled = {name: Total() for name in PROCESSORS}
+            account.rejected = 0
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside the one that is wanted; it becomes that when all went well, and is gone when not."""
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BackupError(f"{folder} exists; name a new folder")
+    unfinished = folder.with_name(f".{folder.name}.{uuid4().hex}.new")
+    try:
+        unfinished.mkdir(mode=0o700, parents=True)
+        yield unfinished
+        unfinished.replace(folder)
+    except OSError as error:
+        raise BackupError(f"{folder} cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+async def _take_snapshot(broker: Broker, folder: Path, *, check: bool) -> dict[str, Any]:
+    inbox = broker.client.new_inbox()
+    subscription = await broker.client.subscribe(inbox)
+    try:
+        question = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES, "jsck": check}
+        answer = await _ask(broker, f"$JS.API.STREAM.SNAPSHOT.{STREAM}", orjson.dumps(question), BEGIN_SECONDS_MAX)
+        meta = orjson.loads(answer.data)
+        if "error" in meta:
+            raise BackupError(f"the broker makes no backup: {meta['error'].get('description')}")
+        meta = {"config": meta["config"], "state": meta["state"]}
+        archive = folder / ARCHIVE_FILE
+        first = await _write_archive(_chunks(broker, subscription), archive)
+        if _ARCHIVE_MAGIC not in first[:_MAGIC_WITHIN_BYTES]:
+            archive.rename(folder / OLD_ARCHIVE_FILE)
+        _write(folder / META_FILE, orjson.dumps(meta, option=orjson.OPT_INDENT_2))
+        return meta
+    finally:
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await subscription.unsubscribe()
+
+
+async def _chunks(broker: Broker, subscription: Any) -> AsyncIterator[bytes]:
+    """The archive; each piece is acknowledged when the next is asked for, so that the broker sends no faster."""
+    while True:
+        try:
+            message: Msg = await subscription.next_msg(CHUNK_SECONDS_MAX)
+        except TRANSIENT_ERRORS:
+            raise BackupError(f"the broker sent nothing for {CHUNK_SECONDS_MAX:.0f} s") from None
+        if not message.data:
+            status = (message.headers or {}).get("Status", "204")
+            if status != "204":
+                raise BackupError(
+                    f"the broker broke the backup off: {(message.headers or {}).get('Description', status)}"
+                )
+            return
+        yield message.data
+        if message.reply:
+            await broker.client.publish(message.reply)
+
+
+async def _write_archive(chunks: AsyncIterator[bytes], path: Path) -> bytes:
+    """Writes all of them; the first."""
+    first = b""
+    with path.open("wb") as file:
+        async for chunk in chunks:
+            first = first or chunk
+            file.write(chunk)
+        file.flush()
+        await asyncio.to_thread(os.fsync, file.fileno())
+    return first
+
+
+async def _ask(broker: Broker, subject: str, payload: bytes, timeout_seconds: float) -> Msg:
+    try:
+        return await broker.ask(subject, payload, timeout_seconds=timeout_seconds)
+    except TRANSIENT_ERRORS as error:
+        raise BackupError(f"the broker did not answer on {subject} ({error or type(error).__name__})") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,135 @@
+"""`stack replay`: a stack made from nothing but a backup, and whether it says the same.
+
+It lives in a temporary folder on ports of its own, and charges nothing: neither a processor nor a simulator runs in it.
+"""
+
+import asyncio
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+
+from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.money import format_cents
+from tollgate.contract.read_model_api import Total
+from tollgate.messaging.operator_command import BrokerAddress, broker_for_command
+from tollgate.ops.backup import Account, back_up, read_account
+from tollgate.ops.restore import restore_log
+from tollgate.stack.credentials import operator_url
+from tollgate.stack.errors import ReplayError
+from tollgate.stack.side_stack import SideStack
+
+BUILD_SECONDS_MAX = 3_600.0
+"""For the projector to read the whole log."""
+SETTLE_SECONDS_MAX = 60.0
+DEMONSTRATION_PAYMENTS = 50
+DEMONSTRATION_OPEN = 2
+_POLL_SECONDS = 0.2
+_TOKEN = {"X-Rinha-Token": "123"}
+_ACCEPTED, _OK = 202, 200
+
+Say = Callable[[str], None]
+Totals = Mapping[ProcessorName, Total]
+
+
+async def replay(backup: Path | None, say: Say, *, stay: bool) -> int:
+    """Replays a backup, or one of its own making; 0 when the stack that came of it says the same, else 1."""
+    with tempfile.TemporaryDirectory(prefix="tollgate-replay-") as temporary:
+        folder = Path(temporary)
+        if backup is None:
+            backup = folder / "backup"
+            await _demonstrate(folder / "first", backup, say)
+        side = SideStack(folder / "replay", charges=False)
+        say(f"Restoring {backup} …")
+        restored = await restore_log(side.settings, backup, allow_open=True, replicas=1)
+        expected = read_account(backup)
+        if expected is None:
+            say("The backup holds no account of its own, so the restored log's is taken.")
+            expected = restored
+        say("Starting a stack on it, without a processor …")
+        async with side.running(), aiohttp.ClientSession() as session:
+            totals = await _summary(session, side.settings.edge_url, expected.last_sequence)
+            is_same = report(expected, totals, say)
+            if stay:
+                say(f"It answers at {side.settings.edge_url}; DATA_DIR={side.settings.data}. Ctrl-C ends it.")
+                await asyncio.Event().wait()
+    return 0 if is_same else 1
+
+
+def report(expected: Account, totals: Totals, say: Say) -> bool:
+    """Says what both say; whether it is the same."""
+    say(f"\n{'':<10} {'backup':>24} {'replay':>24}")
+    for name in PROCESSORS:
+        say(f"{name:<10} {_shown(expected.settled[name]):>24} {_shown(totals[name]):>24}")
+    say(f"{'open':<10} {expected.open:>24}   (nothing here charges them)")
+    is_same = expected.settled == totals
+    say("The same." if is_same else "NOT the same.")
+    return is_same
+
+
+async def _summary(session: aiohttp.ClientSession, url: str, last_sequence: int) -> Totals:
+    """The summary as soon as the read model holds the log up to that sequence. Raises ReplayError."""
+    deadline = time.monotonic() + BUILD_SECONDS_MAX
+    why = "no answer"
+    while time.monotonic() < deadline:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with session.get(f"{url}/payments-summary") as response:
+                body = await response.text()
+                if response.status == _OK and int(response.headers["Tollgate-Position"]) >= last_sequence:
+                    return _totals(json.loads(body, parse_float=Decimal))
+                why = f"{response.status} {body}"
+        await asyncio.sleep(_POLL_SECONDS)
+    raise ReplayError(f"no summary of the whole log within {BUILD_SECONDS_MAX:.0f} s: {why}")
+
+
+def _totals(summary: Any) -> Totals:
+    return {
+        name: Total(summary[name]["totalRequests"], int(Decimal(summary[name]["totalAmount"]) * 100))
+        for name in PROCESSORS
+    }
+
+
+async def _demonstrate(data: Path, backup: Path, say: Say) -> None:
+    """A stack with simulators, payments through it, and its backup."""
+    say("No backup was named: making one, from a stack with simulated processors …")
+    side = SideStack(data, charges=True)
+    async with side.running(), aiohttp.ClientSession() as session:
+        url = side.settings.edge_url
+        say(f"Posting {DEMONSTRATION_PAYMENTS} payments, and {DEMONSTRATION_OPEN} that both processors fail to take …")
+        await _pay(session, url, DEMONSTRATION_PAYMENTS)
+        await _until_settled(session, url, DEMONSTRATION_PAYMENTS)
+        for processor in side.settings.processor_urls:
+            body = {"failure": True}
+            async with session.put(f"{processor}/admin/configurations/failure", json=body, headers=_TOKEN) as response:
+                response.raise_for_status()
+        await _pay(session, url, DEMONSTRATION_OPEN)
+        async with broker_for_command(BrokerAddress(operator_url(side.settings))) as broker:
+            account = await back_up(broker, backup, check=False)
+        say(f"Backed up: {account.last_sequence} messages.")
+
+
+async def _pay(session: aiohttp.ClientSession, url: str, count: int) -> None:
+    for number in range(count):
+        body = {"correlationId": str(uuid4()), "amount": 10 + number}
+        async with session.post(f"{url}/payments", json=body) as response:
+            if response.status != _ACCEPTED:
+                raise ReplayError(f"a payment was answered {response.status}: {await response.text()}")
+
+
+async def _until_settled(session: aiohttp.ClientSession, url: str, count: int) -> None:
+    deadline = time.monotonic() + SETTLE_SECONDS_MAX
+    while sum(total.count for total in (await _summary(session, url, 0)).values()) < count:
+        if time.monotonic() > deadline:
+            raise ReplayError(f"{count} payments were not settled within {SETTLE_SECONDS_MAX:.0f} s")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _shown(total: Total) -> str:
+    return f"{total.count}  {format_cents(total.amount_cents)}"

@@ -1,0 +1,1 @@
+"""One payment from its request to its outcome."""

@@ -1,0 +1,142 @@
+"""One delivered doubt: the provider is asked for its record, then the same attempt is sent again, until it ends.
+
+A doubt is in a queue of its own, so that no other payment waits for doubts, however many there are and however long
+they last (docs/decisions/0021). PaymentInDoubt in the log is the piece of work. It is done with when that attempt is no
+longer in doubt: the payment has ended, or an operator released it, which is a piece of work of its own (`releases.py`).
+"""
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+
+from tollgate.contract.events import PaymentInDoubt
+from tollgate.contract.payment_state import Open
+from tollgate.contract.timestamps import MICROSECONDS, now_us
+from tollgate.processor.charging.attempts import INTENT_TIMEOUT_SECONDS, Attempts, outcome_of
+from tollgate.processor.charging.handler import Done, Result, Retry, retry_delay_seconds
+from tollgate.processor.charging.histories import UnknownPaymentError
+from tollgate.processor.charging.outcomes import Attempt, SendAgain, Settle, after_lookup
+from tollgate.processor.charging.payment_states import Standings
+from tollgate.processor.charging.state_follower import Follower
+from tollgate.processor.routing import Router
+
+logger = logging.getLogger(__name__)
+
+RESEND_SECONDS_MAX = 5.0
+"""An attempt in doubt is sent again only so soon after the log was asked whether an operator holds it."""
+RETRY_SECONDS_MAX = 30.0
+"""The longest pause of a doubt that stays; the pause is half of it at least."""
+PROBE_RETRY_SECONDS_MAX = 4.0
+"""The same of one that probed a provider that is down: a few doubts are enough to do all the probing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A delivered PaymentInDoubt: its place in the log, and how often it was delivered."""
+
+    event: PaymentInDoubt
+    sequence: int
+    deliveries: int
+
+
+class DoubtHandler:
+    """Works on doubts, with the rule of `contract/payment_state.py` as `PaymentHandler` does."""
+
+    def __init__(self, follower: Follower, standings: Standings, attempts: Attempts, router: Router) -> None:
+        self._follower = follower
+        self._standings = standings
+        self._attempts = attempts
+        self._router = router
+
+    async def handle(self, doubt: Doubt) -> Result:
+        """Tries once to end the doubt. Raises BrokerError and ReadModelUnavailableError; it is then delivered again."""
+        if doubt.event.word is not None:
+            # An operator holds an attempt that is in doubt, and so in this queue, already.
+            return Done()
+        await self._follower.reached(doubt.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)
+        try:
+            open_attempt = await self._in_doubt(doubt)
+        except UnknownPaymentError as error:
+            logger.error("the doubt at %d in the log is kept, and nothing is done with it: %s", doubt.sequence, error)
+            return self._stays(doubt)
+        if open_attempt is None:
+            return Done()
+        if open_attempt.is_held:
+            return await self._look_for_charge(doubt, open_attempt.attempt)
+        return await self._end(doubt, open_attempt.attempt)
+
+    async def _in_doubt(self, doubt: Doubt) -> Open | None:
+        """The attempt as it stands; None when it is in doubt no more."""
+        event = doubt.event
+        sequence = doubt.sequence if event.request_sequence is None else event.request_sequence
+        is_request = event.request_sequence is not None
+        match await self._standings.of(event.correlation_id, sequence, is_request=is_request):
+            case Open(attempt, in_doubt=True) as standing if attempt.attempt == event.attempt:
+                return standing
+            case _:
+                return None
+
+    async def _look_for_charge(self, doubt: Doubt, attempt: Attempt) -> Result:
+        """All that is done with an attempt that an operator holds: a charge that is found still ends it."""
+        record = await self._attempts.look_up(attempt.processor, attempt.correlation_id)
+        step = after_lookup(attempt, None, record, in_doubt=True)
+        if not isinstance(step, Settle):
+            return self._retry(doubt)
+        await self._attempts.record(attempt, step, doubt.event.request_sequence)
+        return Done()
+
+    async def _end(self, doubt: Doubt, attempt: Attempt) -> Result:
+        """Looks for the charge, and sends the attempt again if there is none."""
+        # The lookup takes no place: whether it is answered says nothing of how payments fare.
+        record = await self._attempts.look_up(attempt.processor, attempt.correlation_id)
+        step = after_lookup(attempt, None, record, in_doubt=True)
+        if isinstance(step, SendAgain):
+            return await self._send_again(doubt, attempt)
+        if not isinstance(step, Settle):
+            return self._stays(doubt)
+        await self._attempts.record(attempt, step, doubt.event.request_sequence)
+        self._router.doubt_ended(attempt.processor)
+        return Done()
+
+    async def _send_again(self, doubt: Doubt, attempt: Attempt) -> Result:
+        taken_at = time.monotonic()
+        pause_seconds = self._router.resend_pause_seconds(attempt.processor, taken_at)
+        if pause_seconds > 0:
+            return Retry(pause_seconds)
+        is_probe = self._router.resend(attempt.processor, taken_at)
+        try:
+            if not await self._may_send_again(doubt, attempt):
+                self._router.withdraw_resend(attempt.processor, time.monotonic(), seconds=time.monotonic() - taken_at)
+                return self._retry(doubt)
+            answer = await self._attempts.send(attempt)
+        except BaseException:
+            self._router.withdraw_resend(attempt.processor, time.monotonic(), seconds=time.monotonic() - taken_at)
+            raise
+        now = time.monotonic()
+        self._router.observe_resend(attempt.processor, outcome_of(answer), now, seconds=now - taken_at)
+        step = await self._attempts.judge(attempt, answer, in_doubt=True)
+        if not isinstance(step, Settle):
+            return self._stays(doubt, longest=PROBE_RETRY_SECONDS_MAX if is_probe else RETRY_SECONDS_MAX)
+        await self._attempts.record(attempt, step, doubt.event.request_sequence)
+        self._router.doubt_ended(attempt.processor)
+        return Done()
+
+    async def _may_send_again(self, doubt: Doubt, attempt: Attempt) -> bool:
+        """Whether the attempt is still open, and no operator holds it, as far as the log says at this moment."""
+        asked_at, asked_at_us = time.monotonic(), now_us()
+        await self._follower.caught_up(attempt.processor, timeout_seconds=RESEND_SECONDS_MAX)
+        standing = await self._in_doubt(doubt)
+        # Both clocks, as for the stamp of an intent.
+        age_seconds = max(time.monotonic() - asked_at, (now_us() - asked_at_us) / MICROSECONDS)
+        if age_seconds > RESEND_SECONDS_MAX:
+            return False
+        return standing is not None and standing.attempt == attempt and not standing.is_held
+
+    def _stays(self, doubt: Doubt, *, longest: float = RETRY_SECONDS_MAX) -> Retry:
+        self._router.doubt_stays(doubt.event.processor, time.monotonic())
+        return self._retry(doubt, longest=longest)
+
+    @staticmethod
+    def _retry(doubt: Doubt, *, longest: float = RETRY_SECONDS_MAX) -> Retry:
+        return Retry(retry_delay_seconds(doubt.deliveries, random.random(), longest=longest))  # noqa: S311

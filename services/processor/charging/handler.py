@@ -1,0 +1,237 @@
+"""One payment that is to be charged, until it ends, is in doubt, or goes back to the queue.
+
+Every step that could charge is written to the log first, and taken only after the log was read up to that writing and
+found to hold it valid (see `contract/payment_state.py`). So it does not matter who else works on the same payment.
+
+An attempt whose outcome is unknown is put in doubt: that event is a piece of work in a queue of its own
+(`processor/charging/doubt_handler.py`), and the request is done with.
+"""
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from tollgate.contract.events import PaymentRequested, PaymentRouted, ProcessorName
+from tollgate.contract.payment_state import Ended, Open, Standing, Unrouted, may_be_repeat
+from tollgate.contract.timestamps import MICROSECONDS, now_us
+from tollgate.messaging.log import Appended
+from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
+from tollgate.processor.charging.attempts import (
+    INTENT_TIMEOUT_SECONDS,
+    Appender,
+    Attempts,
+    in_doubt,
+    outcome_of,
+    released,
+)
+from tollgate.processor.charging.payment_states import Standings
+from tollgate.processor.charging.state_follower import Follower
+from tollgate.processor.routing import Route, Router
+
+logger = logging.getLogger(__name__)
+
+STAMP_AGE_SECONDS_MAX = 1.0
+"""An attempt is sent only while its stamp is younger: what was stamped a second ago is in the log, or is never sent."""
+REPEAT_CHECK_TIMEOUT_SECONDS = 2.0
+CLOCK_PAUSE_SECONDS = 1.0
+"""The least pause of a payment that cannot be routed because this replica's clock is off; another may take it."""
+ATTEMPTS_MAX = 4
+"""Attempts in one delivery; after that the payment goes back to the queue."""
+RETRY_SECONDS_MIN = 0.25
+RETRY_SECONDS_MAX = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is left to do here: the payment has ended, or the log holds what somebody else goes on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The payment goes back to the queue for `delay_seconds`."""
+
+    delay_seconds: float
+
+
+Result = Done | Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A delivered request: its place in the log, how often it was delivered, and when the broker stored it."""
+
+    request: PaymentRequested
+    sequence: int
+    deliveries: int
+    stored_at_us: int
+
+
+def retry_delay_seconds(deliveries: int, spread: float, *, longest: float = RETRY_SECONDS_MAX) -> float:
+    """Exponential with full half jitter: `spread` in [0, 1) places it between half of the pause and all of it."""
+    pause = min(RETRY_SECONDS_MIN * 2 ** min(deliveries - 1, 16), longest)
+    return float(pause * (1 + spread) / 2)
+
+
+class Clock(Protocol):
+    """The time of day, and whether it is near enough to the broker's for an intent's stamp."""
+
+    @property
+    def is_right(self) -> bool: ...
+
+    def now_us(self) -> int: ...
+
+    def suspect(self) -> None: ...
+
+
+class PaymentHandler:
+    """Joins the pure parts (charging, routing, standing) to the log and the payment processors."""
+
+    def __init__(
+        self,
+        log: Appender,
+        follower: Follower,
+        standings: Standings,
+        attempts: Attempts,
+        router: Router,
+        *,
+        read_model: ReadModel,
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
+        self._read_model = read_model
+        self._log = log
+        self._follower = follower
+        self._standings = standings
+        self._attempts = attempts
+        self._router = router
+
+    @property
+    def may_take(self) -> bool:
+        """Whether what is known of payments is of the log at hand, of which nothing is missing."""
+        return self._follower.may_take
+
+    async def handle(self, work: Work) -> Result:
+        """Works on the payment until it ends, is in doubt, or has to wait.
+
+        Raises BrokerError and ReadModelUnavailableError; it is then delivered again.
+        """
+        if may_be_repeat(work.request, work.stored_at_us) and (result := await self._check_repeat(work)) is not None:
+            return result
+        for _ in range(ATTEMPTS_MAX):
+            result = None
+            match await self._standing(work):
+                case Ended():
+                    return Done()
+                case Open(attempt, in_doubt=True):
+                    return self._left_in_doubt(attempt)
+                case Unrouted(number):
+                    result = await self._route_and_send(work, number)
+                case Open(attempt, is_late=True):
+                    self._clock.suspect()
+                    await self._attempts.append(
+                        released(attempt, "not sent: it was stored too late"), INTENT_TIMEOUT_SECONDS
+                    )
+                case Open(attempt):
+                    # Somebody, perhaps this very process, recorded it before, and may have sent it.
+                    await self._attempts.append(
+                        in_doubt(attempt, "found open in the log", work.sequence), INTENT_TIMEOUT_SECONDS
+                    )
+            if result is not None:
+                return result
+        return self._retry(work)
+
+    async def _check_repeat(self, work: Work) -> Result | None:
+        """Done for a payment that an earlier request in the log asked for already."""
+        try:
+            known = await self._read_model.payment(
+                work.request.correlation_id, timeout_seconds=REPEAT_CHECK_TIMEOUT_SECONDS
+            )
+        except ReadModelUnavailableError as error:
+            logger.warning("request %d was stored late and cannot be checked yet: %s", work.sequence, error)
+            return self._retry(work)
+        return Done() if known is not None and known.request_sequence < work.sequence else None
+
+    async def _standing(self, work: Work) -> Standing:
+        return await self._standings.of(work.request.correlation_id, work.sequence)
+
+    async def _route_and_send(self, work: Work, number: int) -> Result | None:
+        if not (self._clock.is_right and self._follower.may_take):
+            return self._retry(work, at_least_seconds=CLOCK_PAUSE_SECONDS)
+        decided_at = time.monotonic()
+        decision = self._router.decide(
+            decided_at,
+            amount_cents=work.request.amount_cents,
+            # Not since `accepted_at_us`: gateways have clocks of their own.
+            waited_seconds=max(self._clock.now_us() - work.stored_at_us, 0) / MICROSECONDS,
+        )
+        if not isinstance(decision, Route):
+            return Retry(_spread(decision.seconds))
+        try:
+            intent = await self._intend(work, number, decision)
+        except BaseException:
+            self._withdraw(decision.processor, decided_at)
+            raise
+        if intent is None:
+            self._withdraw(decision.processor, decided_at)
+            return None
+        return await self._send(work, intent, decided_at)
+
+    async def _intend(self, work: Work, number: int, decision: Route) -> PaymentRouted | None:
+        """Records the attempt; None when it must not be sent."""
+        request = work.request
+        async with self._attempts.appending:
+            # Looked at again: the turn may have been long in coming.
+            if not self._clock.is_right:
+                return None
+            # Stamped when its turn has come, not before.
+            intent = PaymentRouted(
+                request.correlation_id, request.amount_cents, number, decision.processor, now_us(), decision.why
+            )
+            stamped_at = time.monotonic()
+            appended = await self._log.append(intent, timeout_seconds=INTENT_TIMEOUT_SECONDS)
+        await self._follower.reached(appended.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)
+        if not await self._is_mine(work, intent, appended):
+            return None
+        # Both clocks: one jumps when it is set, the other stands still while the machine sleeps.
+        age_seconds = max(time.monotonic() - stamped_at, (now_us() - intent.requested_at_us) / MICROSECONDS)
+        if age_seconds > STAMP_AGE_SECONDS_MAX:
+            await self._attempts.append(
+                released(intent, "not sent: its stamp had grown too old"), INTENT_TIMEOUT_SECONDS
+            )
+            return None
+        return intent
+
+    async def _is_mine(self, work: Work, intent: PaymentRouted, appended: Appended) -> bool:
+        """Whether the log, read up to the intent, holds it as the payment's open attempt that nobody has doubted."""
+        match await self._standing(work):
+            case Open(attempt, sequence, in_doubt=False, is_late=False):
+                return sequence == appended.sequence and attempt == intent
+            case _:
+                return False
+
+    async def _send(self, work: Work, attempt: PaymentRouted, decided_at: float) -> Result | None:
+        answer = await self._attempts.send(attempt)
+        now = time.monotonic()
+        self._router.observe(attempt.processor, outcome_of(answer), now, seconds=now - decided_at)
+        step = await self._attempts.judge(attempt, answer, in_doubt=False)
+        return Done() if await self._attempts.record(attempt, step, work.sequence) else None
+
+    def _left_in_doubt(self, attempt: PaymentRouted) -> Done:
+        """The doubt in the log is worked on from its own queue."""
+        self._router.observe_doubts(attempt.processor, are_there=True)
+        return Done()
+
+    def _withdraw(self, processor: ProcessorName, taken_at: float) -> None:
+        now = time.monotonic()
+        self._router.withdraw(processor, now, seconds=now - taken_at)
+
+    @staticmethod
+    def _retry(work: Work, *, at_least_seconds: float = 0.0) -> Retry:
+        return Retry(max(retry_delay_seconds(work.deliveries, random.random()), at_least_seconds))  # noqa: S311
+
+
+def _spread(seconds: float) -> float:
+    """Between all and three halves of it, so that what was put back together does not come back together."""
+    return seconds * (1 + random.random() / 2)  # noqa: S311

@@ -1,0 +1,189 @@
+"""What each answer of a payment processor proves, and what may be done next. Pure: answers in, the next step out.
+
+The table of the design ("Charging: what each answer means") in two functions. The rule behind it: a payment may go to
+another processor only when it is proven that it was not, and will not be, charged by the attempt so far. Which answer
+over HTTP is which of these is the provider's contract (provider_contract.py).
+
+`in_doubt` says that an earlier sending of this same attempt has an unknown outcome and may still charge. From then on
+only a found charge ends the attempt: nothing that a later sending answers proves that the earlier one did not charge.
+"""
+
+from dataclasses import dataclass
+
+from tollgate.contract.events import PaymentRouted
+
+Attempt = PaymentRouted
+"""An attempt is the recorded intent itself: sent again, the same bytes go to the same processor."""
+
+
+# What came back from `POST /payments`.
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """The provider charged it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The provider has a charge for the correlationId already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal that its contract names as final: the provider will never charge this payment."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotReached:
+    """The processor's handler never saw the request (429, connection refused, name not resolved)."""
+
+    why: str
+    is_busy: bool = False
+    """It takes no more at present (429)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The provider's own error: its handler has ended, and whether it charged is told by its lookup."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Timeout, reset, cut off, or no answer that can be read: the charge may have happened, or may yet happen."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideContract:
+    """A complete answer that the provider's contract does not name, perhaps not its own: it proves nothing."""
+
+    why: str
+
+
+Answer = Charged | Duplicate | Refused | NotReached | Failed | Unknown | OutsideContract
+
+
+# What came back from `GET /payments/{id}`.
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The processor's own record of the charge."""
+
+    amount_cents: int
+    requested_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """No record at this moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The lookup itself failed; nothing is learned."""
+
+    why: str
+
+
+LookupAnswer = Found | Missing | NoAnswer | OutsideContract
+
+
+# What to do next.
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Record the charge, under the stamp that the processor's record carries."""
+
+    requested_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Record that the payment is refused for good."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Proven not charged: free to be routed anew."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Ask the processor for its record before concluding anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendAgain:
+    """Send the same attempt again, to the same processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class StayInDoubt:
+    """Only the same attempt may be sent again, after a pause."""
+
+    why: str
+
+
+Next = Settle | Reject | Release | LookUp | SendAgain | StayInDoubt
+
+
+def after_sending(attempt: Attempt, answer: Answer, *, in_doubt: bool) -> Next:
+    """The next step after a sending of `attempt` was answered."""
+    match answer:
+        case Charged():
+            return Settle(attempt.requested_at_us)
+        case Duplicate() | Failed():
+            return LookUp()
+        case Refused():
+            # Nothing undoes a rejection, so the provider has to confirm that it holds no record.
+            return LookUp()
+        case Unknown(why):
+            return StayInDoubt(why)
+        case OutsideContract(why):
+            return StayInDoubt(why)
+        case NotReached(why=why):
+            return StayInDoubt(why) if in_doubt else Release(why)
+
+
+def after_lookup(attempt: Attempt, cause: Answer | None, found: LookupAnswer, *, in_doubt: bool) -> Next:
+    """The next step after the lookup that `cause` (Duplicate, Failed or Refused) made necessary.
+
+    None stands for the lookup before an attempt in doubt is sent again: a processor that is slower than we wait would
+    never be heard to answer 422, but it can be asked.
+    """
+    match found:
+        case Found(amount_cents, requested_at_us):
+            if amount_cents != attempt.amount_cents:
+                # The processor will never charge this id again, and nobody else may: this payment cannot be made.
+                why = f"{attempt.processor} has charged this correlationId with another amount before"
+                return StayInDoubt(why) if in_doubt else Reject(why)
+            # The record's own stamp: after a purge it can be older than this attempt.
+            return Settle(requested_at_us)
+        case Missing():
+            return _without_record(cause, in_doubt=in_doubt)
+        case NoAnswer(why) | OutsideContract(why):
+            return StayInDoubt(why)
+
+
+def _without_record(cause: Answer | None, *, in_doubt: bool) -> Next:
+    match cause:
+        case None:
+            return SendAgain()
+        case Failed(why) if not in_doubt:
+            return Release(f"{why}, no record")
+        case Refused(reason) if not in_doubt:
+            return Reject(reason)
+        case _:
+            return StayInDoubt("no record, but an earlier sending may still be running")

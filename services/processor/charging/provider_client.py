@@ -1,0 +1,125 @@
+"""The two payment processors over HTTP: sends an attempt, looks a record up, and asks the contract what it proves."""
+
+import errno
+from collections.abc import Mapping
+
+import aiohttp
+
+from tollgate.contract.events import ProcessorName
+from tollgate.contract.money import format_cents
+from tollgate.contract.timestamps import format_us
+from tollgate.processor.charging.answer_log import AnswerLog
+from tollgate.processor.charging.outcomes import (
+    Answer,
+    Attempt,
+    LookupAnswer,
+    NoAnswer,
+    NotReached,
+    OutsideContract,
+    Refused,
+    Unknown,
+)
+from tollgate.processor.charging.provider import Provider
+from tollgate.processor.charging.provider_contract import Reply
+
+ANSWER_BYTES_MAX = 65_536
+"""A longer answer is cut off, and treated as one that was never received in full."""
+KEEPALIVE_SECONDS = 4.0
+"""Idle connections are dropped before common servers drop theirs (5 s): a reused dead one would cost a doubt."""
+CONNECT_TIMEOUT_SECONDS = 2.0
+LOOKUP_TIMEOUT_SECONDS = 5.0
+
+
+class ProcessorClient:
+    """Both payment processors. For use inside an event loop."""
+
+    def __init__(
+        self, providers: Mapping[ProcessorName, Provider], *, timeout_seconds: float, connections_max: int
+    ) -> None:
+        self._providers = providers
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=KEEPALIVE_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Content-Type": "application/json"},
+        )
+        self._log = AnswerLog()
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def send(self, attempt: Attempt) -> Answer:
+        """Sends the attempt, the same bytes each time: what came of it. Never raises for the network."""
+        provider = self._providers[attempt.processor]
+        try:
+            async with self._session.post(
+                f"{provider.url}/payments",
+                data=attempt_body(attempt),
+                headers=provider.headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as response:
+                answer = provider.contract.payment_answer(await reply_of(response))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return NotReached(f"no connection: {error_name(error)}")
+        except TimeoutError:
+            return Unknown("no answer in time")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Unknown(f"cut off: {error_name(error)}")
+        self._warn_of(attempt, answer)
+        return answer
+
+    async def look_up(self, processor: ProcessorName, correlation_id: str) -> LookupAnswer:
+        """Asks the processor for its record of the payment. Never raises for the network."""
+        provider = self._providers[processor]
+        try:
+            async with self._session.get(
+                f"{provider.url}/payments/{correlation_id}",
+                headers=provider.headers,
+                timeout=aiohttp.ClientTimeout(total=LOOKUP_TIMEOUT_SECONDS),
+                allow_redirects=False,
+            ) as response:
+                answer = provider.contract.lookup_answer(await reply_of(response), correlation_id)
+        except TimeoutError:
+            return NoAnswer("lookup not answered in time")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return NoAnswer(f"lookup failed: {error_name(error)}")
+        if isinstance(answer, OutsideContract):
+            self._log.note(processor, "lookups answered outside of its contract", answer.why)
+        return answer
+
+    def _warn_of(self, attempt: Attempt, answer: Answer) -> None:
+        match answer:
+            case OutsideContract(why):
+                what = f"{why}; in doubt ({attempt.correlation_id})"
+                self._log.note(attempt.processor, "payments answered outside of its contract", what)
+            case Refused(reason):
+                self._log.note(attempt.processor, "payments refused for good", f"{reason} ({attempt.correlation_id})")
+
+
+def attempt_body(attempt: Attempt) -> bytes:
+    """The attempt's request body: a function of the recorded intent alone, so that each sending is the same."""
+    return (
+        f'{{"correlationId":"{attempt.correlation_id}",'
+        f'"amount":{format_cents(attempt.amount_cents)},'
+        f'"requestedAt":"{format_us(attempt.requested_at_us)}"}}'
+    ).encode()
+
+
+async def reply_of(response: aiohttp.ClientResponse) -> Reply:
+    """The whole answer. Raises ValueError for one of more than ANSWER_BYTES_MAX bytes."""
+    return Reply(response.status, await read_whole(response), response.headers)
+
+
+async def read_whole(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
+            raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+    return bytes(body)
+
+
+def error_name(error: BaseException) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    return errno.errorcode.get(number or 0, type(error).__name__)

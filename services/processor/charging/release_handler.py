@@ -1,0 +1,42 @@
+"""One delivered release: where an operator released the attempt, its payment is routed anew.
+
+The payment's request is done with, and so is the doubt. So the operator's release in the log is the piece of work, and
+is handled as the request would be.
+"""
+
+from dataclasses import dataclass
+
+from tollgate.contract.events import PaymentReleased
+from tollgate.processor.charging.attempts import INTENT_TIMEOUT_SECONDS
+from tollgate.processor.charging.handler import Done, PaymentHandler, Result, Work
+from tollgate.processor.charging.histories import Histories
+from tollgate.processor.charging.state_follower import Follower
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A delivered PaymentReleased: its place in the log, and how often it was delivered."""
+
+    event: PaymentReleased
+    sequence: int
+    deliveries: int
+
+
+class ReleaseHandler:
+    """Works on releases."""
+
+    def __init__(self, payments: PaymentHandler, follower: Follower, histories: Histories) -> None:
+        self._payments = payments
+        self._follower = follower
+        self._histories = histories
+
+    async def handle(self, release: Released) -> Result:
+        """Raises UnknownPaymentError, BrokerError and ReadModelUnavailableError; it is then delivered again."""
+        if release.event.word is None:
+            # Released by whoever has the payment in hand, and goes on with it.
+            return Done()
+        await self._follower.reached(release.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)
+        stored = await self._histories.request_of(release.event.correlation_id)
+        return await self._payments.handle(
+            Work(stored.request, stored.sequence, release.deliveries, stored.stored_at_us)
+        )

@@ -1,0 +1,94 @@
+"""Feeds the journal from the log, and lets others wait until it has read up to a sequence."""
+
+import asyncio
+import heapq
+import itertools
+import time
+
+from tollgate.contract.events import PaymentProcessed, PaymentRejected, ProcessorName
+from tollgate.contract.payment_state import is_late
+from tollgate.contract.subjects import REQUESTED, SUBJECTS
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log import Log
+from tollgate.messaging.log_reader import LogMessage, LogReader
+from tollgate.messaging.log_watch import LogWatch
+from tollgate.messaging.validity import valid_events
+from tollgate.processor.charging.state_cache import Journal
+from tollgate.runtime.errors import BrokerUnavailableError
+
+BATCH_MESSAGES_MAX = 1_000
+_OUTCOMES = tuple(subject for subject in SUBJECTS if subject != REQUESTED)
+"""What becomes of requests. The requests themselves come by delivery, and tell the journal nothing."""
+
+
+class Follower:
+    """The journal, as far as the log has been read: `position` is the last sequence applied.
+
+    It skips requests: it moves to the sequence of any other event, and that is all that anybody waits for.
+    """
+
+    def __init__(self, broker: Broker, journal: Journal, watch: LogWatch | None = None) -> None:
+        self._broker = broker
+        self._watch = watch or LogWatch(broker)
+        self.journal = journal
+        self.position = journal.start_sequence - 1
+        self.ended_at: float | None = None
+        """When the log last told that a payment ended, by the monotonic clock; None before the first."""
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    async def run(self) -> None:
+        """Follows the log until cancelled. Raises LogChangedError when it is not the one that was read."""
+        start, watch = self.journal.start_sequence, self._watch
+        async with LogReader(self._broker, start, subjects=_OUTCOMES, watch=watch) as reader:
+            while True:
+                for message in await reader.batch(BATCH_MESSAGES_MAX):
+                    self._apply(message)
+                self._wake()
+
+    async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
+        """Waits until the journal holds everything up to `sequence`. Raises BrokerUnavailableError at the bound."""
+        if self.position >= sequence and self._watch.is_sure:
+            return
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (sequence, next(self._order), future))
+        self._wake()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await future
+                # Of a log that went back, the position says nothing.
+                await self._watch.sure()
+        except TimeoutError:
+            raise BrokerUnavailableError(f"the log could not be read up to {sequence} in time") from None
+
+    async def caught_up(self, processor: ProcessorName, *, timeout_seconds: float) -> None:
+        """Waits until the journal holds every word on a doubt at `processor` that the log held when this was called.
+
+        Raises BrokerUnavailableError at the bound.
+        """
+        subject = f"payments.in_doubt.{processor}"
+        last = await Log(self._broker).last_sequence_of(subject, timeout_seconds=timeout_seconds)
+        await self.reached(last, timeout_seconds=timeout_seconds)
+
+    @property
+    def may_take(self) -> bool:
+        """Whether new requests may be taken: the log is the one that was read, and nothing of it is missing."""
+        return self._watch.is_sure and self._watch.fault is None
+
+    @property
+    def log_fault(self) -> str | None:
+        """What is missing of the log; None if nothing."""
+        return self._watch.fault
+
+    def _apply(self, message: LogMessage) -> None:
+        for event in valid_events(message.sequence, message.subject, message.payload) or ():
+            if isinstance(event, PaymentProcessed | PaymentRejected):
+                self.ended_at = time.monotonic()
+            self.journal.apply(message.sequence, event, is_late=is_late(event, message.stored_at_us))
+        self.position = message.sequence
+
+    def _wake(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self.position:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)

@@ -1,0 +1,1 @@
+"""Health polling of the providers: one poller for all replicas."""

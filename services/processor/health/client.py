@@ -1,0 +1,80 @@
+"""Asks a payment processor for its health, over HTTP.
+
+On connections of its own: those of the charges may all be busy, above all when the health is worth knowing.
+"""
+
+from collections.abc import Callable, Mapping
+
+import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+
+from tollgate.contract.events import ProcessorName
+from tollgate.processor.charging.provider import Provider
+from tollgate.processor.charging.provider_client import error_name, reply_of
+from tollgate.processor.health.report import Health, NoNews
+
+
+class HealthClient:
+    """The health endpoints."""
+
+    def __init__(self, providers: Mapping[ProcessorName, Provider]) -> None:
+        self._providers = providers
+
+    async def ask(
+        self, processor: ProcessorName, *, may_leave: Callable[[], bool], timeout_seconds: float
+    ) -> Health | NoNews:
+        """One call, sent once, and only if `may_leave` says yes when the connection is there.
+
+        Never raises for the network.
+        """
+        provider = self._providers[processor]
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    connector=_OneCallConnector(may_leave), cookie_jar=aiohttp.DummyCookieJar()
+                ) as session,
+                session.get(
+                    f"{provider.url}/payments/service-health",
+                    headers=provider.headers,
+                    timeout=aiohttp.ClientTimeout(total=timeout_seconds),
+                    allow_redirects=False,
+                ) as response,
+            ):
+                return provider.contract.health_answer(await reply_of(response))
+        except TimeoutError:
+            return NoNews("no answer in time")
+        except _NotSentError as error:
+            return NoNews(str(error))
+        except (aiohttp.ClientError, OSError) as error:
+            return NoNews(error_name(error))
+        except ValueError as error:
+            return NoNews(str(error))
+
+
+class _NotSentError(Exception):
+    """The call must not be made, or not once more; the text says why."""
+
+
+class _OneCallConnector(aiohttp.TCPConnector):
+    """Hands out one connection, and that only while `may_leave` says yes: resolving and connecting can take long.
+
+    One, because aiohttp sends a GET again by itself when its connection breaks. To the processor that is a second call.
+    """
+
+    def __init__(self, may_leave: Callable[[], bool]) -> None:
+        super().__init__(limit=1, force_close=True)
+        self._may_leave = may_leave
+        self._is_spent = False
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        if self._is_spent:
+            raise _NotSentError("cut off")
+        connection = await super().connect(req, traces, timeout)
+        if not self._may_leave():
+            connection.close()
+            raise _NotSentError("not asked: this process was held up, and it may be another's turn by now")
+        self._is_spent = True
+        return connection

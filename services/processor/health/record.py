@@ -1,0 +1,88 @@
+"""The record that the replicas share about the health endpoints. Pure: what it says, and how it is written."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, get_args
+
+import orjson
+
+from tollgate.contract.events import ProcessorName
+from tollgate.processor.health.report import Health
+
+PROCESSORS: tuple[ProcessorName, ...] = get_args(ProcessorName)
+MIN_RESPONSE_SECONDS_MAX = 3_600.0
+"""A greater figure is none that a processor means."""
+
+
+class UnreadableHealthError(ValueError):
+    """Not what a health endpoint answers; the text says why."""
+
+
+Answers = Mapping[ProcessorName, Health | None]
+"""What came of the calls that have ended; None for no news."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One round of calls: who makes it, the how-manieth it is, and what has been answered so far.
+
+    It is written first without answers, before the calls, and again after each of them.
+    """
+
+    holder: str
+    round: int
+    answers: Answers = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every call of the round has ended."""
+        return len(self.answers) == len(PROCESSORS)
+
+    def with_answer(self, processor: ProcessorName, health: Health | None) -> "Record":
+        return Record(self.holder, self.round, MappingProxyType({**self.answers, processor: health}))
+
+
+UNREADABLE = Record("somebody unknown", 0)
+"""Stands for what cannot be read: a sign that somebody was there, and no news."""
+
+
+def encode_record(record: Record) -> bytes:
+    """JSON, with the answers as the processors give them."""
+    answers = {name: None if health is None else _fields(health) for name, health in record.answers.items()}
+    return orjson.dumps({"holder": record.holder, "round": record.round, "answers": answers})
+
+
+def decode_record(payload: bytes) -> Record:
+    """The record, or UNREADABLE. What it does not know in it, it passes over."""
+    try:
+        fields = orjson.loads(payload)
+        answers = {
+            name: None if fields["answers"][name] is None else health_from(fields["answers"][name])
+            for name in PROCESSORS
+            if name in fields["answers"]
+        }
+        if not isinstance(fields["holder"], str) or type(fields["round"]) is not int:
+            return UNREADABLE
+        return Record(fields["holder"], fields["round"], MappingProxyType(answers))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return UNREADABLE
+
+
+def health_from(fields: Any) -> Health:
+    """The answer of a health endpoint, `{"failing": bool, "minResponseTime": ms}`. Raises UnreadableHealthError."""
+    if not isinstance(fields, dict):
+        raise UnreadableHealthError("no JSON object")
+    failing, milliseconds = fields.get("failing"), fields.get("minResponseTime")
+    if not isinstance(failing, bool):
+        raise UnreadableHealthError("`failing` is not true or false")
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+        raise UnreadableHealthError("`minResponseTime` is no number")
+    if not math.isfinite(milliseconds) or not 0 <= milliseconds / 1000 <= MIN_RESPONSE_SECONDS_MAX:
+        raise UnreadableHealthError("`minResponseTime` is out of range")
+    return Health(failing, milliseconds / 1000)
+
+
+def _fields(health: Health) -> dict[str, object]:
+    return {"failing": health.failing, "minResponseTime": round(health.min_response_seconds * 1000, 6)}

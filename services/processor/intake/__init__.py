@@ -1,0 +1,1 @@
+"""Taking requests and doubts from the log."""

@@ -1,0 +1,111 @@
+"""Whether payments are charged, and what keeps them: for whoever asks this replica, and for its program log."""
+
+import asyncio
+import logging
+import time
+
+from nats.aio.msg import Msg
+
+from tollgate.contract.replicas import REPLICAS, ReplicaStatus, encode_replica
+from tollgate.contract.subjects import CONSUMER
+from tollgate.contract.waiting import WaitingPayment
+from tollgate.messaging.charging_facts import ask_queue, oldest_in
+from tollgate.messaging.clock_watch import ClockWatch
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log import Log
+from tollgate.processor.charging.state_follower import Follower
+from tollgate.processor.intake.worker import Worker
+from tollgate.processor.routing import Router
+from tollgate.runtime.errors import BrokerError
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+STILL_SECONDS_MAX = 10.0
+"""When no payment has ended for so long, and one has waited for so long, that is logged."""
+REPEAT_SECONDS = 30.0
+
+
+class Progress:
+    """Looks at one replica from outside of its work, so that it also tells when that hangs."""
+
+    def __init__(
+        self,
+        name: str,
+        broker: Broker,
+        log: Log,
+        *,
+        clock: ClockWatch,
+        worker: Worker,
+        follower: Follower,
+        router: Router,
+    ) -> None:
+        self._name = name
+        self._broker = broker
+        self._log = log
+        self._clock = clock
+        self._worker = worker
+        self._follower = follower
+        self._router = router
+        self._logged_at = float("-inf")
+
+    async def run(self) -> None:
+        """Answers and logs until cancelled."""
+        subscription = await self._broker.client.subscribe(REPLICAS, cb=self._answer)
+        try:
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                try:
+                    await self._look()
+                except BrokerError as error:
+                    logger.warning("how many payments wait cannot be asked: %s", error)
+        finally:
+            if self._broker.is_connected:
+                await subscription.unsubscribe()
+
+    def status(self) -> ReplicaStatus:
+        """How this replica is at this moment."""
+        ended_at = self._follower.ended_at
+        return ReplicaStatus(
+            name=self._name,
+            obstacle=self.obstacle(),
+            in_hand=self._worker.in_hand,
+            ended_seconds_ago=None if ended_at is None else time.monotonic() - ended_at,
+            clock=self._clock.offset,
+        )
+
+    def obstacle(self) -> str:
+        """What keeps this replica from charging, as far as it knows; empty if nothing."""
+        if not self._clock.is_right:
+            return f"its clock is {self._clock.offset}"
+        if (fault := self._follower.log_fault) is not None:
+            return fault
+        if (refusal := self._log.refusal) is not None:
+            return f"the broker stores no event: {refusal}"
+        return self._router.obstacle(time.monotonic())
+
+    async def _answer(self, message: Msg) -> None:
+        # Only there: whoever asks names the subject of the answer, and a replica may write to the log.
+        if message.reply.startswith("_INBOX"):
+            await message.respond(encode_replica(self.status()))
+
+    async def _look(self) -> None:
+        now = time.monotonic()
+        ended_at = self._follower.ended_at
+        is_still = ended_at is None or now - ended_at > STILL_SECONDS_MAX
+        if not is_still or not self._broker.is_connected or now - self._logged_at < REPEAT_SECONDS:
+            return
+        queue = await ask_queue(self._broker, CONSUMER)
+        oldest = None if queue is None else await oldest_in(self._broker, queue)
+        if queue is None or oldest is None or oldest.age_seconds <= STILL_SECONDS_MAX:
+            return
+        self._logged_at = now
+        logger.warning("%s", self._line(oldest, queue.length, queue.under_way >= queue.under_way_max))
+
+    def _line(self, oldest: WaitingPayment, waiting: int, is_bound_reached: bool) -> str:
+        obstacle = self.obstacle() or "no cause is known here"
+        if is_bound_reached:
+            obstacle = f"no more requests are delivered before some are done with; {obstacle}"
+        ended_at = self._follower.ended_at
+        since = "since the start" if ended_at is None else f"for {time.monotonic() - ended_at:.0f} s"
+        return f"no payment has ended {since}; {waiting} wait, the oldest for {oldest.age_seconds:.0f} s: {obstacle}"

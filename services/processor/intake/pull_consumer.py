@@ -1,0 +1,157 @@
+"""Taking work from the shared durable consumers: as much as there is room for, never more.
+
+Our own, in place of nats-py's `fetch`: that one can stall for seconds on an orphaned pull. Here pull
+requests stay open on one inbox, and what they still owe us is counted from what the broker says.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import nats.errors
+from nats.aio.msg import Msg
+
+from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.subjects import CONSUMER, DOUBTS_CONSUMERS, RELEASED_CONSUMER, REQUESTED, STREAM
+from tollgate.messaging.acks import DeliveryInfo, parse_ack_subject
+from tollgate.messaging.connection import Broker
+from tollgate.processor.intake.consumers import Queue, QueueState, ensure_consumer
+
+logger = logging.getLogger(__name__)
+
+PULL_EXPIRES_SECONDS = 5.0
+"""How long a pull stays open, unless it says otherwise."""
+PULL_GRACE_SECONDS = 1.0
+
+
+REQUESTS = Queue(CONSUMER, REQUESTED, 10_000)
+"""PaymentRequested: done with when the payment has ended, or an attempt of it is in doubt."""
+DOUBTS: Mapping[ProcessorName, Queue] = {
+    name: Queue(DOUBTS_CONSUMERS[name], f"payments.in_doubt.{name}", 100_000) for name in PROCESSORS
+}
+"""PaymentInDoubt: done with when that attempt is in doubt no more."""
+RELEASED = Queue(RELEASED_CONSUMER, "payments.released.*", 10_000)
+"""PaymentReleased: done with at once, except that an operator's release is a request to route the payment anew."""
+QUEUES = (REQUESTS, *DOUBTS.values(), RELEASED)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event as the broker handed it over. Answer it with exactly one of `ack` and `retry`."""
+
+    subject: str
+    payload: bytes
+    info: DeliveryInfo
+    generation: int
+    _broker: Broker
+    _reply: str
+
+    async def ack(self) -> None:
+        """It is done with."""
+        await self._answer(b"+ACK")
+
+    async def retry(self, delay_seconds: float) -> None:
+        """Hands it back; the broker delivers it again after the delay."""
+        await self._answer(b'-NAK {"delay": %d}' % int(delay_seconds * 1e9))
+
+    async def extend(self) -> None:
+        """It is still being worked on: starts its acknowledgement deadline anew."""
+        await self._answer(b"+WPI")
+
+    async def _answer(self, word: bytes) -> None:
+        # An answer that is lost costs a redelivery, which the journal makes harmless.
+        with contextlib.suppress(nats.errors.Error, OSError):
+            if self._broker.is_connected:
+                await self._broker.client.publish(self._reply, word)
+
+
+class Deliveries:
+    """One replica's open pull requests on one queue."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        queue: Queue,
+        on_delivery: Callable[[Delivery], Awaitable[None]],
+        on_none: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._broker = broker
+        self._queue = queue
+        self._on_delivery = on_delivery
+        self._on_none = on_none
+        """Called when a pull was open for as long as it was to be, and there was nothing more to deliver."""
+        self._pulls: deque[_Pull] = deque()
+        self._inbox = ""
+        self._generation = 0
+        self.is_open = False
+        """False until `open`, and again when the broker says that the consumer is not there."""
+
+    @property
+    def owed(self) -> int:
+        """How many deliveries the open pull requests may still bring."""
+        now = asyncio.get_running_loop().time()
+        while self._pulls and (self._pulls[0].remaining <= 0 or self._pulls[0].ends_at < now):
+            self._pulls.popleft()
+        return sum(pull.remaining for pull in self._pulls)
+
+    async def open(self) -> QueueState:
+        """Makes sure of the durable consumer and listens.
+
+        Call it again after each reconnection. Raises BrokerError.
+        """
+        generation = await self._broker.connected()
+        state = await ensure_consumer(self._broker, self._queue)
+        self._pulls.clear()
+        self._generation = generation
+        if not self._inbox:
+            self._inbox = self._broker.client.new_inbox()
+            await self._broker.client.subscribe(self._inbox, cb=self._on_message)
+        self.is_open = True
+        return state
+
+    async def pull(self, count: int, *, expires_seconds: float = PULL_EXPIRES_SECONDS) -> None:
+        """Asks for `count` more deliveries, within so long."""
+        self._pulls.append(_Pull(count, asyncio.get_running_loop().time() + expires_seconds + PULL_GRACE_SECONDS))
+        await self._broker.client.publish(
+            f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._queue.consumer}",
+            b'{"batch":%d,"expires":%d}' % (count, int(expires_seconds * 1e9)),
+            reply=self._inbox,
+        )
+
+    async def _on_message(self, message: Msg) -> None:
+        headers = message.headers
+        if headers is not None and "Status" in headers:
+            self._settle(int(headers.get("Nats-Pending-Messages", 0)))
+            if headers["Status"] == _NOTHING_CAME:
+                self._on_none()
+            if headers["Status"] in _CONSUMER_GONE:
+                self.is_open = False
+            return
+        self._settle(1)
+        info = parse_ack_subject(message.reply)
+        await self._on_delivery(
+            Delivery(message.subject, message.data, info, self._generation, self._broker, message.reply)
+        )
+
+    def _settle(self, count: int) -> None:
+        """The oldest pulls owe `count` fewer. Which one it was does not matter: only the sum is used."""
+        for pull in self._pulls:
+            settled = min(count, pull.remaining)
+            pull.remaining -= settled
+            count -= settled
+            if not count:
+                return
+
+
+@dataclass(slots=True)
+class _Pull:
+    remaining: int
+    ends_at: float
+
+
+_NOTHING_CAME = "408"
+_CONSUMER_GONE = ("503", "409")
+"""No responders; conflict (consumer deleted, server shutting down). Opening it again is harmless in each case."""

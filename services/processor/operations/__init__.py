@@ -1,0 +1,1 @@
+"""Operator commands: status, and manual resolution of attempts in doubt."""

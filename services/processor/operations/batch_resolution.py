@@ -1,0 +1,153 @@
+"""Settling many doubts by one word: each is looked into and written to the log as a single one is, side by side."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tollgate.contract.events import PaymentInDoubt, ProcessorName
+from tollgate.contract.payment_state import Open
+from tollgate.contract.subjects import DOUBTS_CONSUMERS, STREAM
+from tollgate.contract.timestamps import MICROSECONDS, now_us
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log_reader import LogReader
+from tollgate.messaging.read_model_client import ReadModelUnavailableError
+from tollgate.messaging.validity import valid_events
+from tollgate.processor.charging.histories import Histories, UnknownPaymentError
+from tollgate.processor.operations.manual_resolution import Claim, described
+from tollgate.processor.operations.resolve import CannotResolveError, Examined, Resolver
+from tollgate.runtime.errors import BrokerError
+
+BATCH_MAX = 10_000
+"""Payments in one batch."""
+AT_ONCE = 8
+"""Payments that are worked on side by side."""
+READ_MESSAGES_MAX = 1_000
+QUESTION_TIMEOUT_SECONDS = 5.0
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Which payments: `ids`; and how the claim is handled for all of them."""
+
+    ids: Sequence[str]
+    claim: Claim
+    hold_seconds: float
+    is_forced: bool = False
+    is_dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How it went."""
+
+    resolved: int
+    failed: int
+
+
+class BatchResolver:
+    """Resolves a batch; `make` gives a resolver that tells its steps to the function it is given."""
+
+    def __init__(self, make: Callable[[Callable[[str], None]], Resolver], say: Callable[[str], None]) -> None:
+        self._make = make
+        self._say = say
+        self._failed: set[str] = set()
+
+    async def resolve(self, batch: Batch) -> Counted:
+        """Says a line for each payment. Those that are not charged are held together, and waited for once."""
+        claim, is_forced = batch.claim, batch.is_forced
+
+        async def examine(payment: str, resolver: Resolver) -> Examined:
+            return await resolver.examine(payment, claim, is_forced=is_forced)
+
+        doubts = await self._each({payment: payment for payment in batch.ids}, examine)
+        if batch.is_dry_run:
+            for payment, doubt in doubts.items():
+                self._say(f"{payment} would be {_outcome(claim)}: {_shown(doubt)}")
+        elif claim.is_charged:
+            await self._each(doubts, lambda doubt, resolver: resolver.settle(claim, doubt), is_last=True)
+        else:
+            await self._hold_and_release(batch, doubts)
+        return Counted(len(batch.ids) - len(self._failed), len(self._failed))
+
+    async def _hold_and_release(self, batch: Batch, doubts: Mapping[str, Examined]) -> None:
+        claim, is_forced = batch.claim, batch.is_forced
+        await self._each(doubts, lambda doubt, resolver: resolver.hold(claim, doubt))
+        held = {payment: doubt for payment, doubt in doubts.items() if payment not in self._failed}
+        if held:
+            # Counted from the last hold.
+            self._say(f"{len(held)} held: no worker sends them any more; waiting {batch.hold_seconds:g} s")
+            await asyncio.sleep(batch.hold_seconds)
+        await self._each(
+            held, lambda doubt, resolver: resolver.release(claim, doubt, is_forced=is_forced), is_last=True
+        )
+
+    async def _each(
+        self, these: Mapping[str, T], step: Callable[[T, Resolver], Awaitable[R]], *, is_last: bool = False
+    ) -> dict[str, R]:
+        """The step for each payment, AT_ONCE at once; what came of it where it did not fail."""
+        done: dict[str, R] = {}
+        waiting = iter(these.items())
+
+        async def work() -> None:
+            for payment, one in waiting:
+                steps: list[str] = []
+                try:
+                    done[payment] = await step(one, self._make(steps.append))
+                except (CannotResolveError, BrokerError, ReadModelUnavailableError) as error:
+                    self._failed.add(payment)
+                    self._say(f"{payment} not resolved: {error}")
+                    continue
+                if is_last:
+                    self._say(f"{payment} {steps[-1]}")
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+        return done
+
+
+def _outcome(claim: Claim) -> str:
+    return "settled" if claim.is_charged else "held, and then released"
+
+
+def _shown(doubt: Examined) -> str:
+    attempt = doubt.standing.attempt
+    return f"attempt {attempt.attempt} at {attempt.processor}, which answers {described(doubt.record)}"
+
+
+async def doubts_at(
+    broker: Broker, histories: Histories, provider: ProcessorName, *, older_than_seconds: float, count_max: int
+) -> list[str]:
+    """The ids of the oldest payments that have been in doubt at the provider for so long. Raises BrokerError.
+
+    They lie behind what the queue of doubts is done with.
+    """
+    answer = await broker.request(
+        f"$JS.API.CONSUMER.INFO.{STREAM}.{DOUBTS_CONSUMERS[provider]}", b"", timeout_seconds=QUESTION_TIMEOUT_SECONDS
+    )
+    if "error" in answer:
+        raise BrokerError(f"the queue of doubts cannot be asked: {answer['error'].get('description')}")
+    begin, before_us = answer["ack_floor"]["stream_seq"] + 1, now_us() - int(older_than_seconds * MICROSECONDS)
+    found: dict[str, None] = {}
+    async with LogReader(broker, begin, subjects=[f"payments.in_doubt.{provider}"]) as reader:
+        async for messages in reader.to_the_end(READ_MESSAGES_MAX):
+            for message in messages:
+                if message.stored_at_us > before_us:
+                    return list(found)
+                for event in valid_events(message.sequence, message.subject, message.payload) or ():
+                    if isinstance(event, PaymentInDoubt) and event.correlation_id not in found:
+                        if await _is_in_doubt(histories, event):
+                            found[event.correlation_id] = None
+                        if len(found) == count_max:
+                            return list(found)
+    return list(found)
+
+
+async def _is_in_doubt(histories: Histories, event: PaymentInDoubt) -> bool:
+    try:
+        standing = (await histories.of(event.correlation_id)).standing
+    except UnknownPaymentError:
+        return False
+    return isinstance(standing, Open) and standing.in_doubt and standing.attempt.processor == event.processor

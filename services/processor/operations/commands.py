@@ -1,0 +1,111 @@
+"""What an operator asks of charging, over the broker: the commands beside `run`."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from tollgate.contract.events import ProcessorName
+from tollgate.contract.read_model_api import Charging
+from tollgate.contract.subjects import DOUBTS_CONSUMERS, RELEASED_CONSUMER
+from tollgate.contract.waiting import ChargingFacts, Queue
+from tollgate.messaging.charging_facts import as_waiting, ask_charging, ask_queue
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log import Log
+from tollgate.messaging.operator_command import broker_for_command
+from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
+from tollgate.processor.charging.histories import Histories
+from tollgate.processor.charging.provider_client import ProcessorClient
+from tollgate.processor.operations.batch_resolution import AT_ONCE, Batch, BatchResolver, Counted, doubts_at
+from tollgate.processor.operations.manual_resolution import Claim
+from tollgate.processor.operations.resolve import Resolver
+from tollgate.processor.settings import Settings
+
+QUESTION_TIMEOUT_SECONDS = 5.0
+
+Selected = Callable[[Broker, Histories], Awaitable[Sequence[str]]]
+"""How the payments of a batch are found."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAnswers:
+    """What read model, broker and replicas answered; `charging` is why the first did not, where it did not."""
+
+    charging: Charging | str
+    facts: ChargingFacts
+    side_queues: Mapping[str, Queue]
+    """Of doubts and released payments, by consumer, where they have been made."""
+    now_us: int
+    """By the broker's clock."""
+
+
+async def ask_status(settings: Settings) -> StatusAnswers:
+    """How charging stands. Raises BrokerError."""
+    async with broker_for_command(settings) as broker:
+        charging: Charging | str
+        try:
+            charging = await ReadModel(broker).charging(timeout_seconds=QUESTION_TIMEOUT_SECONDS)
+        except ReadModelUnavailableError as error:
+            charging, oldest = str(error), None
+        else:
+            oldest = charging.oldest_chargeable
+        # First: its answer carries the broker's time.
+        await broker.log_state(timeout_seconds=QUESTION_TIMEOUT_SECONDS)
+        facts = await ask_charging(broker, as_waiting(broker, oldest))
+        asked = {name: await ask_queue(broker, name) for name in (*DOUBTS_CONSUMERS.values(), RELEASED_CONSUMER)}
+        side_queues = {name: queue for name, queue in asked.items() if queue is not None}
+        return StatusAnswers(charging, facts, side_queues, broker.clock.now_us())
+
+
+async def resolve(
+    settings: Settings,
+    correlation_id: str,
+    claim: Claim,
+    *,
+    hold_seconds: float,
+    is_forced: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Records the claim. Raises CannotResolveError, BrokerError and ReadModelUnavailableError."""
+    async with broker_for_command(settings, name="processor") as broker, _client(settings) as client:
+        resolver = Resolver(Log(broker), Histories(broker, ReadModel(broker)), client, say)
+        await resolver.resolve(correlation_id, claim, hold_seconds=hold_seconds, is_forced=is_forced)
+
+
+async def resolve_batch(settings: Settings, selected: Selected, batch: Batch, *, say: Callable[[str], None]) -> Counted:
+    """Records the claim for each payment of the batch, whose ids are `selected`. Raises as `resolve` does."""
+    async with broker_for_command(settings, name="processor") as broker, _client(settings) as client:
+        log, histories = Log(broker), Histories(broker, ReadModel(broker))
+        ids = await selected(broker, histories)
+        resolver = BatchResolver(lambda tell: Resolver(log, histories, client, tell), say)
+        return await resolver.resolve(replace(batch, ids=ids))
+
+
+def listed(ids: Sequence[str]) -> Selected:
+    """Those payments."""
+
+    async def select(_broker: Broker, _histories: Histories) -> Sequence[str]:
+        return ids
+
+    return select
+
+
+def in_doubt_at(provider: ProcessorName, *, older_than_seconds: float, count_max: int) -> Selected:
+    """The oldest payments that have been in doubt at that provider for so long."""
+
+    async def select(broker: Broker, histories: Histories) -> Sequence[str]:
+        return await doubts_at(broker, histories, provider, older_than_seconds=older_than_seconds, count_max=count_max)
+
+    return select
+
+
+@asynccontextmanager
+async def _client(settings: Settings) -> AsyncIterator[ProcessorClient]:
+    client = ProcessorClient(
+        settings.providers(),
+        timeout_seconds=settings.processor_timeout_seconds,
+        connections_max=AT_ONCE,
+    )
+    try:
+        yield client
+    finally:
+        await client.close()

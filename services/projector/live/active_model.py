@@ -1,0 +1,153 @@
+"""Keeps the read model that counts, and changes over to a rebuilt one while questions go on being answered."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log_watch import LogWatch
+from tollgate.projector.live.files import ModelFiles, discard
+from tollgate.projector.live.follower import Follower
+from tollgate.projector.live.store import Store, UnusableFileError
+from tollgate.projector.verify.comparison import Comparison, NotComparableError, compare
+from tollgate.runtime.tasks import end
+
+logger = logging.getLogger(__name__)
+
+CATCH_UP_SECONDS_MAX = 120.0
+"""How long a rebuilt read model may take to read what was stored since it was built."""
+
+
+class Model:
+    """A read model that follows the log, and how many questions rest on it.
+
+    `missing_accepted` is how many missing messages of the log are no fault.
+    """
+
+    def __init__(
+        self, broker: Broker, path: Path, store: Store, log_identity: str, *, missing_accepted: int = 0
+    ) -> None:
+        self.path = path
+        self.store = store
+        self.missing_accepted = missing_accepted
+        self.watch = LogWatch(broker, store.checkpoint.mark(log_identity), missing_accepted=missing_accepted)
+        self.follower = Follower(broker, store, self.watch)
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """The store stays open at least until this ends."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
+
+    async def unused(self) -> None:
+        """Waits until no question rests on it."""
+        await self._unused.wait()
+
+    def log_fault(self) -> str | None:
+        """What of the log is missing, or could not be read; None if nothing. Blocks for a question to the store."""
+        unread, first = self.store.unread()
+        if unread > self.missing_accepted:
+            return f"the log is damaged: {unread} messages could not be read, the first at {first}"
+        return self.watch.fault
+
+
+class Keeper:
+    """The owner of the read model's files, and of the task that follows the log into the one that counts."""
+
+    def __init__(self, broker: Broker, files: ModelFiles, log_identity: str, model: Model) -> None:
+        self._broker = broker
+        self._files = files
+        self._log_identity = log_identity
+        self._following: asyncio.Future[None] | None = None
+        self._adopting = asyncio.Lock()
+        self.model = model
+
+    async def run(self) -> None:
+        """Follows the log until cancelled; raises what following it ended with."""
+        try:
+            while True:
+                self._following = following = self._following or asyncio.ensure_future(self.model.follower.run())
+                await asyncio.wait((following,))
+                # Another one has taken its place, unless it failed.
+                if following is self._following:
+                    following.result()
+        finally:
+            if self._following is not None:
+                await end(self._following)
+
+    async def adopt(self, *, accepts_differences: bool) -> Comparison:
+        """Compares the rebuilt read model with the live one, and puts it in that one's place.
+
+        It is left where it is when they differ, unless that is accepted. Raises NotComparableError; then, too, nothing
+        has changed.
+        """
+        async with self._adopting:
+            found = await asyncio.get_running_loop().run_in_executor(None, self._compare)
+            if found.differences and not accepts_differences:
+                return found
+            await self._change_over(self._files.take_rebuilt())
+            return found
+
+    def _compare(self) -> Comparison:
+        with closing(self.model.store.cursor()) as cursor:
+            return compare(cursor, self._files.rebuild, self._log_identity)
+
+    async def _change_over(self, path: Path) -> None:
+        try:
+            fresh = Model(
+                self._broker,
+                path,
+                Store.open(path, self._log_identity),
+                self._log_identity,
+                missing_accepted=self.model.missing_accepted,
+            )
+        except UnusableFileError as error:
+            discard(path)
+            raise NotComparableError(f"the rebuilt file {error}") from error
+        following = asyncio.ensure_future(fresh.follower.run())
+        try:
+            async with asyncio.timeout(CATCH_UP_SECONDS_MAX):
+                # Whatever could be seen so far can be seen in the new one, too, from its first answer on.
+                while fresh.follower.position < (position := self.model.follower.position):
+                    await _either(following, fresh.follower.reached(position))
+            self._files.make_current(path)
+        except BaseException as error:
+            await end(following)
+            fresh.store.close()
+            if not isinstance(error, TimeoutError):
+                raise
+            discard(path)
+            raise NotComparableError(f"it did not catch up with the log in {CATCH_UP_SECONDS_MAX:.0f} s") from None
+        await self._retire(fresh, following)
+
+    async def _retire(self, fresh: Model, following: asyncio.Future[None]) -> None:
+        retired, old_following = self.model, self._following
+        self.model, self._following = fresh, following
+        logger.info("the read model is now %s", fresh.path.name)
+        await retired.unused()
+        if old_following is not None:
+            await end(old_following)
+        retired.store.close()
+        discard(retired.path)
+
+
+async def _either(task: asyncio.Future[None], step: object) -> None:
+    """Waits for the step; raises what the task ended with, if it did before."""
+    stepping = asyncio.ensure_future(step)  # type: ignore[call-overload]
+    try:
+        await asyncio.wait((task, stepping), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        await end(stepping)

@@ -1,0 +1,201 @@
+"""Carries the log into the store in micro-batches, and lets questions wait until it has got far enough."""
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+from tollgate.contract.payment_state import Open, Standing
+from tollgate.contract.read_model_api import PaymentState, PaymentView
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log_reader import LogMessage, LogReader
+from tollgate.messaging.log_watch import LogWatch
+from tollgate.messaging.validity import valid_events
+from tollgate.projector.live.projection import (
+    RECENTLY_ENDED_MAX,
+    Change,
+    EndedAs,
+    Projection,
+    RejectedRow,
+    SettledRow,
+    Unread,
+)
+from tollgate.projector.live.store import Checkpoint, Store
+
+logger = logging.getLogger(__name__)
+
+BATCH_MESSAGES_MAX = 5_000
+STATE_TIMEOUT_SECONDS = 30.0
+LINGER_SECONDS = 0.5
+"""The pause between two readings of the log; a question that waits ends it, and is served as messages come.
+
+Each commit syncs the disk that the broker syncs for each acknowledgement, and holds it up; and a delivery of each event
+as it comes costs broker and projector more CPU than a batch of hundreds.
+"""
+UNCOMMITTED_EVENTS_MAX = 50_000
+"""So many events without a row still get a checkpoint, so that a restart does not read them again."""
+
+
+class Follower:
+    """The one writer of the read model. `position`: everything up to it can be seen in `projection` and `store`."""
+
+    def __init__(self, broker: Broker, store: Store, watch: LogWatch) -> None:
+        self._broker = broker
+        self._store = store
+        self.watch = watch
+        self._reader = LogReader(broker, store.checkpoint.replay_from, watch=watch)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._uncommitted: dict[str, SettledRow | RejectedRow] = {}
+        self._changes: list[Change] = []
+        self._asked = asyncio.Event()
+        self._waiting = 0
+        self.in_step = asyncio.Lock()
+        """Held while the projection is ahead of the store: whoever holds it finds the same in both."""
+        self._moved = asyncio.Condition()
+        self._checkpointed = store.checkpoint.position
+        self._read = store.checkpoint.replay_from - 1
+        self._read_stored_at_us: int | None = None
+        self.position = store.checkpoint.replay_from - 1
+        self.moved_at = time.monotonic()
+        """When `position` last changed."""
+        self.projection = Projection(self._ended_as, store.recently_ended(RECENTLY_ENDED_MAX))
+        self.poison_events = 0
+        """Messages that are not valid; they were set aside."""
+
+    async def run(self) -> None:
+        """Follows the log until cancelled; what is uncommitted then is read again at the next start.
+
+        Raises LogChangedError when the log is not the one that was read.
+        """
+        try:
+            while True:
+                async with self._reader as reader:
+                    async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
+                        await self._carry(messages)
+                    while self._waiting:
+                        await self._carry(await reader.batch(BATCH_MESSAGES_MAX))
+                await self._linger()
+        finally:
+            self._thread.shutdown()
+
+    async def reached(self, sequence: int) -> None:
+        """Waits until everything up to `sequence` can be seen."""
+        self._waiting += 1
+        try:
+            while self.position < sequence:
+                self._asked.set()
+                async with self._moved:
+                    await self._moved.wait()
+        finally:
+            self._waiting -= 1
+
+    async def moved(self) -> None:
+        """Waits until the read model has moved on."""
+        position = self.position
+        await self.reached(position + 1)
+
+    async def copy_to(self, target: Path) -> int:
+        """Copies the read model's file between two commits; everything up to the position returned is in the copy."""
+        position = self.position
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.copy_to, target)
+        return position
+
+    def payment(self, correlation_id: str) -> PaymentView | None:
+        """What is known of a payment; None if nothing. Blocks for a lookup in the store.
+
+        It looks in the order in which a payment moves on, so that one that moves meanwhile is not missed.
+        """
+        if (payment := self.projection.open.get(correlation_id)) is not None:
+            state = _state(payment.standing)
+            return PaymentView(correlation_id, payment.amount_cents, state, payment.sequences, payment.doubt())
+        if (row := self._uncommitted.get(correlation_id)) is not None:
+            state = "processed" if isinstance(row, SettledRow) else "rejected"
+            return PaymentView(correlation_id, row.amount_cents, state, row.sequences)
+        if (settled := self._store.settled(correlation_id)) is not None:
+            return PaymentView(correlation_id, settled[0], "processed", settled[1])
+        if (rejected := self._store.rejected(correlation_id)) is not None:
+            return PaymentView(correlation_id, rejected[0], "rejected", rejected[1])
+        return None
+
+    def _ended_as(self, correlation_id: str) -> EndedAs | None:
+        row = self._uncommitted.get(correlation_id)
+        if isinstance(row, SettledRow) or self._store.settled(correlation_id) is not None:
+            return "settled"
+        return "rejected" if row is not None or self._store.rejected(correlation_id) is not None else None
+
+    async def _carry(self, messages: list[LogMessage]) -> None:
+        async with self.in_step:
+            await self._note_unread(messages)
+            self._apply(messages)
+            await self._commit()
+
+    async def _note_unread(self, messages: list[LogMessage]) -> None:
+        """A message that the broker cannot read any more is passed over by it without a word."""
+        before = [self._read, *(message.sequence for message in messages)]
+        skipped = [(one + 1, other - 1) for one, other in pairwise(before) if other > one + 1]
+        if not skipped:
+            return
+        # What lies before the log's beginning was purged.
+        begin = (await self._broker.log_state(timeout_seconds=STATE_TIMEOUT_SECONDS)).first_sequence
+        begin = max(begin, self._store.checkpoint.position + 1)
+        for first, last in skipped:
+            if last >= begin:
+                logger.error("messages %d to %d of the log cannot be read (docs/operating.md)", max(first, begin), last)
+                self._changes.append(Unread(max(first, begin), last))
+
+    def _apply(self, messages: list[LogMessage]) -> None:
+        for message in messages:
+            self._read, self._read_stored_at_us = message.sequence, message.stored_at_us
+            events = valid_events(message.sequence, message.subject, message.payload)
+            if events is None:
+                self.poison_events += 1
+                continue
+            is_replay = message.sequence <= self._store.checkpoint.position
+            for event in events:
+                change = self.projection.apply(message.sequence, event, message.stored_at_us, is_replay=is_replay)
+                if change is not None and not is_replay:
+                    self._remember(change)
+
+    def _remember(self, change: Change) -> None:
+        self._changes.append(change)
+        if isinstance(change, SettledRow | RejectedRow):
+            self._uncommitted[change.correlation_id] = change
+        else:
+            self._uncommitted.clear()
+
+    async def _linger(self) -> None:
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self._asked.wait()
+        except TimeoutError:
+            return
+
+    async def _commit(self) -> None:
+        self._asked.clear()
+        if self._changes or self._read - self._checkpointed > UNCOMMITTED_EVENTS_MAX:
+            oldest = self.projection.oldest_open_sequence()
+            replay_from = self._read + 1 if oldest is None else oldest
+            before = self._store.checkpoint
+            if self._read > before.position:
+                checkpoint = Checkpoint(self._read, replay_from, self._read_stored_at_us)
+            else:
+                checkpoint = Checkpoint(before.position, replay_from, before.stored_at_us)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, self._store.commit, self._changes, checkpoint)
+            self._checkpointed = self._read
+            self._changes = []
+            self._uncommitted = {}
+        if self.position != self._read:
+            self.position, self.moved_at = self._read, time.monotonic()
+        async with self._moved:
+            self._moved.notify_all()
+
+
+def _state(standing: Standing) -> PaymentState:
+    match standing:
+        case Open(in_doubt=in_doubt):
+            return "in_doubt" if in_doubt else "routed"
+        case _:
+            return "pending"

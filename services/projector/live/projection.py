@@ -1,0 +1,244 @@
+"""The read model as a function of the log. Pure: events in, rows out; what is not settled yet stays in memory.
+
+Rows are a function of the log alone, so a rebuilt read model equals the live one row for row.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tollgate.contract.events import (
+    Event,
+    LedgerPurged,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentRequested,
+    ProcessorName,
+)
+from tollgate.contract.payment_state import Ended, Open, Standing, Unrouted, advance, may_be_repeat
+from tollgate.contract.read_model_api import DOUBTS_MAX, SEQUENCES_MAX, DoubtView
+
+RECENTLY_ENDED_MAX = 25_000
+"""Payments whose repeats are known without asking: those of 20 s, after which `may_be_repeat` says yes, at 1,250/s."""
+WHY_CHARACTERS_MAX = 200
+"""So much is told of why an attempt is in doubt; the log has all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRow:
+    """A charged payment."""
+
+    correlation_id: str
+    processor: ProcessorName
+    amount_cents: int
+    requested_at_us: int
+    processed_at_us: int
+    attempt: int
+    sequences: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A payment that was refused for good."""
+
+    correlation_id: str
+    amount_cents: int
+    reason: str
+    sequences: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """Every row so far is void, by the purge at this place in the log."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A stretch of the log that could not be read, both ends included."""
+
+    first_sequence: int
+    last_sequence: int
+
+
+EndedAs = Literal["settled", "rejected"]
+Change = SettledRow | RejectedRow | Cleared | Unread
+
+
+@dataclass(slots=True)
+class OpenPayment:
+    """A payment that has not ended; `sequences` are those of its events.
+
+    `accepted_at_us` is by a gateway's clock, `stored_at_us` by the broker's.
+    Of a payment in doubt: since when, and why.
+    """
+
+    amount_cents: int
+    accepted_at_us: int
+    stored_at_us: int
+    sequences: list[int]
+    standing: Standing = field(default_factory=Unrouted)
+    doubted_at_us: int = 0
+    why_in_doubt: str = ""
+
+    def doubt(self) -> DoubtView | None:
+        """What is in doubt of it; None if nothing."""
+        match self.standing:
+            case Open(attempt, in_doubt=True, is_held=is_held):
+                return DoubtView(
+                    attempt.correlation_id,
+                    self.amount_cents,
+                    attempt.processor,
+                    attempt.attempt,
+                    attempt.requested_at_us,
+                    self.doubted_at_us,
+                    self.why_in_doubt[:WHY_CHARACTERS_MAX],
+                    is_held,
+                )
+            case _:
+                return None
+
+
+class Projection:
+    """Folds the log's events.
+
+    `ended_as` tells whether a payment has a row, and of which kind; it costs a scan, and is asked only where a repeat
+    is likely.
+    """
+
+    def __init__(
+        self, ended_as: Callable[[str], EndedAs | None], recently_ended: Iterable[tuple[str, EndedAs]] = ()
+    ) -> None:
+        self._ended_as = ended_as
+        self.recently_ended = OrderedDict(recently_ended)
+        """The payments that ended last, oldest first, and how: among them, repeats are known at once."""
+        self.open: dict[str, OpenPayment] = {}
+        """Payments that have not ended, oldest request first."""
+        self.open_attempts: dict[str, Open] = {}
+        """Those of them with an attempt whose outcome is not known."""
+
+    def apply(self, sequence: int, event: Event, stored_at_us: int, *, is_replay: bool = False) -> Change | None:
+        """Takes the next event; the change that it makes to the rows, if any.
+
+        A replayed event has its rows in the store already: it only moves what is held in memory.
+        """
+        match event:
+            case PaymentRequested():
+                self._request(sequence, event, stored_at_us)
+                return None
+            case PaymentProcessed() if event.word is not None and not self._does_end(sequence, event):
+                self._advance(event.correlation_id, sequence, event, stored_at_us)
+                return None
+            case PaymentProcessed():
+                return self._settle(sequence, event, is_replay=is_replay)
+            case PaymentRejected():
+                return self._reject(sequence, event)
+            case LedgerPurged():
+                self.open.clear()
+                self.open_attempts.clear()
+                self.recently_ended.clear()
+                return Cleared(sequence)
+            case _:
+                self._advance(event.correlation_id, sequence, event, stored_at_us)
+                return None
+
+    def oldest_open_sequence(self) -> int | None:
+        """The request's sequence of the oldest payment that has not ended."""
+        return next((payment.sequences[0] for payment in self.open.values()), None)
+
+    def oldest_chargeable(self) -> str | None:
+        """The oldest payment that has not ended and is not in doubt."""
+        for correlation_id, payment in self.open.items():
+            if not (isinstance(payment.standing, Open) and payment.standing.in_doubt):
+                return correlation_id
+        return None
+
+    def oldest_doubt_us(self) -> int | None:
+        """Since when the oldest doubt is one; None if there is none."""
+        attempts = self.open_attempts.items()
+        return min((self.open[one].doubted_at_us for one, attempt in attempts if attempt.in_doubt), default=None)
+
+    def attempts_in(self, from_us: int | None, to_us: int | None) -> Iterator[tuple[str, int]]:
+        """Open attempts stamped inside the window, both bounds inclusive, as (correlationId, attempt)."""
+        for correlation_id, opened in self.open_attempts.items():
+            stamp = opened.attempt.requested_at_us
+            if (from_us is None or stamp >= from_us) and (to_us is None or stamp <= to_us):
+                yield correlation_id, opened.attempt.attempt
+
+    def is_attempt_open(self, correlation_id: str, attempt: int) -> bool:
+        """Whether that attempt still has no outcome."""
+        opened = self.open_attempts.get(correlation_id)
+        return opened is not None and opened.attempt.attempt == attempt
+
+    def in_doubt(self) -> tuple[int, list[DoubtView]]:
+        """How many attempts are in doubt, and those of them, DOUBTS_MAX at most, that have been so for longest."""
+        doubts = [self.open[one].doubt() for one, opened in self.open_attempts.items() if opened.in_doubt]
+        known = [doubt for doubt in doubts if doubt is not None]
+        return len(known), heapq.nsmallest(DOUBTS_MAX, known, key=lambda doubt: doubt.since_us)
+
+    def _does_end(self, sequence: int, event: PaymentProcessed | PaymentRejected) -> bool:
+        payment = self.open.get(event.correlation_id)
+        return payment is not None and isinstance(advance(payment.standing, sequence, event), Ended)
+
+    def _request(self, sequence: int, event: PaymentRequested, stored_at_us: int) -> None:
+        if event.correlation_id in self.open or event.correlation_id in self.recently_ended:
+            return
+        if may_be_repeat(event, stored_at_us) and self._ended_as(event.correlation_id) is not None:
+            return
+        self.open[event.correlation_id] = OpenPayment(
+            event.amount_cents, event.accepted_at_us, stored_at_us, [sequence]
+        )
+
+    def _settle(self, sequence: int, event: PaymentProcessed, *, is_replay: bool) -> SettledRow | None:
+        if self.recently_ended.get(event.correlation_id) == "settled":
+            return None
+        payment = self._end(event.correlation_id)
+        if payment is None and not is_replay and self._ended_as(event.correlation_id) == "settled":
+            return None
+        self.remember_ended(event.correlation_id, "settled")
+        return SettledRow(
+            event.correlation_id,
+            event.processor,
+            event.amount_cents,
+            event.requested_at_us,
+            event.processed_at_us,
+            event.attempt,
+            [*(payment.sequences if payment else ()), sequence],
+        )
+
+    def _reject(self, sequence: int, event: PaymentRejected) -> RejectedRow | None:
+        payment = self.open.get(event.correlation_id)
+        if payment is None or not self._does_end(sequence, event):
+            return None
+        self._end(event.correlation_id)
+        self.remember_ended(event.correlation_id, "rejected")
+        return RejectedRow(event.correlation_id, event.amount_cents, event.reason, [*payment.sequences, sequence])
+
+    def remember_ended(self, correlation_id: str, how: EndedAs) -> None:
+        """Notes how a payment ended, and forgets who ended longest ago."""
+        self.recently_ended[correlation_id] = how
+        if len(self.recently_ended) > RECENTLY_ENDED_MAX:
+            self.recently_ended.popitem(last=False)
+
+    def _end(self, correlation_id: str) -> OpenPayment | None:
+        self.open_attempts.pop(correlation_id, None)
+        return self.open.pop(correlation_id, None)
+
+    def _advance(self, correlation_id: str, sequence: int, event: Event, stored_at_us: int) -> None:
+        payment = self.open.get(correlation_id)
+        if payment is None:
+            return
+        payment.sequences.append(sequence)
+        if len(payment.sequences) > SEQUENCES_MAX:
+            del payment.sequences[1]
+        before, payment.standing = payment.standing, advance(payment.standing, sequence, event)
+        if isinstance(event, PaymentInDoubt) and event.word is None and payment.standing is not before:
+            payment.doubted_at_us, payment.why_in_doubt = stored_at_us, event.why
+        if isinstance(payment.standing, Open):
+            self.open_attempts[correlation_id] = payment.standing
+        else:
+            self.open_attempts.pop(correlation_id, None)

@@ -1,0 +1,40 @@
+"""Where the log ended at some moment."""
+
+import secrets
+
+import orjson
+
+from tollgate.contract.subjects import STREAM
+from tollgate.contract.timestamps import format_us
+from tollgate.messaging.connection import Broker
+from tollgate.runtime.errors import BrokerError
+
+TIMEOUT_SECONDS = 2.0
+_INACTIVE_NS = 1_000_000_000
+
+
+async def log_end_at(broker: Broker, moment_us: int) -> int:
+    """The sequence of the last event stored at or before the moment; below the log's first one if there was none.
+
+    The broker knows where to begin reading at a time: it is asked for a consumer that begins behind the moment, from
+    which nothing is read. Raises BrokerError.
+    """
+    name = f"moment-{secrets.token_hex(8)}"
+    config = {
+        "name": name,
+        "deliver_policy": "by_start_time",
+        "opt_start_time": format_us(moment_us + 1),
+        "ack_policy": "none",
+        "inactive_threshold": _INACTIVE_NS,
+        "mem_storage": True,
+        "num_replicas": 1,
+    }
+    answer = await broker.request(
+        f"$JS.API.CONSUMER.CREATE.{STREAM}.{name}",
+        orjson.dumps({"stream_name": STREAM, "config": config}),
+        timeout_seconds=TIMEOUT_SECONDS,
+    )
+    if "error" in answer:
+        raise BrokerError(f"the log's end at a moment cannot be told: {answer['error'].get('description')}")
+    await broker.client.publish(f"$JS.API.CONSUMER.DELETE.{STREAM}.{name}", b"")
+    return int(answer["delivered"]["stream_seq"])

@@ -1,0 +1,133 @@
+"""Builds a new read model from the whole log; messages that are not valid are set aside, as the live one does."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from tollgate.messaging.bulk_log_reader import Batch, BulkReader
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.validity import valid_events
+from tollgate.projector.live.projection import EndedAs, Unread
+from tollgate.projector.live.store import Checkpoint
+from tollgate.projector.rebuild.bulk_projection import BulkProjection, Rows
+from tollgate.projector.rebuild.bulk_store import FreshModel
+from tollgate.runtime.errors import FatalError, UnreadableMessageError
+
+STATE_SECONDS = 30.0
+ROWS_AT_ONCE = 2_048
+"""Rows are written in transactions of about so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The new file holds everything up to `position`, which took `messages`; `poison_events` were set aside."""
+
+    position: int
+    messages: int
+    poison_events: int
+
+
+async def build(
+    broker: Broker,
+    path: Path,
+    log_identity: str,
+    on_progress: Callable[[int, int], None],
+    *,
+    missing_accepted: int = 0,
+) -> Built:
+    """Writes the file, up to the log's end at some moment after all earlier messages were read.
+
+    `broker` is a connection of its own. `on_progress` is told of the messages read so far, and of those that remain.
+    Raises FatalError when the log is replaced meanwhile, or when more of its messages than `missing_accepted` cannot
+    be read.
+    """
+    with closing(FreshModel(path, log_identity)) as fresh:
+        return await _Building(fresh, broker, missing_accepted).run(log_identity, on_progress)
+
+
+class _Building:
+    """Reading and projecting go on while a thread writes the rows before; at most one batch of them waits."""
+
+    def __init__(self, fresh: FreshModel, broker: Broker, missing_accepted: int) -> None:
+        self._broker = broker
+        self._missing_accepted = missing_accepted
+        self._unread: list[Unread] = []
+        self._stored_at_us: int | None = None
+        self._fresh = fresh
+        self._projection = BulkProjection(self._ended_as, valid_events)
+        self._writing_rows = Rows()
+        self._position = 0
+        self._messages = 0
+
+    async def run(self, log_identity: str, on_progress: Callable[[int, int], None]) -> Built:
+        with ThreadPoolExecutor(1, thread_name_prefix="fresh-writer") as thread:
+            loop = asyncio.get_running_loop()
+            writing: asyncio.Future[None] = loop.create_future()
+            writing.set_result(None)
+            end = (await self._broker.log_state(timeout_seconds=STATE_SECONDS)).last_sequence
+            async with BulkReader(self._broker, 1) as reader:
+                while (batch := await self._read(reader)).sequences:
+                    await self._check_gaps([self._position, *batch.sequences])
+                    self._apply(batch)
+                    on_progress(self._messages, batch.pending)
+                    if len(self._projection.rows.settled) >= ROWS_AT_ONCE or batch.pending == 0:
+                        await writing
+                        self._writing_rows = self._projection.take()
+                        writing = loop.run_in_executor(thread, self._fresh.write, self._writing_rows)
+                    if batch.pending == 0:
+                        break
+            await writing
+            if self._position < end:
+                await self._check_gaps([self._position, end + 1])
+            state = await self._broker.log_state(timeout_seconds=STATE_SECONDS)
+            if state.identity != log_identity:
+                raise FatalError("the log was replaced by another while it was read")
+            # Of a log that was emptied nothing can be read, and all before its beginning is known.
+            position = self._position or max(state.first_sequence - 1, 0)
+            oldest = self._projection.oldest_open_sequence()
+            checkpoint = Checkpoint(position, position + 1 if oldest is None else oldest, self._stored_at_us)
+            await loop.run_in_executor(thread, self._fresh.finish, checkpoint, self._unread)
+        return Built(position, self._messages, self._projection.poison_events)
+
+    async def _read(self, reader: BulkReader) -> Batch:
+        """The next messages; none when there are no more that can be read."""
+        try:
+            return await reader.batch()
+        except UnreadableMessageError:
+            return Batch()
+
+    async def _check_gaps(self, sequences: list[int]) -> None:
+        """Raises FatalError when more messages are lost than is accepted. Those before the log's beginning are not."""
+        if sequences[-1] - sequences[0] == len(sequences) - 1:
+            return
+        begin = (await self._broker.log_state(timeout_seconds=STATE_SECONDS)).first_sequence
+        for one, other in pairwise(sequences):
+            if other > one + 1 and other > begin:
+                self._unread.append(Unread(max(one + 1, begin), other - 1))
+        missing = sum(one.last_sequence - one.first_sequence + 1 for one in self._unread)
+        if missing > self._missing_accepted:
+            first = self._unread[0]
+            raise FatalError(
+                f"messages {first.first_sequence} to {first.last_sequence} of the log cannot be read: the broker has"
+                f" lost them; the read model stays as it was (docs/operating.md)"
+            )
+
+    def _apply(self, batch: Batch) -> None:
+        apply = self._projection.apply
+        for sequence, subject, payload, stored_at_ns in zip(
+            batch.sequences, batch.subjects, batch.payloads, batch.stored_at_ns, strict=True
+        ):
+            apply(sequence, subject, payload, stored_at_ns // 1000)
+        self._position, self._stored_at_us = batch.sequences[-1], batch.stored_at_ns[-1] // 1000
+        self._messages += len(batch.sequences)
+
+    def _ended_as(self, correlation_id: str) -> EndedAs | None:
+        known = self._writing_rows.ended_as(correlation_id)
+        if known == "settled" or self._writing_rows.purged_at is not None:
+            return known
+        before = self._fresh.ended_as(correlation_id)
+        return before if before == "settled" else known or before

@@ -1,0 +1,251 @@
+"""The projection of a long log at once: the same rows as `Projection` makes, several times faster. Pure.
+
+Nearly every payment takes the plain course: requested, routed once, processed. That course is followed here, on the
+text of the events as `encode` writes it under their own subject, without an object for each event. Whatever strays from
+it (another event, a repeat, another spelling) goes through `events_in` and `Projection`, with all that was held of the
+payment until then.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tollgate.contract.batch import EVENTS_MAX, split
+from tollgate.contract.codec import VERSION, decode
+from tollgate.contract.events import PROCESSORS, Event, LedgerPurged
+from tollgate.contract.payment_state import ACCEPTANCE_SECONDS_MAX
+from tollgate.contract.subjects import REQUESTED
+from tollgate.contract.timestamps import MICROSECONDS, InvalidTimestampError, parse_us
+from tollgate.projector.live.projection import Cleared, EndedAs, Projection, RejectedRow, SettledRow
+
+_HEAD = rf'"version":{VERSION},"correlationId":"([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})"'
+# Amounts and attempts of more digits are no less valid, but not plain.
+_NUMBER = "([1-9][0-9]{0,15})"
+_STAMP = r'"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})\.([0-9]{6})Z"'
+_TEXT = r'"[ !#-\[\]-~]*"'
+
+_Matcher = Callable[[bytes], re.Match[bytes] | None]
+
+
+def _fields(kind: str, *fields: str) -> _Matcher:
+    return re.compile(f'{{"type":"{kind}",{",".join((_HEAD, *fields))}}}'.encode(), re.ASCII).fullmatch
+
+
+def _routed(processor: str) -> _Matcher:
+    return _fields(
+        "PaymentRouted",
+        f'"amountCents":{_NUMBER}',
+        '"attempt":1',
+        f'"processor":"{processor}"',
+        f'"requestedAt":{_STAMP}',
+        f'"why":{_TEXT}',
+    )
+
+
+def _processed(processor: str) -> _Matcher:
+    return _fields(
+        "PaymentProcessed",
+        f'"amountCents":{_NUMBER}',
+        f'"attempt":{_NUMBER}',
+        f'"processor":"({processor})"',
+        f'"requestedAt":{_STAMP}',
+        f'"processedAt":{_STAMP}',
+    )
+
+
+_SECONDS_MAX = 100_000
+"""So many different seconds are kept as numbers; then it begins anew."""
+_FRESH_US = ACCEPTANCE_SECONDS_MAX * MICROSECONDS
+
+Row = tuple[Any, ...]
+ValidEvents = Callable[[int, str, bytes], Sequence[Event] | None]
+"""Of a message's sequence, subject and payload: its events; None when it is not valid."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """New rows as tuples of their table's columns, in the log's order; `purged_at`: all earlier rows are void."""
+
+    settled: list[Row] = field(default_factory=list)
+    rejected: list[Row] = field(default_factory=list)
+    purged_at: int | None = None
+
+    def ended_as(self, correlation_id: str) -> EndedAs | None:
+        """How a payment among these rows ended."""
+        if any(row[0] == correlation_id for row in self.settled):
+            return "settled"
+        return "rejected" if any(row[0] == correlation_id for row in self.rejected) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """How the plain events under a subject are spelled and followed."""
+
+    match: _Matcher
+    follow: Callable[[Any, int, re.Match[bytes], int], bool]
+    seconds: tuple[int, ...]
+    """The groups that hold times to the second; the pattern takes some that are none."""
+    events_max: int = EVENTS_MAX
+    """Of one message."""
+
+
+_Plain = tuple[int, int, bytes, int, bytes]
+"""A payment on the plain course: sequence, microsecond stored and message of its request; sequence and message of its
+first intent (0 and empty while there is none)."""
+
+
+class BulkProjection:
+    """Folds the log's messages; the rows that come of them are in `rows` until they are taken.
+
+    `ended_as` tells how a payment ended whose rows were taken; `valid_events` (of messaging/validity.py) finds the
+    events of a message that strays.
+    """
+
+    def __init__(self, ended_as: Callable[[str], EndedAs | None], valid_events: ValidEvents) -> None:
+        self.rows = Rows()
+        self._valid_events = valid_events
+        self._ended_as = ended_as
+        self._projection = Projection(self._ended_as_anywhere)
+        self._plain: dict[str, _Plain] = {}
+        self._seconds: dict[bytes, int] = {}
+        self.poison_events = 0
+        """Messages that are not valid; they were set aside."""
+
+    def apply(self, sequence: int, subject: str, payload: bytes, stored_at_us: int) -> None:
+        """Takes the next message."""
+        course = _COURSES.get(subject)
+        matches = None if course is None else self._plain_events(course, payload)
+        if course is None or matches is None:
+            events = self._valid_events(sequence, subject, payload)
+            self.poison_events += events is None
+            for event in events or ():
+                self._apply_any(sequence, event, stored_at_us)
+            return
+        for match in matches:
+            if not course.follow(self, sequence, match, stored_at_us):
+                self._apply_any(sequence, decode(match[0]), stored_at_us)
+
+    def take(self) -> Rows:
+        """The rows since the last time."""
+        rows, self.rows = self.rows, Rows()
+        return rows
+
+    def oldest_open_sequence(self) -> int | None:
+        """The request's sequence of the oldest payment that has not ended."""
+        sequences = [payment.sequences[0] for payment in self._projection.open.values()]
+        if (oldest := next(iter(self._plain.values()), None)) is not None:
+            sequences.append(oldest[0])
+        return min(sequences, default=None)
+
+    def _plain_events(self, course: _Course, payload: bytes) -> list[re.Match[bytes]] | None:
+        """The events of a valid message whose lines are all spelled as `encode` does; else None."""
+        if (match := course.match(payload)) is not None:
+            matches = [match]
+        else:
+            parts = split(payload)
+            if not 1 < len(parts) <= course.events_max:
+                return None
+            matches = [match for part in parts if (match := course.match(part)) is not None]
+            if len({match[1] for match in matches}) != len(parts):
+                return None
+        seconds = course.seconds
+        return None if any(self._second(match[one]) is None for match in matches for one in seconds) else matches
+
+    def _request(self, sequence: int, match: re.Match[bytes], stored_at_us: int) -> bool:
+        name, _, second, microsecond = match.groups()
+        correlation_id = name.decode()
+        if (
+            (second_us := self._second(second)) is None
+            or abs(stored_at_us - second_us - int(microsecond)) > _FRESH_US
+            or correlation_id in self._plain
+            or correlation_id in self._projection.open
+            or correlation_id in self._projection.recently_ended
+        ):
+            return False
+        self._plain[correlation_id] = (sequence, stored_at_us, match[0], 0, b"")
+        return True
+
+    def _route(self, sequence: int, match: re.Match[bytes], _: int) -> bool:
+        correlation_id = match[1].decode()
+        plain = self._plain.get(correlation_id)
+        if plain is None or plain[3] or self._second(match[3]) is None:
+            return False
+        self._plain[correlation_id] = (plain[0], plain[1], plain[2], sequence, match[0])
+        return True
+
+    def _process(self, sequence: int, match: re.Match[bytes], _: int) -> bool:
+        name, amount_cents, attempt, processor, second, microsecond, then_second, then_microsecond = match.groups()
+        correlation_id = name.decode()
+        second_us, then_us = self._second(second), self._second(then_second)
+        if second_us is None or then_us is None or (plain := self._plain.pop(correlation_id, None)) is None:
+            return False
+        self._projection.remember_ended(correlation_id, "settled")
+        self.rows.settled.append(
+            (
+                correlation_id,
+                processor.decode(),
+                int(amount_cents),
+                second_us + int(microsecond),
+                then_us + int(then_microsecond),
+                int(attempt),
+                sequence,
+                [plain[0], plain[3], sequence] if plain[3] else [plain[0], sequence],
+            )
+        )
+        return True
+
+    def _apply_any(self, sequence: int, event: Event, stored_at_us: int) -> None:
+        if isinstance(event, LedgerPurged):
+            self._plain.clear()
+        elif (plain := self._plain.pop(event.correlation_id, None)) is not None:
+            request_sequence, request_stored_at_us, request, routed_sequence, intent = plain
+            self._projection.apply(request_sequence, decode(request), request_stored_at_us)
+            if routed_sequence:
+                self._projection.apply(routed_sequence, decode(intent), 0)
+        match self._projection.apply(sequence, event, stored_at_us):
+            case SettledRow() as row:
+                self.rows.settled.append(
+                    (
+                        row.correlation_id,
+                        row.processor,
+                        row.amount_cents,
+                        row.requested_at_us,
+                        row.processed_at_us,
+                        row.attempt,
+                        row.sequences[-1],
+                        row.sequences,
+                    )
+                )
+            case RejectedRow() as row:
+                self.rows.rejected.append((row.correlation_id, row.amount_cents, row.reason, row.sequences))
+            case Cleared(position):
+                self.rows = Rows(purged_at=position)
+
+    def _second(self, text: bytes) -> int | None:
+        """Microseconds since the epoch of a second; None when there is no such second."""
+        second_us = self._seconds.get(text)
+        if second_us is None:
+            try:
+                second_us = parse_us(f"{text.decode()}Z")
+            except InvalidTimestampError:
+                return None
+            if len(self._seconds) >= _SECONDS_MAX:
+                self._seconds.clear()
+            self._seconds[text] = second_us
+        return second_us
+
+    def _ended_as_anywhere(self, correlation_id: str) -> EndedAs | None:
+        known = self.rows.ended_as(correlation_id)
+        if known == "settled" or self.rows.purged_at is not None:
+            return known
+        before = self._ended_as(correlation_id)
+        return before if before == "settled" else known or before
+
+
+_REQUESTED = _fields("PaymentRequested", f'"amountCents":{_NUMBER}', f'"acceptedAt":{_STAMP}')
+_COURSES: dict[str, _Course] = {
+    REQUESTED: _Course(_REQUESTED, BulkProjection._request, (3,), events_max=1),  # noqa: SLF001 - methods of this file
+    **{f"payments.routed.{one}": _Course(_routed(one), BulkProjection._route, (3,)) for one in PROCESSORS},  # noqa: SLF001
+    **{f"payments.processed.{one}": _Course(_processed(one), BulkProjection._process, (5, 7)) for one in PROCESSORS},  # noqa: SLF001
+}

@@ -1,0 +1,99 @@
+"""A read model that is written at once. Nobody reads it until it is finished; an unfinished one is void."""
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import orjson
+
+from tollgate.projector.live.projection import EndedAs, Unread
+from tollgate.projector.live.rollup import CHUNK_SEQUENCES
+from tollgate.projector.live.store import CONFIGURATION, Checkpoint, prepare, write_checkpoint
+from tollgate.projector.rebuild.bulk_projection import Row, Rows
+from tollgate.runtime.errors import FatalError
+
+_SQL = resources.files("tollgate.projector").joinpath("sql")
+_ROLL_UP = _SQL.joinpath("roll_up.sql").read_text()
+_COLUMNS = {
+    "settled": ("UUID", "VARCHAR", "BIGINT", "BIGINT", "BIGINT", "INTEGER", "BIGINT", ["BIGINT"]),
+    "rejected": ("UUID", "BIGINT", "VARCHAR", ["BIGINT"]),
+}
+
+
+class FreshModel:
+    """An empty file of the log with this identity. Every method raises FatalError when it cannot be written."""
+
+    def __init__(self, path: Path, log_identity: str) -> None:
+        try:
+            self._connection = duckdb.connect(str(path), config=CONFIGURATION)
+            prepare(self._connection, log_identity)
+        except duckdb.Error as error:
+            raise _unwritable(error) from error
+        self._reader = self._connection.cursor()
+        self._inserts = {table: _insert(table, columns) for table, columns in _COLUMNS.items()}
+
+    def write(self, rows: Rows) -> None:
+        """Appends the rows in one transaction, after voiding earlier ones if a purge was among them."""
+        try:
+            self._connection.begin()
+            if rows.purged_at is not None:
+                for table in ("settled", "rejected", "purged"):
+                    self._connection.execute(f"TRUNCATE {table}")
+                self._connection.execute("INSERT INTO purged VALUES (?)", [rows.purged_at])
+            self._insert("settled", rows.settled)
+            self._insert("rejected", rows.rejected)
+            self._connection.commit()
+        except duckdb.Error as error:
+            raise _unwritable(error) from error
+
+    def finish(self, checkpoint: Checkpoint, unread: Sequence[Unread] = ()) -> None:
+        """Adds the rollup and the checkpoint, makes all of it durable, and closes the file."""
+        try:
+            self._connection.begin()
+            self._connection.execute(_ROLL_UP, {"chunk_sequences": CHUNK_SEQUENCES})
+            write_checkpoint(self._connection, checkpoint)
+            for stretch in unread:
+                self._connection.execute("INSERT INTO unread VALUES (?, ?)", list(astuple(stretch)))
+            self._connection.commit()
+            self._connection.execute("CHECKPOINT")
+        except duckdb.Error as error:
+            raise _unwritable(error) from error
+        self.close()
+
+    def close(self) -> None:
+        self._reader.close()
+        self._connection.close()
+
+    def ended_as(self, correlation_id: str) -> EndedAs | None:
+        """How a payment ended whose row is written."""
+        kinds: tuple[EndedAs, ...] = ("settled", "rejected")
+        for kind in kinds:
+            query = f"SELECT 1 FROM {kind} WHERE correlation_id = ? LIMIT 1"  # noqa: S608
+            if self._reader.execute(query, [UUID(correlation_id)]).fetchall():
+                return kind
+        return None
+
+    def _insert(self, table: str, rows: list[Row]) -> None:
+        if rows:
+            columns = dict(zip(_names(_COLUMNS[table]), zip(*rows, strict=True), strict=True))
+            self._connection.execute(self._inserts[table], [orjson.dumps(columns).decode()])
+
+
+def _insert(table: str, columns: tuple[Any, ...]) -> str:
+    """Rows come as one JSON object of columns: DuckDB reads it in a tenth of the time of a statement with values."""
+    names = _names(columns)
+    structure = orjson.dumps(dict(zip(names, ([one] for one in columns), strict=True))).decode()
+    values = ", ".join(f"unnest(columns.{name})" for name in names)
+    return f"INSERT INTO {table} SELECT {values} FROM (SELECT from_json($1, '{structure}') AS columns)"  # noqa: S608
+
+
+def _names(columns: tuple[Any, ...]) -> list[str]:
+    return [f"c{number}" for number in range(len(columns))]
+
+
+def _unwritable(error: duckdb.Error) -> FatalError:
+    return FatalError(f"the new read model cannot be written: {str(error).splitlines()[0]}")

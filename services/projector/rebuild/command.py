@@ -1,0 +1,215 @@
+"""`projector rebuild`: a new read model from the log, checked against the live one and put in its place."""
+
+import asyncio
+import gc
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import click
+import nats.errors
+
+from tollgate.contract.read_model_api import ACCEPT_DIFFERENCES, ADOPT
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.operator_command import broker_for_command, load_for_command, run_command
+from tollgate.messaging.read_model_client import ERROR_CODE_HEADER, ERROR_HEADER
+from tollgate.projector.live.files import LockedError, ModelFiles, discard, locked
+from tollgate.projector.live.store import Store, UnusableFileError
+from tollgate.projector.rebuild.builder import Built, build
+from tollgate.projector.settings import Settings
+from tollgate.projector.verify.comparison import Comparison, NotComparableError, compare
+from tollgate.runtime.cli import Command
+from tollgate.runtime.errors import FatalError
+
+ADOPTION_SECONDS_MAX = 600.0
+START_SECONDS_MAX = 30.0
+"""How long a projector that has the file open may take until it answers questions."""
+PLAIN_LINE_SECONDS = 2.0
+_POLL_SECONDS = 0.3
+
+
+@click.command(cls=Command)
+@click.option(
+    "--accept-differences", is_flag=True, help="Put the new read model in place even if it differs from the live one."
+)
+def rebuild(*, accept_differences: bool) -> None:
+    """Builds the read model anew, beside the live one, and changes over to it.
+
+    With the projector running, summaries go on meanwhile; without it, the next start takes the new file. A message
+    that is not valid is set aside, named and counted, as the projector does. Interrupted at any moment, it leaves the
+    live read model as it is. Exit status: 0 when the new read model is in place, 1 when it is not, 130 when
+    interrupted.
+    """
+    # Millions of short-lived tuples and no cycles: looking for those would take a tenth of the time.
+    gc.disable()
+    run_command(lambda: _rebuild(load_for_command(Settings, user="projector"), accepts_differences=accept_differences))
+
+
+async def _rebuild(settings: Settings, *, accepts_differences: bool) -> int:
+    try:
+        await rebuild_model(settings, accepts_differences=accepts_differences)
+    except asyncio.CancelledError:
+        click.echo("interrupted: the read model is as it was, unless the projector had the new one already", err=True)
+        raise
+    return 0
+
+
+async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> None:
+    """Builds, compares, changes over, and says what it found. Raises FatalError when the new one is not in place."""
+    files = settings.model_files
+    try:
+        with locked(files.rebuild_lock):
+            discard(files.rebuild)
+            async with broker_for_command(settings, name="projector") as broker:
+                state = await broker.log_state(timeout_seconds=30)
+                began = time.monotonic()
+                async with broker_for_command(settings, name="projector") as reading:
+                    with _progress(state.last_sequence - state.first_sequence + 1) as on_progress:
+                        built = await build(
+                            *(reading, files.rebuild, state.identity, on_progress),
+                            missing_accepted=settings.log_missing_accepted,
+                        )
+                _say_built(built, time.monotonic() - began)
+                await _Adoption(broker, files, state.identity, accepts_differences=accepts_differences).run()
+    except LockedError:
+        raise FatalError(f"another rebuild of {files.folder} is under way") from None
+
+
+class _Adoption:
+    """Putting the rebuilt file in place: by the projector that has the live one open, or here when there is none."""
+
+    def __init__(self, broker: Broker, files: ModelFiles, log_identity: str, *, accepts_differences: bool) -> None:
+        self._broker = broker
+        self._files = files
+        self._log_identity = log_identity
+        self._accepts_differences = accepts_differences
+
+    async def run(self) -> None:
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
+            try:
+                with locked(self._files.lock):
+                    self._adopt_here()
+                    return
+            except LockedError:
+                if await self._ask():
+                    return
+                await asyncio.sleep(_POLL_SECONDS)
+        raise FatalError("a projector has the read model open, and does not answer; nothing was changed")
+
+    async def _ask(self) -> bool:
+        """Asks the running projector; False when it does not answer questions (yet, or any more)."""
+        request = ACCEPT_DIFFERENCES if self._accepts_differences else b""
+        asking = asyncio.ensure_future(self._broker.ask(ADOPT, request, timeout_seconds=ADOPTION_SECONDS_MAX))
+        try:
+            while not asking.done():
+                await asyncio.wait((asking,), timeout=_POLL_SECONDS)
+                if not asking.done() and not self._is_owned():
+                    return False
+            reply = asking.result()
+        except nats.errors.NoRespondersError:
+            return False
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise FatalError(f"whether the projector changed over is not known: {error}; its log says") from None
+        finally:
+            asking.cancel()
+        if reply.headers and ERROR_CODE_HEADER in reply.headers:
+            raise FatalError(f"the projector refused to change over: {reply.headers.get(ERROR_HEADER)}")
+        self._conclude(Comparison.decode(reply.data))
+        click.echo("the projector goes on with the new read model")
+        return True
+
+    def _is_owned(self) -> bool:
+        try:
+            with locked(self._files.lock):
+                return False
+        except LockedError:
+            return True
+
+    def _adopt_here(self) -> None:
+        if not self._files.rebuild.exists():
+            raise FatalError("the projector ended while it changed over; rebuild once more")
+        current = self._files.current
+        if not current.exists():
+            click.echo("there was no read model to compare with")
+        else:
+            try:
+                with closing(Store.open(current, self._log_identity)) as live, closing(live.cursor()) as cursor:
+                    found = compare(cursor, self._files.rebuild, self._log_identity)
+            except UnusableFileError as error:
+                click.echo(f"there is nothing to compare with: {current.name} {error}")
+            except NotComparableError as error:
+                raise FatalError(f"the rebuilt read model cannot be used: {error}") from None
+            else:
+                self._conclude(found)
+        self._files.make_current(self._files.take_rebuilt())
+        self._files.sweep_models()
+        click.echo(f"the read model is now {self._files.current.name}")
+
+    def _conclude(self, found: Comparison) -> None:
+        if found.compared_to < found.compared_from:
+            click.echo("it has nothing in common with the live read model to compare: the log was purged in between")
+        else:
+            click.echo(
+                f"compared row for row from {found.compared_from:,} to {found.compared_to:,} of the log:"
+                f" {found.settled:,} settled and {found.rejected:,} rejected, {found.differences:,} differences"
+            )
+        for name, (count, cents) in sorted(found.totals.items()):
+            click.echo(f"  {name}: {count:,} payments, {cents / 100:,.2f}")
+        for difference in found.named:
+            click.echo(f"  {difference}")
+        if found.differences and not self._accepts_differences:
+            raise FatalError("the two differ, so nothing was changed; --accept-differences takes the new one")
+
+
+def _say_built(built: Built, seconds: float) -> None:
+    rate = built.messages / max(seconds, 1e-9)
+    click.echo(f"read {built.messages:,} messages up to {built.position:,} in {seconds:.1f} s ({rate:,.0f} messages/s)")
+    if built.poison_events:
+        click.echo(f"set aside: {built.poison_events:,} messages that are not valid; they count nowhere")
+
+
+@contextmanager
+def _progress(expected: int) -> Iterator[Any]:
+    """A bar on a terminal, else a line now and then; called with the messages read and those that remain."""
+    began = time.monotonic()
+    if not sys.stdout.isatty():
+        yield _plain_lines(began)
+        return
+    rate = 0.0
+    bar: Any
+    with click.progressbar(
+        length=max(expected, 1),
+        label="reading the log",
+        show_eta=True,
+        show_percent=True,
+        item_show_func=lambda _: f"{rate:,.0f} messages/s",
+    ) as bar:
+
+        def on_progress(messages: int, remaining: int) -> None:
+            nonlocal rate
+            rate = messages / max(time.monotonic() - began, 1e-9)
+            bar.length = messages + remaining
+            bar.update(messages - bar.pos)
+
+        yield on_progress
+
+
+def _plain_lines(began: float) -> Any:
+    said_at = began
+
+    def on_progress(messages: int, remaining: int) -> None:
+        nonlocal said_at
+        now = time.monotonic()
+        if now - said_at < PLAIN_LINE_SECONDS:
+            return
+        said_at = now
+        rate = messages / (now - began)
+        click.echo(
+            f"read {messages:,} of {messages + remaining:,} messages ({100 * messages // (messages + remaining)} %),"
+            f" {rate:,.0f} messages/s, {remaining / rate:.0f} s left"
+        )
+
+    return on_progress

@@ -1,0 +1,56 @@
+-- The read model. No index and no unique constraint: on a million rows an ART index pins 50 MB and makes commits fail
+-- under a small memory limit (docs/decisions). Rows are written once because the checkpoint is committed with them.
+
+CREATE TABLE IF NOT EXISTS meta (format INTEGER NOT NULL, log_identity VARCHAR NOT NULL);
+
+CREATE TABLE IF NOT EXISTS settled (
+    correlation_id   UUID     NOT NULL,
+    processor        VARCHAR  NOT NULL,
+    amount_cents     BIGINT   NOT NULL,
+    requested_at_us  BIGINT   NOT NULL,
+    processed_at_us  BIGINT   NOT NULL,
+    attempt          INTEGER  NOT NULL,
+    -- Of PaymentProcessed; a column of its own, since summaries look at it.
+    processed_sequence BIGINT NOT NULL,
+    sequences        BIGINT[] NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS rejected (
+    correlation_id   UUID     NOT NULL,
+    amount_cents     BIGINT   NOT NULL,
+    reason           VARCHAR  NOT NULL,
+    sequences        BIGINT[] NOT NULL
+);
+
+-- What was charged, by the second of its stamp: what a summary reads in place of the rows of whole seconds. `chunk` is a
+-- stretch of the log (projector/live/rollup.py), so that a summary can be told as of an earlier place in the log, too.
+CREATE TABLE IF NOT EXISTS rollup (
+    second           BIGINT   NOT NULL,
+    chunk            BIGINT   NOT NULL,
+    processor        VARCHAR  NOT NULL,
+    payments         BIGINT   NOT NULL,
+    amount_cents     HUGEINT  NOT NULL
+);
+
+-- The same, of the latest commits; merged into `rollup` now and then. Both together are the rollup.
+CREATE TABLE IF NOT EXISTS rollup_recent (
+    second           BIGINT   NOT NULL,
+    chunk            BIGINT   NOT NULL,
+    processor        VARCHAR  NOT NULL,
+    payments         BIGINT   NOT NULL,
+    amount_cents     HUGEINT  NOT NULL
+);
+
+-- The place of the last purge in the log: what was before it is void, and cannot be asked for.
+CREATE TABLE IF NOT EXISTS purged (position BIGINT NOT NULL);
+
+-- Appended to, never updated. `position`: everything up to it is in the rows. `replay_from`: where reading the log has to
+-- begin for the payments that had not ended at that position.
+CREATE TABLE IF NOT EXISTS checkpoint (position BIGINT NOT NULL, replay_from BIGINT NOT NULL);
+
+-- When the broker stored the message at a checkpoint's position: by this the log is known again (contract/log_mark.py).
+-- Appended to like the checkpoints. A file of an older version has none, and gets it with the next commit.
+CREATE TABLE IF NOT EXISTS log_mark (position BIGINT NOT NULL, stored_at_us BIGINT NOT NULL);
+
+-- Stretches of the log, both ends included, that the broker could not deliver. What they held is in no row.
+CREATE TABLE IF NOT EXISTS unread (first_sequence BIGINT NOT NULL, last_sequence BIGINT NOT NULL);

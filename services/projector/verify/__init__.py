@@ -1,0 +1,1 @@
+"""Comparing the read model with the log and with the providers' records."""

@@ -1,0 +1,118 @@
+"""The payment processors' own books, asked over the few questions that they all answer."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+
+from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.read_model_api import Total
+from tollgate.contract.timestamps import InvalidTimestampError, format_us, parse_us
+
+ANSWER_SECONDS_MAX = 15.0
+TRIES = 3
+PAUSE_SECONDS = 0.5
+_OK, _NOT_FOUND = 200, 404
+
+
+class BooksUnreadableError(Exception):
+    """A processor does not tell what it has in its books; the text says which, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A charge in a processor's book."""
+
+    amount_cents: int
+    requested_at_us: int
+
+
+class Books:
+    """Both processors' books. At most `concurrency` questions at once, and `rate` a second, over both together.
+
+    `headers` go with each question to their provider, `token` to both.
+    """
+
+    def __init__(
+        self,
+        urls: Mapping[ProcessorName, str],
+        headers: Mapping[ProcessorName, Mapping[str, str]],
+        *,
+        token: str,
+        concurrency: int,
+        rate: float,
+    ) -> None:
+        self._urls = {name: urls[name].rstrip("/") for name in PROCESSORS}
+        self._headers = headers
+        self._places = asyncio.Semaphore(concurrency)
+        self._interval_seconds = 1 / rate
+        self._next_at = 0.0
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX),
+            headers={"X-Rinha-Token": token},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        self.questions = 0
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def total(self, processor: ProcessorName, from_us: int, to_us: int) -> Total:
+        """The charges with a stamp in the window, both bounds inclusive. Raises BooksUnreadableError."""
+        path = f"/admin/payments-summary?from={format_us(from_us)}&to={format_us(to_us)}"
+        answer = await self._ask(processor, path)
+        try:
+            return Total(int(answer["totalRequests"]), _cents(answer["totalAmount"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BooksUnreadableError(f"{processor} answered {path} with no totals: {error}") from None
+
+    async def record(self, processor: ProcessorName, correlation_id: str) -> Record | None:
+        """The charge of a payment; None when the processor has none. Raises BooksUnreadableError."""
+        path = f"/payments/{correlation_id}"
+        answer = await self._ask(processor, path)
+        if answer is None:
+            return None
+        try:
+            return Record(_cents(answer["amount"]), parse_us(answer["requestedAt"]))
+        except (KeyError, TypeError, ValueError, InvalidTimestampError) as error:
+            raise BooksUnreadableError(f"{processor} answered {path} with no payment: {error}") from None
+
+    async def _ask(self, processor: ProcessorName, path: str) -> Any:
+        """The answer's JSON; None for 404. Asked again when there is none, which is safe: these only read."""
+        why = ""
+        for again in range(TRIES):
+            await asyncio.sleep(PAUSE_SECONDS * again)
+            async with self._places:
+                await self._wait_for_turn()
+                try:
+                    async with self._session.get(
+                        self._urls[processor] + path, headers=self._headers[processor], allow_redirects=False
+                    ) as response:
+                        body = await response.text()
+                        if response.status == _OK:
+                            return json.loads(body, parse_float=Decimal)
+                        if response.status == _NOT_FOUND and path.startswith("/payments/"):
+                            return None
+                        why = f"it answered {response.status}"
+                except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                    why = str(error) or type(error).__name__
+        raise BooksUnreadableError(
+            f"{processor} at {self._urls[processor]} does not tell {path.partition('?')[0]}: {why}"
+        )
+
+    async def _wait_for_turn(self) -> None:
+        self.questions += 1
+        now = asyncio.get_running_loop().time()
+        self._next_at = max(self._next_at, now) + self._interval_seconds
+        await asyncio.sleep(max(self._next_at - self._interval_seconds - now, 0))
+
+
+def _cents(amount: int | Decimal) -> int:
+    cents = Decimal(amount) * 100
+    if cents != cents.to_integral_value():
+        raise ValueError(f"{amount} is not of whole cents")
+    return int(cents)

@@ -1,0 +1,207 @@
+"""Finding where a processor's book differs from the log, with nothing but its totals of a window and single payments.
+
+The totals of ever smaller windows lead to the moments that differ; there, each payment is looked up.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tollgate.contract.events import PROCESSORS, PaymentRouted, ProcessorName
+from tollgate.contract.money import format_cents
+from tollgate.contract.read_model_api import Total
+from tollgate.contract.timestamps import format_us
+from tollgate.projector.verify.differences import Difference, Differences
+from tollgate.projector.verify.log_tables import Candidate, LedgerTables, Window
+from tollgate.projector.verify.provider_records import Books, Record
+
+SLICE_PAYMENTS_MAX = 20
+"""A window with at most so many charges is looked at payment by payment."""
+SLICE_US_MIN = 1_000
+"""A window is not made narrower."""
+CANDIDATES_MAX = 1_000
+NARROWING_QUESTIONS_MAX = 2_000
+LOOKUPS_MAX = 20_000
+"""With so many questions asked about totals, or about payments, the windows that still differ are told as they are."""
+PAGE_PAYMENTS = 1_000
+
+MISSING_AT_PROCESSOR = "missing at the processor"
+OTHER_AMOUNT = "other amount at the processor"
+OTHER_STAMP = "other requestedAt at the processor"
+CHARGED_TWICE = "charged twice"
+CHARGED_THOUGH_REJECTED = "charged though rejected"
+CHARGED_THOUGH_RELEASED = "charged though released"
+TOTALS_DIFFER = "charges that no payment of the log explains"
+_UNEXPECTED = {
+    "open": CHARGED_THOUGH_RELEASED,
+    "rejected": CHARGED_THOUGH_REJECTED,
+    "settled elsewhere": CHARGED_TWICE,
+}
+"""What a charge means by the state of its payment."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What a processor holds in a window beyond the charges that were found one by one."""
+
+    processor: ProcessorName
+    window: Window
+    rest: Total
+    looked_at: frozenset[str] = frozenset()
+
+
+class Bookkeeping:
+    """Compares both books with the log, and adds what differs."""
+
+    def __init__(self, books: Books, tables: LedgerTables, differences: Differences) -> None:
+        self._books = books
+        self._tables = tables
+        self._differences = differences
+        self._records: dict[tuple[ProcessorName, str], Record] = {}
+        """Charges that are not where, or not what, the log says."""
+        self._rests: list[_Rest] = []
+        self._narrowing_questions = 0
+        self._lookups = 0
+        self.charged_since: list[str] = []
+        """Open payments that were found charged: their outcome is on its way into the log."""
+
+    async def compare(self, window: Window, *, every_payment: bool) -> dict[ProcessorName, Total]:
+        """Both books' totals of the window. Raises BooksUnreadableError."""
+        await self._look_up_open(window)
+        if every_payment:
+            await self._look_up_every(window)
+        totals = {name: await self._narrow(name, window) for name in PROCESSORS}
+        for one in self._rests:
+            self._tell(one)
+        return totals
+
+    async def _look_up_open(self, window: Window) -> None:
+        """An attempt without an outcome in the log may have been charged all the same."""
+        attempts = [
+            payment.attempt.attempt
+            for payment in self._tables.ledger.unfinished.values()
+            if payment.attempt is not None
+        ]
+        inside = [one for one in attempts if one.requested_at_us in window]
+        for page in _pages(inside):
+            records = await asyncio.gather(*(self._books.record(one.processor, one.correlation_id) for one in page))
+            for attempt, record in zip(page, records, strict=True):
+                if record is not None:
+                    self._charged_since(attempt.correlation_id, attempt.processor, record)
+
+    async def _look_up_every(self, window: Window) -> None:
+        after = -1
+        while page := self._tables.settled_page(window, after, PAGE_PAYMENTS):
+            after = page[-1][0]
+            await asyncio.gather(
+                *(
+                    self._check(name, Candidate(one, "settled", (cents, stamp)) if name == where else _elsewhere(one))
+                    for _, one, where, cents, stamp in page
+                    for name in PROCESSORS
+                )
+            )
+        after = -1
+        while rejected := self._tables.rejected_page(after, PAGE_PAYMENTS):
+            after = rejected[-1][0]
+            await asyncio.gather(
+                *(self._check(name, Candidate(one, "rejected", None)) for _, one in rejected for name in PROCESSORS)
+            )
+
+    async def _narrow(self, processor: ProcessorName, window: Window) -> Total:
+        """The book's total of the window; where it differs, its halves are looked at."""
+        self._narrowing_questions += 1
+        found = await self._books.total(processor, window.from_us, window.to_us)
+        expected = self._tables.total(processor, window)
+        if found == expected:
+            return found
+        is_small = max(found.count, expected.count) <= SLICE_PAYMENTS_MAX and found.count > 0
+        is_last = window.to_us - window.from_us < SLICE_US_MIN or self._narrowing_questions >= NARROWING_QUESTIONS_MAX
+        if is_last or found.count == 0 or (is_small and found.count <= expected.count):
+            await self._resolve(processor, window, found, expected)
+        else:
+            middle = (window.from_us + window.to_us) // 2
+            await self._narrow(processor, Window(window.from_us, middle))
+            await self._narrow(processor, Window(middle + 1, window.to_us))
+        return found
+
+    async def _resolve(self, processor: ProcessorName, window: Window, found: Total, expected: Total) -> None:
+        """Looks at each payment that may have to do with the difference; what they do not explain is the rest."""
+        candidates = self._tables.candidates(processor, window, CANDIDATES_MAX + 1)
+        self._lookups += len(candidates)
+        if len(candidates) > CANDIDATES_MAX or self._lookups > LOOKUPS_MAX:
+            rest = Total(found.count - expected.count, found.amount_cents - expected.amount_cents)
+            self._rests.append(_Rest(processor, window, rest))
+            return
+        records = await asyncio.gather(*(self._check(processor, one) for one in candidates))
+        inside = [one for one in records if one is not None and one.requested_at_us in window]
+        rest = Total(found.count - len(inside), found.amount_cents - sum(one.amount_cents for one in inside))
+        looked_at = frozenset(one.correlation_id for one in candidates)
+        self._rests.append(_Rest(processor, window, rest, looked_at))
+
+    async def _check(self, processor: ProcessorName, candidate: Candidate) -> Record | None:
+        """What the processor holds of the payment; a difference is added."""
+        record = await self._books.record(processor, candidate.correlation_id)
+        if candidate.expected is not None:
+            self._check_expected(processor, candidate.correlation_id, candidate.expected, record)
+        elif record is not None:
+            self._check_unexpected(processor, candidate, record)
+        return record
+
+    def _check_expected(
+        self, processor: ProcessorName, correlation_id: str, expected: tuple[int, int], record: Record | None
+    ) -> None:
+        cents, stamp_us = expected
+        if record is None:
+            detail = f"log {format_cents(cents)} requested {format_us(stamp_us)}"
+            self._add(MISSING_AT_PROCESSOR, correlation_id, processor, detail)
+            return
+        if record.amount_cents != cents:
+            detail = f"log {format_cents(cents)}, processor {format_cents(record.amount_cents)}"
+            self._add(OTHER_AMOUNT, correlation_id, processor, detail)
+        if record.requested_at_us != stamp_us:
+            self._records[processor, correlation_id] = record
+            detail = f"log {format_us(stamp_us)}, processor {format_us(record.requested_at_us)}"
+            self._add(OTHER_STAMP, correlation_id, processor, detail)
+
+    def _check_unexpected(self, processor: ProcessorName, candidate: Candidate, record: Record) -> None:
+        if candidate.state == "open" and self._is_under_way(processor, candidate.correlation_id):
+            self._charged_since(candidate.correlation_id, processor, record)
+            return
+        self._records[processor, candidate.correlation_id] = record
+        what = _UNEXPECTED[candidate.state]
+        detail = f"{format_cents(record.amount_cents)} requested {format_us(record.requested_at_us)}"
+        self._add(what, candidate.correlation_id, processor, f"here too: {detail}" if what == CHARGED_TWICE else detail)
+
+    def _is_under_way(self, processor: ProcessorName, correlation_id: str) -> bool:
+        """Whether the payment's present attempt is there; an earlier one was proven not charged."""
+        payment = self._tables.ledger.unfinished.get(correlation_id)
+        return payment is not None and payment.attempt is not None and payment.attempt.attempt.processor == processor
+
+    def _charged_since(self, correlation_id: str, processor: ProcessorName, record: Record) -> None:
+        if correlation_id not in self.charged_since:
+            self.charged_since.append(correlation_id)
+            self._tables.add_charge_since(correlation_id, processor, record.amount_cents, record.requested_at_us)
+
+    def _tell(self, one: _Rest) -> None:
+        """Adds a rest, less what was found elsewhere and is stamped there."""
+        known = [
+            record
+            for (where, correlation_id), record in self._records.items()
+            if where == one.processor and correlation_id not in one.looked_at and record.requested_at_us in one.window
+        ]
+        count, cents = one.rest.count - len(known), one.rest.amount_cents - sum(record.amount_cents for record in known)
+        if count or cents:
+            sums = f"{count:+d} charges, {'-' if cents < 0 else '+'}{format_cents(abs(cents))}"
+            when = f"requested from {format_us(one.window.from_us)} to {format_us(one.window.to_us)}"
+            self._add(TOTALS_DIFFER, None, one.processor, f"{sums}, {when}")
+
+    def _add(self, what: str, correlation_id: str | None, processor: ProcessorName, detail: str) -> None:
+        self._differences.add(Difference(what, correlation_id, processor, detail))
+
+
+def _elsewhere(correlation_id: str) -> Candidate:
+    return Candidate(correlation_id, "settled elsewhere", None)
+
+
+def _pages(items: list[PaymentRouted]) -> Iterable[list[PaymentRouted]]:
+    return (items[start : start + PAGE_PAYMENTS] for start in range(0, len(items), PAGE_PAYMENTS))

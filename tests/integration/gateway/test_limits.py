@@ -1,0 +1,84 @@
+"""What a gateway answers at its bounds, and that it goes on when there is room again."""
+
+import asyncio
+import uuid
+from pathlib import Path
+from typing import cast
+
+import aiohttp
+import pytest
+
+from tests.support.nats_server import NatsServer
+from tests.support.services import Gateway
+from tollgate.gateway import accept as acceptance
+from tollgate.gateway.accept import Acceptance
+from tollgate.gateway.dedup import Tail
+from tollgate.gateway.problems import Problem
+from tollgate.gateway.requests import PaymentOrder
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log import Log, LogLimits
+from tollgate.messaging.read_model_client import ReadModel
+from tollgate.runtime.bloom_set import SeenPayments
+
+
+async def pay(session: aiohttp.ClientSession, gateway: Gateway) -> aiohttp.ClientResponse:
+    payment = {"correlationId": str(uuid.uuid4()), "amount": 19.90}
+    async with session.post(f"{gateway.url}/payments", json=payment) as response:
+        await response.read()
+        return response
+
+
+async def test_a_full_log_is_answered_503_and_payments_are_accepted_again_when_there_is_room(
+    nats_server: NatsServer, broker: Broker, tmp_path: Path
+) -> None:
+    log = Log(broker)
+    await log.ensure(LogLimits(bytes_max=2_000))
+    async with aiohttp.ClientSession() as session:
+        with Gateway(nats_server.url, tmp_path) as gateway:
+            await gateway.ready(session)
+            answers = [await pay(session, gateway) for _ in range(20)]
+            statuses = [answer.status for answer in answers]
+            accepted = statuses.count(202)
+            assert 0 < accepted < 20
+            assert statuses == [202] * accepted + [503] * (20 - accepted)
+            assert answers[-1].headers["Retry-After"] == "1"
+            state = await broker.log_state(timeout_seconds=5)
+            assert (state.first_sequence, state.last_sequence) == (1, accepted), "nothing is dropped to make room"
+            async with session.get(f"{gateway.url}/readyz") as ready:
+                assert (ready.status, (await ready.json())["detail"]) == (
+                    503,
+                    "the log takes no payments: maximum bytes exceeded",
+                )
+            await log.ensure(LogLimits(bytes_max=200_000))
+            assert (await pay(session, gateway)).status == 202
+            async with session.get(f"{gateway.url}/readyz") as ready:
+                assert ready.status == 200
+                (warning,) = (await ready.json())["warnings"]
+                assert warning.endswith("whether payments wait is unknown: the projector is away")
+
+
+class AlwaysCurrent:
+    is_current = True
+    log_fault = None
+
+    async def looked(self, *, timeout_seconds: float) -> None:
+        """It has."""
+
+
+async def test_beyond_the_payments_that_may_wait_for_the_log_one_more_is_sent_away_at_once(
+    nats_server: NatsServer, broker: Broker, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceptance, "IN_FLIGHT_MAX", 3)
+    accepting = Acceptance(
+        log, ReadModel(broker), SeenPayments(), cast("Tail", AlwaysCurrent()), broker.clock, timeout_seconds=20
+    )
+    nats_server.pause()
+    waiting = [asyncio.ensure_future(accepting.accept(PaymentOrder(str(uuid.uuid4()), 1))) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Problem, match="too many payments are waiting for the log") as refused:
+        await accepting.accept(PaymentOrder(str(uuid.uuid4()), 1))
+    assert refused.value.status == 503
+    nats_server.resume()
+    await asyncio.gather(*waiting)
+    await accepting.accept(PaymentOrder(str(uuid.uuid4()), 1))
+    assert (await broker.log_state(timeout_seconds=5)).last_sequence == 4

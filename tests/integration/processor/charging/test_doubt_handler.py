@@ -1,0 +1,203 @@
+"""Doubts on a real broker: no other payment waits for them, and they end when their provider answers again."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support.conditions import eventually
+from tests.support.nats_server import NatsServer
+from tests.support.programs import BIN
+from tests.support.services import Processor, Projector, Simulator
+from tollgate.contract.events import PaymentInDoubt, PaymentRequested, PaymentRouted
+from tollgate.contract.read_model_api import Charging
+from tollgate.contract.subjects import CONSUMER, DOUBTS_CONSUMERS, STREAM
+from tollgate.contract.timestamps import now_us
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log import Log
+from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
+
+DOUBTS = 60
+SLOW = {"PROCESSOR_TIMEOUT_SECONDS": "0.5", "PROCESSOR_PATIENCE_SECONDS": "0.3"}
+
+
+class World:
+    """A broker, a projector and two payment processors; doubts are written to the log by hand."""
+
+    def __init__(self, nats_server: NatsServer, broker: Broker, log: Log, folder: Path) -> None:
+        self.nats_server = nats_server
+        self.broker = broker
+        self.log = log
+        self.folder = folder
+        self.default = Simulator("default", folder)
+        self.fallback = Simulator("fallback", folder)
+
+    def replica(self, name: str = "1", **env: str) -> Processor:
+        urls = {"default": self.default.url, "fallback": self.fallback.url}
+        return Processor(self.nats_server.url, self.folder, **urls, name=name, **env)
+
+    async def request(self, count: int) -> list[str]:
+        ids = [str(uuid.uuid4()) for _ in range(count)]
+        for payment in ids:
+            await self.log.append(PaymentRequested(payment, 1990, now_us()), timeout_seconds=10)
+        return ids
+
+    async def doubtful(self, count: int) -> list[str]:
+        """Payments in doubt at `default`, as an older processor leaves them: their requests lie in the queue."""
+        ids = await self.request(count)
+        for payment in ids:
+            await self.log.append(PaymentRouted(payment, 1990, 1, "default", now_us(), "why"), timeout_seconds=10)
+            await self.log.append(PaymentInDoubt(payment, 1, "default", "no answer in time"), timeout_seconds=10)
+        return ids
+
+    async def charging(self) -> Charging:
+        return await ReadModel(self.broker).charging(timeout_seconds=5)
+
+    async def queued(self, consumer: str) -> int:
+        info = await self.broker.request(f"$JS.API.CONSUMER.INFO.{STREAM}.{consumer}", b"", timeout_seconds=5)
+        return -1 if "error" in info else int(info["num_pending"]) + int(info["num_ack_pending"])
+
+    def queue_is(self, consumer: str, length: int) -> Callable[[], Coroutine[Any, Any, bool]]:
+        async def is_so() -> bool:
+            return await self.queued(consumer) == length
+
+        return is_so
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        yield session
+
+
+@pytest.fixture
+async def world(
+    nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path, session: aiohttp.ClientSession
+) -> AsyncIterator[World]:
+    created = World(nats_server, broker, log, tmp_path)
+    with created.default, created.fallback, Projector(nats_server.url, tmp_path):
+        await created.default.ready(session)
+        await created.fallback.ready(session)
+
+        async def answers() -> bool:
+            try:
+                return (await created.charging()).position >= 0
+            except ReadModelUnavailableError:
+                return False
+
+        await eventually(answers, what="the projector answers", timeout_seconds=30)
+        yield created
+
+
+def all_ended(world: World) -> Callable[[], Coroutine[Any, Any, bool]]:
+    async def is_so() -> bool:
+        charging = await world.charging()
+        return charging.pending + charging.routed + charging.in_doubt == 0
+
+    return is_so
+
+
+def has(simulator: Simulator, session: aiohttp.ClientSession, ids: set[str]) -> Callable[[], Coroutine[Any, Any, bool]]:
+    async def is_so() -> bool:
+        return ids <= (await simulator.book(session)).keys()
+
+    return is_so
+
+
+async def test_doubts_of_an_older_log_hold_up_nobody_also_after_kill_9_and_end_when_their_provider_answers(
+    world: World, session: aiohttp.ClientSession
+) -> None:
+    await world.default.switch(session, "configurations/delay", delay=60_000)
+    doubts = set(await world.doubtful(DOUBTS))
+    with world.replica(**SLOW) as replica:
+        await eventually(world.queue_is(CONSUMER, 0), what="the requests in doubt are done with", timeout_seconds=30)
+        assert await world.queued(DOUBTS_CONSUMERS["default"]) == DOUBTS
+        first = set(await world.request(20))
+        await eventually(has(world.fallback, session, first), what="new payments are charged", timeout_seconds=30)
+        replica.kill()
+        replica.start()
+        second = set(await world.request(20))
+        await eventually(has(world.fallback, session, second), what="also after the kill", timeout_seconds=30)
+        # Its start is behind the doubts' requests, and its first question is to them.
+        assert (await world.charging()).in_doubt == DOUBTS, "no payment became a doubt by probing"
+        await world.default.switch(session, "configurations/delay", delay=0)
+        await eventually(all_ended(world), what="all doubts end", timeout_seconds=60)
+        await eventually(world.queue_is(DOUBTS_CONSUMERS["default"], 0), what="their queue is empty")
+    book = await world.default.book(session)
+    assert doubts <= book.keys()
+    assert not book.keys() & (await world.fallback.book(session)).keys(), "charged twice"
+
+
+async def test_lookups_that_fail_turn_no_new_payment_away_from_their_provider(
+    world: World, session: aiohttp.ClientSession
+) -> None:
+    await world.default.switch(session, "faults", lookup_no_route_ratio=1)
+    doubts = set(await world.doubtful(40))
+    with world.replica():
+        await eventually(world.queue_is(CONSUMER, 0), what="the requests in doubt are done with", timeout_seconds=30)
+        (first,) = await world.request(1)
+        await eventually(has(world.default, session, {first}), what="a probe finds the provider up", timeout_seconds=30)
+        new = set(await world.request(100))
+        await eventually(all_but(world, 40), what="new payments end", timeout_seconds=30)
+        assert new <= (await world.default.book(session)).keys()
+        assert not await world.fallback.book(session)
+        assert (await world.charging()).in_doubt == len(doubts)
+        await world.default.switch(session, "faults", lookup_no_route_ratio=0)
+        await eventually(all_ended(world), what="all doubts end", timeout_seconds=60)
+
+
+def all_but(world: World, doubts: int) -> Callable[[], Coroutine[Any, Any, bool]]:
+    async def is_so() -> bool:
+        charging = await world.charging()
+        return (charging.pending, charging.routed, charging.in_doubt) == (0, 0, doubts)
+
+    return is_so
+
+
+async def test_many_doubts_are_resolved_at_once_from_a_file_or_by_provider_and_age(
+    world: World, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    world.default.kill()
+    ids = await world.doubtful(12)
+    with world.replica():
+        await eventually(world.queue_is(CONSUMER, 0), what="the requests in doubt are done with", timeout_seconds=30)
+        (tmp_path / "ids").write_text("\n".join(["# their list", *ids[:5], "", str(uuid.uuid4())]))
+        said = await resolve(world, "--from", str(tmp_path / "ids"), "--not-charged", "--dry-run", status=1)
+        assert [line.split(" ", 1)[0] in ids[:5] for line in said].count(True) == 5
+        assert said[-1] == "5 could be resolved, 1 not"
+        assert (await world.charging()).in_doubt == 12, "a dry run records nothing"
+
+        said = await resolve(world, "--from", str(tmp_path / "ids"), "--not-charged", "--hold-seconds", "0", status=1)
+        assert sum("released: attempt 1 was not charged" in line for line in said) == 5
+        assert sum("not resolved: no payment" in line for line in said) == 1
+        assert said[-1] == "5 resolved, 1 not"
+        await eventually(has(world.fallback, session, set(ids[:5])), what="they are charged elsewhere")
+
+        said = await resolve(world, "--provider", "default", "--older-than", "3600", "--charged", status=0)
+        assert said[-1] == "0 resolved, 0 not"
+        said = await resolve(world, "--provider", "default", "--older-than", "0", "--limit", "3", "--charged", status=0)
+        assert said[-1] == "3 resolved, 0 not"
+        assert [line.split(" ", 1)[0] for line in sorted(said[:-1])] == sorted(ids[5:8]), "the oldest"
+        await eventually(all_but(world, 4), what="the others stay in doubt")
+
+
+async def resolve(world: World, *arguments: str, status: int) -> list[str]:
+    environment = {
+        "NATS_URL": world.nats_server.url,
+        "PAYMENT_PROCESSOR_URL_DEFAULT": world.default.url,
+        "PAYMENT_PROCESSOR_URL_FALLBACK": world.fallback.url,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(str(BIN / "processor"), "resolve", *arguments, "--note", "x", "--force"),
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), timeout=60)
+    assert process.returncode == status, said.decode()
+    return said.decode().splitlines()

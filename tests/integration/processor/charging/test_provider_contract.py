@@ -1,0 +1,292 @@
+"""What stands between a replica and a provider answers in its place: nothing is charged twice, and nothing rejected."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import cycle
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.support.conditions import eventually
+from tests.support.nats_server import NatsServer
+from tests.support.ports import free_port
+from tests.support.services import Processor, Simulator
+from tollgate.contract.batch import split
+from tollgate.contract.codec import decode
+from tollgate.contract.events import (
+    Event,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+)
+from tollgate.contract.timestamps import now_us
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.health_bucket import HealthBucket
+from tollgate.messaging.log import Log
+from tollgate.messaging.log_reader import LogReader
+
+CREDENTIAL = "Bearer s3cr3t-t0k3n"
+INGRESS_STATUSES = (401, 403, 404, 405, 408, 409, 413, 425, 451, 502, 503, 504, 522)
+OUTSIDE_LINES_MAX = 12
+"""At most one line in five seconds for payments and one for lookups, for as long as a test lasts."""
+
+
+class Ingress:
+    """Stands before a provider; answers in its place while it has `statuses`, or where `credential` is not shown."""
+
+    def __init__(self, provider: Simulator) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.statuses: Iterator[int] | None = None
+        self.credential: str | None = None
+        self.asked: list[tuple[str, str, str | None]] = []
+        """Method, path and credential of each request."""
+        self._provider = provider
+        self._session: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Ingress"]:
+        async with aiohttp.ClientSession() as self._session:
+            runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", self.port).start()
+            try:
+                yield self
+            finally:
+                await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert self._session is not None
+        shown = request.headers.get("Authorization")
+        self.asked.append((request.method, request.path, shown))
+        if self.statuses is not None:
+            return self._answer(next(self.statuses))
+        if self.credential not in {None, shown}:
+            return self._answer(401)
+        headers = {"Content-Type": "application/json"}
+        url, body = self._provider.url + request.path, await request.read()
+        async with self._session.request(request.method, url, data=body or None, headers=headers) as answer:
+            return web.Response(status=answer.status, body=await answer.read())
+
+    @staticmethod
+    def _answer(status: int) -> web.Response:
+        return web.Response(status=status, text="<html>an ingress</html>", content_type="text/html")
+
+
+class World:
+    """A broker, two providers of which default is behind an ingress, and a log that a test writes requests to."""
+
+    def __init__(
+        self, nats_server: NatsServer, broker: Broker, log: Log, folder: Path, session: aiohttp.ClientSession
+    ) -> None:
+        self.session = session
+        self.default = Simulator("default", folder)
+        self.fallback = Simulator("fallback", folder)
+        self.ingress = Ingress(self.default)
+        self._nats_server, self._broker, self._log, self._folder = nats_server, broker, log, folder
+
+    def replica(self, **env: str) -> Processor:
+        urls = {"default": self.ingress.url, "fallback": self.fallback.url}
+        return Processor(self._nats_server.url, self._folder, **urls, **{"PROCESSOR_PATIENCE_SECONDS": "0.5", **env})
+
+    async def poll_health(self) -> None:
+        """From now on replicas ask the providers for their health, and route by it."""
+        await HealthBucket(self._broker).ensure(replicas=1, timeout_seconds=10)
+
+    async def request(self, count: int = 1) -> None:
+        for _ in range(count):
+            await self._log.append(PaymentRequested(str(uuid.uuid4()), 1990, now_us()), timeout_seconds=10)
+
+    async def events(self) -> list[Event]:
+        """The whole log."""
+        state = await self._broker.log_state(timeout_seconds=10)
+        read: list[Event] = []
+        async with LogReader(self._broker, 1) as reader, asyncio.timeout(30):
+            sequence = 0
+            while sequence < state.last_sequence:
+                for message in await reader.batch(1_000):
+                    sequence = message.sequence
+                    read += [decode(one) for one in split(message.payload)]
+        return read
+
+    async def count(self, kind: type[Event]) -> int:
+        return sum(isinstance(event, kind) for event in await self.events())
+
+    async def until(self, kind: type[Event], count: int, *, timeout_seconds: float = 30) -> None:
+        """Waits until the log holds `count` events of the kind."""
+
+        async def has() -> bool:
+            return await self.count(kind) >= count
+
+        await eventually(has, what=f"{count} {kind.__name__}", timeout_seconds=timeout_seconds)
+
+    async def agree(self) -> None:
+        """Each charge in a book is in the log, once, and the other way round; those included that come late."""
+
+        async def is_idle() -> bool:
+            stats = [await one.stats(self.session) for one in (self.default, self.fallback)]
+            return not any(one["running"] for one in stats)
+
+        await eventually(is_idle, what="no handler goes on")
+        books = {"default": await self.default.book(self.session), "fallback": await self.fallback.book(self.session)}
+        assert not books["default"].keys() & books["fallback"].keys(), "charged twice"
+        charged = [event for event in await self.events() if isinstance(event, PaymentProcessed)]
+        assert len({event.correlation_id for event in charged}) == len(charged), "recorded twice"
+        for name, book in books.items():
+            assert {event.correlation_id for event in charged if event.processor == name} == set(book)
+
+
+@pytest.fixture
+async def world(nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path) -> AsyncIterator[World]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        created = World(nats_server, broker, log, tmp_path, session)
+        with created.default, created.fallback:
+            await created.default.ready(session)
+            await created.fallback.ready(session)
+            async with created.ingress.running():
+                yield created
+
+
+async def test_a_proxys_502_while_the_handler_goes_on_leaves_one_charge(world: World) -> None:
+    await world.default.switch(world.session, "configurations/delay", delay=4_000)
+    # 502, 503, 504 or 52x at once; the lookup says 404 until the handler has charged.
+    await world.default.switch(world.session, "faults", proxy_error_ratio=1)
+    with world.replica():
+        await world.request(5)
+        await world.until(PaymentProcessed, 5)
+    await world.agree()
+    events = await world.events()
+    assert sum(isinstance(event, PaymentInDoubt) for event in events) >= 1
+    doubted = {event.correlation_id for event in events if isinstance(event, PaymentInDoubt)}
+    assert doubted <= set(await world.default.book(world.session))
+    assert not doubted & {event.correlation_id for event in events if isinstance(event, PaymentReleased)}
+
+
+async def test_what_an_ingress_answers_rejects_nothing_opens_the_breaker_and_is_in_the_program_log(
+    world: World,
+) -> None:
+    world.ingress.statuses = cycle(INGRESS_STATUSES)
+    with world.replica() as replica:
+        await world.request(3)
+        await world.until(PaymentInDoubt, 3)
+        # Its breaker is open now: what comes goes to fallback, but for the probes.
+        await world.request(40)
+        await eventually(lambda: _has(world.fallback, world.session, 30), what="30 at the fallback", timeout_seconds=30)
+        assert await world.count(PaymentRejected) == 0
+        assert await world.default.book(world.session) == {}
+        # The ingress lets through what the provider itself answers, and every doubt ends.
+        world.ingress.statuses = None
+        await world.until(PaymentProcessed, 43, timeout_seconds=60)
+        await world.agree()
+        assert await world.count(PaymentRejected) == 0
+        output = replica.output()
+    assert "default: payments answered outside of its contract: status 401 (text/html" in output
+    assert 0 < output.count("outside of its contract") <= OUTSIDE_LINES_MAX
+
+
+async def test_an_answer_whose_headers_are_no_text_is_in_doubt_as_any_other(world: World) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 No\r\nServer: \xff\xfe\xc3\xa9\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with world.replica(PAYMENT_PROCESSOR_URL_DEFAULT=f"http://127.0.0.1:{port}") as replica:
+            await world.request()
+            await world.until(PaymentInDoubt, 1)
+            assert "Traceback" not in replica.output()
+    (doubt,) = [event for event in await world.events() if isinstance(event, PaymentInDoubt)]
+    assert doubt.why == "status 403 (???)"
+
+
+async def test_an_expired_token_rejects_nothing_and_a_new_one_settles_what_is_in_doubt(
+    world: World, tmp_path: Path
+) -> None:
+    file = tmp_path / "header"
+    file.write_text("Authorization: Bearer expired\n")
+    world.ingress.credential = CREDENTIAL
+    with world.replica(PAYMENT_PROCESSOR_HEADER_FILE_DEFAULT=str(file)):
+        await world.request(3)
+        await world.until(PaymentInDoubt, 3)
+        assert await world.count(PaymentRejected) == 0
+    file.write_text(f"Authorization: {CREDENTIAL}\n")
+    with world.replica(PAYMENT_PROCESSOR_HEADER_FILE_DEFAULT=str(file)):
+        await world.until(PaymentProcessed, 3)
+    await world.agree()
+    assert len(await world.default.book(world.session)) == 3
+
+
+async def test_a_credential_goes_with_every_request_to_its_provider_and_into_no_line(world: World) -> None:
+    world.ingress.credential = CREDENTIAL
+    # An error after the charge makes it look the payment up.
+    await world.default.switch(world.session, "faults", error_after_charge_ratio=1)
+    await world.poll_health()
+    header = f"Authorization: {CREDENTIAL}"
+    with world.replica(PAYMENT_PROCESSOR_HEADER_DEFAULT=header, PROCESSOR_HEALTH_INTERVAL_SECONDS="0.5") as replica:
+        await world.request(2)
+        await world.until(PaymentProcessed, 2)
+
+        async def is_polled() -> bool:
+            return any(path == "/payments/service-health" for _, path, _ in world.ingress.asked)
+
+        await eventually(is_polled, what="its health is asked for")
+        output = replica.output()
+    asked = {(method, path) for method, path, _ in world.ingress.asked}
+    assert asked >= {("POST", "/payments"), ("GET", "/payments/service-health")}
+    assert len(asked) == 4, "and the two lookups"
+    assert {shown for _, _, shown in world.ingress.asked} == {CREDENTIAL}
+    assert len(await world.default.book(world.session)) == 2
+    assert "s3cr3t" not in output
+
+
+async def test_a_credential_that_cannot_be_sent_is_one_line_at_the_start(world: World) -> None:
+    with world.replica(PAYMENT_PROCESSOR_HEADER_FALLBACK="Bearer s3cr3t") as replica:
+        assert replica.wait(10) == 1
+        output = replica.output()
+    assert "PAYMENT_PROCESSOR_HEADER_FALLBACK is ***: it must be one header, `Name: value`" in output
+    assert "s3cr3t" not in output
+    assert "Traceback" not in output
+
+
+async def test_a_failing_provider_that_answers_503_with_its_health_is_heard(world: World) -> None:
+    await world.poll_health()
+    await world.default.switch(world.session, "faults", health_503_ratio=1)
+    await world.default.switch(world.session, "configurations/failure", failure=True)
+    with world.replica() as replica:
+
+        async def is_heard() -> bool:
+            return "default says that it is failing" in replica.output()
+
+        await eventually(is_heard, what="its health is taken")
+
+
+async def test_a_strict_contract_releases_nothing_after_an_error(world: World) -> None:
+    await world.default.switch(world.session, "configurations/failure", failure=True)
+    with world.replica(PAYMENT_PROCESSOR_CONTRACT_DEFAULT="strict"):
+        await world.request(2)
+        await world.until(PaymentInDoubt, 2)
+        await world.default.switch(world.session, "configurations/failure", failure=False)
+        await world.until(PaymentProcessed, 2)
+    await world.agree()
+    assert await world.count(PaymentReleased) == 0
+    assert len(await world.default.book(world.session)) == 2
+
+
+async def test_the_contests_injected_500_releases_at_once(world: World) -> None:
+    await world.default.switch(world.session, "configurations/failure", failure=True)
+    with world.replica():
+        await world.request(2)
+        await world.until(PaymentProcessed, 2)
+    assert await world.count(PaymentInDoubt) == 0
+    assert len(await world.fallback.book(world.session)) == 2
+
+
+async def _has(simulator: Simulator, session: aiohttp.ClientSession, count: int) -> bool:
+    return len(await simulator.book(session)) >= count

@@ -1,0 +1,236 @@
+"""Payments wait: both status commands name it, with the cause, and exit with 1."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import orjson
+import pytest
+
+from tests.support.clocks import settable_clock
+from tests.support.commands import Ended, run_command
+from tests.support.conditions import eventually
+from tests.support.nats_server import NatsServer
+from tests.support.services import Gateway, Processor, Projector, Simulator
+from tollgate.contract.events import PaymentInDoubt, PaymentRequested, PaymentRouted
+from tollgate.contract.subjects import CONSUMER, STREAM
+from tollgate.contract.timestamps import now_us
+from tollgate.gateway import readiness as module
+from tollgate.gateway.readiness import Readiness
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log import Log, LogLimits
+from tollgate.messaging.read_model_client import ReadModel
+from tollgate.processor.intake.pull_consumer import REQUESTS, ensure_consumer
+
+NOWHERE = "http://127.0.0.1:9"
+"""A provider that refuses connections: it counts as down, and charges nothing."""
+BOUND = ("--oldest-seconds-max", "0.5")
+
+
+@dataclass(frozen=True)
+class World:
+    """A broker and a projector; processors are what a test makes of them."""
+
+    url: str
+    broker: Broker
+    log: Log
+    projector: Projector
+    folder: Path
+
+    async def request(self) -> str:
+        correlation_id = str(uuid.uuid4())
+        await self.log.append(PaymentRequested(correlation_id, 1990, now_us()), timeout_seconds=5)
+        return correlation_id
+
+    def processor(self, **env: str) -> Processor:
+        return Processor(self.url, self.folder, default=NOWHERE, fallback=NOWHERE, **env)
+
+    async def status(self, program: str, *options: str) -> Ended:
+        return await asyncio.to_thread(run_command, program, "status", *options, NATS_URL=self.url)
+
+    async def named(self, cause: str, program: str) -> None:
+        """Waits until the command exits with 1 and names the cause, as a table and as JSON."""
+
+        async def is_named() -> bool:
+            ended = await self.status(program, *BOUND)
+            return ended.status == 1 and cause in ended.output
+
+        await eventually(is_named, what=f"`{program} status` names {cause!r}", timeout_seconds=40)
+        ended = await self.status(program, "--json", *BOUND)
+        told = json.loads(ended.output)
+        assert (ended.status, told["healthy"]) == (1, False)
+        assert any(
+            trouble.startswith("payments wait, the oldest, ") and cause in trouble for trouble in told["troubles"]
+        )
+
+    async def named_by_both(self, cause: str) -> None:
+        await self.named(cause, "processor")
+        await self.named(cause, "projector")
+
+
+@pytest.fixture
+async def world(nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path) -> AsyncIterator[World]:
+    with Projector(nats_server.url, tmp_path) as projector:
+        await eventually(lambda: answers(broker), what="the projector answers")
+        yield World(nats_server.url, broker, log, projector, tmp_path)
+
+
+async def answers(broker: Broker) -> bool:
+    try:
+        await ReadModel(broker).status(timeout_seconds=1)
+    except Exception:  # noqa: BLE001 - whatever it is, it does not answer yet
+        return False
+    return True
+
+
+async def test_nothing_is_wrong_while_nothing_waits(world: World) -> None:
+    await ensure_consumer(world.broker, REQUESTS)
+    for program in ("processor", "projector"):
+        ended = await world.status(program, *BOUND)
+        assert (ended.status, ended.errors) == (0, "")
+        assert "fine" in ended.output.splitlines()[0]
+
+
+async def test_no_processor_runs(world: World) -> None:
+    await world.request()
+    await world.named_by_both("no processor answers")
+    # As long as it has not waited too long, all is well.
+    assert (await world.status("projector", "--oldest-seconds-max", "600")).status == 0
+
+
+async def test_a_processor_is_stuck(world: World) -> None:
+    with world.processor() as processor:
+
+        async def has_queue() -> bool:
+            info = await world.broker.request(f"$JS.API.CONSUMER.INFO.{STREAM}.{CONSUMER}", b"", timeout_seconds=2)
+            return "error" not in info and info["num_waiting"] > 0
+
+        await eventually(has_queue, what="the processor asks for requests")
+        processor.pause()
+        await world.request()
+        await world.named_by_both("no processor answers")
+
+
+async def test_a_processors_clock_is_off(world: World) -> None:
+    clock, environment = settable_clock(world.folder / "processor.clock")
+    clock.set(-2.0)
+    with world.processor(**environment):
+        await world.request()
+        await world.named_by_both("its clock is 2.00")
+
+
+async def test_both_providers_are_down_and_the_program_log_says_so_too(world: World) -> None:
+    with world.processor() as processor:
+        for _ in range(5):
+            await world.request()
+        await world.named_by_both("default has been down for ")
+        await world.named("fallback has been down for ", "processor")
+
+        async def is_logged() -> bool:
+            return "no payment has ended since the start; 5 wait, the oldest for " in processor.output()
+
+        await eventually(is_logged, what="the program log names it", timeout_seconds=40)
+        (line,) = (line for line in processor.output().splitlines() if "no payment has ended" in line)
+        assert "default has been down for " in line
+
+
+async def test_an_operator_has_paused_the_queue(world: World) -> None:
+    await ensure_consumer(world.broker, REQUESTS)
+    until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    pause = f"$JS.API.CONSUMER.PAUSE.{STREAM}.{CONSUMER}"
+    answer = await world.broker.request(pause, orjson.dumps({"pause_until": until}), timeout_seconds=2)
+    assert answer["paused"]
+    await world.request()
+    await world.named_by_both("an operator has paused the queue of requests")
+
+
+async def test_the_queue_was_made_anew_behind_payments_that_wait(world: World) -> None:
+    await world.request()
+    config = {"durable_name": CONSUMER, "filter_subject": "payments.requested", "ack_policy": "explicit"}
+    answer = await world.broker.request(
+        f"$JS.API.CONSUMER.CREATE.{STREAM}.{CONSUMER}.payments.requested",
+        orjson.dumps({"stream_name": STREAM, "config": {**config, "name": CONSUMER, "deliver_policy": "new"}}),
+        timeout_seconds=2,
+    )
+    assert "error" not in answer
+    await world.named_by_both("the queue of requests begins behind the oldest")
+
+
+async def test_the_log_is_full(world: World) -> None:
+    default, fallback = Simulator("default", world.folder), Simulator("fallback", world.folder)
+    await world.request()
+    state = await world.broker.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=2)
+    await world.log.ensure(LogLimits(bytes_max=state["state"]["bytes"] + 50))
+    async with aiohttp.ClientSession() as session:
+        with default, fallback:
+            await default.ready(session)
+            await fallback.ready(session)
+            with Processor(world.url, world.folder, default=default.url, fallback=fallback.url):
+                await world.named_by_both("the log is full")
+                await world.named("the broker stores no event: maximum bytes exceeded", "processor")
+
+
+async def test_a_read_model_that_hangs_does_not_hide_what_waits(world: World) -> None:
+    await ensure_consumer(world.broker, REQUESTS)
+    await world.request()
+    world.projector.pause()
+    await world.named("no processor answers", "processor")
+    ended = await world.status("processor", *BOUND)
+    assert "unknown: the projector did not answer in time" in ended.output.splitlines()[0]
+    assert "1 waiting, 0 under way" in ended.output
+    ended = await world.status("projector", *BOUND)
+    assert (ended.status, ended.output) == (1, "")
+    assert ended.line.startswith("the projector did not answer in time")
+    world.projector.resume()
+
+
+async def test_the_broker_is_away(tmp_path: Path) -> None:
+    for program in ("processor", "projector"):
+        ended = await asyncio.to_thread(
+            run_command, program, "status", NATS_URL="nats://127.0.0.1:1", DATA_DIR=str(tmp_path)
+        )
+        assert ended.status == 1
+        assert "cannot be reached" in ended.line
+
+
+async def test_a_doubt_that_needs_somebody_is_named_and_keeps_nothing_else_from_being_well(world: World) -> None:
+    await ensure_consumer(world.broker, REQUESTS)
+    payment = await world.request()
+    await world.log.append(PaymentRouted(payment, 1990, 1, "default", now_us(), "why"), timeout_seconds=5)
+    await world.log.append(PaymentInDoubt(payment, 1, "default", "no answer in time"), timeout_seconds=5)
+
+    async def is_named() -> bool:
+        ended = await world.status("projector", "--doubt-seconds-max", "0.5", "--oldest-seconds-max", "600")
+        return ended.status == 1 and "1 payments are in doubt, the oldest for " in ended.output
+
+    await eventually(is_named, what="`projector status` names the doubt")
+    ended = await world.status("processor", "--doubt-seconds-max", "0.5", "--oldest-seconds-max", "600")
+    assert f"1 in doubt for more than 0.5 s, {payment} for " in ended.output
+    assert (await world.status("projector", "--oldest-seconds-max", "600")).status == 0
+
+
+async def test_a_gateway_that_accepts_names_what_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with aiohttp.ClientSession() as session:
+        with Gateway(world.url, world.folder) as gateway:
+            await gateway.ready(session)
+
+            async def is_well() -> bool:
+                async with session.get(f"{gateway.url}/readyz") as answer:
+                    return answer.status == 204
+
+            await eventually(is_well, what="nothing waits yet")
+    await world.request()
+    monkeypatch.setattr(module, "OLDEST_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(module, "FRESH_SECONDS", 0.0)
+    ready = Readiness(ReadModel(world.broker), world.broker.clock)
+
+    async def is_named() -> bool:
+        warnings = await ready.warnings()
+        return len(warnings) == 1 and warnings[0].startswith("1 payments wait to be charged, the oldest for ")
+
+    await eventually(is_named, what="the warning names what waits")

@@ -1,0 +1,111 @@
+"""Whatever is committed in whatever order, a summary of the file equals one that is counted row by row."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import UUID
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tollgate.contract.events import PROCESSORS
+from tollgate.contract.read_model_api import SummaryQuestion, Total
+from tollgate.contract.timestamps import MICROSECONDS
+from tollgate.projector.live import rollup, store
+from tollgate.projector.live.projection import Change, Cleared, RejectedRow, SettledRow
+from tollgate.projector.live.store import Checkpoint, Store, Totals, UnusableFileError
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small() -> Iterator[None]:
+    """So small that what is true of a long log shows in a short one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "ROLLUP_RECENT_MAX", 6)
+        patch.setattr(rollup, "CHUNK_SEQUENCES", 8)
+        yield
+
+
+def counted(rows: list[SettledRow], question: SummaryQuestion) -> Totals:
+    totals: Totals = {name: Total() for name in PROCESSORS}
+    for row in rows:
+        is_late = question.from_us is not None and row.requested_at_us < question.from_us
+        if is_late or (question.to_us is not None and row.requested_at_us > question.to_us):
+            continue
+        known = totals[row.processor]
+        totals[row.processor] = Total(known.count + 1, known.amount_cents + row.amount_cents)
+    return totals
+
+
+stamps = st.sampled_from([second * MICROSECONDS + off for second in range(3) for off in (-1, 0, 1)])
+questions = st.builds(SummaryQuestion, st.none() | stamps, st.none() | stamps)
+charges = st.tuples(st.sampled_from(PROCESSORS), st.integers(1, 10**11), stamps, stamps)
+others = st.sampled_from(["rejected"] * 9 + ["purged"])
+commits = st.lists(st.one_of(others, *[charges] * 7), max_size=9)
+steps = st.one_of(st.just("restart"), *[commits] * 4, *[questions] * 3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(steps, min_size=6, max_size=12), st.data())
+def test_summaries_equal_the_rows_after_any_commits_and_restarts(steps: list[object], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.duckdb"
+        file = Store.open(path, "log")
+        rows: list[SettledRow] = []
+        sequence, purged_at = 0, 0
+        for step in [*steps, SummaryQuestion()]:
+            if step == "restart":
+                file.close()
+                file = Store.open(path, "log")
+                assert file.checkpoint.position == sequence
+            elif isinstance(step, SummaryQuestion):
+                asked_at_us = data.draw(stamps)
+                log_end, position = data.draw(st.integers(0, sequence)), data.draw(st.integers(purged_at, sequence))
+                counts = [r for r in rows if r.sequences[-1] <= log_end or r.processed_at_us <= asked_at_us]
+                later = len([r for r in rows if r not in counts and counted([r], step) != counted([], step)])
+                now = file.totals(step, asked_at_us=asked_at_us, log_end=log_end)
+                assert now == (counted(counts, step), later)
+                as_of = file.totals_as_of(step, position)
+                assert as_of == counted([r for r in rows if r.sequences[-1] <= position], step)
+                assert file.purged_at() == purged_at
+            else:
+                assert isinstance(step, list)
+                changes: list[Change] = []
+                for one in step:
+                    sequence += data.draw(st.integers(1, 5))
+                    name = str(UUID(int=sequence))
+                    if one == "purged":
+                        purged_at = sequence
+                        changes.append(Cleared(sequence))
+                        rows.clear()
+                    elif one == "rejected":
+                        changes.append(RejectedRow(name, 1, "why", [sequence]))
+                    else:
+                        rows.append(SettledRow(name, one[0], one[1], one[2], one[3], 1, [sequence]))
+                        changes.append(rows[-1])
+                file.commit(changes, Checkpoint(sequence, sequence + 1))
+        file.close()
+        with duckdb.connect(str(path), read_only=True) as connection:
+            assert connection.execute("SELECT count(*) <= 6 + 9 FROM rollup_recent").fetchall() == [(True,)]
+
+
+def test_the_rollup_stays_small_however_many_commits_there_are(tmp_path: Path) -> None:
+    with closing(Store.open(tmp_path / "model.duckdb", "log")) as file:
+        for number in range(1, 61):
+            file.commit([SettledRow(str(UUID(int=number)), "default", 1, 7, 7, 1, [number])], Checkpoint(number, 1))
+        assert file._count("rollup_recent") <= 6
+        # One for each chunk, but for those that two compactions met in.
+        assert file._count("rollup") <= 60 // 8 + 60 // 6
+        assert file.totals(SummaryQuestion(0, 1_000_000), asked_at_us=0, log_end=60)[0]["default"] == Total(60, 60)
+
+
+@pytest.mark.parametrize("difference", [1, -1])
+def test_a_file_of_another_format_is_refused(tmp_path: Path, difference: int) -> None:
+    path = tmp_path / "model.duckdb"
+    Store.open(path, "log").close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE meta SET format = format + ?", [difference])
+    with pytest.raises(UnusableFileError, match="format"):
+        Store.open(path, "log")

@@ -1,0 +1,86 @@
+"""Questions and answers of the read model come over as they were."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.contract.event_strategies import amounts, ids, processors
+from tollgate.contract.events import PROCESSORS
+from tollgate.contract.read_model_api import (
+    Charging,
+    DoubtView,
+    PaymentState,
+    PaymentView,
+    Summary,
+    SummaryQuestion,
+    Total,
+    decode_charging,
+    decode_payment,
+    decode_question,
+    decode_summary,
+    encode_charging,
+    encode_payment,
+    encode_question,
+    encode_summary,
+)
+
+bounds = st.none() | st.integers(-(2**62), 2**62)
+totals = st.builds(Total, st.integers(0, 2**40), st.integers(0, 2**62))
+states: st.SearchStrategy[PaymentState] = st.sampled_from(["pending", "routed", "in_doubt", "processed", "rejected"])
+summaries = st.builds(
+    Summary, st.dictionaries(processors, totals), st.booleans(), st.integers(0, 2**40), st.integers(0, 2**40)
+)
+moments = st.integers(0, 2**60)
+doubts = st.builds(
+    DoubtView, ids, amounts, processors, st.integers(1, 9), moments, moments, st.text(max_size=9), st.booleans()
+)
+views = st.builds(
+    PaymentView, ids, amounts, states, st.lists(st.integers(1, 2**40), min_size=1, max_size=5), st.none() | doubts
+)
+counts = st.integers(0, 2**40)
+chargings = st.builds(
+    Charging, counts, counts, counts, st.lists(doubts, max_size=3), st.dictionaries(processors, totals), counts
+)
+
+
+@given(st.builds(SummaryQuestion, bounds, bounds))
+def test_a_question_comes_over_as_it_was(question: SummaryQuestion) -> None:
+    assert decode_question(encode_question(question)) == question
+
+
+@given(summaries)
+def test_a_summary_comes_over_as_it_was(summary: Summary) -> None:
+    assert decode_summary(encode_summary(summary)) == summary
+
+
+@given(st.none() | views)
+def test_a_payment_or_none_comes_over_as_it_was(view: PaymentView | None) -> None:
+    assert decode_payment(encode_payment(view)) == view
+
+
+@given(chargings)
+def test_how_charging_stands_comes_over_as_it_was(charging: Charging) -> None:
+    assert decode_charging(encode_charging(charging)) == charging
+
+
+def test_fields_of_a_newer_version_are_ignored() -> None:
+    assert decode_question(b'{"from_us":1,"to_us":2,"more":3}') == SummaryQuestion(1, 2)
+    assert decode_question(b"{}") == SummaryQuestion()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"{", b"null", b"[]", b"7", b"\xff", b'{"from_us":"yesterday"}', b'{"to_us":1.5}', b'{"to_us":true}'],
+)
+def test_what_is_no_question_is_refused(payload: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode_question(payload)
+
+
+def test_a_summary_of_nothing_names_both_processors_and_promises_nothing() -> None:
+    assert Summary() == Summary({name: Total(0, 0) for name in PROCESSORS}, settled=False, open_attempts=0, position=0)
+    assert Summary().totals is not Summary().totals
+
+
+def test_a_payments_first_sequence_is_its_requests() -> None:
+    assert PaymentView("id", 1, "routed", [5, 9]).request_sequence == 5

@@ -1,0 +1,64 @@
+"""A look at the log while events are acknowledged."""
+
+from typing import cast
+
+import pytest
+
+from tollgate.contract.log_mark import LogState
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.log_watch import LogWatch
+from tollgate.runtime.errors import LogChangedError
+
+
+class AnsweringBroker:
+    """Tells a state that is older than what is acknowledged while its answer is under way."""
+
+    generation, is_connected = 1, True
+
+    def __init__(self) -> None:
+        self.watch: LogWatch | None = None
+
+    async def connected(self) -> int:
+        return self.generation
+
+    async def log_state(self, **_: float) -> LogState:
+        assert self.watch is not None
+        self.watch.note_end(9)
+        return LogState(identity="a", first_sequence=1, last_sequence=6, last_stored_at_us=60, messages=6)
+
+
+async def test_an_acknowledgement_that_overtakes_the_answer_is_no_log_that_went_back() -> None:
+    broker = AnsweringBroker()
+    watch = broker.watch = LogWatch(cast("Broker", broker))
+    await watch.look()
+    state = await watch.look()
+    assert (state.last_sequence, watch.is_sure) == (6, True)
+
+
+class ReplacedBroker:
+    """Its first connection is lost while an answer is under way, and the second one's log went back, and grew."""
+
+    generation, is_connected = 1, True
+    last_sequence = 6
+    is_about_to_go = False
+
+    async def connected(self) -> int:
+        return self.generation
+
+    async def log_state(self, **_: float) -> LogState:
+        if self.is_about_to_go:
+            self.is_about_to_go, self.generation, self.last_sequence = False, 2, 9
+        return LogState(1, self.last_sequence, "a", self.last_sequence * 10, self.last_sequence)
+
+    async def request(self, subject: str, payload: bytes, **_: float) -> dict[str, object]:
+        assert (subject, payload) == ("$JS.API.STREAM.MSG.GET.PAYMENTS", b'{"seq":6}')
+        return {"message": {"time": "1970-01-01T00:00:00.000061Z"}}
+
+
+async def test_an_answer_over_a_new_connection_moves_no_mark_before_that_was_compared() -> None:
+    broker = ReplacedBroker()
+    watch = LogWatch(cast("Broker", broker))
+    await watch.look()
+    broker.is_about_to_go = True
+    with pytest.raises(LogChangedError, match="went back before 6, and has grown since"):
+        await watch.look()

@@ -1,0 +1,861 @@
+"""A world for the charging model: one payment, its log, two payment processors, and workers that may meet any fault.
+
+The payment's request, each doubt and each release is an item in a queue: delivered to any worker, and again, until one
+is done with it. The workers are the real handlers. Their ports are answered one call at a time: each `await` of one
+becomes a Call that waits until the test decides what comes of it, so every interleaving of every step can be tried.
+"""
+
+import types
+from collections.abc import Coroutine, Generator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from math import inf
+from typing import Any, Protocol, TypeVar, cast
+
+from tollgate.contract.events import (
+    Event,
+    OperatorWord,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+    ProcessorName,
+)
+from tollgate.contract.payment_state import Ended, Open, Standing, Unrouted, advance
+from tollgate.contract.subjects import message_id_of
+from tollgate.contract.timestamps import MICROSECONDS
+from tollgate.messaging.log import Appended, Log
+from tollgate.messaging.read_model_client import ReadModel
+from tollgate.processor.charging import handler as handling
+from tollgate.processor.charging.attempts import Attempts
+from tollgate.processor.charging.doubt_handler import Doubt, DoubtHandler
+from tollgate.processor.charging.handler import STAMP_AGE_SECONDS_MAX, Done, PaymentHandler, Result, Work
+from tollgate.processor.charging.histories import Histories, StoredRequest
+from tollgate.processor.charging.history import History
+from tollgate.processor.charging.outcomes import Answer, Attempt, Found, LookupAnswer, NoAnswer, NotReached, Unknown
+from tollgate.processor.charging.payment_states import Standings
+from tollgate.processor.charging.provider_client import ProcessorClient, attempt_body
+from tollgate.processor.charging.provider_contract import CONTEST, ProviderContract, Reply
+from tollgate.processor.charging.release_handler import Released, ReleaseHandler
+from tollgate.processor.charging.state_cache import Journal
+from tollgate.processor.charging.state_follower import Follower
+from tollgate.processor.operations.resolve import hold_seconds_min
+from tollgate.processor.routing import Decision, Outcome, Route, Router, Wait
+from tollgate.runtime.errors import BrokerError, BrokerUnavailableError
+
+T = TypeVar("T")
+
+PAYMENT = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
+OTHER_PAYMENT = "00000000-0000-4000-8000-{:012d}"
+AMOUNT_CENTS = 1990
+REQUEST_SEQUENCE = 1
+TIMEOUT_SECONDS = 15
+HOLD_SECONDS = hold_seconds_min(TIMEOUT_SECONDS)
+"""How long an operator waits after an attempt is held: every sending has had its answer by then, or its timeout."""
+DELIVERIES_MAX = 8
+"""In calm weather the payment has to end within so many."""
+
+
+# What a worker waits for.
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """All events of the payment are looked up in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindRequest:
+    """The payment's request is looked up in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    processor: ProcessorName
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    processor: ProcessorName
+
+
+Call = Append | Reach | Scan | FindRequest | Send | Find | CatchUp
+
+
+# What may come of it. The first of each list is what happens when all is well.
+
+
+class Fate(Enum):
+    WELL = "well"
+    # an event on its way to the log
+    STORED_NOT_ACKNOWLEDGED = "stored, not acknowledged"
+    STORED_AND_SENT_AGAIN = "stored, and a copy of it lands later"
+    STORED_LATER = "not acknowledged, and stored later"
+    NEVER_STORED = "never stored"
+    # reading the log
+    READ_FURTHER = "read to the log's end"
+    NOT_READ = "not read in time"
+    # an attempt on its way to the payment processor
+    CONNECTION_REFUSED = "connection refused"
+    TOO_MANY_REQUESTS = "429"
+    BAD_REQUEST = "400"
+    ERROR_UNCHARGED = "500, not charged"
+    ERROR_CHARGED = "500, charged"
+    ANSWER_LOST = "charged, and the answer lost"
+    REQUEST_LOST = "cut off, and never charged"
+    CHARGED_LATE = "timeout, and charged later"
+    # the answer of somebody in between
+    BAD_GATEWAY_CHARGED_LATE = "502 of a proxy, and charged later"
+    PROXY_ERROR_CHARGED_LATE = "500 of a proxy, and charged later"
+    UNAUTHORIZED = "401 of an ingress, and never charged"
+    # a lookup
+    NO_ANSWER = "no answer"
+    NOT_FOUND_BY_INGRESS = "404 of an ingress"
+
+
+FATES: dict[type[Call], list[Fate]] = {
+    Append: [
+        Fate.WELL,
+        Fate.STORED_NOT_ACKNOWLEDGED,
+        Fate.STORED_AND_SENT_AGAIN,
+        Fate.STORED_LATER,
+        Fate.NEVER_STORED,
+    ],
+    Reach: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
+    Scan: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
+    FindRequest: [Fate.WELL, Fate.NOT_READ],
+    Send: [
+        Fate.WELL,
+        Fate.CHARGED_LATE,
+        Fate.ANSWER_LOST,
+        Fate.REQUEST_LOST,
+        Fate.ERROR_UNCHARGED,
+        Fate.ERROR_CHARGED,
+        Fate.CONNECTION_REFUSED,
+        Fate.TOO_MANY_REQUESTS,
+        Fate.BAD_REQUEST,
+        Fate.BAD_GATEWAY_CHARGED_LATE,
+        Fate.PROXY_ERROR_CHARGED_LATE,
+        Fate.UNAUTHORIZED,
+    ],
+    Find: [Fate.WELL, Fate.NO_ANSWER, Fate.NOT_FOUND_BY_INGRESS],
+    CatchUp: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
+}
+
+
+PROXY_STATUSES = {
+    Fate.BAD_GATEWAY_CHARGED_LATE: 502,
+    Fate.PROXY_ERROR_CHARGED_LATE: 500,
+    Fate.UNAUTHORIZED: 401,
+}
+PROXY_PAGE = b"<html><body>nginx</body></html>"
+MESSAGE = b'{"message":"as the provider words it"}'
+
+
+@types.coroutine
+def _ask(call: Call) -> Generator[Call, Any, Any]:
+    return (yield call)
+
+
+class Clock:
+    """Stands in for the `time` module and for `now_us`: it moves by a microsecond with each look, or when told to."""
+
+    def __init__(self) -> None:
+        self._now_us = 1_750_000_000 * MICROSECONDS
+
+    def now_us(self) -> int:
+        self._now_us += 1
+        return self._now_us
+
+    def monotonic(self) -> float:
+        return self.now_us() / MICROSECONDS
+
+    def sleep(self, seconds: float) -> None:
+        self._now_us += int(seconds * MICROSECONDS)
+
+
+class RightClock:
+    """A replica's clock that agrees with the broker's; `suspicions` counts what did not fit.
+
+    After `looks` it agrees no more.
+    """
+
+    def __init__(self, looks: float = inf) -> None:
+        self._looks = looks
+        self.suspicions = 0
+
+    @property
+    def is_right(self) -> bool:
+        self._looks -= 1
+        return self._looks >= 0
+
+    def now_us(self) -> int:
+        return handling.now_us()
+
+    def suspect(self) -> None:
+        self.suspicions += 1
+
+
+@dataclass(slots=True)
+class Switchboard:
+    """Stands in for the router: routes where it is told, waits when told nowhere. It counts the places taken."""
+
+    direction: ProcessorName | None = "default"
+    places_taken: int = 0
+
+    def decide(self, now: float, *, amount_cents: int, waited_seconds: float) -> Decision:
+        assert amount_cents == AMOUNT_CENTS
+        assert waited_seconds >= 0
+        if self.direction is None:
+            return Wait(0.5, f"told to wait at {now}")
+        self.places_taken += 1
+        return Route(self.direction, "told to")
+
+    def resend_pause_seconds(self, _: ProcessorName, now: float) -> float:
+        del now
+        return 0.5 if self.direction is None else 0.0
+
+    def resend(self, _: ProcessorName, now: float) -> bool:
+        del now
+        self.places_taken += 1
+        return False
+
+    def withdraw_resend(self, processor: ProcessorName, now: float, *, seconds: float) -> None:
+        self.withdraw(processor, now, seconds=seconds)
+
+    def observe_resend(self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float) -> None:
+        self.observe(processor, outcome, now, seconds=seconds)
+
+    def doubt_ended(self, _: ProcessorName) -> None:
+        return
+
+    def doubt_stays(self, _: ProcessorName, now: float) -> None:
+        del now
+
+    def observe_doubts(self, _: ProcessorName, *, are_there: bool) -> None:
+        assert are_there
+
+    def withdraw(self, _: ProcessorName, now: float, *, seconds: float) -> None:
+        del now
+        assert seconds >= 0
+        self.places_taken -= 1
+
+    def observe(self, _: ProcessorName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
+        del outcome, now
+        assert seconds is None or seconds >= 0
+        self.places_taken -= 1
+
+
+@dataclass(slots=True)
+class Item:
+    """An event that is in a queue, and where it lies in the log."""
+
+    sequence: int
+    event: PaymentRequested | PaymentInDoubt | PaymentReleased
+    deliveries: int = 0
+    is_done: bool = False
+
+
+class WorkerProcess:
+    """One replica: the real handlers and journal. What it waits for is in `call`; None while it has nothing to do."""
+
+    def __init__(self, start_sequence: int, *, remembered_max: int) -> None:
+        self.journal = Journal(
+            start_sequence, set(), ended_max=remembered_max, doubts_max=remembered_max, forgotten_max=remembered_max
+        )
+        self.position = start_sequence - 1
+        self.router = Switchboard()
+        self.call: Call | None = None
+        self.called_at_us = self.asked_at_end = 0
+        """When the call was made, and where the log ended then."""
+        self.item: Item | None = None
+        """What it works on."""
+        self._running: Coroutine[Call, Any, Result] | None = None
+        follower, router = cast("Follower", self), cast("Router", self.router)
+        standings = Standings(self.journal, self)
+        attempts = Attempts(cast("Log", self), follower, cast("ProcessorClient", self))
+        self._payments = PaymentHandler(
+            cast("Log", self),
+            follower,
+            standings,
+            attempts,
+            router,
+            read_model=cast("ReadModel", None),
+            clock=RightClock(),
+        )
+        self._doubts = DoubtHandler(follower, standings, attempts, router)
+        self._releases = ReleaseHandler(self._payments, follower, cast("Histories", self))
+
+    def deliver(self, item: Item) -> Result | None:
+        assert self._running is None, "the model has a worker do one thing at a time"
+        self.item = item
+        self._running = cast("Coroutine[Call, Any, Result]", self._handle(item))
+        return self.resume(None)
+
+    def _handle(self, item: Item) -> Coroutine[Any, Any, Result]:
+        match item.event:
+            case PaymentRequested() as request:
+                return self._payments.handle(Work(request, item.sequence, item.deliveries, request.accepted_at_us))
+            case PaymentInDoubt() as event:
+                return self._doubts.handle(Doubt(event, item.sequence, item.deliveries))
+            case PaymentReleased() as event:
+                return self._releases.handle(Released(event, item.sequence, item.deliveries))
+
+    def resume(self, value: object) -> Result | None:
+        assert self._running is not None
+        try:
+            self.call = self._running.send(value)
+        except StopIteration as stop:
+            self._running = self.call = None
+            assert self.router.places_taken == 0, "a delivery that is over keeps no place"
+            return cast("Result", stop.value)
+        return None
+
+    def fail(self, error: BrokerError) -> None:
+        """The call fails; the handler lets the failure through, and the item is delivered again some time."""
+        assert self._running is not None
+        try:
+            self._running.throw(error)
+        except BrokerError:
+            self._running = self.call = None
+            assert self.router.places_taken == 0, "a delivery that failed keeps no place"
+            return
+        raise AssertionError("the handler went on after the broker failed it")
+
+    def stop(self) -> None:
+        if self._running is not None:
+            self._running.close()
+
+    def known(self) -> list[Standing | None]:
+        """What the journal would tell of the payment, asked in both ways."""
+        # It remembers the question itself, and this one was not asked.
+        remembered = self.journal._unended.get(PAYMENT)
+        complete_from = None if remembered is None else remembered.complete_from
+        told = [self.journal.standing(PAYMENT, REQUEST_SEQUENCE, is_request=one) for one in (False, True)]
+        if remembered is not None and complete_from is not None:
+            remembered.complete_from = complete_from
+        return told
+
+    def read(self, log: list[Event], sequence: int) -> None:
+        """Feeds the journal up to `sequence`."""
+        for position in range(self.position + 1, sequence + 1):
+            self.journal.apply(position, log[position - 1])
+        self.position = max(self.position, sequence)
+
+    # The handler's ports.
+
+    async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
+        assert timeout_seconds > 0
+        return cast("Appended", await _ask(Append(event)))
+
+    may_take = True
+
+    async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
+        assert timeout_seconds > 0
+        await _ask(Reach(sequence))
+
+    async def caught_up(self, processor: ProcessorName, *, timeout_seconds: float) -> None:
+        assert timeout_seconds > 0
+        await _ask(CatchUp(processor))
+
+    async def of(self, correlation_id: str, request_sequence: int | None = None) -> History:
+        assert correlation_id == PAYMENT
+        assert request_sequence in {REQUEST_SEQUENCE, None}
+        return cast("History", await _ask(Scan()))
+
+    async def request_of(self, correlation_id: str) -> StoredRequest:
+        assert correlation_id == PAYMENT
+        return cast("StoredRequest", await _ask(FindRequest()))
+
+    async def send(self, attempt: Attempt) -> Answer:
+        return cast("Answer", await _ask(Send(attempt)))
+
+    async def look_up(self, processor: ProcessorName, correlation_id: str) -> LookupAnswer:
+        assert correlation_id == PAYMENT
+        return cast("LookupAnswer", await _ask(Find(processor)))
+
+
+class Happening(Enum):
+    RUN_TO_A_SENDING = "a worker goes on until it sends"
+    STEP = "a worker takes one step"
+    CRASH = "a worker crashes"
+    LATE_CHARGE = "a late charge is made"
+    LATE_EVENT = "a late event is stored"
+    MESSAGE_IDS_FORGOTTEN = "the duplicate window passes"
+    STAMPS_GROW_OLD = "stamps grow old"
+    JOURNAL_READS = "a worker reads on in the log"
+    ANOTHER_ENDED = "another payment ends"
+    ANOTHER_DOUBTED = "another payment is put in doubt"
+    OPERATOR_READS = "the operator reads the log"
+    OPERATOR_WAITS = "the operator waits"
+    OPERATOR_SPEAKS = "the operator says what is true"
+    OPERATOR_SETTLES = "the operator settles the doubt, all at once"
+
+
+HAPPENINGS = [
+    *[Happening.RUN_TO_A_SENDING] * 6,
+    *[Happening.STEP] * 6,
+    *[Happening.OPERATOR_SETTLES] * 2,
+    *Happening,
+]
+DIRECTIONS: list[ProcessorName | None] = ["default", "fallback", "default", "fallback", None]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A person who knows what the processors did: the open attempt as it was read in the log, and when."""
+
+    known: Open | None = None
+    read_at_us: int = 0
+
+
+class Choose(Protocol):
+    """Whoever decides what happens: Hypothesis, or a seeded Random."""
+
+    def __call__(self, options: Sequence[T], /) -> T: ...
+
+
+class World:
+    """Everything outside the workers, and the workers.
+
+    Forgetful workers remember one ended payment and one doubt, and their doubts do not tell where the request is. Any
+    worker may be started behind a request that is done with. What they do not know they look up in the log itself.
+    Both providers follow `contract`.
+    """
+
+    def __init__(
+        self, *, worker_count: int = 3, is_forgetful: bool = False, contract: ProviderContract = CONTEST
+    ) -> None:
+        self.contract = contract
+        self.clock = Clock()
+        self.log: list[Event] = []
+        self.charges: list[Attempt] = []
+        self.late_charges: list[Attempt] = []
+        self.late_events: list[Event] = []
+        self.witnessed: set[str] = set()
+        """Rare things that have happened: the test wants to know that it got there."""
+        self.operator = Operator()
+        self._has_refused = False
+        """Whether a provider itself said that it will never charge the payment."""
+        self._known_ids: dict[str, int] = {}
+        self.items: list[Item] = []
+        """All that was ever in a queue, in the log's order."""
+        self._others = 0
+        self._is_forgetful = is_forgetful
+        self._request = PaymentRequested(PAYMENT, AMOUNT_CENTS, self.clock.now_us())
+        self._append(self._request)
+        self.workers = [self._worker(1) for _ in range(worker_count)]
+
+    # What can happen.
+
+    def happen(self, choose: Choose) -> None:  # noqa: C901, PLR0912 - a row of the table each
+        """Something happens."""
+        happening = choose(HAPPENINGS)
+        number = choose(range(len(self.workers)))
+        match happening:
+            case Happening.LATE_CHARGE if self.late_charges:
+                self.charge_late(choose(range(len(self.late_charges))))
+            case Happening.LATE_EVENT if self.late_events:
+                self.store_late(choose(range(len(self.late_events))))
+            case Happening.MESSAGE_IDS_FORGOTTEN:
+                self.forget_message_ids()
+            case Happening.STAMPS_GROW_OLD:
+                self.clock.sleep(STAMP_AGE_SECONDS_MAX * 2)
+            case Happening.ANOTHER_ENDED:
+                self.end_another_payment()
+            case Happening.ANOTHER_DOUBTED:
+                self.doubt_another_payment()
+            case Happening.OPERATOR_READS:
+                self.operator_reads()
+            case Happening.OPERATOR_WAITS:
+                self.clock.sleep(HOLD_SECONDS)
+            case Happening.OPERATOR_SETTLES:
+                self.operator_settles()
+            case Happening.OPERATOR_SPEAKS:
+                self.operator_speaks(choose(FATES[Append]))
+            case Happening.CRASH:
+                # A new worker reads from the oldest request that is not acknowledged.
+                starts = [1, len(self.log) + 1] if self.items[0].is_done else [1]
+                self.crash(number, self._fate(number, choose), start_sequence=choose(starts))
+            case Happening.JOURNAL_READS:
+                self.read(number, choose(range(len(self.log) + 1)))
+            case _:
+                direction = choose(DIRECTIONS)
+                item = choose(self.undone() or self.items) if self.call_of(number) is None else None
+                self.step(number, self._fate(number, choose), direction, item)
+                while happening is Happening.RUN_TO_A_SENDING and isinstance(self.call_of(number), Append | Reach):
+                    self.step(number, Fate.WELL, direction)
+
+    def _fate(self, number: int, choose: Choose) -> Fate:
+        call = self.call_of(number)
+        return Fate.WELL if call is None else choose(FATES[type(call)])
+
+    def undone(self) -> list[Item]:
+        """What the queues hold."""
+        return [item for item in self.items if not item.is_done]
+
+    def step(
+        self, number: int, fate: Fate, direction: ProcessorName | None = "default", item: Item | None = None
+    ) -> Result | None:
+        """The worker takes one step: takes an item when it has nothing to do (the oldest), else lives with `fate`."""
+        worker = self.workers[number]
+        worker.router.direction = direction
+        if worker.call is None:
+            item = item or next(iter(self.undone()), self.items[0])
+            item.deliveries += 1
+            worker.called_at_us, worker.asked_at_end = self.clock.now_us(), len(self.log)
+            return self._ended(worker, worker.deliver(item))
+        outcome = self._outcome(worker, worker.call, fate)
+        if isinstance(outcome, BrokerError):
+            worker.fail(outcome)
+            return None
+        worker.called_at_us, worker.asked_at_end = self.clock.now_us(), len(self.log)
+        return self._ended(worker, worker.resume(outcome))
+
+    def crash(self, number: int, fate: Fate, *, start_sequence: int = 1) -> None:
+        """Its memory is lost. What it was waiting for meets its fate all the same."""
+        worker = self.workers[number]
+        if worker.call is not None:
+            self.witnessed.add(f"crashed in {type(worker.call).__name__}")
+            self._outcome(worker, worker.call, fate)
+        worker.stop()
+        self.workers[number] = self._worker(start_sequence)
+
+    def call_of(self, number: int) -> Call | None:
+        """What the worker waits for."""
+        return self.workers[number].call
+
+    def read(self, number: int, sequence: int) -> None:
+        """The worker reads on in the log, whatever else it does."""
+        self.workers[number].read(self.log, sequence)
+
+    def charge_late(self, index: int = 0) -> None:
+        """A processor gets round to a request that its client gave up on."""
+        self._charge(self.late_charges.pop(index))
+        self.witnessed.add("charged late")
+
+    def store_late(self, index: int = 0) -> None:
+        """An event reaches the log after its writer gave up on it, or a second time."""
+        self._append(self.late_events.pop(index))
+
+    def forget_message_ids(self) -> None:
+        """The broker's duplicate window has passed."""
+        self._known_ids.clear()
+
+    def end_another_payment(self) -> None:
+        """Journals remember so many ended payments; each that ends pushes an older one out."""
+        self._others += 1
+        moment = self.clock.now_us()
+        self._append(PaymentProcessed(OTHER_PAYMENT.format(self._others), 1, 1, "default", moment, moment))
+
+    def doubt_another_payment(self) -> None:
+        """Journals remember so many doubts, too."""
+        self._others += 1
+        payment = OTHER_PAYMENT.format(self._others)
+        self._append(PaymentRouted(payment, 1, 1, "default", self.clock.now_us(), "told to"))
+        self._append(PaymentInDoubt(payment, 1, "default", "told to"))
+
+    def operator_reads(self) -> None:
+        """The operator learns how the payment stands; what is said of it later may be out of date by then."""
+        standing = self.standing()
+        known = standing if isinstance(standing, Open) else None
+        if known is None or not known.is_held or known != self.operator.known:
+            self.operator = Operator(known, self.clock.now_us())
+
+    def operator_speaks(self, fate: Fate = Fate.WELL) -> None:
+        """The operator says what is true of the attempt that was open when the log was read: nothing, if nothing is."""
+        known = self.operator.known
+        if known is None:
+            return
+        event = self._word_on(known)
+        if event is None:
+            return
+        before = self.standing()
+        self._outcome_of_appending(event, fate)
+        if self.standing() != before:
+            self.witnessed.add(f"word: {type(event).__name__}")
+
+    def operator_settles(self) -> None:
+        """What the command does: hold, wait, release; or says that it was charged."""
+        for _ in range(2):
+            self.operator_reads()
+            if self.operator.known is not None and self.operator.known.is_held:
+                self.clock.sleep(HOLD_SECONDS)
+            self.operator_speaks()
+
+    def _word_on(self, known: Open) -> Event | None:
+        attempt = known.attempt
+        now_us = self.clock.now_us()
+        word = OperatorWord("operator", "seen with these eyes", now_us)
+        record = self._record(attempt.processor)
+        if isinstance(record, Found):
+            return _processed_by_word(attempt, record.requested_at_us, word)
+        if not known.is_held:
+            return PaymentInDoubt(PAYMENT, attempt.attempt, attempt.processor, "held", word)
+        if attempt in self.late_charges or now_us - self.operator.read_at_us < HOLD_SECONDS * MICROSECONDS:
+            return None
+        for number, worker in enumerate(self.workers):
+            if worker.call == Send(attempt) and now_us - worker.called_at_us >= TIMEOUT_SECONDS * MICROSECONDS:
+                # Given up by now. Of a sending that began later the operator cannot know.
+                self.step(number, Fate.REQUEST_LOST)
+        return PaymentReleased(PAYMENT, attempt.attempt, attempt.processor, "not charged", word)
+
+    def calm_down(self) -> None:
+        """Faults stop, and everything under way comes to its end; then all items are delivered until they are done.
+
+        An attempt that an operator holds is for the operator to end, unless it was charged.
+        """
+        while self.late_events:
+            self.store_late()
+        while self.late_charges:
+            self.charge_late()
+        for number in range(len(self.workers)):
+            self._run(number)
+        for _ in range(DELIVERIES_MAX):
+            for item in self.undone():
+                self._run(0, item)
+            if not self.undone():
+                assert self.standing() == Ended(), "nobody has the payment in hand, and it has not ended"
+                return
+            if isinstance(standing := self.standing(), Open) and standing.is_held:
+                self.operator_settles()
+            self.read(0, len(self.log))
+        raise AssertionError(f"not done: {self.undone()} of {self.log}")
+
+    # What can be seen.
+
+    def standing(self, sequence: int | None = None) -> Standing:
+        """The payment's standing in the log, up to `sequence`."""
+        standing: Standing = Unrouted()
+        for position, event in enumerate(self.log[:sequence], start=1):
+            if _is_told(event):
+                standing = advance(standing, position, event)
+        return standing
+
+    def outcomes(self) -> list[PaymentProcessed | PaymentRejected]:
+        """Every recorded end of the payment."""
+        return [event for event in self.log if isinstance(event, PaymentProcessed | PaymentRejected) if _is_ours(event)]
+
+    def end(self) -> PaymentProcessed | PaymentRejected | None:
+        """The event that ended the payment; None while it goes on."""
+        for sequence, event in enumerate(self.log, start=1):
+            is_an_end = isinstance(event, PaymentProcessed | PaymentRejected) and _is_ours(event)
+            if is_an_end and self.standing(sequence) == Ended():
+                return cast("PaymentProcessed | PaymentRejected", event)
+        return None
+
+    def was_in_doubt(self) -> bool:
+        return any(isinstance(event, PaymentInDoubt) and _is_ours(event) for event in self.log)
+
+    def check(self) -> None:
+        """What holds at every moment."""
+        assert len(self.charges) <= 1, "charged twice"
+        for end in self.outcomes():
+            match end:
+                case PaymentProcessed():
+                    assert len(self.charges) == 1, "recorded as charged, and is not"
+                    charge = self.charges[0]
+                    assert (end.processor, end.amount_cents) == (charge.processor, charge.amount_cents)
+                    assert end.requested_at_us == charge.requested_at_us, "recorded under another stamp"
+                case PaymentRejected():
+                    assert self._has_refused, "rejected for good, and no provider refused it"
+                    assert self.was_in_doubt() or not self.charges, "rejected without a doubt, and charged"
+        if isinstance(self.end(), PaymentRejected):
+            assert not self.charges, "rejected for good, and charged"
+        self._check_that_it_is_in_hand()
+        for worker in self.workers:
+            for known in worker.known():
+                assert known is None or known == self.standing(worker.position), "a journal is wrong of the log"
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.stop()
+
+    # How it goes.
+
+    def _check_that_it_is_in_hand(self) -> None:
+        if self.standing() != Ended():
+            assert any(self._carries(item) for item in self.undone()), "a queue has let go of it, and it has not ended"
+
+    def _carries(self, item: Item) -> bool:
+        """Whether the payment, as it stands, goes on only by this item or another of which it is true."""
+        standing = self.standing()
+        match item.event:
+            case PaymentInDoubt(attempt=attempt, word=None):
+                return isinstance(standing, Open) and standing.in_doubt and standing.attempt.attempt == attempt
+            case PaymentRequested() | PaymentReleased(word=OperatorWord()):
+                return not (isinstance(standing, Open) and standing.in_doubt)
+            case _:
+                return False
+
+    def _worker(self, start_sequence: int) -> WorkerProcess:
+        return WorkerProcess(start_sequence, remembered_max=1 if self._is_forgetful else 50_000)
+
+    def _run(self, number: int, item: Item | None = None) -> Result | None:
+        result = None if self.call_of(number) is not None or item is None else self.step(number, Fate.WELL, item=item)
+        while self.call_of(number) is not None:
+            result = self.step(number, Fate.WELL)
+        return result
+
+    def _ended(self, worker: WorkerProcess, result: Result | None) -> Result | None:
+        if isinstance(result, Done) and (item := worker.item) is not None:
+            item.is_done = True
+            self._check_that_it_is_in_hand()
+            self.witnessed.add(f"done: {type(item.event).__name__}")
+        return result
+
+    def _outcome(self, worker: WorkerProcess, call: Call, fate: Fate) -> object:  # noqa: C901, PLR0911 - a row of a table each
+        match call:
+            case Append(event):
+                return self._outcome_of_appending(event, fate)
+            case Reach(sequence):
+                if fate is Fate.NOT_READ:
+                    return BrokerUnavailableError("told not to be read")
+                worker.read(self.log, max(sequence, len(self.log) if fate is Fate.READ_FURTHER else 0))
+                return None
+            case Scan():
+                self.witnessed.add("read in the log itself")
+                if fate is Fate.NOT_READ:
+                    return BrokerUnavailableError("told not to be read")
+                # At least what the log held when it was asked.
+                end = len(self.log) if fate is Fate.READ_FURTHER else worker.asked_at_end
+                return History([(one, event) for one, event in enumerate(self.log[:end], start=1) if _is_told(event)])
+            case FindRequest():
+                if fate is Fate.NOT_READ:
+                    return BrokerUnavailableError("told not to be read")
+                return StoredRequest(self._request, REQUEST_SEQUENCE, self._request.accepted_at_us)
+            case Send(attempt):
+                return self._outcome_of_sending(attempt, fate)
+            case CatchUp():
+                if fate is Fate.NOT_READ:
+                    return BrokerUnavailableError("told not to be read")
+                # What the log held when it was asked; the answer may be long on its way.
+                worker.read(self.log, len(self.log) if fate is Fate.READ_FURTHER else worker.asked_at_end)
+                return None
+            case Find(processor):
+                return self._outcome_of_lookup(processor, fate)
+
+    def _outcome_of_appending(self, event: Event, fate: Fate) -> Appended | BrokerUnavailableError:
+        match fate:
+            case Fate.STORED_NOT_ACKNOWLEDGED:
+                self._append(event)
+            case Fate.STORED_LATER:
+                self.late_events.append(event)
+            case Fate.NEVER_STORED:
+                pass
+            case _:
+                if fate is Fate.STORED_AND_SENT_AGAIN:
+                    self.late_events.append(event)
+                return self._append(event)
+        return BrokerUnavailableError("told not to acknowledge")
+
+    def _append(self, event: Event) -> Appended:
+        # What may be stored in a group has no message id of its own (processor/charging/group_commit.py).
+        message_id = None if isinstance(event, PaymentRouted | PaymentProcessed) else message_id_of(event)
+        if message_id is not None and (known := self._known_ids.get(message_id)) is not None:
+            return Appended(known, self.log[known - 1])
+        if isinstance(event, PaymentRouted) and _is_ours(event) and self.standing() != Unrouted(event.attempt):
+            self.witnessed.add("void intent")
+        if self._is_forgetful and isinstance(event, PaymentInDoubt):
+            # As in an older log: who works on the doubt has to find out where its request is.
+            event = replace(event, request_sequence=None)
+        self.log.append(event)
+        if _is_ours(event) and isinstance(event, PaymentRequested | PaymentInDoubt | PaymentReleased):
+            self.items.append(Item(len(self.log), event))
+        if message_id is not None:
+            self._known_ids[message_id] = len(self.log)
+        self.witnessed.add(type(event).__name__)
+        return Appended(len(self.log))
+
+    def _outcome_of_sending(self, attempt: Attempt, fate: Fate) -> Answer:
+        self.witnessed.add(f"sent to {attempt.processor}")
+        match fate:
+            case Fate.CONNECTION_REFUSED:
+                return NotReached("told to refuse the connection")
+            case Fate.REQUEST_LOST:
+                return Unknown("told to lose the request")
+            case Fate.CHARGED_LATE:
+                self.late_charges.append(attempt)
+                return Unknown("told to be late")
+            case Fate.ANSWER_LOST:
+                self._charge(attempt)
+                return Unknown("told to lose the answer")
+            case _ if fate in PROXY_STATUSES:
+                self.witnessed.add(fate.value)
+                if fate is not Fate.UNAUTHORIZED:
+                    self.late_charges.append(attempt)
+                return self.contract.payment_answer(Reply(PROXY_STATUSES[fate], PROXY_PAGE))
+            case _:
+                return self.contract.payment_answer(self._reply(attempt, fate))
+
+    def _reply(self, attempt: Attempt, fate: Fate) -> Reply:
+        """The provider's own answer."""
+        match fate:
+            case Fate.TOO_MANY_REQUESTS:
+                return Reply(429, b"")
+            case Fate.BAD_REQUEST:
+                self._has_refused = True
+                return Reply(400, b"")
+            case Fate.ERROR_UNCHARGED:
+                return Reply(500, b"")
+            case Fate.ERROR_CHARGED:
+                self._charge(attempt)
+                return Reply(500, MESSAGE)
+            case _:
+                return Reply(self._charge(attempt), MESSAGE)
+
+    def _outcome_of_lookup(self, processor: ProcessorName, fate: Fate) -> LookupAnswer:
+        match fate:
+            case Fate.NO_ANSWER:
+                return NoAnswer("told not to answer")
+            case Fate.NOT_FOUND_BY_INGRESS:
+                self.witnessed.add(fate.value)
+                return self.contract.lookup_answer(Reply(404, PROXY_PAGE), PAYMENT)
+            case _:
+                return self._record(processor)
+
+    def _charge(self, attempt: Attempt) -> int:
+        """A processor's handler: it charges a correlationId once, and says 422 ever after."""
+        if any(charge.processor == attempt.processor for charge in self.charges):
+            self.witnessed.add("duplicate")
+            return 422
+        self.charges.append(attempt)
+        return 200
+
+    def _record(self, processor: ProcessorName) -> LookupAnswer:
+        for charge in self.charges:
+            if charge.processor == processor:
+                return self.contract.lookup_answer(Reply(200, attempt_body(charge)), PAYMENT)
+        return self.contract.lookup_answer(Reply(404, b""), PAYMENT)
+
+
+def _processed_by_word(attempt: Attempt, requested_at_us: int, word: OperatorWord) -> PaymentProcessed:
+    return PaymentProcessed(
+        PAYMENT, AMOUNT_CENTS, attempt.attempt, attempt.processor, requested_at_us, word.said_at_us, word
+    )
+
+
+def _is_told(event: Event) -> bool:
+    """Whether it is part of the payment's history."""
+    return _is_ours(event) and not isinstance(event, PaymentRequested)
+
+
+def _is_ours(event: Event) -> bool:
+    return getattr(event, "correlation_id", None) == PAYMENT

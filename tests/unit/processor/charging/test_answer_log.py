@@ -1,0 +1,48 @@
+"""A flood of answers is one line at once, and a count each few seconds."""
+
+import pytest
+
+from tests.support.conditions import eventually
+from tollgate.processor.charging import answer_log
+from tollgate.processor.charging.answer_log import AnswerLog
+
+
+async def test_the_first_is_a_line_at_once_and_the_rest_is_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(answer_log, "REPORT_SECONDS", 0.05)
+    log = AnswerLog()
+    for number in range(500):
+        log.note("default", "payments answered outside of its contract", f"status 401, number {number}")
+    first = "default: payments answered outside of its contract: status 401, number 0"
+    assert caplog.messages == [first]
+
+    async def is_reported() -> bool:
+        return len(caplog.messages) > 1
+
+    await eventually(is_reported, what="the count is written")
+    assert "499 more in 0.05 s, the newest: status 401, number 499" in caplog.messages[1]
+
+
+async def test_each_provider_and_each_subject_has_its_own_lines(caplog: pytest.LogCaptureFixture) -> None:
+    log = AnswerLog()
+    for _ in range(2):
+        log.note("default", "lookups", "x")
+        log.note("default", "payments", "x")
+        log.note("fallback", "payments", "x")
+    assert caplog.messages == ["default: lookups: x", "default: payments: x", "fallback: payments: x"]
+
+
+async def test_a_quiet_time_ends_the_counting_and_the_next_is_a_line_at_once_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(answer_log, "REPORT_SECONDS", 0.01)
+    log = AnswerLog()
+    log.note("default", "payments", "x")
+
+    async def is_over() -> bool:
+        return not log._folded
+
+    await eventually(is_over, what="the time is over")
+    log.note("default", "payments", "y")
+    assert caplog.messages == ["default: payments: x", "default: payments: y"]

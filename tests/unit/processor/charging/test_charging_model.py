@@ -1,0 +1,152 @@
+"""At most one charge, whatever is killed, slow, repeated, reordered or cut off: the rule tried by a model of the world.
+
+Each worker has the real handlers and the real journal. What happens next is decided one step at a time: by Hypothesis,
+which finds the shortest story that breaks the rule, and by a seeded Random, which tells thousands more meanwhile.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from tests.unit.processor.charging.charging_world import World
+from tollgate.processor.charging import attempts
+from tollgate.processor.charging import doubt_handler as doubts
+from tollgate.processor.charging import handler as handling
+from tollgate.processor.charging.provider_contract import CONTEST, STRICT, Form, Meaning, ProviderContract
+
+STORIES = 3_000
+STEPS_MAX = 60
+WITNESSED = {
+    "401 of an ingress, and never charged",
+    "404 of an ingress",
+    "500 of a proxy, and charged later",
+    "502 of a proxy, and charged later",
+    "PaymentInDoubt",
+    "PaymentProcessed",
+    "PaymentRejected",
+    "PaymentReleased",
+    "charged late",
+    "crashed in Append",
+    "crashed in CatchUp",
+    "crashed in Find",
+    "crashed in Reach",
+    "crashed in Send",
+    "crashed in Scan",
+    "done: PaymentInDoubt",
+    "done: PaymentReleased",
+    "done: PaymentRequested",
+    "duplicate",
+    "read in the log itself",
+    "sent to default",
+    "sent to fallback",
+    "void intent",
+    "word: PaymentInDoubt",
+    "word: PaymentProcessed",
+    "word: PaymentReleased",
+}
+"""A run that has not seen all of these has not tried the rule."""
+
+
+class ChargingMachine(RuleBasedStateMachine):
+    """Three workers, one payment. One rule, not one for each happening: Hypothesis leaves out some of several rules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self._patch = pytest.MonkeyPatch()
+        for module in (handling, doubts):
+            self._patch.setattr(module, "time", self.world.clock)
+        for module in (handling, doubts, attempts):
+            self._patch.setattr(module, "now_us", self.world.clock.now_us)
+
+    @rule(data=st.data())
+    def something_happens(self, data: st.DataObject) -> None:
+        self.world.happen(lambda options: data.draw(st.sampled_from(options)))
+
+    @invariant()
+    def the_rule_holds(self) -> None:
+        self.world.check()
+
+    def teardown(self) -> None:
+        try:
+            self.world.calm_down()
+            self.world.check()
+        finally:
+            self.world.close()
+            self._patch.undo()
+
+
+def test_a_payment_is_charged_at_most_once_whatever_happens_and_ends_when_it_stops() -> None:
+    run_state_machine_as_test(
+        ChargingMachine,
+        settings=settings(
+            max_examples=150,
+            stateful_step_count=40,
+            deadline=None,
+            report_multiple_bugs=False,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
+
+
+def tell_stories(
+    make_world: Callable[..., World], *, is_forgetful: bool, contract: ProviderContract = CONTEST
+) -> set[str]:
+    """Tells STORIES stories to their ends; what was witnessed in them."""
+    witnessed: set[str] = set()
+    for seed in range(STORIES):
+        random = Random(seed)
+        world = make_world(is_forgetful=is_forgetful, contract=contract)
+        try:
+            for _ in range(random.randrange(STEPS_MAX)):
+                world.happen(random.choice)
+                world.check()
+            world.calm_down()
+            world.check()
+        except AssertionError as error:
+            error.add_note(f"seed {seed}")
+            raise
+        witnessed |= world.witnessed
+    return witnessed
+
+
+def test_it_is_charged_at_most_once_in_thousands_of_seeded_stories(make_world: Callable[..., World]) -> None:
+    assert tell_stories(make_world, is_forgetful=False) >= WITNESSED
+
+
+def test_it_is_charged_at_most_once_by_workers_that_have_forgotten_how_it_ended(
+    make_world: Callable[..., World],
+) -> None:
+    assert tell_stories(make_world, is_forgetful=True) >= WITNESSED
+
+
+def test_it_is_charged_at_most_once_by_providers_of_which_little_is_known(make_world: Callable[..., World]) -> None:
+    # Nothing but an operator's hold lets an attempt go, and no answer rejects.
+    witnessed = tell_stories(make_world, is_forgetful=False, contract=STRICT)
+    assert witnessed >= WITNESSED - {"PaymentRejected"}
+    assert "PaymentRejected" not in witnessed
+
+
+@pytest.mark.parametrize(
+    ("taken_for_own", "missing_forms", "what"),
+    [
+        ({(502, Form.OTHER): Meaning.FAILED}, {Form.EMPTY}, "charged twice"),
+        ({(500, Form.OTHER): Meaning.FAILED}, {Form.EMPTY}, "charged twice"),
+        ({}, set(Form), "charged twice"),
+        ({(401, Form.OTHER): Meaning.REFUSED}, {Form.EMPTY}, "no provider refused it"),
+    ],
+    ids=["502 of a proxy", "500 of a proxy", "404 of an ingress", "401 of an ingress"],
+)
+def test_a_contract_that_takes_the_answer_of_another_for_the_providers_own_is_caught(
+    make_world: Callable[..., World],
+    taken_for_own: dict[tuple[int, Form], Meaning],
+    missing_forms: set[Form],
+    what: str,
+) -> None:
+    lax = ProviderContract("lax", {**CONTEST.payment_answers, **taken_for_own}, frozenset(missing_forms))
+    with pytest.raises(AssertionError, match=what):
+        tell_stories(make_world, is_forgetful=False, contract=lax)

@@ -1,0 +1,550 @@
+"""The steps of one delivery, one by one: what is written before what is sent, and where a payment may go from there."""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.processor.charging.charging_world import (
+    AMOUNT_CENTS,
+    OTHER_PAYMENT,
+    Append,
+    Call,
+    CatchUp,
+    Fate,
+    Find,
+    Reach,
+    RightClock,
+    Scan,
+    Send,
+    Switchboard,
+    World,
+)
+from tollgate.contract.events import (
+    Event,
+    PaymentInDoubt,
+    PaymentProcessed,
+    PaymentRejected,
+    PaymentReleased,
+    PaymentRequested,
+    PaymentRouted,
+    ProcessorName,
+)
+from tollgate.contract.payment_state import Ended, Open, Unrouted
+from tollgate.contract.timestamps import now_us
+from tollgate.messaging.log import Appended, Log
+from tollgate.messaging.read_model_client import ReadModel
+from tollgate.processor.charging.attempts import APPENDS_MAX, Attempts
+from tollgate.processor.charging.doubt_handler import RESEND_SECONDS_MAX
+from tollgate.processor.charging.handler import (
+    ATTEMPTS_MAX,
+    CLOCK_PAUSE_SECONDS,
+    RETRY_SECONDS_MAX,
+    RETRY_SECONDS_MIN,
+    STAMP_AGE_SECONDS_MAX,
+    Done,
+    PaymentHandler,
+    Result,
+    Retry,
+    Work,
+    retry_delay_seconds,
+)
+from tollgate.processor.charging.histories import Histories
+from tollgate.processor.charging.payment_states import Standings
+from tollgate.processor.charging.provider_client import ProcessorClient
+from tollgate.processor.charging.state_cache import Journal
+from tollgate.processor.charging.state_follower import Follower
+from tollgate.processor.routing import Router
+from tollgate.runtime.errors import BrokerUnavailableError
+
+MakeWorld = Callable[..., World]
+STEPS_MAX = 40
+
+
+def go_on_until(world: World, kind: type[Call], number: int = 0, direction: ProcessorName = "default") -> Call:
+    """Lets the worker go on, with nothing going wrong, until it waits for a call of this kind.
+
+    Of what is to be done, it takes the oldest first.
+    """
+    for _ in range(STEPS_MAX):
+        world.step(number, Fate.WELL, direction)
+        if isinstance(call := world.call_of(number), kind):
+            return call
+        assert call is not None or world.undone(), f"nothing was left to do before it waited for {kind.__name__}"
+    raise AssertionError(f"it never waits for {kind.__name__}")
+
+
+def finish(world: World, number: int = 0, direction: ProcessorName | None = "default") -> Result:
+    """Lets the worker go on, with nothing going wrong, until the delivery is over."""
+    result = world.step(number, Fate.WELL, direction)
+    while result is None:
+        assert world.call_of(number) is not None
+        result = world.step(number, Fate.WELL, direction)
+    return result
+
+
+def kinds(world: World) -> list[type[Event]]:
+    """What is in the log behind the request."""
+    return [type(event) for event in world.log[1:]]
+
+
+def test_the_intent_is_in_the_log_and_read_there_before_the_first_byte_leaves(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.step(0, Fate.WELL)
+    assert isinstance(world.call_of(0), Append)
+    world.step(0, Fate.WELL)
+    assert world.call_of(0) == Reach(2)
+    assert kinds(world) == [PaymentRouted]
+    world.step(0, Fate.WELL)
+    assert world.call_of(0) == Send(world.log[1])  # type: ignore[arg-type]
+    assert finish(world) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentProcessed]
+
+
+def test_a_payment_is_done_only_when_its_end_is_in_the_log(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    assert world.step(0, Fate.WELL) is None
+    assert world.step(0, Fate.NEVER_STORED) is None
+    assert world.call_of(0) is None
+    while world.undone():
+        assert finish(world) == Done()
+    assert world.standing() == Ended()
+    assert len(world.charges) == 1
+
+
+@pytest.mark.parametrize(
+    "fate", [Fate.STORED_NOT_ACKNOWLEDGED, Fate.STORED_LATER, Fate.NEVER_STORED], ids=lambda fate: str(fate.value)
+)
+def test_nothing_is_sent_for_an_intent_that_is_not_acknowledged(make_world: MakeWorld, fate: Fate) -> None:
+    world = make_world()
+    world.step(0, Fate.WELL)
+    world.step(0, fate)
+    assert world.call_of(0) is None
+    assert not world.charges
+
+
+def test_nothing_is_sent_while_the_log_is_not_read_up_to_the_intent(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Reach)
+    world.step(0, Fate.NOT_READ)
+    assert world.call_of(0) is None
+
+
+def test_an_intent_that_another_worker_was_first_with_is_not_sent(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.step(0, Fate.WELL, "default")
+    world.step(1, Fate.WELL, "fallback")
+    world.step(1, Fate.WELL, "fallback")
+    world.forget_message_ids()
+    call = go_on_until(world, Send, 0)
+    assert isinstance(call, Send)
+    assert call.attempt.processor == "fallback"
+    assert kinds(world) == [PaymentRouted, PaymentRouted, PaymentInDoubt]
+
+
+def test_an_intent_that_was_doubted_meanwhile_is_not_sent_as_if_it_were_not(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Reach, 0)
+    go_on_until(world, Send, 1)
+    world.step(0, Fate.READ_FURTHER)
+    while world.call_of(0) is not None:
+        world.step(0, Fate.CONNECTION_REFUSED if isinstance(world.call_of(0), Send) else Fate.WELL)
+    assert isinstance(world.standing(), Open)
+    assert PaymentReleased not in kinds(world)
+
+
+def test_a_timeout_is_recorded_as_a_doubt_at_once(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.CHARGED_LATE)
+    assert finish(world) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+    assert [item.sequence for item in world.undone()] == [3], "the request is done with, and the doubt is to be done"
+
+
+def test_a_request_is_not_done_with_before_the_log_holds_its_doubt(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    assert isinstance(world.call_of(0), Append)
+    world.step(0, Fate.NEVER_STORED)
+    assert world.call_of(0) is None
+    assert [item.sequence for item in world.undone()] == [1]
+
+
+def test_a_request_whose_attempt_is_in_doubt_is_done_with_without_a_call(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    world.step(0, Fate.STORED_NOT_ACKNOWLEDGED)
+    world.read(1, 3)
+    assert world.step(1, Fate.WELL) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+
+
+def test_a_doubt_of_a_payment_that_its_worker_had_in_hand_is_not_looked_up_in_the_log(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    finish(world)
+    finish(world)
+    assert "read in the log itself" not in world.witnessed
+
+
+def test_a_doubt_that_nothing_is_known_of_is_looked_up_in_the_log_once(make_world: MakeWorld) -> None:
+    world = make_world()
+    sent = go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    finish(world)
+    world.crash(1, Fate.WELL, start_sequence=4)
+    assert isinstance(go_on_until(world, Scan, 1), Scan)
+    world.step(1, Fate.WELL)
+    while not isinstance(call := world.call_of(1), Send):
+        assert not isinstance(call, Scan)
+        world.step(1, Fate.WELL)
+    assert call == sent
+    assert finish(world, 1) == Done()
+    assert not world.undone()
+
+
+def test_a_doubt_that_an_operator_released_is_done_with_and_its_release_is_routed_anew(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    finish(world)
+    world.operator_settles()
+    assert kinds(world)[-1] is PaymentReleased
+    world.read(0, len(world.log))
+    while world.undone()[0].sequence != len(world.log):
+        assert finish(world) == Done()
+    assert not world.charges
+    sent = go_on_until(world, Send, 0, "fallback")
+    assert isinstance(sent, Send)
+    assert (sent.attempt.attempt, sent.attempt.processor) == (2, "fallback")
+    assert finish(world) == Done()
+    assert not world.undone()
+
+
+def test_a_release_by_whoever_has_the_payment_in_hand_is_nothing_to_be_done(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.CONNECTION_REFUSED)
+    go_on_until(world, Reach)
+    released = world.items[-1]
+    assert isinstance(released.event, PaymentReleased)
+    assert world.step(1, Fate.WELL, item=released) == Done()
+    assert len(world.undone()) == 1
+
+
+@pytest.mark.parametrize("elsewhere", [0, 1], ids=["the same worker", "another worker"])
+def test_a_payment_in_doubt_goes_back_only_where_it_may_have_been_charged(
+    make_world: MakeWorld, elsewhere: int
+) -> None:
+    world = make_world()
+    sent = go_on_until(world, Send)
+    world.step(0, Fate.CHARGED_LATE)
+    finish(world)
+    world.forget_message_ids()
+    assert go_on_until(world, Send, elsewhere, "fallback") == sent
+
+
+def test_an_attempt_that_is_found_open_is_put_in_doubt_before_it_is_sent_again(make_world: MakeWorld) -> None:
+    world = make_world()
+    sent = go_on_until(world, Send)
+    world.crash(0, Fate.REQUEST_LOST)
+    world.read(0, 2)
+    assert go_on_until(world, Send, 0, "fallback") == sent
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+
+
+def test_nothing_that_a_later_sending_answers_ends_a_doubt_but_a_charge(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.CHARGED_LATE)
+    finish(world)
+    for fate in (Fate.CONNECTION_REFUSED, Fate.TOO_MANY_REQUESTS, Fate.BAD_REQUEST, Fate.ERROR_UNCHARGED):
+        go_on_until(world, Send)
+        world.step(0, fate)
+        if world.call_of(0) is not None:
+            assert isinstance(finish(world), Retry)
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+    go_on_until(world, Send)
+    assert finish(world) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt, PaymentProcessed]
+
+
+def test_a_payment_is_not_rejected_while_the_sending_of_another_worker_may_still_charge(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send, 0)
+    world.read(1, 2)
+    go_on_until(world, Send, 1)
+    world.step(1, Fate.CHARGED_LATE)
+    world.step(0, Fate.BAD_REQUEST)
+    while world.call_of(0) is not None:
+        world.step(0, Fate.WELL)
+        assert world.standing() != Ended() or PaymentProcessed in kinds(world)
+    world.calm_down()
+    assert PaymentProcessed in kinds(world)
+
+
+def test_a_refusal_without_a_doubt_rejects(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.BAD_REQUEST)
+    assert finish(world) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentRejected]
+
+
+@pytest.mark.parametrize("fate", [Fate.CONNECTION_REFUSED, Fate.TOO_MANY_REQUESTS])
+def test_an_attempt_that_never_reached_the_processor_is_released_and_the_next_may_go_elsewhere(
+    make_world: MakeWorld, fate: Fate
+) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, fate)
+    assert finish(world, direction="fallback") == Done()
+    assert kinds(world) == [PaymentRouted, PaymentReleased, PaymentRouted, PaymentProcessed]
+    assert [(charge.attempt, charge.processor) for charge in world.charges] == [(2, "fallback")]
+
+
+def test_a_failed_attempt_is_looked_up_before_it_is_released(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.ERROR_UNCHARGED)
+    assert world.call_of(0) == Find("default")
+    assert finish(world, direction="fallback") == Done()
+    assert [charge.processor for charge in world.charges] == ["fallback"]
+
+
+def test_a_failed_attempt_that_charged_is_processed(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.ERROR_CHARGED)
+    assert finish(world, direction="fallback") == Done()
+    assert kinds(world) == [PaymentRouted, PaymentProcessed]
+
+
+def test_a_stamp_that_grew_old_in_the_writing_is_not_sent(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Reach)
+    world.clock.sleep(STAMP_AGE_SECONDS_MAX + 0.1)
+    world.step(0, Fate.WELL)
+    assert isinstance(world.call_of(0), Append)
+    call = go_on_until(world, Send)
+    assert isinstance(call, Send)
+    assert call.attempt.attempt == 2
+    assert kinds(world) == [PaymentRouted, PaymentReleased, PaymentRouted]
+
+
+def test_a_stamp_that_is_young_enough_is_sent(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Reach)
+    world.clock.sleep(STAMP_AGE_SECONDS_MAX - 0.1)
+    world.step(0, Fate.WELL)
+    assert isinstance(world.call_of(0), Send)
+
+
+def test_an_ended_payment_that_is_delivered_again_is_done_without_a_word(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    finish(world)
+    world.read(0, 3)
+    assert world.step(0, Fate.WELL) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentProcessed]
+
+
+def test_a_payment_that_the_router_lets_wait_goes_back_to_the_queue_for_as_long(make_world: MakeWorld) -> None:
+    world = make_world()
+    result = world.step(0, Fate.WELL, None)
+    assert isinstance(result, Retry)
+    assert result.delay_seconds >= 0.5
+    assert kinds(world) == []
+
+
+def test_a_doubt_waits_for_its_own_processor_when_that_takes_nothing(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.CHARGED_LATE)
+    finish(world)
+    assert isinstance(finish(world, direction=None), Retry)
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+
+
+def test_a_delivery_tries_a_bounded_number_of_attempts(make_world: MakeWorld) -> None:
+    world = make_world()
+    result = world.step(0, Fate.WELL)
+    sent = 0
+    while result is None:
+        is_sending = isinstance(world.call_of(0), Send)
+        sent += is_sending
+        result = world.step(0, Fate.CONNECTION_REFUSED if is_sending else Fate.WELL)
+    assert isinstance(result, Retry)
+    assert sent == ATTEMPTS_MAX
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_a_retry_comes_after_at_least_half_and_at_most_all_of_a_pause_that_doubles_up_to_its_bound(
+    deliveries: int, spread: float
+) -> None:
+    pause = min(RETRY_SECONDS_MIN * 2 ** min(deliveries - 1, 20), RETRY_SECONDS_MAX)
+    assert pause / 2 <= retry_delay_seconds(deliveries, spread) <= pause
+
+
+def test_retries_are_spread_and_grow() -> None:
+    assert retry_delay_seconds(1, 0.0) == RETRY_SECONDS_MIN / 2
+    assert retry_delay_seconds(2, 0.0) == RETRY_SECONDS_MIN
+    assert retry_delay_seconds(1, 0.5) == pytest.approx(RETRY_SECONDS_MIN * 0.75)
+    assert retry_delay_seconds(10**9, 0.0) == RETRY_SECONDS_MAX / 2
+
+
+def in_doubt_and_looked_up(make_world: MakeWorld) -> World:
+    """A worker that has just looked for a charge of the attempt in doubt, found none, and asks the log once more."""
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.REQUEST_LOST)
+    finish(world)
+    go_on_until(world, CatchUp)
+    return world
+
+
+def test_an_attempt_in_doubt_is_sent_again_only_after_the_log_was_asked_for_an_operators_word(
+    make_world: MakeWorld,
+) -> None:
+    world = in_doubt_and_looked_up(make_world)
+    world.step(0, Fate.WELL)
+    assert isinstance(world.call_of(0), Send)
+
+
+def test_an_attempt_that_an_operator_holds_meanwhile_is_not_sent_again(make_world: MakeWorld) -> None:
+    world = in_doubt_and_looked_up(make_world)
+    world.operator_reads()
+    world.operator_speaks()
+    assert isinstance(world.step(0, Fate.READ_FURTHER), Retry)
+    assert not world.charges
+
+
+def test_an_attempt_that_an_operator_released_meanwhile_is_not_sent_again(make_world: MakeWorld) -> None:
+    world = in_doubt_and_looked_up(make_world)
+    world.operator_settles()
+    assert isinstance(world.step(0, Fate.READ_FURTHER), Retry)
+    assert world.standing() == Unrouted(2)
+
+
+def test_an_attempt_in_doubt_is_not_sent_by_a_worker_that_slept_after_it_asked_the_log(make_world: MakeWorld) -> None:
+    world = in_doubt_and_looked_up(make_world)
+    world.clock.sleep(RESEND_SECONDS_MAX + 1)
+    assert isinstance(world.step(0, Fate.WELL), Retry)
+
+
+def test_an_attempt_that_is_held_is_only_looked_for_and_a_charge_that_is_found_ends_it(make_world: MakeWorld) -> None:
+    world = make_world()
+    go_on_until(world, Send)
+    world.step(0, Fate.CHARGED_LATE)
+    finish(world)
+    world.operator_reads()
+    world.operator_speaks()
+    world.read(0, len(world.log))
+    assert isinstance(go_on_until(world, Find), Find)
+    assert isinstance(world.step(0, Fate.WELL), Retry)
+    world.charge_late()
+    assert finish(world) == Done()
+    assert kinds(world) == [PaymentRouted, PaymentInDoubt, PaymentInDoubt, PaymentProcessed]
+
+
+class SilentLog:
+    """Answers nothing until it is told to; then it fails every append."""
+
+    may_take = True
+
+    def __init__(self) -> None:
+        self.journal = Journal(1, set())
+        self.asked = self.on_the_way = self.on_the_way_max = 0
+        self.gives_up = asyncio.Event()
+
+    async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
+        self.asked += 1
+        self.on_the_way += 1
+        self.on_the_way_max = max(self.on_the_way_max, self.on_the_way)
+        await self.gives_up.wait()
+        self.on_the_way -= 1
+        raise BrokerUnavailableError(f"{event} not within {timeout_seconds} s")
+
+
+def handler_of(log: SilentLog, router: Switchboard, clock: RightClock) -> PaymentHandler:
+    follower = cast("Follower", log)
+    return PaymentHandler(
+        cast("Log", log),
+        follower,
+        Standings(log.journal, cast("Histories", None)),
+        Attempts(cast("Log", log), follower, cast("ProcessorClient", None)),
+        cast("Router", router),
+        read_model=cast("ReadModel", None),
+        clock=clock,
+    )
+
+
+async def test_events_beyond_the_bound_wait_until_others_have_been_answered() -> None:
+    log = SilentLog()
+    handler = handler_of(log, Switchboard(), RightClock())
+    works = [
+        Work(PaymentRequested(OTHER_PAYMENT.format(number), AMOUNT_CENTS, now_us()), number, 1, now_us())
+        for number in range(1, 2 * APPENDS_MAX + 1)
+    ]
+    handling = [asyncio.ensure_future(handler.handle(work)) for work in works]
+    await asyncio.sleep(0)
+    assert log.on_the_way == APPENDS_MAX
+    log.gives_up.set()
+    results = await asyncio.gather(*handling, return_exceptions=True)
+    assert all(isinstance(result, BrokerUnavailableError) for result in results)
+    assert (log.asked, log.on_the_way_max) == (2 * APPENDS_MAX, APPENDS_MAX)
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+async def test_with_a_clock_that_is_off_no_intent_is_written_and_no_place_kept(looks: int) -> None:
+    """Before the payment is routed, and while the intent waits for its turn."""
+    log, router = SilentLog(), Switchboard()
+    handler = handler_of(log, router, RightClock(looks))
+    request = PaymentRequested(OTHER_PAYMENT.format(1), AMOUNT_CENTS, now_us())
+    result = await handler.handle(Work(request, 1, 1, now_us()))
+    assert isinstance(result, Retry)
+    assert result.delay_seconds >= CLOCK_PAUSE_SECONDS
+    assert (log.asked, router.places_taken) == (0, 0)
+
+
+class LateLog(SilentLog):
+    """Stores an intent so late that it is void, and everything else at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[Event] = []
+
+    async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
+        del timeout_seconds
+        self.events.append(event)
+        self.journal.apply(len(self.events), event, is_late=isinstance(event, PaymentRouted))
+        return Appended(len(self.events))
+
+    async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
+        assert sequence <= len(self.events)
+        assert timeout_seconds > 0
+
+
+class SuspectClock(RightClock):
+    """Is not relied on after a suspicion, as long as nobody has asked the broker."""
+
+    @property
+    def is_right(self) -> bool:
+        return not self.suspicions
+
+
+async def test_an_intent_that_was_stored_late_puts_the_clock_under_suspicion_before_the_next_is_written() -> None:
+    log, clock = LateLog(), SuspectClock()
+    handler = handler_of(log, Switchboard(), clock)
+    request = PaymentRequested(OTHER_PAYMENT.format(1), AMOUNT_CENTS, now_us())
+    assert isinstance(await handler.handle(Work(request, 1, 1, now_us())), Retry)
+    assert [type(event) for event in log.events] == [PaymentRouted, PaymentReleased]
+    assert clock.suspicions == 1

@@ -1,0 +1,341 @@
+"""The router as a whole: what it decides, what it says of it, and what must hold whatever it sees."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.processor.health.report import Health
+from tollgate.processor.routing import Decision, Outcome, Policy, Route, Router, Wait
+from tollgate.processor.routing.router import OUTAGE_PATIENCES, OVERDUE_SLACK_SECONDS, TURN_SECONDS
+
+NOW = 1000.0
+POLICY = Policy(patience_seconds=20, concurrency_max=100, failures_to_open=3, probe_seconds_max=1.0)
+
+
+def new_router(policy: Policy = POLICY) -> Router:
+    return Router(policy, Random(1))
+
+
+def decide(router: Router, now: float = NOW, *, waited_seconds: float = 0.0) -> Decision:
+    return router.decide(now, amount_cents=1990, waited_seconds=waited_seconds)
+
+
+def routed(router: Router, now: float = NOW, *, waited_seconds: float = 0.0) -> Route:
+    decision = decide(router, now, waited_seconds=waited_seconds)
+    assert isinstance(decision, Route), decision
+    return decision
+
+
+def take_down(router: Router, processor: ProcessorName, now: float = NOW) -> None:
+    router.observe_health(processor, Health(failing=True, min_response_seconds=0.0), now)
+    assert router.lane(processor).is_down
+
+
+def fill(router: Router, now: float = NOW) -> int:
+    """Sends payments until the router has room for no more."""
+    sent = 0
+    while router.room(now) > 0:
+        routed(router, now)
+        sent += 1
+    return sent
+
+
+ARRIVALS_PER_SECOND = 100
+
+
+def crowd(router: Router, *, seconds: float, now: float = NOW) -> float:
+    """Default takes `seconds` for each payment, and ARRIVALS_PER_SECOND come, more than its places carry."""
+    router.observe_health("default", Health(failing=False, min_response_seconds=seconds), now)
+    for delivered in range(1, 101):
+        now += 0.1
+        router.observe_delivery(delivered=delivered, pending=delivered * 10, is_redelivery=False, now=now)
+        router.observe_health("default", Health(failing=False, min_response_seconds=seconds), now)
+    return now
+
+
+def test_the_cheaper_one_gets_the_payment_and_the_reason_names_both_and_what_it_saves() -> None:
+    decision = routed(new_router())
+    assert decision.processor == "default"
+    assert "cheapest: default" in decision.why
+    assert "fallback" in decision.why
+    assert decision.why.endswith("saves 199 cents")
+
+
+@pytest.mark.parametrize(("slower_by_seconds", "expected"), [(2.0, "default"), (18.0, "default"), (25.0, "fallback")])
+def test_a_slow_cheap_one_is_worth_it_up_to_the_patience(slower_by_seconds: float, expected: ProcessorName) -> None:
+    router = new_router()
+    for _ in range(60):
+        router.observe_health("default", Health(failing=False, min_response_seconds=slower_by_seconds), NOW)
+        router.lane("default").beliefs.observe(success=True, seconds=slower_by_seconds, now=NOW)
+        router.lane("fallback").beliefs.observe(success=True, seconds=0.01, now=NOW)
+    assert routed(router).processor == expected
+
+
+def test_payments_wait_in_the_log_while_the_cheap_one_is_down_and_say_so() -> None:
+    router = new_router()
+    take_down(router, "default")
+    decision = decide(router, NOW + 0.01, waited_seconds=3)
+    assert isinstance(decision, Wait)
+    assert decision.why == "default is down, waited 3.0 of 20.0 s"
+    assert router.room(NOW + 0.02) == 0
+
+
+def test_a_payment_that_has_waited_for_its_patience_goes_to_the_dear_one_and_the_cost_is_said() -> None:
+    router = new_router()
+    take_down(router, "default")
+    decision = routed(router, NOW + 0.01, waited_seconds=20)
+    assert decision.processor == "fallback"
+    assert decision.why == "patience is over: default is down, waited 20.0 of 20.0 s; costs 199 cents more"
+
+
+def test_the_queue_is_looked_at_again_when_the_oldest_payment_may_have_waited_long_enough() -> None:
+    router = new_router()
+    take_down(router, "default")
+    router.lane("default").breaker.until = NOW + 1000
+    assert isinstance(decide(router, NOW, waited_seconds=5), Wait)
+    assert isinstance(decide(router, NOW, waited_seconds=4), Wait)
+    due = NOW + 15 - OVERDUE_SLACK_SECONDS
+    assert router.room(due - 0.01) == 0
+    assert router.room(due) > 0
+    assert routed(router, due, waited_seconds=20).processor == "fallback"
+
+
+def test_in_a_long_outage_patience_shrinks() -> None:
+    router = new_router()
+    take_down(router, "default")
+    router.lane("default").breaker.until = NOW + 100_000
+    assert isinstance(decide(router, NOW + 20 * OUTAGE_PATIENCES, waited_seconds=10), Wait)
+    assert routed(router, NOW + 20 * OUTAGE_PATIENCES * 10, waited_seconds=2).processor == "fallback"
+
+
+def test_the_one_real_payment_that_probes_is_said_to() -> None:
+    router = new_router()
+    take_down(router, "default")
+    later = NOW + 0.5
+    assert isinstance(decide(router), Wait)
+    assert router.room(later) == 1
+    decision = routed(router, later)
+    assert decision.processor == "default"
+    assert decision.why.startswith("probe: default has been down for 0.5 s")
+    assert isinstance(decide(router, later), Wait)
+    router.observe("default", "succeeded", later + 0.1, seconds=0.1)
+    assert routed(router, later + 0.1).why.startswith("cheapest")
+
+
+def test_a_probe_that_was_not_sent_lets_the_next_one_go() -> None:
+    router = new_router()
+    take_down(router, "default")
+    routed(router, NOW + 0.5)
+    router.withdraw("default", NOW + 0.6, seconds=0.1)
+    assert router.lane("default").in_flight == 0
+    assert routed(router, NOW + 0.6).processor == "default"
+
+
+def test_a_payment_from_before_the_outage_that_was_not_sent_lets_no_second_probe_go() -> None:
+    router = new_router()
+    routed(router, NOW - 1)
+    take_down(router, "default")
+    routed(router, NOW + 0.5)
+    router.withdraw("default", NOW + 0.6, seconds=1.6)
+    assert isinstance(decide(router, NOW + 0.6), Wait)
+
+
+def test_a_full_cheap_one_that_keeps_up_is_waited_for() -> None:
+    router = new_router()
+    assert fill(router) == 50
+    assert isinstance(decide(router), Wait)
+    assert router.room(NOW) == 0
+
+
+def test_what_a_full_cheap_one_cannot_carry_goes_to_the_dear_one_at_once() -> None:
+    router = new_router()
+    now = crowd(router, seconds=5)
+    places = fill(router, now)
+    overflow = routed(router, now) if places < POLICY.concurrency_max and router.room(now) else None
+    sent = {processor: router.lane(processor).in_flight for processor in PROCESSORS}
+    assert sent["default"] > 0
+    assert sent["fallback"] > 0
+    assert overflow is None
+    router.observe("fallback", "succeeded", now, seconds=0.01)
+    decision = routed(router, now)
+    assert decision.processor == "fallback"
+    assert decision.why.startswith("overflow: default has all")
+
+
+def test_so_many_places_are_left_to_the_fast_one_that_they_carry_the_rest_with_a_turn_after_each_call() -> None:
+    router = new_router()
+    limit = router.lane("default").limit
+    while limit.places < POLICY.concurrency_max:
+        limit.coped(int(limit.places))
+    now = crowd(router, seconds=2)
+    fill(router, now)
+    at_default, at_fallback = (router.lane(processor).in_flight for processor in PROCESSORS)
+    fallback_seconds = router.lane("fallback").beliefs.latency_seconds(now) + TURN_SECONDS
+    assert at_default / (2 + TURN_SECONDS) + at_fallback / fallback_seconds >= ARRIVALS_PER_SECOND
+    assert at_default > 0.9 * POLICY.concurrency_max, "and not many more"
+
+
+def test_a_dear_one_that_is_as_slow_gets_no_overflow_because_its_places_carry_no_more() -> None:
+    router = new_router()
+    now = crowd(router, seconds=5)
+    for _ in range(60):
+        router.lane("fallback").beliefs.observe(success=True, seconds=6, now=now)
+    fill(router, now)
+    assert router.lane("fallback").in_flight == 0
+
+
+def test_a_processor_that_turns_payments_away_gets_fewer_at_once_and_stays_open_for_business() -> None:
+    router = new_router()
+    fill(router)
+    for _ in range(10):
+        router.observe("default", "busy", NOW + 0.01, seconds=0.01)
+    lane = router.lane("default")
+    assert not lane.is_down
+    assert lane.limit.places < 50
+    assert lane.in_flight == 40
+
+
+def test_with_both_down_nothing_is_taken_but_a_probe() -> None:
+    router = new_router()
+    take_down(router, "default")
+    take_down(router, "fallback")
+    assert router.room(NOW) == 0
+    assert router.room(NOW + 0.5) in {1, 2}
+    routed(router, NOW + 0.5)
+    assert isinstance(decide(router, NOW + 0.5), Wait)
+
+
+def test_health_that_has_turned_good_brings_the_next_probe_forward() -> None:
+    router = new_router()
+    take_down(router, "default")
+    router.lane("default").breaker.until = NOW + 100
+    assert isinstance(decide(router), Wait)
+    assert router.room(NOW + 1) == 0
+    router.observe_health("default", Health(failing=False, min_response_seconds=0.01), NOW + 1)
+    assert router.room(NOW + 1) == 1
+
+
+def test_an_attempt_that_belongs_to_a_processor_waits_for_its_circuit_and_takes_a_place() -> None:
+    router = new_router()
+    assert router.resend_pause_seconds("fallback", NOW) == 0
+    assert not router.resend("fallback", NOW), "it is no probe"
+    assert router.lane("fallback").in_flight == 1
+    take_down(router, "fallback")
+    assert router.resend_pause_seconds("fallback", NOW) > 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"patience_seconds": 0},
+        {"patience_seconds": float("nan")},
+        {"concurrency_max": 1},
+        {"failures_to_open": 0},
+        {"probe_seconds_max": -1},
+        {"memory_seconds": 0},
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused_by_name(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong)).upper()):
+        Policy(**wrong)  # type: ignore[arg-type]
+
+
+OUTCOMES = st.sampled_from(["succeeded", "succeeded", "failed", "busy", "unanswered"])
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["decide", "decide", "decide", "end", "end", "withdraw", "health"]),
+        st.sampled_from(PROCESSORS),
+        OUTCOMES,
+        st.floats(0, 3),
+        st.integers(0, 60),
+    ),
+    max_size=120,
+)
+
+
+@settings(deadline=None)
+@given(STEPS)
+def test_whatever_happens_there_is_one_probe_at_most_places_are_bounded_and_reasons_given(
+    steps: list[tuple[str, ProcessorName, Outcome, float, int]],
+) -> None:
+    policy = Policy(patience_seconds=5, concurrency_max=8, failures_to_open=2, probe_seconds_max=1.0)
+    router, now = Router(policy, Random(2)), NOW
+    in_flight: dict[ProcessorName, list[float]] = {"default": [], "fallback": []}
+    probe_since: dict[ProcessorName, float | None] = {"default": None, "fallback": None}
+    for what, processor, outcome, seconds, number in steps:
+        now += seconds / 10
+        lane = router.lane(processor)
+        if what == "decide":
+            before = {name: router.lane(name).breaker.state for name in PROCESSORS}
+            admitted = {name: router.lane(name).breaker.admits(now) for name in PROCESSORS}
+            decision = router.decide(now, amount_cents=1990, waited_seconds=float(number))
+            assert decision.why
+            if isinstance(decision, Wait):
+                assert 0 < decision.seconds <= 1
+                continue
+            assert admitted[decision.processor], "routed to an open circuit"
+            if before[decision.processor] != "closed":
+                since = probe_since[decision.processor]
+                assert since is None or now - since >= 15, "two probes at once"
+                probe_since[decision.processor] = now
+            in_flight[decision.processor].append(now)
+        elif what == "health":
+            router.observe_health(processor, Health(failing=number % 2 == 0, min_response_seconds=seconds), now)
+        elif in_flight[processor]:
+            sent_at = in_flight[processor].pop()
+            if what == "end":
+                router.observe(processor, outcome, now, seconds=now - sent_at)
+            else:
+                router.withdraw(processor, now, seconds=now - sent_at)
+            if lane.breaker.state != "half-open":
+                probe_since[processor] = None
+        for name in PROCESSORS:
+            assert router.lane(name).in_flight == len(in_flight[name])
+            assert 1 <= router.lane(name).limit.places <= policy.concurrency_max
+        assert sum(map(len, in_flight.values())) <= policy.concurrency_max
+        assert 0 <= router.room(now) <= policy.concurrency_max
+
+
+@settings(deadline=None)
+@given(STEPS, st.sampled_from(PROCESSORS))
+def test_after_whatever_happened_one_processor_that_works_again_gets_everything_done(
+    steps: list[tuple[str, ProcessorName, Outcome, float, int]], working: ProcessorName
+) -> None:
+    policy = Policy(patience_seconds=5, concurrency_max=8, failures_to_open=2, probe_seconds_max=1.0)
+    router, now = Router(policy, Random(3)), NOW
+    for what, processor, outcome, seconds, number in steps:
+        now += seconds / 10
+        if what == "health":
+            router.observe_health(processor, Health(failing=number % 2 == 0, min_response_seconds=seconds), now)
+        elif isinstance(decision := router.decide(now, amount_cents=1, waited_seconds=float(number)), Route):
+            router.observe(decision.processor, outcome, now, seconds=0.0)
+    left, deadline = 200, now + 120
+    while left:
+        now += 0.05
+        assert now < deadline, "starved"
+        for _ in range(router.room(now)):
+            decision = router.decide(now, amount_cents=1, waited_seconds=60.0)
+            if isinstance(decision, Route):
+                is_working = decision.processor == working
+                router.observe(decision.processor, "succeeded" if is_working else "failed", now, seconds=0.0)
+                left -= is_working
+            if not left:
+                break
+
+
+def test_what_keeps_payments_is_told_with_the_state_of_both() -> None:
+    router = new_router(Policy(patience_seconds=20, concurrency_max=4, failures_to_open=3, probe_seconds_max=1.0))
+    assert router.obstacle(NOW) == ""
+    take_down(router, "default")
+    assert router.obstacle(NOW + 3) == "default has been down for 3 s, and payments wait up to 20.0 s for it"
+    take_down(router, "fallback", NOW + 1)
+    assert router.obstacle(NOW + 5) == "default has been down for 5 s, fallback has been down for 4 s"
+
+
+def test_while_all_places_are_taken_that_is_what_keeps_payments() -> None:
+    router = new_router(Policy(patience_seconds=20, concurrency_max=4, failures_to_open=3, probe_seconds_max=1.0))
+    places = fill(router)
+    assert router.obstacle(NOW) == f"default has {places} of {places} places taken"

@@ -1,0 +1,136 @@
+"""The router's parts, each by itself: circuit, places, beliefs, queue."""
+
+from math import inf
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollgate.processor.routing.backlog import Backlog
+from tollgate.processor.routing.circuit_breaker import PROBE_ANSWER_SECONDS_MAX, CircuitBreaker
+from tollgate.processor.routing.concurrency_limit import ConcurrencyLimit
+from tollgate.processor.routing.estimator import Beliefs
+
+NOW = 1000.0
+
+
+def opened() -> CircuitBreaker:
+    breaker = CircuitBreaker(failures_to_open=3, pause_seconds_max=1.0)
+    for _ in range(3):
+        assert breaker.is_closed
+        breaker.failed(NOW, NOW)
+    assert breaker.state == "open"
+    return breaker
+
+
+def test_a_circuit_opens_after_so_many_failures_in_a_row_and_admits_nothing_until_its_pause_is_over() -> None:
+    breaker = opened()
+    assert not breaker.admits(NOW + 0.124)
+    assert breaker.admits(NOW + 0.125)
+
+
+def test_a_success_in_between_starts_the_count_anew() -> None:
+    breaker = CircuitBreaker(failures_to_open=2, pause_seconds_max=1.0)
+    for _ in range(10):
+        breaker.failed(NOW, NOW)
+        breaker.succeeded(NOW, NOW)
+    assert breaker.is_closed
+
+
+def test_each_failed_probe_doubles_the_pause_up_to_its_bound() -> None:
+    breaker, pauses = opened(), []
+    for _ in range(5):
+        now = breaker.until
+        breaker.admit(now)
+        assert not breaker.admits(now + PROBE_ANSWER_SECONDS_MAX - 0.01)
+        breaker.failed(now, now)
+        pauses.append(breaker.until - now)
+    assert pauses == pytest.approx([0.25, 0.5, 1.0, 1.0, 1.0])
+
+
+def test_a_probe_without_an_answer_is_given_up() -> None:
+    breaker = opened()
+    breaker.admit(NOW + 1)
+    assert breaker.admits(NOW + 1 + PROBE_ANSWER_SECONDS_MAX)
+
+
+def test_what_was_sent_before_the_circuit_changed_says_nothing_about_the_time_since() -> None:
+    breaker = opened()
+    breaker.succeeded(NOW - 1, NOW + 1)
+    assert breaker.state == "open"
+    breaker.admit(NOW + 1)
+    breaker.succeeded(NOW + 1, NOW + 2)
+    for _ in range(10):
+        breaker.failed(NOW + 1, NOW + 3)
+    assert breaker.is_closed
+
+
+def test_places_double_with_each_round_trip_until_the_first_refusal_and_grow_slowly_after() -> None:
+    limit = ConcurrencyLimit(1000, places=0)
+    assert limit.places == 500
+    for _ in range(500):
+        limit.coped(int(limit.places))
+    assert limit.places == 1000
+    limit.refused(400, NOW, NOW)
+    assert limit.places == limit.attainable == 360
+    for _ in range(360):
+        limit.coped(int(limit.places))
+    assert 375 < limit.places < 385
+
+
+def test_refusals_of_one_round_trip_count_once() -> None:
+    limit = ConcurrencyLimit(1000)
+    limit.refused(100, NOW, NOW + 1)
+    for _ in range(50):
+        limit.refused(100, NOW + 0.5, NOW + 1.5)
+    assert limit.places == 90
+
+
+def test_places_that_are_not_used_do_not_grow() -> None:
+    limit = ConcurrencyLimit(1000)
+    for _ in range(1000):
+        limit.coped(10)
+    assert limit.places == 500
+
+
+def test_beliefs_fade_back_to_trust() -> None:
+    beliefs, chance = Beliefs(half_life_seconds=10), Random(1)
+    for _ in range(100):
+        beliefs.observe(success=False, seconds=None, now=NOW)
+    assert max(beliefs.sample_success(chance, NOW) for _ in range(100)) < 0.3
+    later = NOW + 200
+    assert sum(beliefs.sample_success(chance, later) for _ in range(100)) / 100 > 0.8
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 20), st.floats(0, 100)), max_size=50))
+def test_beliefs_stay_within_what_was_seen(calls: list[tuple[bool, float, float]]) -> None:
+    beliefs, now = Beliefs(half_life_seconds=5), NOW
+    for success, seconds, pause in calls:
+        now += pause
+        beliefs.observe(success=success, seconds=seconds, now=now)
+        assert 0 < beliefs.sample_success(Random(1), now) <= 1
+        assert 0 <= beliefs.latency_seconds(now) <= 20.1
+
+
+@pytest.mark.parametrize(("served", "expected"), [(50.0, inf), (100.0, inf), (300.0, 5.0)])
+def test_a_queue_clears_only_if_more_is_served_than_arrives(served: float, expected: float) -> None:
+    backlog = Backlog()
+    for second in range(30):
+        # A hundred arrive each second, and twenty are taken.
+        for one in range(20):
+            delivered = second * 20 + one + 1
+            backlog.observe(
+                delivered=delivered, pending=delivered * 4, is_redelivery=False, now=NOW + second + one / 20
+            )
+    assert backlog.arrivals_per_second == pytest.approx(100, rel=0.15)
+    backlog.pending, backlog.arrivals_per_second = 1000, 100
+    assert backlog.clears_in_seconds(served) == expected
+
+
+def test_one_of_two_replicas_counts_its_own_half() -> None:
+    backlog = Backlog()
+    for number in range(400):
+        backlog.observe(delivered=2 * number, pending=500, is_redelivery=False, now=NOW + number / 50)
+    assert backlog.pending == pytest.approx(250, rel=0.05)
+    assert backlog.arrivals_per_second == pytest.approx(50, rel=0.1)

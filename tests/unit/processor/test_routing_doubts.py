@@ -1,0 +1,211 @@
+"""Doubts beside new payments: their own places and pace, and the probes of a provider that is down."""
+
+from random import Random
+
+import pytest
+
+from tollgate.contract.events import ProcessorName
+from tollgate.processor.health.report import Health
+from tollgate.processor.routing import Outcome, Pace, Policy, Route, Router, Wait
+from tollgate.processor.routing import pace as pace_module
+from tollgate.processor.routing.pace import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN, START
+from tollgate.processor.routing.probing import GRACE_SECONDS_MAX, GRACE_SECONDS_MIN
+from tollgate.processor.routing.provider_state import DOUBTS_SHARE, RESEND_PAUSE_SECONDS
+
+NOW = 1000.0
+POLICY = Policy(patience_seconds=20, concurrency_max=160, failures_to_open=3, probe_seconds_max=1.0)
+PLACES = 80
+"""At each provider, to begin with."""
+
+
+def new_router() -> Router:
+    return Router(POLICY, Random(1))
+
+
+def take_down(router: Router, processor: ProcessorName = "default", now: float = NOW) -> float:
+    """When the first probe is due."""
+    router.observe_health(processor, Health(failing=True, min_response_seconds=0.0), now)
+    assert router.lane(processor).is_down
+    return router.lane(processor).breaker.due_at
+
+
+def may_probe_with_a_new_payment(router: Router, now: float) -> bool:
+    return router.lane("default").free(now, PLACES) == 1
+
+
+def probe_with_a_new_payment(router: Router, now: float, outcome: Outcome = "unanswered") -> float:
+    """When the next probe is due."""
+    decision = router.decide(now, amount_cents=1990, waited_seconds=0.0)
+    assert isinstance(decision, Route), decision
+    assert decision.why.startswith("probe")
+    router.observe("default", outcome, now, seconds=0.0)
+    return router.lane("default").breaker.due_at
+
+
+def probe_with_a_doubt(router: Router, now: float, outcome: Outcome = "unanswered") -> float:
+    """When the next probe is due."""
+    assert router.room_for_doubts("default", 0, now) == 1
+    assert router.resend_pause_seconds("default", now) == 0
+    assert router.resend("default", now), "it is the probe"
+    router.observe_resend("default", outcome, now, seconds=0.0)
+    return router.lane("default").breaker.due_at
+
+
+def test_while_a_provider_is_down_one_doubt_is_taken_when_a_probe_is_due_and_none_before() -> None:
+    router = new_router()
+    router.observe_doubts("default", are_there=True)
+    due = take_down(router)
+    assert router.room_for_doubts("default", 0, due - 0.01) == 0
+    assert router.room_for_doubts("default", 0, due) == 1
+    assert router.room_for_doubts("default", 1, due) == 0, "the one that is in hand is the probe"
+    assert router.resend("default", due)
+    assert router.room_for_doubts("default", 1, due + 1) == 0, "it is under way"
+
+
+def test_doubts_probe_and_new_payments_do_not_while_there_are_doubts() -> None:
+    router = new_router()
+    router.observe_doubts("default", are_there=True)
+    due = take_down(router)
+    for _ in range(20):
+        assert not may_probe_with_a_new_payment(router, due)
+        assert isinstance(router.decide(due, amount_cents=1, waited_seconds=0.0), Wait)
+        due = probe_with_a_doubt(router, due)
+    assert probe_with_a_doubt(router, due, "succeeded") <= due
+    assert not router.lane("default").is_down, "a doubt that is answered closes the circuit"
+
+
+def test_without_a_doubt_a_new_payment_is_the_probe_at_once() -> None:
+    router = new_router()
+    due = take_down(router)
+    assert may_probe_with_a_new_payment(router, due)
+    router.observe_doubts("default", are_there=True)
+    assert not may_probe_with_a_new_payment(router, due)
+    router.observe_doubts("default", are_there=False)
+    probe_with_a_new_payment(router, due)
+
+
+def test_doubts_that_cannot_be_sent_leave_the_probe_to_a_new_payment_soon_and_then_ever_later() -> None:
+    """Their lookups fail, so that they take no place."""
+    router = new_router()
+    router.observe_doubts("default", are_there=True)
+    due, waits = take_down(router), []
+    for _ in range(7):
+        now = due
+        while not may_probe_with_a_new_payment(router, now):
+            router.doubt_stays("default", now)
+            now += 0.25
+        waits.append(now - due)
+        due = probe_with_a_new_payment(router, now)
+    assert waits[0] == pytest.approx(GRACE_SECONDS_MIN, abs=0.25)
+    assert waits[1] == pytest.approx(2 * GRACE_SECONDS_MIN, abs=0.25)
+    assert waits[-1] == pytest.approx(GRACE_SECONDS_MAX, abs=1.5)
+
+
+def test_doubts_that_alone_may_be_what_fails_leave_a_probe_to_a_new_payment_now_and_then() -> None:
+    router = new_router()
+    router.observe_doubts("default", are_there=True)
+    due, began = take_down(router), NOW
+    while not may_probe_with_a_new_payment(router, due):
+        due = probe_with_a_doubt(router, due)
+        assert due < began + GRACE_SECONDS_MAX + 2, "the provider works for all but these doubts, and is never found up"
+    assert due >= began + GRACE_SECONDS_MAX - 1
+    probe_with_a_new_payment(router, due, "succeeded")
+    assert not router.lane("default").is_down
+
+
+def test_a_probe_that_a_doubt_gives_back_may_go_to_the_next_at_once() -> None:
+    router = new_router()
+    router.observe_doubts("default", are_there=True)
+    due = take_down(router)
+    assert router.resend("default", due)
+    router.withdraw_resend("default", due + 0.1, seconds=0.1)
+    assert router.lane("default").in_flight == router.lane("default").resent == 0
+    assert router.room_for_doubts("default", 0, due + 0.1) == 1
+    assert may_probe_with_a_new_payment(router, due + GRACE_SECONDS_MIN), "it has been due since it was first"
+
+
+def test_a_provider_with_many_doubts_is_probed_by_one_of_them_when_a_replica_starts() -> None:
+    router = new_router()
+    router.observe_waiting_doubts("default", POLICY.failures_to_open - 1, NOW)
+    assert not router.lane("default").is_down
+    router.observe_waiting_doubts("default", POLICY.failures_to_open, NOW)
+    due = router.lane("default").breaker.due_at
+    assert router.lane("default").is_down
+    assert router.room_for_doubts("default", 0, due) == 1
+    assert not may_probe_with_a_new_payment(router, due)
+    assert due - NOW <= POLICY.probe_seconds_max / 8
+    probe_with_a_doubt(router, due, "succeeded")
+    assert not router.lane("default").is_down
+
+
+def test_doubts_take_a_share_of_the_places_and_no_more() -> None:
+    router = new_router()
+    share = int(PLACES * DOUBTS_SHARE)
+    for _ in range(pace_module.MAX):
+        router.doubt_ended("default")
+    assert router.room_for_doubts("default", 0, NOW) == share
+    for _ in range(share):
+        assert router.resend_pause_seconds("default", NOW) == 0
+        assert not router.resend("default", NOW)
+    assert router.room_for_doubts("default", share, NOW) == 0
+    assert router.resend_pause_seconds("default", NOW) == RESEND_PAUSE_SECONDS
+    assert router.lane("default").free(NOW, PLACES) == PLACES - share, "the rest is left to new payments"
+    router.observe_resend("default", "succeeded", NOW, seconds=0.0)
+    assert router.resend_pause_seconds("default", NOW) == 0
+
+
+def test_however_many_lookups_fail_new_payments_go_where_they_went() -> None:
+    router = new_router()
+    for _ in range(1_000):
+        router.doubt_stays("default", NOW)
+    decision = router.decide(NOW, amount_cents=1990, waited_seconds=0.0)
+    assert isinstance(decision, Route)
+    assert decision.processor == "default"
+    assert not router.lane("default").is_down
+
+
+def test_doubts_that_are_never_answered_open_no_circuit_and_take_no_places() -> None:
+    router = new_router()
+    places = router.lane("default").limit.places
+    for _ in range(100):
+        assert not router.resend("default", NOW)
+        router.observe_resend("default", "unanswered", NOW + 15, seconds=15.0)
+    assert not router.lane("default").is_down
+    assert router.lane("default").limit.places == places
+    assert router.lane("default").in_flight == router.lane("default").resent == 0
+
+
+@pytest.mark.parametrize("outcome", ["failed", "succeeded"])
+def test_the_answer_to_a_doubt_counts_as_that_to_any_payment(outcome: Outcome) -> None:
+    router = new_router()
+    for _ in range(POLICY.failures_to_open):
+        assert not router.resend("default", NOW)
+        router.observe_resend("default", outcome, NOW, seconds=0.0)
+    assert router.lane("default").is_down == (outcome == "failed")
+
+
+def test_the_pace_quickens_with_doubts_that_end_and_slows_down_with_those_that_stay() -> None:
+    pace = Pace()
+    assert pace.room(0, NOW) == START
+    pace.ended()
+    assert pace.room(0, NOW) == START + 1
+    now, pauses = NOW, []
+    for _ in range(10):
+        pace.stays(now)
+        pauses.append(pace.pause_seconds)
+        assert pace.room(0, now) == 0
+        now += pace.pause_seconds
+        assert pace.room(0, now) == pace.at_once
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1], pace.at_once) == (PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX, 1)
+    for _ in range(1_000):
+        pace.ended()
+    assert pace.room(0, now) == pace_module.MAX
+    assert pace.room(pace_module.MAX + 1, now) == 0
+
+
+def test_doubts_that_stay_at_the_same_time_slow_it_down_once() -> None:
+    pace = Pace()
+    for _ in range(20):
+        pace.stays(NOW)
+    assert (pace.at_once, pace.pause_seconds) == (START // 2, PAUSE_SECONDS_MIN)
