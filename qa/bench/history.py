@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from tollgate.contract.batch import join
 from tollgate.contract.codec import encode
 from tollgate.contract.events import (
-    PROCESSORS,
+    PROVIDERS,
     Event,
     PaymentInDoubt,
     PaymentProcessed,
@@ -51,25 +51,25 @@ def histories(
         at_us = begin_us + number * step_us
         name = str(uuid.UUID(int=rng.getrandbits(128), version=4))
         amount_cents = rng.randint(1, 100_000)
-        processor = PROCESSORS[rng.random() < 0.2]
+        provider = PROVIDERS[rng.random() < 0.2]
         events: list[Event] = [
             # Stored as soon as it is accepted; only the stamps are of another time.
             PaymentRequested(name, amount_cents, now_us()),
-            PaymentRouted(name, amount_cents, 1, processor, at_us + 300, "cheapest"),
+            PaymentRouted(name, amount_cents, 1, provider, at_us + 300, "cheapest"),
         ]
         chance = rng.random()
         attempt = 1
         if chance < 0.01:
-            events.append(PaymentInDoubt(name, 1, processor, "timeout"))
+            events.append(PaymentInDoubt(name, 1, provider, "timeout"))
         elif chance < 0.02:
             attempt = 2
-            events.append(PaymentReleased(name, 1, processor, "connection refused"))
-            events.append(PaymentRouted(name, amount_cents, 2, processor, at_us + 600, "again"))
+            events.append(PaymentReleased(name, 1, provider, "connection refused"))
+            events.append(PaymentRouted(name, amount_cents, 2, provider, at_us + 600, "again"))
         if 0.02 <= chance < 0.022:
             events.append(PaymentRejected(name, amount_cents, "refused with 400"))
         else:
             stamp_us = at_us + 300 * attempt
-            events.append(PaymentProcessed(name, amount_cents, attempt, processor, stamp_us, stamp_us + 900))
+            events.append(PaymentProcessed(name, amount_cents, attempt, provider, stamp_us, stamp_us + 900))
         yield events
 
 

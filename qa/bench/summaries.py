@@ -17,13 +17,13 @@ from uuid import UUID
 import click
 
 from qa.bench.report import Figures, publish, quantile
-from tollgate.contract.events import PROCESSORS
+from tollgate.contract.events import PROVIDERS
 from tollgate.contract.read_model_api import SummaryQuestion
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.projector.live.projection import SettledRow
 from tollgate.projector.live.store import Checkpoint, Store
 from tollgate.projector.rebuild.bulk_projection import Rows
-from tollgate.projector.rebuild.bulk_store import FreshModel
+from tollgate.projector.rebuild.bulk_store import BulkStore
 
 BEGIN_US = 1_700_000_000_000_000
 BLOCK_ROWS = 16_384
@@ -50,7 +50,7 @@ def main(sizes: tuple[int, ...], questions: int, rate: int, stamps: int, path: P
 def measure(payments: int, questions: int, rate: int, stamps: int) -> Figures:
     with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as folder:
         path = Path(folder) / "model.duckdb"
-        fresh = FreshModel(path, "bench")
+        fresh = BulkStore(path, "bench")
         for rows in _blocks(payments, stamps):
             fresh.write(rows)
         fresh.finish(Checkpoint(3 * payments, 3 * payments + 1))
@@ -80,7 +80,7 @@ def _blocks(payments: int, stamps: int) -> Iterator[Rows]:
             settled=[
                 (
                     row.correlation_id,
-                    row.processor,
+                    row.provider,
                     row.amount_cents,
                     row.requested_at_us,
                     row.processed_at_us,
@@ -98,7 +98,7 @@ def _row(number: int, rng: random.Random, stamps: int) -> SettledRow:
     stamp_us = BEGIN_US + number * MICROSECONDS // stamps + rng.randrange(2 * MICROSECONDS)
     return SettledRow(
         str(UUID(int=rng.getrandbits(128), version=4)),
-        PROCESSORS[rng.random() < 0.2],
+        PROVIDERS[rng.random() < 0.2],
         rng.randint(1, 100_000),
         stamp_us,
         stamp_us + 900,

@@ -17,7 +17,7 @@ import uvloop
 
 from qa.chaos.clock import us_of
 from qa.chaos.customers import whole_window
-from qa.chaos.environment import TOKEN, World
+from qa.chaos.environment import TOKEN, Environment
 from qa.chaos.evidence import LogTap
 from qa.chaos.faults import Injector
 from qa.chaos.plan import CHARGES, SIMULATORS, Fault
@@ -25,7 +25,7 @@ from qa.chaos.ports import port_block
 from qa.chaos.proxy import Mode
 from qa.load.audit import Audit, audit
 from qa.load.client import Pool
-from qa.load.comparison import Comparison, Inquiry
+from qa.load.comparison import Comparer, Comparison
 from qa.load.generator import Generator
 from qa.load.money import randomly
 from qa.load.processes import Supervised, readings
@@ -90,25 +90,25 @@ async def run_backlog(payments: int, rate_per_second: float, down: str, drain_se
     report = Report()
     try:
         with port_block() as first_port:
-            async with World(folder, first_port, seed=1, environment={}) as world:
-                await _Backlog(world, report).conduct(payments, rate_per_second, down, drain_seconds_max)
+            async with Environment(folder, first_port, seed=1, environment={}) as environment:
+                await _Backlog(environment, report).conduct(payments, rate_per_second, down, drain_seconds_max)
     finally:
         shutil.rmtree(folder)
     return report
 
 
 class _Backlog:
-    def __init__(self, world: World, report: Report) -> None:
-        self._world = world
+    def __init__(self, environment: Environment, report: Report) -> None:
+        self._environment = environment
         self._report = report
         self._phase = "down"
         self._began = time.monotonic()
         self._began_at = datetime.now(UTC)
-        self._paying = Pool(world.edge, CONNECTIONS)
-        self._asking = Pool(world.edge, 4)
-        self._books = {name: Pool(origin, 2) for name, origin in world.simulators.items()}
-        self._inquiry = Inquiry(self._asking, self._books, TOKEN)
-        self._injector = Injector(world)
+        self._paying = Pool(environment.edge, CONNECTIONS)
+        self._asking = Pool(environment.edge, 4)
+        self._provider_records = {name: Pool(origin, 2) for name, origin in environment.simulators.items()}
+        self._comparer = Comparer(self._asking, self._provider_records, TOKEN)
+        self._injector = Injector(environment)
 
     async def conduct(self, payments: int, rate_per_second: float, down: str, drain_seconds_max: float) -> None:
         sampling = asyncio.ensure_future(self._sample())
@@ -123,22 +123,22 @@ class _Backlog:
             self._phase = "drain"
             await self._drain(drain_seconds_max)
             sampling.cancel()
-            books = await self._inquiry.entries()
-            self._report.audit = audit(generator.sent, books or {}, self._began_at)
-            self._report.charges = sum(len(entries) for entries in (books or {}).values())
-            async with LogTap(self._world.nats_url) as tap:
+            provider_records = await self._comparer.entries()
+            self._report.audit = audit(generator.sent, provider_records or {}, self._began_at)
+            self._report.charges = sum(len(entries) for entries in (provider_records or {}).values())
+            async with LogTap(self._environment.nats_url) as tap:
                 await tap.catch_up()
                 self._report.attempts = sum(isinstance(one.event, PaymentRouted) for one in tap.events)
         finally:
             sampling.cancel()
-            for pool in (self._paying, self._asking, *self._books.values()):
+            for pool in (self._paying, self._asking, *self._provider_records.values()):
                 pool.close()
 
     async def _drain(self, seconds_max: float) -> None:
         """Until the summary holds everything, calls itself settled, and equals the books."""
         began = time.monotonic()
         while not self._report.drained and time.monotonic() - began < seconds_max:
-            compared = await self._inquiry.compare(whole_window(us_of(self._began_at)))
+            compared = await self._comparer.compare(whole_window(us_of(self._began_at)))
             counted = compared.product.total.count if compared.product else -1
             self._report.last = compared
             self._report.drained = compared.equal and not compared.unsettled and counted >= self._report.accepted
@@ -146,7 +146,7 @@ class _Backlog:
             await asyncio.sleep(0.25)
 
     async def _sample(self) -> None:
-        finder = Supervised(self._world.folder)
+        finder = Supervised(self._environment.folder)
         while True:
             rss: dict[str, int] = {}
             for reading in await asyncio.to_thread(lambda: readings(finder.find(), with_pss=False)):
@@ -174,7 +174,7 @@ def text(report: Report) -> str:
         "drained": f"{'in' if report.drained else 'NOT in'} {report.draining_seconds:.1f} s{per_second}",
         "calls wasted": f"{wasted} attempts that did not charge, {wasted / max(report.charges, 1):.3f} a payment",
         "summary": str(last.product if last else None),
-        "books": str(last.books if last else None),
+        "books": str(last.provider_records if last else None),
         "audit": "clean: none lost, none charged twice" if is_clean else f"NOT CLEAN: {found}",
     }
     return "\n".join([*_memory_table(report.samples), "", *(f"{name:<14}{value}" for name, value in rows.items())])

@@ -13,7 +13,7 @@ from typing import Literal
 
 from qa.chaos.clock import clock_text, us_of
 from qa.chaos.history import Asked, History, Request
-from qa.load.provider_records import PROCESSORS, Entry, Summary, Totals
+from qa.load.provider_records import PROVIDERS, Entry, Summary, Totals
 from qa.load.window import Window
 from tollgate.contract.events import (
     Event,
@@ -139,7 +139,7 @@ def judge(history: History, *, converged: bool = True) -> Verdict:
     """Every column. Without `converged` (the run was stopped early), what had not ended yet is no offence."""
     verdict = Verdict()
     ledger = Ledger.of(history)
-    charges = _charges(history.books)
+    charges = _charges(history.provider_records)
     wishes: dict[str, list[Request]] = defaultdict(list)
     for request in history.requests:
         wishes[request.payment_id].append(request)
@@ -150,7 +150,7 @@ def judge(history: History, *, converged: bool = True) -> Verdict:
     _judge_rejections(verdict, history, charges, ledger)
     for asked in history.asked:
         if asked.summary is not None and asked.settled and _is_final(asked.window, asked.asked_at_us):
-            truth = summed(history.books, asked.window)
+            truth = summed(history.provider_records, asked.window)
             if asked.summary != truth:
                 verdict.blame(
                     "settled, changed",
@@ -173,7 +173,7 @@ def _latecomer(asked: Asked, history: History) -> str:
         for logged in history.log
         if isinstance(logged.event, PaymentProcessed)
     }
-    for entries in history.books.values():
+    for entries in history.provider_records.values():
         for entry in entries:
             inside = asked.window.start <= entry.requested_at <= asked.window.end
             if inside and recorded.get(entry.payment_id, asked.asked_at_us + 1) > asked.asked_at_us:
@@ -181,25 +181,25 @@ def _latecomer(asked: Asked, history: History) -> str:
     return ""
 
 
-def summed(books: Mapping[str, Iterable[Entry]], window: Window | None = None) -> Summary:
+def summed(provider_records: Mapping[str, Iterable[Entry]], window: Window | None = None) -> Summary:
     """What the books hold, in a window or as a whole."""
     totals = []
-    for processor in PROCESSORS:
+    for provider in PROVIDERS:
         inside = [
             entry.cents
-            for entry in books.get(processor, ())
+            for entry in provider_records.get(provider, ())
             if window is None or window.start <= entry.requested_at <= window.end
         ]
         totals.append(Totals(len(inside), sum(inside)))
     return Summary(*totals)
 
 
-def _charges(books: Mapping[str, Iterable[Entry]]) -> dict[str, list[tuple[str, Entry]]]:
+def _charges(provider_records: Mapping[str, Iterable[Entry]]) -> dict[str, list[tuple[str, Entry]]]:
     """Each payment's entries, with the processor in whose book they are."""
     charges: dict[str, list[tuple[str, Entry]]] = defaultdict(list)
-    for processor, entries in books.items():
+    for provider, entries in provider_records.items():
         for entry in entries:
-            charges[entry.payment_id].append((processor, entry))
+            charges[entry.payment_id].append((provider, entry))
     return charges
 
 
@@ -217,7 +217,7 @@ def _judge_payment(
     refused = {wish.cents for wish in wishes if wish.outcome == "refused"}
     unknown = {wish.cents for wish in wishes if wish.outcome == "unknown"}
     if len(charges) > 1:
-        where = ", ".join(f"{processor} {entry.requested_at.isoformat()}" for processor, entry in charges)
+        where = ", ".join(f"{provider} {entry.requested_at.isoformat()}" for provider, entry in charges)
         verdict.blame("charged twice", payment_id, f"charged {len(charges)} times: {where}")
     if len(accepted) > 1:
         verdict.blame("conflict accepted", payment_id, f"202 for {sorted(accepted)} cents")
@@ -256,13 +256,13 @@ def _judge_records(
 ) -> None:
     """The log's outcomes against the books."""
     for payment_id, event in ledger.processed.items():
-        places = {processor for processor, _ in charges.get(payment_id, [])}
+        places = {provider for provider, _ in charges.get(payment_id, [])}
         if not places:
-            verdict.blame("unrecorded", payment_id, f"processed at {event.processor}, and in no book")
-        elif event.processor not in places:
-            verdict.blame("wrong processor", payment_id, f"the log says {event.processor}, the book is {places}")
+            verdict.blame("unrecorded", payment_id, f"processed at {event.provider}, and in no book")
+        elif event.provider not in places:
+            verdict.blame("wrong processor", payment_id, f"the log says {event.provider}, the book is {places}")
         else:
-            stamps = {us_of(entry.requested_at) for place, entry in charges[payment_id] if place == event.processor}
+            stamps = {us_of(entry.requested_at) for place, entry in charges[payment_id] if place == event.provider}
             if event.requested_at_us not in stamps:
                 verdict.blame("requestedAt", payment_id, f"the log says {event.requested_at_us}, the book {stamps}")
     if not ended:
@@ -287,7 +287,7 @@ def _judge_rejections(
 
 
 def _judge_summary(verdict: Verdict, history: History) -> None:
-    truth = summed(history.books)
+    truth = summed(history.provider_records)
     if history.final != truth:
         verdict.blame("summary", "", f"the summary says {history.final}, the books {truth}")
 
@@ -297,10 +297,10 @@ def _judge_rows(verdict: Verdict, history: History, ledger: Ledger) -> None:
         verdict.blame("read model", "", "it could not be read")
         return
     wanted: Counter[tuple[str, str, int, int]] = Counter(
-        (payment_id, event.processor, event.amount_cents, event.requested_at_us)
+        (payment_id, event.provider, event.amount_cents, event.requested_at_us)
         for payment_id, event in ledger.processed.items()
     )
-    found = Counter((row.payment_id, row.processor, row.cents, row.requested_at_us) for row in history.rows)
+    found = Counter((row.payment_id, row.provider, row.cents, row.requested_at_us) for row in history.rows)
     for row, times in (found - wanted).items():
         verdict.blame("read model", row[0], f"{times} rows too many: {row}")
     for row, times in (wanted - found).items():

@@ -10,7 +10,7 @@ from qa.chaos.check import Ledger
 from qa.chaos.counters import Counters
 from qa.chaos.faults import Done
 from qa.chaos.history import History
-from qa.chaos.plan import BROKER, GATEWAYS, PROCESSORS, PROGRAMS, SIMULATORS
+from qa.chaos.plan import BROKER, GATEWAYS, PROGRAMS, PROVIDERS, SIMULATORS
 from tollgate.contract.events import PaymentInDoubt, PaymentReleased, PaymentRouted
 
 _COUNTED = {
@@ -75,7 +75,7 @@ def count(
         **_in_the_log(history),
         "redelivered": redelivered,
         "gateway without broker": sum(text.count(_LOST) for name, text in said.items() if name in GATEWAYS),
-        "processor without broker": sum(text.count(_LOST) for name, text in said.items() if name in PROCESSORS),
+        "processor without broker": sum(text.count(_LOST) for name, text in said.items() if name in PROVIDERS),
         "reader made anew": sum(len(_ANEW.findall(text)) for text in said.values()),
         "503 to a client": statuses.count(HTTPStatus.SERVICE_UNAVAILABLE),
         "repeat answered": _repeats(history),
@@ -95,7 +95,7 @@ def _in_the_log(history: History) -> dict[str, int]:
     doubts = [logged.event for logged in history.log if isinstance(logged.event, PaymentInDoubt)]
     doubted = {event.correlation_id for event in doubts}
     return {
-        "fallback used": sum(event.processor == "fallback" for event in routed),
+        "fallback used": sum(event.provider == "fallback" for event in routed),
         "breaker open": sum(bool(_DOWN.search(event.why)) for event in routed),
         "half-open probe": sum(event.why.startswith("probe:") for event in routed),
         "released": sum(isinstance(logged.event, PaymentReleased) for logged in history.log),
@@ -126,7 +126,7 @@ def _injected(done: Sequence[Done]) -> dict[str, int]:
     return {
         "broker killed": killed[BROKER],
         "gateway killed": sum(killed[name] for name in GATEWAYS),
-        "processor killed": sum(killed[name] for name in PROCESSORS),
+        "processor killed": sum(killed[name] for name in PROVIDERS),
         "projector killed": killed["projector"],
         "edge killed": killed["caddy"],
         "payment processor killed": sum(killed[name] for name in SIMULATORS),

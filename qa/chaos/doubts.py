@@ -23,16 +23,16 @@ from pathlib import Path
 import click
 import uvloop
 
-from qa.chaos.environment import TOKEN, World
+from qa.chaos.environment import TOKEN, Environment
 from qa.chaos.evidence import LogTap
 from qa.chaos.faults import Injector
 from qa.chaos.history import Logged
-from qa.chaos.plan import CHARGES, PROCESSORS
+from qa.chaos.plan import CHARGES, PROVIDERS
 from qa.chaos.ports import port_block
 from qa.chaos.proxy import Mode
 from qa.load.audit import Audit, Sent, audit
 from qa.load.client import Pool
-from qa.load.comparison import Inquiry
+from qa.load.comparison import Comparer
 from qa.load.generator import Generator
 from qa.load.money import randomly
 from tollgate.contract.events import PaymentInDoubt, PaymentProcessed, PaymentRequested, PaymentRouted
@@ -117,58 +117,58 @@ async def run_doubts(doubts: int, rate_per_second: float, seconds: float, end_se
     report = Report(doubts)
     try:
         with port_block() as first_port:
-            async with World(folder, first_port, seed=1, environment=ENVIRONMENT) as world:
-                await _Doubts(world, report).conduct(rate_per_second, seconds, end_seconds_max)
+            async with Environment(folder, first_port, seed=1, environment=ENVIRONMENT) as environment:
+                await _Doubts(environment, report).conduct(rate_per_second, seconds, end_seconds_max)
     finally:
         shutil.rmtree(folder)
     return report
 
 
 class _Doubts:
-    def __init__(self, world: World, report: Report) -> None:
-        self._world = world
+    def __init__(self, environment: Environment, report: Report) -> None:
+        self._environment = environment
         self._report = report
         self._began_at = datetime.now(UTC)
-        self._paying = Pool(world.edge, CONNECTIONS)
-        self._asking = Pool(world.edge, 4)
-        self._books = {name: Pool(origin, 8) for name, origin in world.simulators.items()}
-        self._inquiry = Inquiry(self._asking, self._books, TOKEN)
+        self._paying = Pool(environment.edge, CONNECTIONS)
+        self._asking = Pool(environment.edge, 4)
+        self._provider_records = {name: Pool(origin, 8) for name, origin in environment.simulators.items()}
+        self._comparer = Comparer(self._asking, self._provider_records, TOKEN)
         self._sent = Sent()
 
     async def conduct(self, rate_per_second: float, seconds: float, end_seconds_max: float) -> None:
         try:
-            async with Broker(self._world.nats_url_of("processor"), name="processor") as broker:
+            async with Broker(self._environment.nats_url_of("processor"), name="processor") as broker:
                 await self._conduct(broker, rate_per_second, seconds, end_seconds_max)
-            books = await self._inquiry.entries()
-            self._report.audit = audit(self._sent, books or {}, self._began_at)
+            provider_records = await self._comparer.entries()
+            self._report.audit = audit(self._sent, provider_records or {}, self._began_at)
         finally:
-            for pool in (self._paying, self._asking, *self._books.values()):
+            for pool in (self._paying, self._asking, *self._provider_records.values()):
                 pool.close()
 
     async def _conduct(self, broker: Broker, rate_per_second: float, seconds: float, end_seconds_max: float) -> None:
         await self._links(Mode.REFUSE)
         await self._phase("without doubts", rate_per_second, seconds)
-        for program in PROCESSORS:
-            self._world.signal(program, signal.SIGSTOP)
+        for program in PROVIDERS:
+            self._environment.signal(program, signal.SIGSTOP)
         await self._seed(broker)
         await self._links(Mode.BLACKHOLE)
         began = time.monotonic()
-        for program in PROCESSORS:
-            self._world.signal(program, signal.SIGCONT)
+        for program in PROVIDERS:
+            self._environment.signal(program, signal.SIGCONT)
         await self._until(lambda: self._is_acknowledged(broker), end_seconds_max)
         self._report.acknowledged_seconds = time.monotonic() - began
         await self._phase("beside the doubts", rate_per_second, seconds)
-        for program in PROCESSORS:
-            self._world.signal(program, signal.SIGKILL)
+        for program in PROVIDERS:
+            self._environment.signal(program, signal.SIGKILL)
         await self._phase("after kill -9 of every processor", rate_per_second, seconds)
-        await Injector(self._world).heal()
+        await Injector(self._environment).heal()
         began = time.monotonic()
         if await self._until(lambda: self._has_ended(broker), end_seconds_max):
             self._report.ended_seconds = time.monotonic() - began
 
     async def _links(self, mode: Mode) -> None:
         for name in SWALLOWED:
-            await self._world.links[name].set(mode)
+            await self._environment.links[name].set(mode)
 
     async def _phase(self, name: str, rate_per_second: float, seconds: float) -> None:
         generator = Generator(self._paying, randomly(len(self._report.phases) + 1), IN_FLIGHT_MAX)
@@ -176,7 +176,7 @@ class _Doubts:
         await asyncio.sleep(STRAGGLERS_SECONDS)
         self._sent.accepted |= generator.sent.accepted
         self._sent.unknown |= generator.sent.unknown
-        async with LogTap(self._world.nats_url) as tap:
+        async with LogTap(self._environment.nats_url) as tap:
             await tap.catch_up()
         self._report.phases.append(_phase(name, list(generator.sent.accepted), tap.events))
         self._report.new_doubts += _doubted(tap.events, generator.sent.accepted.keys())
@@ -195,8 +195,10 @@ class _Doubts:
                 await log.append(intent, timeout_seconds=30)
                 await log.append(in_doubt(intent, "no answer in time", None), timeout_seconds=30)
                 if number % CHARGED_EVERY == 0:
-                    origin = self._world.simulators["default"]
-                    await self._books["default"].ask(origin.request("POST", "/payments", attempt_body(intent)), 10.0)
+                    origin = self._environment.simulators["default"]
+                    await self._provider_records["default"].ask(
+                        origin.request("POST", "/payments", attempt_body(intent)), 10.0
+                    )
 
         await asyncio.gather(*(write() for _ in range(APPENDS)))
         self._report.seeding_seconds = time.monotonic() - began

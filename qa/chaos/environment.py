@@ -23,7 +23,7 @@ import psutil
 
 from qa.chaos.clocks import Clock
 from qa.chaos.disks import Disk
-from qa.chaos.plan import BROKER, CHARGES, CLOCKS, DISKS, EDGE, EDGES, GATEWAYS, LINKS, LOGS, PROCESSORS, PROJECTOR
+from qa.chaos.plan import BROKER, CHARGES, CLOCKS, DISKS, EDGE, EDGES, GATEWAYS, LINKS, LOGS, PROJECTOR, PROVIDERS
 from qa.chaos.proxy import Link, Server
 from qa.load.client import NoAnswerError, Origin, Pool
 from qa.load.processes import Supervised
@@ -46,7 +46,7 @@ class NotReadyError(Exception):
     """The stack did not come up."""
 
 
-class World:
+class Environment:
     """Used as `async with World(…) as world`: ready inside, and gone without a trace of a process after.
 
     `services` is the source tree that the services run from, where it is not the installed one. `environment` goes to
@@ -179,19 +179,19 @@ class World:
         programs: list[Program] = []
         for program in group.programs:
             programs.append(self._linked(program))
-            if program.name == PROCESSORS[0]:
-                programs.append(self._linked(replace(program, name=PROCESSORS[1])))
+            if program.name == PROVIDERS[0]:
+                programs.append(self._linked(replace(program, name=PROVIDERS[1])))
         return replace(group, programs=tuple(programs))
 
     def _linked(self, program: Program) -> Program:
         environment = dict(program.environment)
         command = program.command
-        if program.name in {*GATEWAYS, *PROCESSORS, PROJECTOR}:
+        if program.name in {*GATEWAYS, *PROVIDERS, PROJECTOR}:
             link = self.links[f"{program.name}-{BROKER}"]
             environment["NATS_URL"] = environment["NATS_URL"].replace(f":{self.settings.nats_port}", f":{link.port}")
         if program.name in self.clocks:
             environment |= self.clocks[program.name].environment()
-        if program.name in PROCESSORS:
+        if program.name in PROVIDERS:
             for processor in ("default", "fallback"):
                 link = self.links[f"{program.name}-{processor}"]
                 environment[f"PAYMENT_PROCESSOR_URL_{processor.upper()}"] = f"http://127.0.0.1:{link.port}"

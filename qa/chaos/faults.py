@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from qa.chaos.environment import TOKEN, World
+from qa.chaos.environment import TOKEN, Environment
 from qa.chaos.plan import PROGRAMS, SIMULATORS, Fault
 from qa.chaos.proxy import Mode
 from qa.load.client import NoAnswerError, Pool
@@ -38,7 +38,7 @@ class Done:
 class Injector:
     """Runs the faults, each as a task, and remembers what took."""
 
-    world: World
+    environment: Environment
     traits: Mapping[str, float] = field(default_factory=dict)
     """Faults of the simulators that no mood switches off."""
     done: list[Done] = field(default_factory=list)
@@ -60,14 +60,14 @@ class Injector:
         for task in tuple(self._ending):
             task.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
-        for link in self.world.links.values():
+        for link in self.environment.links.values():
             await link.set(Mode.PASS)
-        for disk in self.world.disks.values():
+        for disk in self.environment.disks.values():
             disk.empty()
-        for clock in self.world.clocks.values():
+        for clock in self.environment.clocks.values():
             clock.set(0.0)
         for program in PROGRAMS:
-            self.world.signal(program, signal.SIGCONT)
+            self.environment.signal(program, signal.SIGCONT)
         for simulator in SIMULATORS:
             await self._calm_for_sure(simulator)
 
@@ -83,19 +83,19 @@ class Injector:
     async def _begin(self, fault: Fault) -> bool:
         match fault.kind:
             case "kill":
-                return self.world.signal(fault.target, signal.SIGKILL)
+                return self.environment.signal(fault.target, signal.SIGKILL)
             case "stop":
-                return self.world.signal(fault.target, signal.SIGSTOP)
+                return self.environment.signal(fault.target, signal.SIGSTOP)
             case "link":
-                await self.world.links[fault.target].set(fault.mode)
+                await self.environment.links[fault.target].set(fault.mode)
                 return True
             case "processor":
                 return await self._set_mood(fault.target, fault.mood, fault.seconds)
             case "disk":
-                await asyncio.to_thread(self.world.disks[fault.target].fill)
+                await asyncio.to_thread(self.environment.disks[fault.target].fill)
                 return True
             case "clock":
-                self.world.clocks[fault.target].set(fault.offset_seconds)
+                self.environment.clocks[fault.target].set(fault.offset_seconds)
                 return True
 
     async def _end(self, fault: Fault) -> None:
@@ -103,15 +103,15 @@ class Injector:
             case "kill":
                 return
             case "stop":
-                self.world.signal(fault.target, signal.SIGCONT)
+                self.environment.signal(fault.target, signal.SIGCONT)
             case "link":
-                await self.world.links[fault.target].set(Mode.PASS)
+                await self.environment.links[fault.target].set(Mode.PASS)
             case "processor":
                 await self._set_mood(fault.target, CALM, 0.0)
             case "disk":
-                self.world.disks[fault.target].empty()
+                self.environment.disks[fault.target].empty()
             case "clock":
-                self.world.clocks[fault.target].set(0.0)
+                self.environment.clocks[fault.target].set(0.0)
 
     async def _calm_for_sure(self, simulator: str) -> None:
         deadline = time.monotonic() + HEAL_SECONDS_MAX
@@ -129,7 +129,7 @@ class Injector:
         ]
         if mood.get("closed"):
             switches.append(("listening", {"seconds": seconds}))
-        origin = self.world.simulators[simulator.removeprefix("simulator-")]
+        origin = self.environment.simulators[simulator.removeprefix("simulator-")]
         pool = Pool(origin, 1)
         try:
             for path, value in switches:

@@ -52,7 +52,7 @@ class Settled:
     """A row of the read model."""
 
     payment_id: str
-    processor: str
+    provider: str
     cents: int
     requested_at_us: int
 
@@ -74,7 +74,7 @@ class History:
 
     requests: Sequence[Request] = ()
     log: Sequence[Logged] = ()
-    books: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
+    provider_records: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
     refusals: Mapping[str, Collection[str]] = field(default_factory=dict)
     """By processor: the payments that it refused for good, by its own word."""
     rows: Sequence[Settled] | None = None

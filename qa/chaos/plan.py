@@ -11,19 +11,17 @@ from qa.chaos.proxy import Mode
 
 BROKER = "nats-server"
 GATEWAYS = ("gateway-1", "gateway-2")
-PROCESSORS = ("processor", "processor-2")
+PROVIDERS = ("processor", "processor-2")
 PROJECTOR = "projector"
 EDGE = "caddy"
 SIMULATORS = ("simulator-default", "simulator-fallback")
-PROGRAMS = (EDGE, BROKER, *GATEWAYS, *PROCESSORS, PROJECTOR, *SIMULATORS)
+PROGRAMS = (EDGE, BROKER, *GATEWAYS, *PROVIDERS, PROJECTOR, *SIMULATORS)
 
 CHARGES = {
-    f"{processor}-{simulator}": (processor, simulator)
-    for processor in PROCESSORS
-    for simulator in ("default", "fallback")
+    f"{provider}-{simulator}": (provider, simulator) for provider in PROVIDERS for simulator in ("default", "fallback")
 }
 """The links by which a processor charges."""
-LOGS = {f"{name}-{BROKER}": name for name in (*GATEWAYS, *PROCESSORS, PROJECTOR)}
+LOGS = {f"{name}-{BROKER}": name for name in (*GATEWAYS, *PROVIDERS, PROJECTOR)}
 """The links to the broker."""
 EDGES = {f"{EDGE}-{name}": name for name in GATEWAYS}
 LINKS = (*EDGES, *LOGS, *CHARGES)
@@ -31,7 +29,7 @@ LINKS = (*EDGES, *LOGS, *CHARGES)
 DISKS = {"nats": BROKER, PROJECTOR: PROJECTOR}
 """By their folder in DATA_DIR: who writes there."""
 
-CLOCKS = (*GATEWAYS, *PROCESSORS, PROJECTOR)
+CLOCKS = (*GATEWAYS, *PROVIDERS, PROJECTOR)
 """The programs whose wall clock can be set. The broker is written in Go, and asks nobody's library for the time."""
 
 Contract = Literal["contest", "strict"]
@@ -187,7 +185,7 @@ def _cut(links: Sequence[str], *modes: Mode) -> Recipe:
 
 def _forbidden(rng: random.Random, at: float) -> list[Fault]:
     """Somebody between processor and payment processor refuses; mostly where the payments go."""
-    link = f"{rng.choice(PROCESSORS)}-{rng.choice(('default', 'default', 'default', 'fallback'))}"
+    link = f"{rng.choice(PROVIDERS)}-{rng.choice(('default', 'default', 'default', 'fallback'))}"
     return [Fault(at, "link", link, rng.uniform(0.3, 1.2), Mode.FORBID)]
 
 
@@ -195,7 +193,7 @@ def _impatient_proxy(rng: random.Random, at: float) -> list[Fault]:
     """Somebody in between says 504 while the payment processor still works, and then charges."""
     seconds = rng.uniform(0.8, 1.8)
     return [
-        *(Fault(at, "link", f"{processor}-default", seconds, Mode.GATEWAY_TIMEOUT) for processor in PROCESSORS),
+        *(Fault(at, "link", f"{provider}-default", seconds, Mode.GATEWAY_TIMEOUT) for provider in PROVIDERS),
         Fault(at, "processor", SIMULATORS[0], seconds + 0.5, mood={"delay_ms": rng.choice((0, 400, 800))}),
     ]
 
@@ -300,7 +298,7 @@ def _overtaken(rng: random.Random, at: float) -> list[Fault]:
 
     The fallback is slow when they get through at last, so that the other is still charging there.
     """
-    replica = rng.choice(PROCESSORS)
+    replica = rng.choice(PROVIDERS)
     seconds = rng.uniform(3.8, 4.8)
     return [
         Fault(at, "link", f"{replica}-{BROKER}", seconds, rng.choice((Mode.MUTE, Mode.MUTE, Mode.BLACKHOLE))),
@@ -311,13 +309,13 @@ def _overtaken(rng: random.Random, at: float) -> list[Fault]:
 
 def _belated(rng: random.Random, at: float) -> list[Fault]:
     """One replica's words are stalled, but not for long enough that the other gets its deliveries."""
-    link = f"{rng.choice(PROCESSORS)}-{BROKER}"
+    link = f"{rng.choice(PROVIDERS)}-{BROKER}"
     return [Fault(at, "link", link, rng.uniform(1.8, 2.8), rng.choice((Mode.MUTE, Mode.BLACKHOLE)))]
 
 
 def _alone_and_unheard(rng: random.Random, at: float) -> list[Fault]:
     """The words of the only replica that runs are stalled for longer than it waits for the log."""
-    unheard, stopped = rng.sample(PROCESSORS, 2)
+    unheard, stopped = rng.sample(PROVIDERS, 2)
     seconds = rng.uniform(5.3, 6.3)
     return [
         Fault(at, "stop", stopped, seconds + 1.0),
@@ -337,7 +335,7 @@ def _killed_in_the_act(rng: random.Random, at: float) -> list[Fault]:
     """A replica is killed while it waits for many answers."""
     return [
         *(Fault(at, "processor", simulator, 1.5, mood={"delay_ms": 600}) for simulator in SIMULATORS),
-        Fault(at + rng.uniform(0.6, 1.2), "kill", rng.choice(PROCESSORS)),
+        Fault(at + rng.uniform(0.6, 1.2), "kill", rng.choice(PROVIDERS)),
     ]
 
 
@@ -346,11 +344,11 @@ RECIPES: Mapping[str, tuple[Recipe, int]] = {
     "edge killed": (_kill(EDGE), 1),
     "broker killed": (_kill(BROKER), 2),
     "gateway killed": (_kill(*GATEWAYS), 1),
-    "processor killed": (_kill(*PROCESSORS), 2),
+    "processor killed": (_kill(*PROVIDERS), 2),
     "payment processor killed": (_kill(*SIMULATORS), 1),
     "broker stopped": (_stop(BROKER), 1),
     "edge or gateway stopped": (_stop(*GATEWAYS, EDGE), 1),
-    "processor stopped": (_stop(*PROCESSORS), 2),
+    "processor stopped": (_stop(*PROVIDERS), 2),
     "projector stopped": (_stop(PROJECTOR), 1),
     "payment processor stopped": (_stop(*SIMULATORS), 1),
     "broker cut off": (_cut(tuple(LOGS), Mode.CUT, Mode.REFUSE, Mode.BLACKHOLE, Mode.SLOW), 2),

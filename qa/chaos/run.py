@@ -17,7 +17,7 @@ from qa.chaos.clocks import NoClocksError
 from qa.chaos.counters import Counters
 from qa.chaos.customers import Customers, whole_window
 from qa.chaos.disks import NoDisksError
-from qa.chaos.environment import TOKEN, NotReadyError, World
+from qa.chaos.environment import TOKEN, Environment, NotReadyError
 from qa.chaos.evidence import LogTap, UnreadableError, read_model, said
 from qa.chaos.faults import HealingError, Injector
 from qa.chaos.history import History
@@ -26,7 +26,7 @@ from qa.chaos.ports import port_block
 from qa.chaos.result import Result
 from qa.chaos.timeline import log_lines, story
 from qa.load.client import NoAnswerError, Pool
-from qa.load.comparison import Inquiry
+from qa.load.comparison import Comparer
 from qa.load.provider_records import Entry
 
 PAYING_CONNECTIONS = 200
@@ -50,25 +50,25 @@ async def run(chosen: Plan, rate_per_second: float, *, services: Path | None = N
     result = Result(chosen.seed, chosen.seconds)
     try:
         with port_block() as first_port:
-            environment = {
+            variables = {
                 "PROCESSOR_TIMEOUT_SECONDS": str(chosen.processor_timeout_seconds),
                 "PROCESSOR_PATIENCE_SECONDS": str(chosen.patience_seconds),
                 "PAYMENT_PROCESSOR_CONTRACT_DEFAULT": chosen.contract,
                 "PAYMENT_PROCESSOR_CONTRACT_FALLBACK": chosen.contract,
             }
             kinds = {fault.kind for fault in chosen.faults}
-            world = World(
+            environment = Environment(
                 folder,
                 first_port,
                 seed=chosen.seed,
-                environment=environment,
+                environment=variables,
                 traits=chosen.traits,
                 services=services,
                 disks="disk" in kinds,
                 clocks="clock" in kinds,
             )
-            async with world:
-                await _Run(world, chosen, rate_per_second, result).conduct()
+            async with environment:
+                await _Run(environment, chosen, rate_per_second, result).conduct()
     except (NotReadyError, NoDisksError, NoClocksError, HealingError, UnreadableError, NoAnswerError, OSError) as fault:
         result.trouble = f"{type(fault).__name__}: {fault}"
     if keep == "none" or (result.clean and keep == "failed"):
@@ -80,17 +80,17 @@ async def run(chosen: Plan, rate_per_second: float, *, services: Path | None = N
 
 
 class _Run:
-    def __init__(self, world: World, chosen: Plan, rate_per_second: float, result: Result) -> None:
-        self._world = world
+    def __init__(self, environment: Environment, chosen: Plan, rate_per_second: float, result: Result) -> None:
+        self._environment = environment
         self._plan = chosen
         self._rate_per_second = rate_per_second
         self._result = result
-        self._paying = Pool(world.edge, PAYING_CONNECTIONS)
-        self._asking = Pool(world.edge, ASKING_CONNECTIONS)
-        self._books = {name: Pool(origin, 2) for name, origin in world.simulators.items()}
-        self._inquiry = Inquiry(self._asking, self._books, TOKEN)
+        self._paying = Pool(environment.edge, PAYING_CONNECTIONS)
+        self._asking = Pool(environment.edge, ASKING_CONNECTIONS)
+        self._provider_records = {name: Pool(origin, 2) for name, origin in environment.simulators.items()}
+        self._comparer = Comparer(self._asking, self._provider_records, TOKEN)
         self._customers = Customers(self._paying, self._asking, chosen.seed)
-        self._injector = Injector(world, chosen.traits)
+        self._injector = Injector(environment, chosen.traits)
         self._counters = Counters()
 
     async def conduct(self) -> None:
@@ -100,18 +100,18 @@ class _Run:
             await self._injector.heal()
             if stopped_early:
                 self._customers.abandon()
-            async with LogTap(self._world.nats_url) as tap:
+            async with LogTap(self._environment.nats_url) as tap:
                 history = await self._liveness(tap, converge=not stopped_early)
                 redelivered = await tap.redelivered()
         finally:
-            for pool in (self._paying, self._asking, *self._books.values()):
+            for pool in (self._paying, self._asking, *self._provider_records.values()):
                 pool.close()
         await self._count()
-        self._world.kill_all()
+        self._environment.kill_all()
         if not stopped_early:
-            history.rows, history.rejected_rows = read_model(self._world.folder)
+            history.rows, history.rejected_rows = read_model(self._environment.folder)
         # The broker's store may be gone with its disk, and reading it takes a broker.
-        (self._world.folder / "log.txt").write_text("".join(f"{line}\n" for line in log_lines(history)))
+        (self._environment.folder / "log.txt").write_text("".join(f"{line}\n" for line in log_lines(history)))
         self._report(history, redelivered, judge(history, converged=not stopped_early))
 
     async def _safety(self) -> bool:
@@ -137,10 +137,10 @@ class _Run:
             await asyncio.sleep(PEEK_EVERY_SECONDS)
             try:
                 await self._count()
-                books = await self._read_books()
+                provider_records = await self._read_provider_records()
             except NoAnswerError:
                 continue
-            charged = Counter(entry.payment_id for entries in books.values() for entry in entries)
+            charged = Counter(entry.payment_id for entries in provider_records.values() for entry in entries)
             if charged and charged.most_common(1)[0][1] > 1:
                 return
 
@@ -149,39 +149,39 @@ class _Run:
         calm_at = time.monotonic()
         history = History(requests=self._customers.requests, asked=self._customers.asked)
         if converge:
-            await self._world.ready()
+            await self._environment.ready()
             # The stack has healed only if it takes payments again.
             await self._customers.pay_one()
         while True:
             await tap.catch_up()
             history.log, history.forgotten = tap.events, self._customers.forgotten
-            history.books = await self._read_books()
-            history.refusals = {name: await self._admin(name, "refusals") for name in self._books}
+            history.provider_records = await self._read_provider_records()
+            history.refusals = {name: await self._admin(name, "refusals") for name in self._provider_records}
             if not converge:
                 return history
-            whole = await self._inquiry.compare(whole_window(self._customers.began_us))
+            whole = await self._comparer.compare(whole_window(self._customers.began_us))
             history.final = whole.product
             self._result.healed_after_seconds = time.monotonic() - calm_at
             has_ended = not Ledger.of(history).unended()
-            if has_ended and not whole.unsettled and whole.product == summed(history.books):
+            if has_ended and not whole.unsettled and whole.product == summed(history.provider_records):
                 return history
             if self._result.healed_after_seconds > LIVENESS_SECONDS_MAX:
                 return history
             await asyncio.sleep(0.25)
 
-    async def _read_books(self) -> dict[str, list[Entry]]:
-        books = await self._inquiry.entries()
-        if books is None:
+    async def _read_provider_records(self) -> dict[str, list[Entry]]:
+        provider_records = await self._comparer.entries()
+        if provider_records is None:
             raise UnreadableError("the processors offer no list of their payments")
-        return books
+        return provider_records
 
     async def _count(self) -> None:
-        for name in self._books:
+        for name in self._provider_records:
             self._counters.note(name, await self._admin(name, "stats"))
 
     async def _admin(self, simulator: str, what: str) -> Any:
         """Raises NoAnswerError."""
-        pool = self._books[simulator]
+        pool = self._provider_records[simulator]
         message = pool.origin.request("GET", f"/admin/{what}", b"", (("X-Rinha-Token", TOKEN),))
         return json.loads((await pool.ask(message, ADMIN_SECONDS_MAX)).body)
 
@@ -189,7 +189,7 @@ class _Run:
         result = self._result
         result.columns = verdict.counts()
         result.reached = reached.count(
-            history, self._injector.done, said(self._world.logs), redelivered, self._counters
+            history, self._injector.done, said(self._environment.logs), redelivered, self._counters
         )
         result.faults = [f"{one.fault}{'' if one.took else '  (nobody there)'}" for one in self._injector.done]
         result.faults_by_kind = dict(Counter(one.fault.kind for one in self._injector.done if one.took))
@@ -197,7 +197,7 @@ class _Run:
         result.payments = len({request.payment_id for request in history.requests})
         result.outcomes = dict(Counter(request.outcome for request in history.requests))
         result.events = len(history.log)
-        result.charged = sum(len(entries) for entries in history.books.values())
+        result.charged = sum(len(entries) for entries in history.provider_records.values())
         result.offences = _told(history, verdict)
 
 

@@ -22,10 +22,10 @@ def story(history: History, payment_id: str) -> list[str]:
         for logged in history.log
         if not isinstance(logged.event, LedgerPurged) and logged.event.correlation_id == payment_id
     ]
-    for processor, entries in history.books.items():
+    for provider, entries in history.provider_records.items():
         for entry in (entry for entry in entries if entry.payment_id == payment_id):
             stamp = us_of(entry.requested_at)
-            lines.append((stamp, f"book    {processor}: {entry.cents} cents, under this stamp"))
+            lines.append((stamp, f"book    {provider}: {entry.cents} cents, under this stamp"))
     rows = [row for row in history.rows or () if row.payment_id == payment_id]
     return [
         f"payment {payment_id}",

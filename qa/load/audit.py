@@ -49,7 +49,7 @@ class Audit:
         return not (self.lost or self.twice or self.invented or self.wrong or self.refused)
 
 
-def audit(sent: Sent, books: Mapping[str, Sequence[Entry]], began_at: datetime) -> Audit:
+def audit(sent: Sent, provider_records: Mapping[str, Sequence[Entry]], began_at: datetime) -> Audit:
     """Compares what was sent with all entries of all books.
 
     An entry of a payment that was never sent counts only when it was requested after the run began: the books may have
@@ -59,7 +59,7 @@ def audit(sent: Sent, books: Mapping[str, Sequence[Entry]], began_at: datetime) 
     charges: Counter[str] = Counter()
     invented: set[str] = set()
     wrong: set[str] = set()
-    for entry in (entry for entries in books.values() for entry in entries):
+    for entry in (entry for entries in provider_records.values() for entry in entries):
         cents = known.get(entry.payment_id)
         if cents is None:
             if entry.requested_at >= began_at:
@@ -77,14 +77,14 @@ def audit(sent: Sent, books: Mapping[str, Sequence[Entry]], began_at: datetime) 
     )
 
 
-def totals_faults(sent: Sent, product: Summary, books: Summary) -> list[str]:
+def totals_faults(sent: Sent, product: Summary, provider_records: Summary) -> list[str]:
     """What is wrong with the whole run's totals, in words; works without a list of payments."""
     faults = []
-    if product != books:
-        faults.append(f"the summary differs from the books by {product - books}")
+    if product != provider_records:
+        faults.append(f"the summary differs from the books by {product - provider_records}")
     for name, value, least, most in (
-        ("payments", books.total.count, sent.least.count, sent.most.count),
-        ("cents", books.total.cents, sent.least.cents, sent.most.cents),
+        ("payments", provider_records.total.count, sent.least.count, sent.most.count),
+        ("cents", provider_records.total.cents, sent.least.cents, sent.most.cents),
     ):
         if not least <= value <= most:
             wanted = str(least) if least == most else f"between {least} and {most}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from qa.load.client import Answer, NoAnswerError, Pool
 from qa.load.provider_records import (
-    PROCESSORS,
+    PROVIDERS,
     Entry,
     Summary,
     UnreadableError,
@@ -31,7 +31,7 @@ class Comparison:
     """Seconds of time.perf_counter()."""
     answered_at: float
     product: Summary | None
-    books: Summary | None
+    provider_records: Summary | None
     headers: dict[str, str] = field(default_factory=dict)
     """Of the gateway's answer."""
     trouble: str = ""
@@ -39,11 +39,11 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        return self.product is not None and self.product == self.books
+        return self.product is not None and self.product == self.provider_records
 
     @property
     def differs(self) -> bool:
-        return self.product is not None and self.books is not None and self.product != self.books
+        return self.product is not None and self.provider_records is not None and self.product != self.provider_records
 
     @property
     def unsettled(self) -> bool:
@@ -51,10 +51,10 @@ class Comparison:
         return self.headers.get("tollgate-settled", "true").lower() == "false"
 
 
-class Inquiry:
-    def __init__(self, product: Pool, processors: dict[str, Pool], token: str) -> None:
+class Comparer:
+    def __init__(self, product: Pool, providers: dict[str, Pool], token: str) -> None:
         self._product = product
-        self._processors = processors
+        self._providers = providers
         self._token = (("X-Rinha-Token", token),)
 
     async def compare(self, window: Window, timeout_seconds: float = ANSWER_SECONDS_MAX) -> Comparison:
@@ -62,41 +62,41 @@ class Inquiry:
         asked = (
             _ask(self._product, f"/payments-summary?{window.query}", timeout_seconds),
             *(
-                _ask(self._processors[name], f"/admin/payments-summary?{window.query}", timeout_seconds, self._token)
-                for name in PROCESSORS
+                _ask(self._providers[name], f"/admin/payments-summary?{window.query}", timeout_seconds, self._token)
+                for name in PROVIDERS
             ),
         )
         answer, *pages = await asyncio.gather(*asked, return_exceptions=True)
         answered_at = time.perf_counter()
         troubles = []
         product: Summary | None = None
-        books: Summary | None = None
+        provider_records: Summary | None = None
         headers = answer.headers if isinstance(answer, Answer) else {}
         try:
             product = read_summary(_body(answer))
         except (NoAnswerError, UnreadableError) as fault:
             troubles.append(f"gateway: {fault}")
         try:
-            books = Summary(*(read_totals(_body(page)) for page in pages))
+            provider_records = Summary(*(read_totals(_body(page)) for page in pages))
         except (NoAnswerError, UnreadableError) as fault:
             troubles.append(f"processors: {fault}")
-        return Comparison(window, asked_at, answered_at, product, books, headers, "; ".join(troubles))
+        return Comparison(window, asked_at, answered_at, product, provider_records, headers, "; ".join(troubles))
 
     async def entries(self) -> dict[str, list[Entry]] | None:
         """Every charge in both books; None when a processor does not offer the list (the contest's do not)."""
-        books = {}
-        for name in PROCESSORS:
-            answer = await _ask(self._processors[name], "/admin/payments", LIST_SECONDS_MAX, self._token)
+        provider_records = {}
+        for name in PROVIDERS:
+            answer = await _ask(self._providers[name], "/admin/payments", LIST_SECONDS_MAX, self._token)
             if answer.status == 404:
                 return None
-            books[name] = read_entries(_body(answer))
-        return books
+            provider_records[name] = read_entries(_body(answer))
+        return provider_records
 
     async def purge(self) -> None:
         """Empties the gateway and both processors, as the contest's script does first."""
         for pool, target in (
             (self._product, "/purge-payments"),
-            *((self._processors[name], "/admin/purge-payments") for name in PROCESSORS),
+            *((self._providers[name], "/admin/purge-payments") for name in PROVIDERS),
         ):
             answer = await pool.ask(
                 pool.origin.request("POST", target, headers=self._token), timeout_seconds=ANSWER_SECONDS_MAX

@@ -85,7 +85,7 @@ class Compose:
         return Origin("127.0.0.1", self.ports.edge)
 
     @property
-    def processors(self) -> dict[str, Origin]:
+    def providers(self) -> dict[str, Origin]:
         return {
             "default": Origin("127.0.0.1", self.ports.default),
             "fallback": Origin("127.0.0.1", self.ports.fallback),

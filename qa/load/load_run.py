@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 from qa.load.audit import Sent, audit, totals_faults
 from qa.load.client import NoAnswerError, Origin, Pool
-from qa.load.comparison import Comparison, Inquiry
+from qa.load.comparison import Comparer, Comparison
 from qa.load.generator import Generator
 from qa.load.kills import RECOVERY_SECONDS_MAX, Kill, PlannedKill, Poll, recovered_after_seconds
 from qa.load.processes import Programs, Sampler, kill, own_cpu_seconds
-from qa.load.provider_records import PROCESSORS, UnreadableError
+from qa.load.provider_records import PROVIDERS, UnreadableError
 from qa.load.result import Check, Drain, Offered, Result
 from qa.load.window import Window, check_window
 
@@ -35,7 +35,7 @@ class NotReadyError(Exception):
 @dataclass(frozen=True, slots=True)
 class Settings:
     product: Origin
-    processors: dict[str, Origin]
+    providers: dict[str, Origin]
     token: str
     rate_per_second: float
     seconds: float
@@ -54,32 +54,32 @@ async def conduct(settings: Settings) -> Result:
     """Runs the trial; raises NotReadyError when it cannot begin."""
     paying = Pool(settings.product, settings.connections)
     asking = Pool(settings.product, ASKING_CONNECTIONS)
-    processors = {name: Pool(settings.processors[name], ASKING_CONNECTIONS) for name in PROCESSORS}
+    providers = {name: Pool(settings.providers[name], ASKING_CONNECTIONS) for name in PROVIDERS}
     try:
-        inquiry = Inquiry(asking, processors, settings.token)
-        await _make_ready(inquiry, purge=settings.purge)
+        comparer = Comparer(asking, providers, settings.token)
+        await _make_ready(comparer, purge=settings.purge)
         generator = Generator(paying, settings.draw_cents, settings.in_flight_max)
-        return await _Trial(settings, inquiry, generator).run()
+        return await _LoadRun(settings, comparer, generator).run()
     finally:
-        for pool in (paying, asking, *processors.values()):
+        for pool in (paying, asking, *providers.values()):
             pool.close()
 
 
-async def _make_ready(inquiry: Inquiry, *, purge: bool) -> None:
+async def _make_ready(comparer: Comparer, *, purge: bool) -> None:
     try:
         if purge:
-            await inquiry.purge()
+            await comparer.purge()
     except NoAnswerError as fault:
         raise NotReadyError(f"cannot purge: {fault}") from fault
-    first = await inquiry.compare(check_window(datetime.now(UTC)))
+    first = await comparer.compare(check_window(datetime.now(UTC)))
     if first.trouble:
         raise NotReadyError(first.trouble)
 
 
-class _Trial:
-    def __init__(self, settings: Settings, inquiry: Inquiry, generator: Generator) -> None:
+class _LoadRun:
+    def __init__(self, settings: Settings, comparer: Comparer, generator: Generator) -> None:
         self._settings = settings
-        self._inquiry = inquiry
+        self._comparer = comparer
         self._generator = generator
         self._began_at = datetime.now(UTC)
         self._began = time.perf_counter()
@@ -105,10 +105,10 @@ class _Trial:
             if sampler:
                 await asyncio.to_thread(sampler.stop)
         try:
-            books = await self._inquiry.entries()
-            skipped = "" if books is not None else "these processors offer no list of payments"
+            provider_records = await self._comparer.entries()
+            skipped = "" if provider_records is not None else "these processors offer no list of payments"
         except (NoAnswerError, UnreadableError) as fault:
-            books, skipped = None, f"no list of payments: {fault}"
+            provider_records, skipped = None, f"no list of payments: {fault}"
         return Result(
             offered=Offered(
                 settings.rate_per_second,
@@ -124,7 +124,7 @@ class _Trial:
             polls=self._polls,
             drain=drain,
             totals_faults=_totals_faults(generator.sent, drain.last),
-            audit=audit(generator.sent, books, self._began_at) if books is not None else None,
+            audit=audit(generator.sent, provider_records, self._began_at) if provider_records is not None else None,
             audit_skipped=skipped,
             usage=sampler.meter.usage() if sampler else {},
             sampled_seconds=sampler.seconds if sampler else 0.0,
@@ -135,7 +135,7 @@ class _Trial:
         """The contest's check: every ten seconds both sides are asked for the same window."""
         for number in range(1, int(self._settings.seconds / CHECK_EVERY_SECONDS) + 1):
             await self._until(number * CHECK_EVERY_SECONDS)
-            compared = await self._inquiry.compare(check_window(datetime.now(UTC)))
+            compared = await self._comparer.compare(check_window(datetime.now(UTC)))
             took_seconds = compared.answered_at - compared.asked_at
             self._checks.append(Check(compared.asked_at - self._began, took_seconds, compared))
 
@@ -156,7 +156,7 @@ class _Trial:
         window = Window(self._began_at, datetime.now(UTC))
         while True:
             asked = time.perf_counter()
-            compared = await self._inquiry.compare(window, POLL_ANSWER_SECONDS_MAX)
+            compared = await self._comparer.compare(window, POLL_ANSWER_SECONDS_MAX)
             after_seconds = compared.answered_at - killed
             self._polls.append(Poll(after_seconds, compared.equal))
             recovered = recovered_after_seconds(self._polls)
@@ -172,7 +172,7 @@ class _Trial:
         accepted = len(self._generator.sent.accepted)
         while True:
             asked = time.perf_counter()
-            compared = await self._inquiry.compare(Window(self._began_at, datetime.now(UTC) + CLOCK_SLACK))
+            compared = await self._comparer.compare(Window(self._began_at, datetime.now(UTC) + CLOCK_SLACK))
             seconds = compared.answered_at - began
             counted = compared.product.total.count if compared.product else -1
             if compared.equal and counted >= accepted and not compared.unsettled:
@@ -187,6 +187,6 @@ class _Trial:
 
 
 def _totals_faults(sent: Sent, whole_run: Comparison) -> list[str]:
-    if whole_run.product is None or whole_run.books is None:
+    if whole_run.product is None or whole_run.provider_records is None:
         return [f"the whole run could not be compared: {whole_run.trouble}"]
-    return totals_faults(sent, whole_run.product, whole_run.books)
+    return totals_faults(sent, whole_run.product, whole_run.provider_records)

@@ -101,11 +101,11 @@ def _measure(compose: Compose, course: str, k6_path: Path) -> tuple[int, Found]:
 
 def _run_k6(compose: Compose, course: str, out: Path) -> int:
     out.unlink(missing_ok=True)
-    processors = compose.processors
+    providers = compose.providers
     environment = os.environ | {
         "BASE_URL": compose.product.url,
-        "PROCESSOR_DEFAULT_URL": processors["default"].url,
-        "PROCESSOR_FALLBACK_URL": processors["fallback"].url,
+        "PROCESSOR_DEFAULT_URL": providers["default"].url,
+        "PROCESSOR_FALLBACK_URL": providers["fallback"].url,
         "OUT": str(out.absolute()),
     }
     command = [str(PROJECT / "load" / "k6" / "run"), course]

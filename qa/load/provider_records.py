@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from qa.load.money import NotCentsError, cents_of, read_json
 
-PROCESSORS = ("default", "fallback")
+PROVIDERS = ("default", "fallback")
 
 
 class UnreadableError(ValueError):
@@ -59,7 +59,7 @@ def read_summary(body: bytes) -> Summary:
     answer = _json(body)
     if not isinstance(answer, dict):
         raise UnreadableError(f"a summary is an object, not {_shortened(answer)}")
-    return Summary(*(_totals(answer.get(processor)) for processor in PROCESSORS))
+    return Summary(*(_totals(answer.get(provider)) for provider in PROVIDERS))
 
 
 def read_entries(body: bytes) -> list[Entry]:

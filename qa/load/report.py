@@ -83,7 +83,7 @@ def _exactness(result: Result) -> list[str]:
     return [
         _line("checks", f"{len(result.checks)}: {found}"),
         _line("lag", lag),
-        _line("books", _summary_text(drain.last.books)),
+        _line("books", _summary_text(drain.last.provider_records)),
         _line("audit", payments),
     ]
 
@@ -166,7 +166,7 @@ def as_json(result: Result) -> dict[str, Any]:
             "complete": drain.complete,
             "remainder": drain.remainder(len(result.sent.accepted)),
             "product": _summary_json(drain.last.product),
-            "books": _summary_json(drain.last.books),
+            "books": _summary_json(drain.last.provider_records),
             "trouble": drain.last.trouble,
         },
         "audit": _audit_json(result.audit) if result.audit else {"skipped": result.audit_skipped},
@@ -191,7 +191,9 @@ def as_json(result: Result) -> dict[str, Any]:
 
 def _check_json(check: Check, result: Result) -> dict[str, Any]:
     compared = check.comparison
-    difference = compared.product - compared.books if compared.product and compared.books else None
+    difference = (
+        compared.product - compared.provider_records if compared.product and compared.provider_records else None
+    )
     return {
         "at_seconds": check.at_seconds,
         "took_seconds": check.took_seconds,
@@ -199,7 +201,7 @@ def _check_json(check: Check, result: Result) -> dict[str, Any]:
         "to": moment_text(compared.window.end),
         "finding": check.finding(result.kills).value,
         "product": _summary_json(compared.product),
-        "books": _summary_json(compared.books),
+        "books": _summary_json(compared.provider_records),
         "difference": _summary_json(difference),
         "headers": compared.headers,
         "trouble": compared.trouble,

@@ -111,7 +111,7 @@ def main(
     programs = _finder(processes_of, pids)
     settings = Settings(
         product=product,
-        processors={"default": default, "fallback": fallback},
+        providers={"default": default, "fallback": fallback},
         token=token,
         rate_per_second=rate,
         seconds=seconds,

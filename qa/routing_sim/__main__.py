@@ -6,16 +6,16 @@ import click
 
 from qa.routing_sim.chart import chart
 from qa.routing_sim.report import many, one, run
-from qa.routing_sim.scenario import ADVERSARIAL, FINAL, PREVIEW, random_course
+from qa.routing_sim.scenario import ADVERSARIAL, FINAL, PREVIEW, random_scenario
 from qa.routing_sim.strategy import strategies
 from tollgate.processor.routing import Policy
 
 DEFAULT = Policy()
-COURSES = {course.name: course for course in (PREVIEW, FINAL, *ADVERSARIAL)}
+SCENARIOS = {scenario.name: scenario for scenario in (PREVIEW, FINAL, *ADVERSARIAL)}
 
 
 @click.command()
-@click.option("--course", "names", multiple=True, help=f"One of: {', '.join(COURSES)}, adversarial. Repeatable.")
+@click.option("--course", "names", multiple=True, help=f"One of: {', '.join(SCENARIOS)}, adversarial. Repeatable.")
 @click.option("--random", "count", default=0, help="So many random courses.")
 @click.option("--seed", default=0, help="The first random course's number; the router's chance.")
 @click.option("--strategy", "chosen", multiple=True, help="Only these. Repeatable.")
@@ -47,20 +47,20 @@ def main(  # noqa: PLR0917 - click passes an argument for each option
     known = list(strategies(policy, seed))
     if unknown := set(chosen) - set(known):
         raise click.UsageError(f"no such strategy: {', '.join(sorted(unknown))} (there are: {', '.join(known)})")
-    if unknown := set(names) - {*COURSES, "adversarial"}:
-        raise click.UsageError(f"no such course: {', '.join(sorted(unknown))} (there are: {', '.join(COURSES)})")
-    courses = [COURSES[name] for name in names if name in COURSES]
-    courses += ADVERSARIAL if "adversarial" in names else ()
-    for course in courses or ([] if count else [PREVIEW, FINAL]):
-        rows = run(course, policy, seed, list(chosen) or known, scale=scale)
+    if unknown := set(names) - {*SCENARIOS, "adversarial"}:
+        raise click.UsageError(f"no such course: {', '.join(sorted(unknown))} (there are: {', '.join(SCENARIOS)})")
+    scenarios = [SCENARIOS[name] for name in names if name in SCENARIOS]
+    scenarios += ADVERSARIAL if "adversarial" in names else ()
+    for scenario in scenarios or ([] if count else [PREVIEW, FINAL]):
+        rows = run(scenario, policy, seed, list(chosen) or known, scale=scale)
         click.echo(one(rows) + "\n")
         if svg is not None:
-            svg.write_text(chart(course, rows[0].result))
+            svg.write_text(chart(scenario, rows[0].result))
             svg = None
     if count:
         every = []
         for number in range(seed, seed + count):
-            every += run(random_course(number), policy, seed, list(chosen) or known, scale=scale)
+            every += run(random_scenario(number), policy, seed, list(chosen) or known, scale=scale)
         click.echo(many(every))
 
 

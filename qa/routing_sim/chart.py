@@ -2,19 +2,19 @@
 
 from collections import Counter as Tally
 
-from qa.routing_sim.scenario import Course
+from qa.routing_sim.scenario import Scenario
 from qa.routing_sim.trial import Result
 
 WIDTH, HEIGHT, MARGIN = 960, 300, 44
 COLOURS = {"default": "#2a7f62", "fallback": "#c8553d", "arrivals": "#888888"}
 
 
-def chart(course: Course, result: Result) -> str:
+def chart(scenario: Scenario, result: Result) -> str:
     """The picture, as SVG."""
-    seconds = int(course.seconds + course.drain_seconds)
-    arrived = Tally(int(at) for at in course.arrivals())
+    seconds = int(scenario.seconds + scenario.drain_seconds)
+    arrived = Tally(int(at) for at in scenario.arrivals())
     charged = {
-        name: Tally(int(settled_at) for _, settled_at, processor in result.settled if processor == name)
+        name: Tally(int(settled_at) for _, settled_at, provider in result.settled if provider == name)
         for name in ("default", "fallback")
     }
     top = max(*arrived.values(), *(max(tally.values(), default=0) for tally in charged.values()))
@@ -29,10 +29,10 @@ def chart(course: Course, result: Result) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
         'font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        f'<text x="{MARGIN}" y="18">{course.name}: payments a second; bars mark when a processor fails</text>',
+        f'<text x="{MARGIN}" y="18">{scenario.name}: payments a second; bars mark when a processor fails</text>',
     ]
-    ends = [stage.at_seconds for stage in course.stages[1:]] + [float(seconds)]
-    for stage, end in zip(course.stages, ends, strict=True):
+    ends = [stage.at_seconds for stage in scenario.stages[1:]] + [float(seconds)]
+    for stage, end in zip(scenario.stages, ends, strict=True):
         for row, (name, weather) in enumerate((("default", stage.default), ("fallback", stage.fallback))):
             if weather.failing:
                 parts.append(

@@ -15,8 +15,8 @@ network, no failed call, places that are free again when a stage ends. It is exa
 from dataclasses import dataclass
 
 from qa.routing_sim.counter import RUNNING_MAX
-from qa.routing_sim.scenario import Course
-from tollgate.contract.events import PROCESSORS, ProcessorName
+from qa.routing_sim.scenario import Scenario
+from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.processor.routing.fees import fee_cents
 
 SLICE_SECONDS = 0.05
@@ -31,39 +31,39 @@ class Best:
     profit_cents: int
 
 
-def best(course: Course, *, places_max: int, payments_per_second_max: float, drain_seconds: float) -> Best:
+def best(scenario: Scenario, *, places_max: int, payments_per_second_max: float, drain_seconds: float) -> Best:
     """The bound for a replica with so many places, which gets through so many payments a second."""
-    slices = int((course.seconds + drain_seconds) / SLICE_SECONDS)
+    slices = int((scenario.seconds + drain_seconds) / SLICE_SECONDS)
     arrivals = [0] * slices
-    for at in course.arrivals():
+    for at in scenario.arrivals():
         arrivals[min(int(at / SLICE_SECONDS), slices - 1)] += 1
     per_slice = payments_per_second_max * SLICE_SECONDS
-    end = course.seconds + drain_seconds
-    own = [_capacities(course, name, slices, min(places_max, RUNNING_MAX), end) for name in PROCESSORS]
-    shared = [_capacities(course, name, slices, places_max, end) for name in PROCESSORS]
+    end = scenario.seconds + drain_seconds
+    own = [_capacities(scenario, name, slices, min(places_max, RUNNING_MAX), end) for name in PROVIDERS]
+    shared = [_capacities(scenario, name, slices, places_max, end) for name in PROVIDERS]
     together = [
         min(sum(here), max(there), per_slice)
         for here, there in zip(zip(*own, strict=True), zip(*shared, strict=True), strict=True)
     ]
     default = _served(arrivals, [min(capacity, per_slice) for capacity in own[0]])
     both = _served(arrivals, together)
-    amount = course.amount_cents
+    amount = scenario.amount_cents
     profit = default * (amount - fee_cents("default", amount)) + (both - default) * (
         amount - fee_cents("fallback", amount)
     )
     return Best(default, both - default, profit)
 
 
-def _capacities(course: Course, name: ProcessorName, slices: int, places: int, end: float) -> list[float]:
+def _capacities(scenario: Scenario, name: ProviderName, slices: int, places: int, end: float) -> list[float]:
     """How many payments may begin in each slice, such that they are charged."""
     capacities = []
     stage_before = None
     for number in range(slices):
         now = number * SLICE_SECONDS
-        stage = course.stage(now)
+        stage = scenario.stage(now)
         weather = stage.default if name == "default" else stage.fallback
         done_at = now + weather.delay_seconds
-        later = course.stage(done_at)
+        later = scenario.stage(done_at)
         is_charged = done_at <= end and not (later.default if name == "default" else later.fallback).failing
         capacity = places * SLICE_SECONDS / weather.delay_seconds if weather.delay_seconds else float("inf")
         # Places that an earlier stage left empty can all begin at once.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from qa.routing_sim.oracle import Best, best
-from qa.routing_sim.scenario import Course
+from qa.routing_sim.scenario import Scenario
 from qa.routing_sim.strategy import strategies
 from qa.routing_sim.trial import BELL_SECONDS, PAYMENTS_PER_SECOND_MAX, Result, Trial
 from tollgate.processor.routing import Policy
@@ -15,7 +15,7 @@ from tollgate.processor.routing import Policy
 class Row:
     """One strategy on one course, beside the bound for that course and for what is charged when it ends."""
 
-    course: Course
+    scenario: Scenario
     strategy: str
     best: Best
     best_at_bell: Best
@@ -35,23 +35,29 @@ class Row:
         return self.best.default + self.best.fallback >= self.result.payments
 
 
-def run(course: Course, policy: Policy, seed: int, names: Sequence[str], *, scale: float = 1.0) -> list[Row]:
+def run(scenario: Scenario, policy: Policy, seed: int, names: Sequence[str], *, scale: float = 1.0) -> list[Row]:
     """Every named strategy on the course, with so many times its payments, and places and CPU to match."""
-    course = course.scaled(scale)
+    scenario = scenario.scaled(scale)
     policy = replace(policy, concurrency_max=max(round(policy.concurrency_max * scale), 2))
     rate_max = PAYMENTS_PER_SECOND_MAX * scale
     bound, at_bell = (
         best(
-            course,
+            scenario,
             places_max=policy.concurrency_max,
             payments_per_second_max=rate_max,
             drain_seconds=drain_seconds,
         )
-        for drain_seconds in (course.drain_seconds, BELL_SECONDS)
+        for drain_seconds in (scenario.drain_seconds, BELL_SECONDS)
     )
     fresh = strategies(policy, seed)
     return [
-        Row(course, name, bound, at_bell, Trial(course, fresh[name], seed=seed, payments_per_second_max=rate_max).run())
+        Row(
+            scenario,
+            name,
+            bound,
+            at_bell,
+            Trial(scenario, fresh[name], seed=seed, payments_per_second_max=rate_max).run(),
+        )
         for name in names
     ]
 
@@ -64,9 +70,9 @@ ONE_HEAD = (
 
 def one(rows: Sequence[Row]) -> str:
     """A course's table."""
-    course, bound = rows[0].course, rows[0].best
+    scenario, bound = rows[0].scenario, rows[0].best
     lines = [
-        f"{course.name}: {rows[0].result.payments} payments in {course.seconds:.0f} s; best possible "
+        f"{scenario.name}: {rows[0].result.payments} payments in {scenario.seconds:.0f} s; best possible "
         f"{bound.profit_cents / 100:,.2f} with {bound.default} at default, {bound.fallback} at fallback",
         ONE_HEAD,
     ]
@@ -93,9 +99,9 @@ def many(rows: Iterable[Row]) -> str:
 
 
 def _many(rows: Sequence[Row], title: str) -> str:
-    courses = len({row.course.name for row in rows})
+    scenarios = len({row.scenario.name for row in rows})
     lines = [
-        f"{courses} courses in which {title}",
+        f"{scenarios} courses in which {title}",
         f"  {'':22} {'mean':>8} {'1 in 20':>8} {'worst':>8} {'worst is':>14} {'twice':>7} {'not charged':>12} "
         f"{'p99 s':>7} {'wasted':>7}",
     ]
@@ -104,7 +110,7 @@ def _many(rows: Sequence[Row], title: str) -> str:
         payments = sum(row.result.payments for row in own)
         lines.append(
             f"  {name:22} {fmean(row.share for row in own):8.2%} {own[len(own) // 20].share:8.2%} "
-            f"{own[0].share:8.2%} {own[0].course.name:>14} {sum(row.result.charged_twice for row in own):7} "
+            f"{own[0].share:8.2%} {own[0].scenario.name:>14} {sum(row.result.charged_twice for row in own):7} "
             f"{sum(row.result.lag for row in own) / payments:12.3%} "
             f"{fmean(min(row.result.settle_seconds_p99, 999) for row in own):7.1f} "
             f"{sum(row.result.wasted_calls for row in own) / payments:7.1%}"

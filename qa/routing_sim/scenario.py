@@ -29,7 +29,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class Scenario:
     """Payments of `amount_cents` come for `seconds`, at a rate that moves evenly from the first figure to the last."""
 
     name: str
@@ -50,7 +50,7 @@ class Course:
         # The root of slope / 2 * t^2 + first * t = number.
         return [((first * first + 2 * slope * number) ** 0.5 - first) / slope for number in range(count)]
 
-    def scaled(self, scale: float) -> "Course":
+    def scaled(self, scale: float) -> "Scenario":
         """The same course with so many times the payments."""
         first, last = self.payments_per_second
         return replace(self, payments_per_second=(first * scale, last * scale))
@@ -60,13 +60,13 @@ class Course:
         return self.stages[max(index, 0)]
 
 
-def contest(name: str, seconds: float, peak: float, amount_cents: int, rows: Sequence[tuple[float, ...]]) -> Course:
+def contest(name: str, seconds: float, peak: float, amount_cents: int, rows: Sequence[tuple[float, ...]]) -> Scenario:
     """A course of the contest; each row: at second, delay in ms and failing (0 or 1) of default, then of fallback."""
     stages = tuple(
         Stage(at, Weather(d / 1000, bool(d_failing)), Weather(f / 1000, bool(f_failing)))
         for at, d, d_failing, f, f_failing in rows
     )
-    return Course(name, seconds, (1.0, peak), amount_cents, stages, CONTEST_DRAIN_SECONDS)
+    return Scenario(name, seconds, (1.0, peak), amount_cents, stages, CONTEST_DRAIN_SECONDS)
 
 
 PREVIEW = contest(
@@ -115,7 +115,7 @@ ADVERSARIAL = (
 )
 
 
-def random_course(seed: int) -> Course:
+def random_scenario(seed: int) -> Scenario:
     """A course of 40 to 100 s with stages of 5 to 25 s. In its last stage one processor works at least."""
     chance = Random(seed)  # noqa: S311 - to be replayed, no secrets
     seconds = float(chance.randint(40, 100))
@@ -128,7 +128,7 @@ def random_course(seed: int) -> Course:
     if last.default.failing and last.fallback.failing:
         stages[-1] = Stage(last.at_seconds, Weather(last.default.delay_seconds), last.fallback)
     rates = (chance.uniform(1, 300), chance.uniform(50, 500))
-    return Course(f"random {seed}", seconds, rates, 1990, tuple(stages))
+    return Scenario(f"random {seed}", seconds, rates, 1990, tuple(stages))
 
 
 def _random_weather(chance: Random) -> Weather:

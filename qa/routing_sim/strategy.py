@@ -6,7 +6,7 @@ from math import inf
 from random import Random
 from typing import Protocol
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.processor.health.report import Health
 from tollgate.processor.routing import Decision, Outcome, Policy, Route, Router, Wait
 from tollgate.processor.routing.fees import OTHER
@@ -20,12 +20,12 @@ class Strategy(Protocol):
 
     def room(self, now: float) -> int: ...
     def decide(
-        self, now: float, *, amount_cents: int, waited_seconds: float, failed_at: ProcessorName | None
+        self, now: float, *, amount_cents: int, waited_seconds: float, failed_at: ProviderName | None
     ) -> Decision: ...
     def observe(
-        self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float | None = None
+        self, provider: ProviderName, outcome: Outcome, now: float, *, seconds: float | None = None
     ) -> None: ...
-    def observe_health(self, processor: ProcessorName, health: Health, now: float) -> None: ...
+    def observe_health(self, provider: ProviderName, health: Health, now: float) -> None: ...
     def observe_delivery(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None: ...
 
 
@@ -38,13 +38,13 @@ class Tollgate(Router):
         super().__init__(policy, Random(seed))  # noqa: S311 - chance to be replayed, no secrets
 
     def decide(  # type: ignore[override]
-        self, now: float, *, amount_cents: int, waited_seconds: float, failed_at: ProcessorName | None
+        self, now: float, *, amount_cents: int, waited_seconds: float, failed_at: ProviderName | None
     ) -> Decision:
         del failed_at  # it has its breakers
         return super().decide(now, amount_cents=amount_cents, waited_seconds=waited_seconds)
 
 
-Rule = Callable[[dict[ProcessorName, Health], ProcessorName | None], ProcessorName | None]
+Rule = Callable[[dict[ProviderName, Health], ProviderName | None], ProviderName | None]
 """From the health last heard, and where the payment has just failed, to where it goes; None: it waits."""
 
 WAIT_SECONDS = 0.5
@@ -57,7 +57,7 @@ class RuleOfThumb:
     rule: Rule
     concurrency_max: int
     call_seconds_max: float = inf
-    _health: dict[ProcessorName, Health] = field(
+    _health: dict[ProviderName, Health] = field(
         default_factory=lambda: {"default": Health(False, 0.0), "fallback": Health(False, 0.0)}
     )
     _in_flight: int = 0
@@ -67,36 +67,36 @@ class RuleOfThumb:
         return self.concurrency_max - self._in_flight
 
     def decide(
-        self, now: float, *, amount_cents: int, waited_seconds: float, failed_at: ProcessorName | None
+        self, now: float, *, amount_cents: int, waited_seconds: float, failed_at: ProviderName | None
     ) -> Decision:
         del now, amount_cents, waited_seconds
-        processor = self.rule(self._health, failed_at)
-        if processor is None:
+        provider = self.rule(self._health, failed_at)
+        if provider is None:
             return Wait(WAIT_SECONDS, "the rule says so")
         self._in_flight += 1
-        return Route(processor, "the rule says so")
+        return Route(provider, "the rule says so")
 
-    def observe(self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
-        del processor, outcome, now, seconds
+    def observe(self, provider: ProviderName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
+        del provider, outcome, now, seconds
         self._in_flight -= 1
 
-    def observe_health(self, processor: ProcessorName, health: Health, now: float) -> None:
+    def observe_health(self, provider: ProviderName, health: Health, now: float) -> None:
         del now
-        self._health[processor] = health
+        self._health[provider] = health
 
     def observe_delivery(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None:
         """It does not look at the queue."""
 
 
-def default_only(_: dict[ProcessorName, Health], failed_at: ProcessorName | None) -> ProcessorName | None:
+def default_only(_: dict[ProviderName, Health], failed_at: ProviderName | None) -> ProviderName | None:
     return None if failed_at else "default"
 
 
-def fallback_on_failure(_: dict[ProcessorName, Health], failed_at: ProcessorName | None) -> ProcessorName | None:
+def fallback_on_failure(_: dict[ProviderName, Health], failed_at: ProviderName | None) -> ProviderName | None:
     return OTHER[failed_at] if failed_at else "default"
 
 
-def winner(health: dict[ProcessorName, Health], failed_at: ProcessorName | None) -> ProcessorName | None:
+def winner(health: dict[ProviderName, Health], failed_at: ProviderName | None) -> ProviderName | None:
     """The contest's winner: default under 120 ms, else fallback where that is healthy and three times as fast."""
     if failed_at:
         return None
@@ -108,7 +108,7 @@ def winner(health: dict[ProcessorName, Health], failed_at: ProcessorName | None)
     return None if default.failing else "default"
 
 
-def first_healthy(health: dict[ProcessorName, Health], failed_at: ProcessorName | None) -> ProcessorName | None:
+def first_healthy(health: dict[ProviderName, Health], failed_at: ProviderName | None) -> ProviderName | None:
     """The first of both that says that it does not fail."""
     if failed_at or (health["default"].failing and health["fallback"].failing):
         return None

@@ -13,9 +13,9 @@ from math import inf
 from random import Random
 
 from qa.routing_sim.counter import Counter
-from qa.routing_sim.scenario import Course
+from qa.routing_sim.scenario import Scenario
 from qa.routing_sim.strategy import Strategy
-from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.processor.health.report import Health
 from tollgate.processor.routing import Outcome, Route
 from tollgate.processor.routing.fees import fee_cents
@@ -54,15 +54,15 @@ class Payment:
     deliveries: int = 0
     attempts: int = 0
     settled_at: float = inf
-    charged_by: ProcessorName | None = None
+    charged_by: ProviderName | None = None
     charges: int = 0
-    failed_at: ProcessorName | None = None
+    failed_at: ProviderName | None = None
 
 
 @dataclass(slots=True)
 class Call:
     payment: Payment
-    processor: ProcessorName
+    provider: ProviderName
     decided_at: float
     is_given_up: bool = False
 
@@ -72,7 +72,7 @@ class Result:
     """What became of a course's payments."""
 
     payments: int
-    charged: dict[ProcessorName, int]
+    charged: dict[ProviderName, int]
     charged_twice: int
     profit_cents: int
     """After fees, of what is charged within the drain; what was charged twice is paid back."""
@@ -86,7 +86,7 @@ class Result:
     wasted_calls: int
     """Calls that charged nothing."""
     deliveries: int
-    settled: list[tuple[float, float, ProcessorName]] = field(repr=False, default_factory=list)
+    settled: list[tuple[float, float, ProviderName]] = field(repr=False, default_factory=list)
     """Accepted at, settled at, and where."""
 
 
@@ -95,17 +95,17 @@ class Trial:
 
     def __init__(
         self,
-        course: Course,
+        scenario: Scenario,
         strategy: Strategy,
         *,
         seed: int = 0,
         payments_per_second_max: float = PAYMENTS_PER_SECOND_MAX,
     ) -> None:
-        self._course = course
+        self._scenario = scenario
         self._cpu_seconds = 1 / payments_per_second_max
         self._strategy = strategy
         self._chance = Random(seed)  # noqa: S311 - chance to be replayed, no secrets
-        self._payments = [Payment(at) for at in course.arrivals()]
+        self._payments = [Payment(at) for at in scenario.arrivals()]
         self._queue: deque[Payment] = deque()
         self._back: deque[Payment] = deque()
         self._events: list[tuple[float, int, Kind, int]] = []
@@ -117,14 +117,14 @@ class Trial:
         self._delivered = 0
         self._open = len(self._payments)
         self._wasted_calls = 0
-        self._counters: dict[ProcessorName, Counter] = {
-            name: Counter(lambda at, call: self._schedule(at, Kind.END, call)) for name in PROCESSORS
+        self._counters: dict[ProviderName, Counter] = {
+            name: Counter(lambda at, call: self._schedule(at, Kind.END, call)) for name in PROVIDERS
         }
 
     def run(self) -> Result:
-        course = self._course
-        end = course.seconds + course.drain_seconds
-        for index, stage in enumerate(course.stages):
+        scenario = self._scenario
+        end = scenario.seconds + scenario.drain_seconds
+        for index, stage in enumerate(scenario.stages):
             self._schedule(stage.at_seconds, Kind.STAGE, index)
         self._schedule(0.0, Kind.TICK, 0)
         self._schedule(self._chance.uniform(0, HEALTH_SECONDS), Kind.HEALTH, 0)
@@ -166,7 +166,7 @@ class Trial:
                 self._tell_health(now)
                 self._schedule(now + HEALTH_SECONDS, Kind.HEALTH, 0)
             case Kind.STAGE:
-                stage = self._course.stages[subject]
+                stage = self._scenario.stages[subject]
                 for name, weather in (("default", stage.default), ("fallback", stage.fallback)):
                     counter = self._counters[name]  # type: ignore[index]
                     counter.delay_seconds, counter.failing = weather.delay_seconds, weather.failing
@@ -201,7 +201,7 @@ class Trial:
     def _route(self, payment: Payment, now: float) -> None:
         decision = self._strategy.decide(
             now,
-            amount_cents=self._course.amount_cents,
+            amount_cents=self._scenario.amount_cents,
             waited_seconds=now - payment.accepted_at,
             failed_at=payment.failed_at,
         )
@@ -211,29 +211,29 @@ class Trial:
         self._cpu_free_at = max(self._cpu_free_at, now) + self._cpu_seconds
         sent_at = self._cpu_free_at + LOG_SECONDS
         self._schedule(sent_at, Kind.SEND, self._number + 1)
-        self._calls[self._number] = Call(payment, decision.processor, now)
+        self._calls[self._number] = Call(payment, decision.provider, now)
         if self._strategy.call_seconds_max < inf:
             self._schedule(sent_at + self._strategy.call_seconds_max, Kind.GIVE_UP, self._number)
 
     def _send(self, number: int, now: float) -> None:
         call = self._calls[number]
-        if not self._counters[call.processor].admit(number, now):
+        if not self._counters[call.provider].admit(number, now):
             del self._calls[number]
             self._answer(call, "busy", now)
 
     def _end(self, number: int, now: float) -> None:
         call = self._calls.pop(number)
-        if not self._counters[call.processor].leave(now):
+        if not self._counters[call.provider].leave(now):
             if not call.is_given_up:
                 self._answer(call, "failed", now)
             return
         payment = call.payment
         payment.charges += 1
         if payment.charges == 1:
-            payment.settled_at, payment.charged_by = now, call.processor
+            payment.settled_at, payment.charged_by = now, call.provider
             self._open -= 1
         if not call.is_given_up:
-            self._strategy.observe(call.processor, "succeeded", now, seconds=now - call.decided_at)
+            self._strategy.observe(call.provider, "succeeded", now, seconds=now - call.decided_at)
 
     def _give_up(self, number: int, now: float) -> None:
         call = self._calls.get(number)
@@ -243,10 +243,10 @@ class Trial:
 
     def _answer(self, call: Call, outcome: Outcome, now: float) -> None:
         self._wasted_calls += 1
-        self._strategy.observe(call.processor, outcome, now, seconds=now - call.decided_at)
+        self._strategy.observe(call.provider, outcome, now, seconds=now - call.decided_at)
         payment = call.payment
         payment.attempts += 1
-        payment.failed_at = call.processor
+        payment.failed_at = call.provider
         if payment.attempts >= ATTEMPTS_MAX:
             pause = min(RETRY_SECONDS * 2.0 ** (payment.deliveries - 1), RETRY_SECONDS_MAX)
             self._put_back(payment, now, pause * 2 / 3)
@@ -262,16 +262,16 @@ class Trial:
             self._strategy.observe_health(name, Health(counter.failing, counter.delay_seconds), now)
 
     def _result(self) -> Result:
-        course, payments = self._course, self._payments
-        end, bell = course.seconds + course.drain_seconds, course.seconds + BELL_SECONDS
+        scenario, payments = self._scenario, self._payments
+        end, bell = scenario.seconds + scenario.drain_seconds, scenario.seconds + BELL_SECONDS
         charged = [payment for payment in payments if payment.charged_by is not None and payment.settled_at <= end]
         waits = sorted(payment.settled_at - payment.accepted_at for payment in charged) or [inf]
         return Result(
             payments=len(payments),
-            charged={name: sum(payment.charged_by == name for payment in charged) for name in PROCESSORS},
+            charged={name: sum(payment.charged_by == name for payment in charged) for name in PROVIDERS},
             charged_twice=sum(payment.charges > 1 for payment in payments),
-            profit_cents=_profit_cents(charged, course.amount_cents),
-            bell_profit_cents=_profit_cents([p for p in charged if p.settled_at <= bell], course.amount_cents),
+            profit_cents=_profit_cents(charged, scenario.amount_cents),
+            bell_profit_cents=_profit_cents([p for p in charged if p.settled_at <= bell], scenario.amount_cents),
             lag_at_bell=sum(payment.settled_at > bell for payment in payments),
             lag=len(payments) - len(charged),
             settle_seconds_p50=waits[len(waits) // 2],
@@ -287,5 +287,5 @@ def _profit_cents(charged: list[Payment], amount_cents: int) -> int:
     once = [payment for payment in charged if payment.charges == 1]
     return sum(
         (amount_cents - fee_cents(name, amount_cents)) * sum(payment.charged_by == name for payment in once)
-        for name in PROCESSORS
+        for name in PROVIDERS
     )

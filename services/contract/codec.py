@@ -11,17 +11,17 @@ from typing import Any, cast
 import orjson
 
 from tollgate.contract.events import (
-    PROCESSORS,
+    PROVIDERS,
     Event,
     LedgerPurged,
-    OperatorWord,
+    ManualResolution,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
     PaymentReleased,
     PaymentRequested,
     PaymentRouted,
-    ProcessorName,
+    ProviderName,
 )
 from tollgate.contract.timestamps import InvalidTimestampError, format_us, parse_us
 from tollgate.contract.upcasting import PRESENT_VERSION, UnreadableVersionError, upcast
@@ -66,17 +66,17 @@ def _encode_attempt_fact(event: PaymentInDoubt | PaymentReleased) -> dict[str, o
     return {
         "correlationId": event.correlation_id,
         "attempt": event.attempt,
-        "processor": event.processor,
+        "processor": event.provider,
         "why": event.why,
-        **_encode_word(event.word),
+        **_encode_resolution(event.word),
     }
 
 
-def _encode_word(word: OperatorWord | None) -> dict[str, object]:
+def _encode_resolution(word: ManualResolution | None) -> dict[str, object]:
     """The field is there only where an operator spoke."""
     if word is None:
         return {}
-    return {"operatorWord": {"by": word.by, "note": word.note, "saidAt": format_us(word.said_at_us)}}
+    return {"operatorWord": {"by": word.by, "note": word.note, "saidAt": format_us(word.resolved_at_us)}}
 
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -91,7 +91,7 @@ _ENCODERS: dict[type, Callable[[Any], dict[str, object]]] = {
         "correlationId": e.correlation_id,
         "amountCents": e.amount_cents,
         "attempt": e.attempt,
-        "processor": e.processor,
+        "processor": e.provider,
         "requestedAt": format_us(e.requested_at_us),
         "why": e.why,
     },
@@ -104,10 +104,10 @@ _ENCODERS: dict[type, Callable[[Any], dict[str, object]]] = {
         "correlationId": e.correlation_id,
         "amountCents": e.amount_cents,
         "attempt": e.attempt,
-        "processor": e.processor,
+        "processor": e.provider,
         "requestedAt": format_us(e.requested_at_us),
         "processedAt": format_us(e.processed_at_us),
-        **_encode_word(e.word),
+        **_encode_resolution(e.word),
     },
     PaymentRejected: lambda e: {
         "correlationId": e.correlation_id,
@@ -124,25 +124,25 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Event]] = {
         _id(f),
         _positive(f, "amountCents"),
         _positive(f, "attempt"),
-        _processor(f),
+        _provider(f),
         _time(f, "requestedAt"),
         _text(f, "why"),
     ),
     "PaymentInDoubt": lambda f: PaymentInDoubt(
-        *(_id(f), _positive(f, "attempt"), _processor(f), _text(f, "why"), _word(f)),
+        *(_id(f), _positive(f, "attempt"), _provider(f), _text(f, "why"), _resolution(f)),
         _positive(f, "requestSequence") if "requestSequence" in f else None,
     ),
     "PaymentReleased": lambda f: PaymentReleased(
-        _id(f), _positive(f, "attempt"), _processor(f), _text(f, "why"), _word(f)
+        _id(f), _positive(f, "attempt"), _provider(f), _text(f, "why"), _resolution(f)
     ),
     "PaymentProcessed": lambda f: PaymentProcessed(
         _id(f),
         _positive(f, "amountCents"),
         _positive(f, "attempt"),
-        _processor(f),
+        _provider(f),
         _time(f, "requestedAt"),
         _time(f, "processedAt"),
-        _word(f),
+        _resolution(f),
     ),
     "PaymentRejected": lambda f: PaymentRejected(
         _id(f), _positive(f, "amountCents"), _text(f, "reason"), _positive(f, "attempt") if "attempt" in f else None
@@ -173,20 +173,20 @@ def _positive(fields: dict[str, Any], name: str) -> int:
     return value
 
 
-def _processor(fields: dict[str, Any]) -> ProcessorName:
+def _provider(fields: dict[str, Any]) -> ProviderName:
     value = fields["processor"]
-    if value not in PROCESSORS:
+    if value not in PROVIDERS:
         raise MalformedEventError(f"processor {value!r} is not known here")
-    return cast("ProcessorName", value)
+    return cast("ProviderName", value)
 
 
-def _word(fields: dict[str, Any]) -> OperatorWord | None:
+def _resolution(fields: dict[str, Any]) -> ManualResolution | None:
     if "operatorWord" not in fields:
         return None
     word = fields["operatorWord"]
     if not isinstance(word, dict):
         raise MalformedEventError(f"field 'operatorWord' is not an object: {word!r}")
-    return OperatorWord(_text(word, "by"), _text(word, "note"), _time(word, "saidAt"))
+    return ManualResolution(_text(word, "by"), _text(word, "note"), _time(word, "saidAt"))
 
 
 def _time(fields: dict[str, Any], name: str) -> int:

@@ -16,17 +16,17 @@ What a sequence of them means is in `contract/payment_state.py`.
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-ProcessorName = Literal["default", "fallback"]
-PROCESSORS: tuple[ProcessorName, ...] = get_args(ProcessorName)
+ProviderName = Literal["default", "fallback"]
+PROVIDERS: tuple[ProviderName, ...] = get_args(ProviderName)
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorWord:
+class ManualResolution:
     """Who of the operators said what the event says, when, and why: nobody else can know it of a doubt."""
 
     by: str
     note: str
-    said_at_us: int
+    resolved_at_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class PaymentRouted:
     correlation_id: str
     amount_cents: int
     attempt: int
-    processor: ProcessorName
+    provider: ProviderName
     requested_at_us: int
     why: str
 
@@ -60,9 +60,9 @@ class PaymentInDoubt:
 
     correlation_id: str
     attempt: int
-    processor: ProcessorName
+    provider: ProviderName
     why: str
-    word: OperatorWord | None = None
+    word: ManualResolution | None = None
     request_sequence: int | None = None
 
 
@@ -72,9 +72,9 @@ class PaymentReleased:
 
     correlation_id: str
     attempt: int
-    processor: ProcessorName
+    provider: ProviderName
     why: str
-    word: OperatorWord | None = None
+    word: ManualResolution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,10 @@ class PaymentProcessed:
     correlation_id: str
     amount_cents: int
     attempt: int
-    processor: ProcessorName
+    provider: ProviderName
     requested_at_us: int
     processed_at_us: int
-    word: OperatorWord | None = None
+    word: ManualResolution | None = None
 
 
 @dataclass(frozen=True, slots=True)

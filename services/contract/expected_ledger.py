@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from tollgate.contract.events import Event, LedgerPurged, PaymentProcessed, PaymentRequested
-from tollgate.contract.payment_state import Ended, Open, Standing, Unrouted, advance
+from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted, evolve
 
 
 @dataclass(slots=True)
@@ -16,12 +16,12 @@ class Unfinished:
     """A payment that has not ended."""
 
     request: PaymentRequested
-    standing: Standing = field(default_factory=Unrouted)
+    payment_state: PaymentState = field(default_factory=Unrouted)
 
     @property
     def attempt(self) -> Open | None:
         """The attempt whose outcome is not known, if there is one."""
-        return self.standing if isinstance(self.standing, Open) else None
+        return self.payment_state if isinstance(self.payment_state, Open) else None
 
 
 class Ledger:
@@ -48,7 +48,7 @@ class Ledger:
             case PaymentProcessed(word=None):
                 return self._settle(event)
             case _:
-                return self._advance(sequence, event)
+                return self._evolve(sequence, event)
 
     def _settle(self, event: PaymentProcessed) -> bool:
         self.unfinished.pop(event.correlation_id, None)
@@ -57,11 +57,11 @@ class Ledger:
         self._settled.add(key)
         return is_new
 
-    def _advance(self, sequence: int, event: Event) -> bool:
+    def _evolve(self, sequence: int, event: Event) -> bool:
         if isinstance(event, LedgerPurged) or (payment := self.unfinished.get(event.correlation_id)) is None:
             return False
-        payment.standing = advance(payment.standing, sequence, event)
-        if not isinstance(payment.standing, Ended):
+        payment.payment_state = evolve(payment.payment_state, sequence, event)
+        if not isinstance(payment.payment_state, Ended):
             return False
         if isinstance(event, PaymentProcessed):
             return self._settle(event)

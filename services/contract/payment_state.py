@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from tollgate.contract.events import (
     Event,
-    OperatorWord,
+    ManualResolution,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -70,22 +70,22 @@ class Ended:
     """Charged or rejected: nothing is left to do."""
 
 
-Standing = Unrouted | Open | Ended
+PaymentState = Unrouted | Open | Ended
 
 
-def advance(standing: Standing, sequence: int, event: Event) -> Standing:  # noqa: PLR0911 - a rule each
+def evolve(payment_state: PaymentState, sequence: int, event: Event) -> PaymentState:  # noqa: PLR0911 - a rule each
     """The standing after `event`, which lies at `sequence`. The same object comes back when the event is void."""
-    match standing, event:
+    match payment_state, event:
         case Ended(), _:
-            return standing
-        case _, PaymentInDoubt(word=OperatorWord()) | PaymentReleased(word=OperatorWord()) | PaymentProcessed(
-            word=OperatorWord()
+            return payment_state
+        case _, PaymentInDoubt(word=ManualResolution()) | PaymentReleased(word=ManualResolution()) | PaymentProcessed(
+            word=ManualResolution()
         ):
-            return _advance_by_word(standing, event)
+            return _evolve_by_resolution(payment_state, event)
         case _, PaymentProcessed():
             return Ended()
         case Open(in_doubt=True), PaymentRejected():
-            return standing
+            return payment_state
         case _, PaymentRejected(attempt=None):
             return Ended()
         case Open(current), PaymentRejected(attempt=attempt) if attempt == current.attempt:
@@ -95,27 +95,29 @@ def advance(standing: Standing, sequence: int, event: Event) -> Standing:  # noq
         case Open(current, in_doubt=False), PaymentReleased(attempt=attempt) if attempt == current.attempt:
             return Unrouted(attempt + 1)
         case Open(current, in_doubt=False), PaymentInDoubt(attempt=attempt) if attempt == current.attempt:
-            return replace(standing, in_doubt=True)
+            return replace(payment_state, in_doubt=True)
         case _:
-            return standing
+            return payment_state
 
 
-def _advance_by_word(standing: Standing, event: PaymentInDoubt | PaymentReleased | PaymentProcessed) -> Standing:
+def _evolve_by_resolution(
+    payment_state: PaymentState, event: PaymentInDoubt | PaymentReleased | PaymentProcessed
+) -> PaymentState:
     """An operator can tell of a doubt, and of nothing else."""
-    match standing, event:
-        case Open(current, in_doubt=True), _ if (event.attempt, event.processor) != (
+    match payment_state, event:
+        case Open(current, in_doubt=True), _ if (event.attempt, event.provider) != (
             current.attempt,
-            current.processor,
+            current.provider,
         ):
-            return standing
+            return payment_state
         case Open(in_doubt=True), PaymentProcessed():
             return Ended()
         case Open(current, in_doubt=True, is_held=True), PaymentReleased():
             return Unrouted(current.attempt + 1)
         case Open(in_doubt=True, is_held=False), PaymentInDoubt():
-            return replace(standing, is_held=True)
+            return replace(payment_state, is_held=True)
         case _:
-            return standing
+            return payment_state
 
 
 def is_late(event: Event, stored_at_us: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from tollgate.contract.clock_offset import ClockOffset
-from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.events import PROVIDERS, ProviderName
 
 SERVICE = "projector"
 SUMMARY = "projector.summary"
@@ -30,7 +30,7 @@ ADOPT = "projector.adopt"
 ACCEPT_DIFFERENCES = b"accept-differences"
 """What asks for it even if the two differ."""
 
-PaymentState = Literal["pending", "routed", "in_doubt", "processed", "rejected"]
+PaymentStatus = Literal["pending", "routed", "in_doubt", "processed", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Summary:
     told.
     """
 
-    totals: dict[ProcessorName, Total] = field(default_factory=lambda: {name: Total() for name in PROCESSORS})
+    totals: dict[ProviderName, Total] = field(default_factory=lambda: {name: Total() for name in PROVIDERS})
     settled: bool = False
     open_attempts: int = 0
     position: int = 0
@@ -84,7 +84,7 @@ class DoubtView:
 
     correlation_id: str
     amount_cents: int
-    processor: ProcessorName
+    provider: ProviderName
     attempt: int
     requested_at_us: int
     since_us: int
@@ -101,7 +101,7 @@ class PaymentView:
 
     correlation_id: str
     amount_cents: int
-    state: PaymentState
+    state: PaymentStatus
     sequences: list[int]
     doubt: DoubtView | None = None
 
@@ -128,7 +128,7 @@ class Charging:
     routed: int
     in_doubt: int
     doubts: list[DoubtView]
-    totals: dict[ProcessorName, Total]
+    totals: dict[ProviderName, Total]
     position: int
     oldest_chargeable: OpenPayment | None = None
     """The oldest of those that are not in doubt."""

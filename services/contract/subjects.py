@@ -7,17 +7,17 @@ subject for each payment would make its memory grow with the log.
 from collections.abc import Mapping
 
 from tollgate.contract.events import (
-    PROCESSORS,
+    PROVIDERS,
     Event,
     LedgerPurged,
-    OperatorWord,
+    ManualResolution,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
     PaymentReleased,
     PaymentRequested,
     PaymentRouted,
-    ProcessorName,
+    ProviderName,
 )
 
 STREAM = "PAYMENTS"
@@ -34,7 +34,7 @@ SUBJECTS = (
 )
 CONSUMER = "processor"
 """The durable consumer of PaymentRequested that all processor replicas share."""
-DOUBTS_CONSUMERS: Mapping[ProcessorName, str] = {name: f"doubts-{name}" for name in PROCESSORS}
+DOUBTS_CONSUMERS: Mapping[ProviderName, str] = {name: f"doubts-{name}" for name in PROVIDERS}
 """The durable consumers of PaymentInDoubt, one for each provider, shared in the same way."""
 RELEASED_CONSUMER = "released"
 """The durable consumer of PaymentReleased, shared in the same way."""
@@ -44,14 +44,14 @@ MESSAGE_BYTES_MAX = 16_384
 """The largest message. An event is under 1 KB, with an operator's note under 8; those that share one are under 13."""
 
 
-_SUBJECT_OF: Mapping[tuple[type[Event], ProcessorName | None], str] = {
+_SUBJECT_OF: Mapping[tuple[type[Event], ProviderName | None], str] = {
     (PaymentRequested, None): REQUESTED,
     (PaymentRejected, None): "payments.rejected",
     (LedgerPurged, None): PURGED,
-    **{(PaymentRouted, name): f"payments.routed.{name}" for name in PROCESSORS},
-    **{(PaymentInDoubt, name): f"payments.in_doubt.{name}" for name in PROCESSORS},
-    **{(PaymentReleased, name): f"payments.released.{name}" for name in PROCESSORS},
-    **{(PaymentProcessed, name): f"payments.processed.{name}" for name in PROCESSORS},
+    **{(PaymentRouted, name): f"payments.routed.{name}" for name in PROVIDERS},
+    **{(PaymentInDoubt, name): f"payments.in_doubt.{name}" for name in PROVIDERS},
+    **{(PaymentReleased, name): f"payments.released.{name}" for name in PROVIDERS},
+    **{(PaymentProcessed, name): f"payments.processed.{name}" for name in PROVIDERS},
 }
 
 
@@ -59,7 +59,7 @@ def subject_of(event: Event) -> str:
     """The one subject that the event is published on; under any other it is not valid (contract/batch.py)."""
     match event:
         case PaymentRouted() | PaymentInDoubt() | PaymentReleased() | PaymentProcessed():
-            return _SUBJECT_OF[type(event), event.processor]
+            return _SUBJECT_OF[type(event), event.provider]
         case _:
             return _SUBJECT_OF[type(event), None]
 
@@ -83,6 +83,6 @@ def message_id_of(event: Event) -> str | None:  # noqa: PLR0911 - a row of the t
             return None
 
 
-def _suffix(word: OperatorWord | None) -> str:
+def _suffix(word: ManualResolution | None) -> str:
     """Sets an operator's word apart: it may be void, and then no worker's event may pass for a repeat of it."""
-    return "" if word is None else f":{word.said_at_us}"
+    return "" if word is None else f":{word.resolved_at_us}"

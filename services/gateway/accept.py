@@ -5,13 +5,13 @@ from http import HTTPStatus
 
 from tollgate.contract.events import PaymentRequested
 from tollgate.contract.money import format_cents
-from tollgate.gateway.dedup import Tail
+from tollgate.gateway.dedup import DedupIndex
 from tollgate.gateway.problems import Problem, unavailable
 from tollgate.gateway.requests import PaymentOrder
 from tollgate.messaging.broker_clock import BrokerClock
 from tollgate.messaging.log import Log
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
-from tollgate.runtime.bloom_set import SeenPayments
+from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.errors import BrokerUnavailableError, LogFullError
 
 logger = logging.getLogger(__name__)
@@ -28,8 +28,8 @@ class Acceptance:
         self,
         log: Log,
         read_model: ReadModel,
-        seen: SeenPayments,
-        tail: Tail,
+        known_ids: BloomSet,
+        dedup_index: DedupIndex,
         clock: BrokerClock,
         *,
         timeout_seconds: float,
@@ -37,8 +37,8 @@ class Acceptance:
         self._clock = clock
         self._log = log
         self._read_model = read_model
-        self._seen = seen
-        self._tail = tail
+        self._known_ids = known_ids
+        self._dedup_index = dedup_index
         self._timeout_seconds = timeout_seconds
         self._in_flight = 0
 
@@ -51,11 +51,11 @@ class Acceptance:
             raise unavailable("too many payments are waiting for the log")
         self._in_flight += 1
         try:
-            await self._tail.looked(timeout_seconds=self._timeout_seconds)
-            if (fault := self._tail.log_fault) is not None:
+            await self._dedup_index.looked(timeout_seconds=self._timeout_seconds)
+            if (fault := self._dedup_index.log_fault) is not None:
                 # A repeat of a payment whose request is missing would be charged again.
                 raise unavailable(fault)
-            if not self._tail.is_current:
+            if not self._dedup_index.is_current:
                 raise unavailable("the gateway has not read the log far enough to tell new payments from repeats")
             known_cents = await self._known_cents(order)
             if known_cents is None:
@@ -70,7 +70,7 @@ class Acceptance:
 
     async def _known_cents(self, order: PaymentOrder) -> int | None:
         """The amount that an earlier request named; None for a payment that is new."""
-        if order.correlation_id not in self._seen:
+        if order.correlation_id not in self._known_ids:
             return None
         try:
             known = await self._read_model.payment(order.correlation_id, timeout_seconds=LOOKUP_TIMEOUT_SECONDS)

@@ -29,7 +29,7 @@ QUERY_FIELDS_MAX = 16
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class Edge:
+class Handlers:
     """The handlers, with the use cases as their only dependencies."""
 
     def __init__(self, acceptance: Acceptance, ledger: Ledger, readiness: Readiness, *, allow_purge: bool) -> None:
@@ -83,7 +83,7 @@ class Edge:
         return Response(204)
 
 
-def create_app(edge: Edge) -> Application:
+def create_app(edge: Handlers) -> Application:
     """The application: the routes of `edge`, their documentation, and problem details for everything else."""
     routes: tuple[tuple[str, str, Handler], ...] = (
         ("POST", "/payments", edge.post_payment),

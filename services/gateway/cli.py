@@ -3,8 +3,8 @@
 import click
 
 from tollgate.gateway.accept import Acceptance
-from tollgate.gateway.app import Edge, create_app
-from tollgate.gateway.dedup import Tail
+from tollgate.gateway.app import Handlers, create_app
+from tollgate.gateway.dedup import DedupIndex
 from tollgate.gateway.query import Ledger
 from tollgate.gateway.readiness import Readiness
 from tollgate.gateway.server import serve_http
@@ -14,11 +14,11 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.read_model_client import ReadModel
-from tollgate.runtime.bloom_set import SeenPayments
+from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.cli import Group
 from tollgate.runtime.heartbeat import beat
-from tollgate.runtime.process import alongside
 from tollgate.runtime.process import run as run_process
+from tollgate.runtime.process import run_together
 
 
 @click.group(cls=Group)
@@ -38,25 +38,27 @@ async def serve(settings: Settings) -> None:
     watch = LogWatch(broker, missing_accepted=settings.log_missing_accepted)
     log = Log(broker, watch)
     read_model = ReadModel(broker)
-    seen = SeenPayments()
+    known_ids = BloomSet()
     # Half of the broker's memory for message ids: what the set may lack, the broker still knows.
-    tail = Tail(broker, seen, lag_seconds_max=settings.log_duplicate_window_seconds / 2, watch=watch)
+    dedup_index = DedupIndex(broker, known_ids, lag_seconds_max=settings.log_duplicate_window_seconds / 2, watch=watch)
     acceptance = Acceptance(
-        log, read_model, seen, tail, broker.clock, timeout_seconds=settings.gateway_accept_timeout_seconds
+        log, read_model, known_ids, dedup_index, broker.clock, timeout_seconds=settings.gateway_accept_timeout_seconds
     )
-    ledger = Ledger(broker, log, read_model, tail)
-    app = create_app(Edge(acceptance, ledger, Readiness(read_model, broker.clock), allow_purge=settings.allow_purge))
-    await alongside(
+    ledger = Ledger(broker, log, read_model, dedup_index)
+    app = create_app(
+        Handlers(acceptance, ledger, Readiness(read_model, broker.clock), allow_purge=settings.allow_purge)
+    )
+    await run_together(
         serve_http(app, settings),
-        _stay_connected(broker, log, tail),
+        _stay_connected(broker, log, dedup_index),
         beat(settings.heartbeat_file, lambda: ledger.why_not_ready() is None),
     )
 
 
-async def _stay_connected(broker: Broker, log: Log, tail: Tail) -> None:
+async def _stay_connected(broker: Broker, log: Log, dedup_index: DedupIndex) -> None:
     """The edge listens from the start, and says 503 until this has found the broker."""
     stamps = "payments are stamped by the broker's clock"
     async with broker:
-        await log.made()
+        await log.wait_until_exists()
         clock = ClockWatch(broker, consequence=stamps, too_far=stamps)
-        await alongside(tail.run(), clock.run(), broker.until_closed())
+        await run_together(dedup_index.run(), clock.run(), broker.until_closed())

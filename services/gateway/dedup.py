@@ -11,7 +11,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.log_reader import LogMessage, LogReader
 from tollgate.messaging.log_watch import LogWatch
-from tollgate.runtime.bloom_set import SeenPayments
+from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.errors import BrokerError
 from tollgate.runtime.retries import Retries
 
@@ -26,19 +26,19 @@ PAUSE_SECONDS = 0.5
 gateway as it comes would cost more CPU than accepting it. Longer pauses make bursts that hold up requests."""
 
 
-class Tail:
+class DedupIndex:
     """Follows the requests in the log, as `watch` sees it.
 
     `lag_seconds_max` is how far behind the set may be to be relied on.
     """
 
     def __init__(
-        self, broker: Broker, seen: SeenPayments, *, lag_seconds_max: float, watch: LogWatch | None = None
+        self, broker: Broker, known_ids: BloomSet, *, lag_seconds_max: float, watch: LogWatch | None = None
     ) -> None:
         self._log = Log(broker)
         self._watch = watch or LogWatch(broker)
         self._reader = LogReader(broker, 1, subjects=SUBJECTS, headers_only=True, watch=self._watch)
-        self._seen = seen
+        self._known_ids = known_ids
         self._broker = broker
         self._lag_seconds_max = lag_seconds_max
         self._started = asyncio.Event()
@@ -129,11 +129,11 @@ class Tail:
     async def _note(self, message: LogMessage) -> None:
         if message.subject == PURGED:
             if await self._is_purge(message.sequence):
-                self._seen.clear()
+                self._known_ids.clear()
         elif message.message_id is not None:
             # An id that was used again after a purge carries the epoch behind an @. A header that is not that of its
             # event makes a gateway ask the read model once more, which knows: no event is taken from here.
-            self._seen.add(message.message_id.partition("@")[0])
+            self._known_ids.add(message.message_id.partition("@")[0])
 
     @staticmethod
     def _now() -> float:

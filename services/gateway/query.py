@@ -7,7 +7,7 @@ from http import HTTPStatus
 from tollgate.contract.events import LedgerPurged
 from tollgate.contract.read_model_api import PaymentView, Summary, SummaryQuestion
 from tollgate.contract.timestamps import now_us
-from tollgate.gateway.dedup import Tail
+from tollgate.gateway.dedup import DedupIndex
 from tollgate.gateway.problems import Problem, malformed, unavailable
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
@@ -24,11 +24,11 @@ PURGE_TIMEOUT_SECONDS = 10.0
 class Ledger:
     """What is in the log, as the read model and the log itself tell it."""
 
-    def __init__(self, broker: Broker, log: Log, read_model: ReadModel, tail: Tail) -> None:
+    def __init__(self, broker: Broker, log: Log, read_model: ReadModel, dedup_index: DedupIndex) -> None:
         self._broker = broker
         self._log = log
         self._read_model = read_model
-        self._tail = tail
+        self._dedup_index = dedup_index
 
     async def summary(self, question: SummaryQuestion) -> Summary:
         """The totals of a window. Raises Problem (400, 503) when the read model cannot answer."""
@@ -62,16 +62,16 @@ class Ledger:
         """What keeps this gateway from accepting payments; None if nothing."""
         if not self._broker.is_connected:
             return "the broker is away"
-        if not self._tail.is_current:
+        if not self._dedup_index.is_current:
             return "the log is still being read"
         if (refusal := self._log.refusal) is not None:
             return f"the log takes no payments: {refusal}"
-        return self._tail.log_fault
+        return self._dedup_index.log_fault
 
     @property
     def is_started(self) -> bool:
         """Whether this gateway has ever been able to tell new payments from repeats."""
-        return self._tail.is_started
+        return self._dedup_index.is_started
 
     async def _history(self, view: PaymentView) -> list[tuple[int, bytes]]:
         deadline = asyncio.get_running_loop().time() + HISTORY_TIMEOUT_SECONDS

@@ -40,7 +40,7 @@ def _for_clients(event: bytes) -> str:
 def _render_doubt(doubt: DoubtView, now_us: int) -> str:
     return orjson.dumps(
         {
-            "processor": doubt.processor,
+            "processor": doubt.provider,
             "attempt": doubt.attempt,
             "since": format_us(doubt.since_us),
             # Not below zero: the broker's clock and ours may differ.

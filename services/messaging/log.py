@@ -73,7 +73,7 @@ class Log:
         """Creates the stream, or brings an existing one to this definition. Raises BrokerError."""
         await ensure_stream(self._broker, _definition(limits), timeout_seconds=timeout_seconds)
 
-    async def made(self) -> None:
+    async def wait_until_exists(self) -> None:
         """Waits until somebody has made the stream: the projector, which alone may."""
         is_said = False
         while True:

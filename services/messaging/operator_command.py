@@ -95,7 +95,7 @@ def run_command(command: Callable[[], Coroutine[Any, Any, int]], *, failure_stat
     configure_logging("CRITICAL")
     logging.getLogger("nats").setLevel(logging.CRITICAL + 1)
     # What is set aside in the log is told by whoever reads it.
-    logging.getLogger("runtime.validity").setLevel(logging.ERROR)
+    logging.getLogger("tollgate.messaging.validity").setLevel(logging.ERROR)
     try:
         status = uvloop.run(_interruptible(command()))
     except BrokenPipeError:

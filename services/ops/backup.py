@@ -19,7 +19,7 @@ import nats.errors
 import orjson
 from nats.aio.msg import Msg
 
-from tollgate.contract.events import PROCESSORS, Event, PaymentProcessed, PaymentRejected, ProcessorName
+from tollgate.contract.events import PROVIDERS, Event, PaymentProcessed, PaymentRejected, ProviderName
 from tollgate.contract.expected_ledger import Ledger
 from tollgate.contract.read_model_api import Total
 from tollgate.contract.subjects import STREAM
@@ -52,7 +52,7 @@ class Account:
     """What the log says, up to `last_sequence`: settled payments by processor, rejected ones, and those not ended."""
 
     last_sequence: int
-    settled: dict[ProcessorName, Total] = field(default_factory=lambda: {name: Total() for name in PROCESSORS})
+    settled: dict[ProviderName, Total] = field(default_factory=lambda: {name: Total() for name in PROVIDERS})
     rejected: int = 0
     open: int = 0
     in_doubt: int = 0
@@ -141,7 +141,7 @@ def read_account(folder: Path) -> Account | None:
     """What was written beside the backup; None for one that the nats CLI made. Raises BackupError."""
     try:
         content = orjson.loads((folder / ACCOUNT_FILE).read_bytes())
-        settled = {name: Total(**content["settled"][name]) for name in PROCESSORS}
+        settled = {name: Total(**content["settled"][name]) for name in PROVIDERS}
         return Account(
             content["last_sequence"],
             settled,
@@ -191,7 +191,7 @@ async def account_of(broker: Broker, first_sequence: int, last_sequence: int) ->
                 {
                     "correlation_id": payment.request.correlation_id,
                     "amount_cents": payment.request.amount_cents,
-                    "processor": None if attempt is None else attempt.attempt.processor,
+                    "processor": None if attempt is None else attempt.attempt.provider,
                     "in_doubt": attempt is not None and attempt.in_doubt,
                 }
             )
@@ -203,12 +203,12 @@ def _take(account: Account, ledger: Ledger, sequence: int, event: Event) -> None
         return
     match event:
         case PaymentProcessed():
-            before = account.settled[event.processor]
-            account.settled[event.processor] = Total(before.count + 1, before.amount_cents + event.amount_cents)
+            before = account.settled[event.provider]
+            account.settled[event.provider] = Total(before.count + 1, before.amount_cents + event.amount_cents)
         case PaymentRejected():
             account.rejected += 1
         case _:
-            account.settled = {name: Total() for name in PROCESSORS}
+            account.settled = {name: Total() for name in PROVIDERS}
             account.rejected = 0
 
 

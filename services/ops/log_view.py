@@ -96,7 +96,7 @@ def _particulars(event: Event) -> str:
         case PaymentRouted():
             return f"{_charge(event)}: {event.why}"
         case PaymentInDoubt() | PaymentReleased():
-            return f"attempt {event.attempt} at {event.processor}: {event.why}"
+            return f"attempt {event.attempt} at {event.provider}: {event.why}"
         case PaymentProcessed():
             return _charge(event)
         case PaymentRejected():
@@ -107,7 +107,7 @@ def _particulars(event: Event) -> str:
 
 def _charge(event: PaymentRouted | PaymentProcessed) -> str:
     stamp = format_us(event.requested_at_us)
-    return f"{format_cents(event.amount_cents)}  attempt {event.attempt} at {event.processor}, {stamp}"
+    return f"{format_cents(event.amount_cents)}  attempt {event.attempt} at {event.provider}, {stamp}"
 
 
 async def _chosen(broker: Broker, choice: Choice) -> AsyncIterator[Entry]:

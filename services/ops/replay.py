@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.money import format_cents
 from tollgate.contract.read_model_api import Total
 from tollgate.messaging.operator_command import BrokerAddress, broker_for_command
@@ -36,7 +36,7 @@ _TOKEN = {"X-Rinha-Token": "123"}
 _ACCEPTED, _OK = 202, 200
 
 Say = Callable[[str], None]
-Totals = Mapping[ProcessorName, Total]
+Totals = Mapping[ProviderName, Total]
 
 
 async def replay(backup: Path | None, say: Say, *, stay: bool) -> int:
@@ -66,7 +66,7 @@ async def replay(backup: Path | None, say: Say, *, stay: bool) -> int:
 def report(expected: Account, totals: Totals, say: Say) -> bool:
     """Says what both say; whether it is the same."""
     say(f"\n{'':<10} {'backup':>24} {'replay':>24}")
-    for name in PROCESSORS:
+    for name in PROVIDERS:
         say(f"{name:<10} {_shown(expected.settled[name]):>24} {_shown(totals[name]):>24}")
     say(f"{'open':<10} {expected.open:>24}   (nothing here charges them)")
     is_same = expected.settled == totals
@@ -92,7 +92,7 @@ async def _summary(session: aiohttp.ClientSession, url: str, last_sequence: int)
 def _totals(summary: Any) -> Totals:
     return {
         name: Total(summary[name]["totalRequests"], int(Decimal(summary[name]["totalAmount"]) * 100))
-        for name in PROCESSORS
+        for name in PROVIDERS
     }
 
 
@@ -105,9 +105,9 @@ async def _demonstrate(data: Path, backup: Path, say: Say) -> None:
         say(f"Posting {DEMONSTRATION_PAYMENTS} payments, and {DEMONSTRATION_OPEN} that both processors fail to take …")
         await _pay(session, url, DEMONSTRATION_PAYMENTS)
         await _until_settled(session, url, DEMONSTRATION_PAYMENTS)
-        for processor in side.settings.processor_urls:
+        for provider in side.settings.provider_urls:
             body = {"failure": True}
-            async with session.put(f"{processor}/admin/configurations/failure", json=body, headers=_TOKEN) as response:
+            async with session.put(f"{provider}/admin/configurations/failure", json=body, headers=_TOKEN) as response:
                 response.raise_for_status()
         await _pay(session, url, DEMONSTRATION_OPEN)
         async with broker_for_command(BrokerAddress(operator_url(side.settings))) as broker:

@@ -9,7 +9,7 @@ from random import Random
 
 import click
 
-from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.payment_state import CLOCK_OFFSET_SECONDS_MAX
 from tollgate.messaging.clock_watch import ClockWatch
 from tollgate.messaging.connection import Broker
@@ -24,9 +24,9 @@ from tollgate.processor.charging.handler import PaymentHandler
 from tollgate.processor.charging.histories import Histories
 from tollgate.processor.charging.payment_states import Standings
 from tollgate.processor.charging.provider import Provider
-from tollgate.processor.charging.provider_client import ProcessorClient
+from tollgate.processor.charging.provider_client import ProviderClient
 from tollgate.processor.charging.release_handler import ReleaseHandler
-from tollgate.processor.charging.state_cache import Journal
+from tollgate.processor.charging.state_cache import StateCache
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.health.client import HealthClient
 from tollgate.processor.health.lease import HealthLease, Pace
@@ -40,11 +40,11 @@ from tollgate.processor.intake.worker import IN_HAND_MAX, Worker
 from tollgate.processor.operations.cli import resolve, status
 from tollgate.processor.routing import Router
 from tollgate.processor.settings import Settings
-from tollgate.runtime.bloom_set import SeenPayments
+from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.cli import Group
 from tollgate.runtime.heartbeat import beat
-from tollgate.runtime.process import alongside
 from tollgate.runtime.process import run as run_process
+from tollgate.runtime.process import run_together
 
 
 @click.group(cls=Group)
@@ -70,16 +70,16 @@ async def serve(settings: Settings) -> None:
     async with Broker(settings.nats_url, name="processor", ca_file=settings.nats_ca_file) as broker:
         watch = LogWatch(broker, missing_accepted=settings.log_missing_accepted)
         log = Log(broker, watch)
-        await log.made()
+        await log.wait_until_exists()
         floor = (await until_ensured(broker, REQUESTS)).floor
-        client = ProcessorClient(
+        client = ProviderClient(
             providers,
             timeout_seconds=settings.processor_timeout_seconds,
             connections_max=int(settings.processor_concurrency * IN_HAND_MAX),
         )
         try:
-            journal = Journal(floor + 1, SeenPayments())
-            follower = Follower(broker, journal, watch)
+            state_cache = StateCache(floor + 1, BloomSet())
+            follower = Follower(broker, state_cache, watch)
             router = Router(policy, Random())  # noqa: S311 - chance, no secrets
             clock = ClockWatch(
                 broker,
@@ -88,7 +88,7 @@ async def serve(settings: Settings) -> None:
             )
             read_model = ReadModel(broker)
             histories = Histories(broker, read_model)
-            standings, store = Standings(journal, histories), GroupCommit(log)
+            standings, store = Standings(state_cache, histories), GroupCommit(log)
             attempts = Attempts(store, follower, client)
             payments = PaymentHandler(store, follower, standings, attempts, router, read_model=read_model, clock=clock)
             doubts = DoubtHandler(follower, standings, attempts, router)
@@ -98,9 +98,9 @@ async def serve(settings: Settings) -> None:
             me = _name()
             progress = Progress(me, broker, log, clock=clock, worker=worker, follower=follower, router=router)
             poller = _health_poller(me, broker, providers, pace, router)
-            await alongside(
+            await run_together(
                 worker.run(),
-                *(doubts_queue(broker, name, doubts, router).run() for name in PROCESSORS),
+                *(doubts_queue(broker, name, doubts, router).run() for name in PROVIDERS),
                 released_queue(broker, ReleaseHandler(payments, follower, histories)).run(),
                 follower.run(),
                 poller.run(),
@@ -119,9 +119,9 @@ def _name() -> str:
 
 
 def _health_poller(
-    me: str, broker: Broker, providers: Mapping[ProcessorName, Provider], pace: Pace, router: Router
+    me: str, broker: Broker, providers: Mapping[ProviderName, Provider], pace: Pace, router: Router
 ) -> HealthPoller:
-    def on_health(processor: ProcessorName, health: Health) -> None:
-        router.observe_health(processor, health, time.monotonic())
+    def on_health(provider: ProviderName, health: Health) -> None:
+        router.observe_health(provider, health, time.monotonic())
 
     return HealthPoller(broker, HealthBucket(broker), HealthClient(providers), HealthLease(me, pace), on_health)

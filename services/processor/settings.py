@@ -4,7 +4,7 @@ from typing import Any
 
 import environ
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_contract import CONTEST, CONTRACTS, ProviderContract
 from tollgate.processor.health.lease import INTERVAL_SECONDS_MAX
@@ -91,7 +91,7 @@ class Settings(ServiceSettings):
             memory_seconds=self.processor_memory_seconds,
         )
 
-    def providers(self) -> dict[ProcessorName, Provider]:
+    def providers(self) -> dict[ProviderName, Provider]:
         """Both providers. Raises SettingError when a credential is given twice."""
         return {
             "default": Provider(

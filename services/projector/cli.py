@@ -13,7 +13,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.health_bucket import HealthBucket
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.projector.commands import add_operator_commands
-from tollgate.projector.live.active_model import Keeper, Model
+from tollgate.projector.live.active_model import ActiveModel, Model
 from tollgate.projector.live.files import LockedError, ModelFiles, discard, locked
 from tollgate.projector.live.snapshots import Snapshots
 from tollgate.projector.live.store import OtherLogError, Store, UnusableFileError
@@ -24,8 +24,8 @@ from tollgate.projector.settings import Settings
 from tollgate.runtime.cli import Group
 from tollgate.runtime.errors import BrokerError, FatalError, LogChangedError
 from tollgate.runtime.heartbeat import beat
-from tollgate.runtime.process import alongside
 from tollgate.runtime.process import run as run_process
+from tollgate.runtime.process import run_together
 
 logger = logging.getLogger(__name__)
 
@@ -58,19 +58,19 @@ async def serve(settings: Settings) -> None:
         with _sole_owner(files):
             files.sweep()
             model = await _open_model(broker, files, state, settings.log_missing_accepted)
-            keeper = Keeper(broker, files, state.identity, model)
+            active_model = ActiveModel(broker, files, state.identity, model)
             snapshots = Snapshots(settings.snapshots_path)
             snapshots.clear()
             service = QuestionService(
                 broker,
-                keeper,
+                active_model,
                 Inspection(snapshots, files, broker.clock, log_identity=state.identity),
                 settle_seconds=settings.summary_settle_seconds,
             )
             try:
-                await alongside(
+                await run_together(
                     service.run(),
-                    keeper.run(),
+                    active_model.run(),
                     ClockWatch(broker, consequence=CLOCK_LINE, too_far=CLOCK_LINE).run(),
                     broker.until_closed(),
                     beat(settings.heartbeat_file, lambda: broker.is_connected),
@@ -79,7 +79,7 @@ async def serve(settings: Settings) -> None:
                 files.note_change(error.contradiction)
                 raise
             finally:
-                keeper.model.store.close()
+                active_model.model.store.close()
 
 
 async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:

@@ -29,7 +29,7 @@ from tollgate.contract.read_model_api import (
 )
 from tollgate.contract.timestamps import now_us
 from tollgate.messaging.connection import Broker
-from tollgate.projector.live.active_model import Keeper
+from tollgate.projector.live.active_model import ActiveModel
 from tollgate.projector.live.follower import Follower
 from tollgate.projector.live.store import Store
 from tollgate.projector.read.inspection import CannotAnswerError, Inspection, oldest_chargeable_of
@@ -51,14 +51,14 @@ class QuestionService:
     def __init__(
         self,
         broker: Broker,
-        keeper: Keeper,
+        active_model: ActiveModel,
         inspection: Inspection,
         *,
         settle_seconds: float,
     ) -> None:
         self._log_changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._broker = broker
-        self._keeper = keeper
+        self._active_model = active_model
         self._inspection = inspection
         self._settle_seconds = settle_seconds
         self._answering: set[asyncio.Task[None]] = set()
@@ -96,20 +96,20 @@ class QuestionService:
 
     @property
     def _store(self) -> Store:
-        return self._keeper.model.store
+        return self._active_model.model.store
 
     @property
     def _follower(self) -> Follower:
-        return self._keeper.model.follower
+        return self._active_model.model.follower
 
     async def _respond(self, request: Request, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
         # Changing over to a rebuilt read model waits for the questions that rest on the old one, and not for itself.
-        with nullcontext() if request.subject == ADOPT else self._keeper.model.used():
+        with nullcontext() if request.subject == ADOPT else self._active_model.model.used():
             await _respond(request, answer)
 
     async def _adopt(self, payload: bytes) -> bytes:
         try:
-            return (await self._keeper.adopt(accepts_differences=payload == ACCEPT_DIFFERENCES)).encode()
+            return (await self._active_model.adopt(accepts_differences=payload == ACCEPT_DIFFERENCES)).encode()
         except NotComparableError as error:
             raise ValueError(str(error)) from None
 
@@ -178,7 +178,7 @@ class QuestionService:
         )
 
     async def _status(self, _payload: bytes) -> bytes:
-        return await self._inspection.status(self._keeper.model)
+        return await self._inspection.status(self._active_model.model)
 
     async def _snapshot(self, _payload: bytes) -> bytes:
         await self._catch_up()

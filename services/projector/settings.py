@@ -4,7 +4,7 @@ from pathlib import Path
 
 import environ
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.projector.live.files import ModelFiles
 from tollgate.runtime.credential import (
     Credential,
@@ -84,11 +84,11 @@ class VerifySettings:
     )
 
     @property
-    def urls(self) -> dict[ProcessorName, str]:
+    def urls(self) -> dict[ProviderName, str]:
         return {"default": self.payment_processor_url_default, "fallback": self.payment_processor_url_fallback}
 
     @property
-    def headers(self) -> dict[ProcessorName, dict[str, str]]:
+    def headers(self) -> dict[ProviderName, dict[str, str]]:
         """What each provider is sent with every question. Raises SettingError when a credential is given twice."""
         default = either(self.payment_processor_header_default, self.payment_processor_header_file_default, "default")
         fallback = either(

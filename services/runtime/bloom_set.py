@@ -11,7 +11,7 @@ FIRST_CAPACITY = 500_000
 """Ids in the first filter (about 1 MB); each further one holds twice as many as the one before."""
 
 
-class SeenPayments:
+class BloomSet:
     """A set of correlationIds that may say yes to one it does not hold, and never no to one it holds."""
 
     def __init__(self, first_capacity: int = FIRST_CAPACITY) -> None:

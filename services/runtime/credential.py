@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.runtime.errors import SettingError
 from tollgate.runtime.settings import setting
 
@@ -61,7 +61,7 @@ def fallback_header_file() -> Any:
     return _header_file("A file with the header for the provider with the higher fee.")
 
 
-def either(header: Credential | None, in_file: Credential | None, provider: ProcessorName) -> Credential | None:
+def either(header: Credential | None, in_file: Credential | None, provider: ProviderName) -> Credential | None:
     """The one that is set. Raises SettingError when both are."""
     if header is not None and in_file is not None:
         of = provider.upper()

@@ -65,7 +65,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(COLLECT_EVERY_OBJECTS)
 
 
-async def alongside(main: Coroutine[Any, Any, None], *background: Coroutine[Any, Any, None]) -> None:
+async def run_together(main: Coroutine[Any, Any, None], *background: Coroutine[Any, Any, None]) -> None:
     """Runs all side by side until `main` returns or any of them fails; that error is raised.
 
     When it is over, or cancelled, `main` winds down first, while the others still serve it.

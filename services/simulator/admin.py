@@ -130,7 +130,7 @@ class Admin:
 
     async def _show_stats(self, _: web.BaseRequest) -> web.StreamResponse:
         state = self._state
-        now = {"stored": len(state.book), "running": state.gate.running, "waiting": state.gate.waiting}
+        now = {"stored": len(state.book), "running": state.admission.running, "waiting": state.admission.waiting}
         return answers.json({**asdict(state.stats), **now})
 
 

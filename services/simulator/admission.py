@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 
-class Gate:
+class Admission:
     """Admits up to `max_running` at once; up to `max_waiting` more wait their turn, first come, first served."""
 
     def __init__(self, max_running: int, max_waiting: int) -> None:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from tollgate.simulator import answers
 from tollgate.simulator.book import BookFullError, DuplicateError, Payment
-from tollgate.simulator.faults import Ending, Fate
+from tollgate.simulator.faults import DrawnFault, Ending
 from tollgate.simulator.intermediary import Interception
 from tollgate.simulator.order import MalformedError, Order, correlation_id_of, key_from, order_from
 from tollgate.simulator.state import State
@@ -17,7 +17,7 @@ _PROCESSED = b'{"message":"payment processed successfully"}'
 _GARBAGE = b"\x00\xffthis is no HTTP\r\n\r\n"
 
 
-class Desk:
+class Api:
     """The public endpoints of one processor.
 
     Its answers have the form of the contest's source: JSON `{"message": …}` for 200, 422 and a genuine 500 (which may
@@ -37,11 +37,11 @@ class Desk:
         """
         received_at_us = time.time_ns() // 1000
         state = self._state
-        fate = state.dice.draw()
-        if fate.intercepted is not None:
-            return await self._intercept(request, fate, fate.intercepted, received_at_us)
-        answer = await self._admit(request, fate, received_at_us)
-        if fate.closes:
+        drawn_fault = state.dice.draw()
+        if drawn_fault.intercepted is not None:
+            return await self._intercept(request, drawn_fault, drawn_fault.intercepted, received_at_us)
+        answer = await self._admit(request, drawn_fault, received_at_us)
+        if drawn_fault.closes:
             state.stats.closed_connections += 1
             await answers.send_and_close(request, answer)
         return answer
@@ -53,14 +53,14 @@ class Desk:
         """
         state = self._state
         state.stats.lookups += 1
-        fate = state.dice.draw_lookup()
-        if fate.intercepted is not None:
-            state.stats.add(fate.intercepted.counted_as)
-            return answers.in_place(fate.intercepted)
-        if fate.refused or not await state.gate.enter():
+        drawn_fault = state.dice.draw_lookup()
+        if drawn_fault.intercepted is not None:
+            state.stats.add(drawn_fault.intercepted.counted_as)
+            return answers.in_place(drawn_fault.intercepted)
+        if drawn_fault.refused or not await state.admission.enter():
             state.stats.lookups_refused += 1
             return self._too_many()
-        state.gate.leave()
+        state.admission.leave()
         try:
             key = key_from(correlation_id)
         except ValueError:
@@ -68,7 +68,7 @@ class Desk:
         payment = state.book.find(key)
         if payment is None:
             return answers.empty(HTTPStatus.NOT_FOUND)
-        if not state.replica.shows(key, time.monotonic(), fate.lag_seconds):
+        if not state.replica.shows(key, time.monotonic(), drawn_fault.lag_seconds):
             state.stats.lookups_lagging += 1
             return answers.empty(HTTPStatus.NOT_FOUND)
         return answers.json(answers.payment_fields(payment))
@@ -87,33 +87,37 @@ class Desk:
         return answers.json({"failing": state.failing, "minResponseTime": state.delay_ms}, status)
 
     async def _intercept(
-        self, request: web.BaseRequest, fate: Fate, interception: Interception, received_at_us: int
+        self, request: web.BaseRequest, drawn_fault: DrawnFault, interception: Interception, received_at_us: int
     ) -> web.StreamResponse:
         self._state.stats.add(interception.counted_as)
         if interception.forwards and await _is_whole(request):
-            task = asyncio.get_running_loop().create_task(self._handle_behind(request, fate, received_at_us))
+            task = asyncio.get_running_loop().create_task(self._handle_behind(request, drawn_fault, received_at_us))
             self._behind.add(task)
             task.add_done_callback(self._behind.discard)
         return answers.in_place(interception)
 
-    async def _handle_behind(self, request: web.BaseRequest, fate: Fate, received_at_us: int) -> None:
-        answer = await self._admit(request, fate, received_at_us)
+    async def _handle_behind(self, request: web.BaseRequest, drawn_fault: DrawnFault, received_at_us: int) -> None:
+        answer = await self._admit(request, drawn_fault, received_at_us)
         self._state.stats.charges_behind_proxy += answer.status == HTTPStatus.OK
 
-    async def _admit(self, request: web.BaseRequest, fate: Fate, received_at_us: int) -> web.StreamResponse:
+    async def _admit(
+        self, request: web.BaseRequest, drawn_fault: DrawnFault, received_at_us: int
+    ) -> web.StreamResponse:
         state = self._state
-        if fate.refused:
+        if drawn_fault.refused:
             state.stats.refused_by_fault += 1
             return self._too_many()
-        if not await state.gate.enter():
+        if not await state.admission.enter():
             state.stats.refused_by_limit += 1
             return self._too_many()
         try:
-            return await self._handle(request, fate, received_at_us)
+            return await self._handle(request, drawn_fault, received_at_us)
         finally:
-            state.gate.leave()
+            state.admission.leave()
 
-    async def _handle(self, request: web.BaseRequest, fate: Fate, received_at_us: int) -> web.StreamResponse:
+    async def _handle(
+        self, request: web.BaseRequest, drawn_fault: DrawnFault, received_at_us: int
+    ) -> web.StreamResponse:
         state = self._state
         if not request.headers.get("Content-Type", "").startswith("application/json"):
             state.stats.malformed += 1
@@ -123,15 +127,15 @@ class Desk:
         except (MalformedError, web.RequestPayloadError):
             state.stats.malformed += 1
             return answers.empty(HTTPStatus.BAD_REQUEST)
-        if fate.refuses and state.refusals.add(order.key):
+        if drawn_fault.refuses and state.refusals.add(order.key):
             state.stats.own_refusals += 1
             return answers.empty(HTTPStatus.BAD_REQUEST)
-        if pause_ms := state.delay_ms + fate.jitter_ms:
+        if pause_ms := state.delay_ms + drawn_fault.jitter_ms:
             await asyncio.sleep(pause_ms / 1000)
-        if state.failing or fate.fails:
+        if state.failing or drawn_fault.fails:
             state.stats.injected_failures += 1
             return answers.empty(HTTPStatus.INTERNAL_SERVER_ERROR)
-        return self._charge(request, order, fate.ending, received_at_us)
+        return self._charge(request, order, drawn_fault.ending, received_at_us)
 
     def _charge(
         self, request: web.BaseRequest, order: Order, ending: Ending, received_at_us: int

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from tollgate.simulator import answers
 from tollgate.simulator.admin import Admin, Pause
-from tollgate.simulator.api import Desk
+from tollgate.simulator.api import Api
 from tollgate.simulator.state import State
 
 _PAYMENTS = "/payments"
@@ -22,7 +22,7 @@ class App:
     """
 
     def __init__(self, state: State, pause: Pause) -> None:
-        self._desk = Desk(state)
+        self._api = Api(state)
         self._admin = Admin(state, pause)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -36,12 +36,12 @@ class App:
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         if path == _PAYMENTS and request.method == "POST":
-            return await self._desk.pay(request)
+            return await self._api.pay(request)
         if path.startswith(_ADMIN):
             return await self._admin.handle(request)
         if request.method == "GET":
             if path == _HEALTH:
-                return await self._desk.tell_health()
+                return await self._api.tell_health()
             if path.startswith(_PAYMENT):
-                return await self._desk.look_up(path.removeprefix(_PAYMENT))
+                return await self._api.look_up(path.removeprefix(_PAYMENT))
         return answers.empty(HTTPStatus.NOT_FOUND)

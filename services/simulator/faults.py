@@ -35,7 +35,7 @@ class Ending(Enum):
     GARBAGE = "garbage"
 
 
-class Fate(NamedTuple):
+class DrawnFault(NamedTuple):
     """What will happen to one payment, drawn whole when it arrives."""
 
     intercepted: Interception | None = None
@@ -47,7 +47,7 @@ class Fate(NamedTuple):
     closes: bool = False
 
 
-CALM = Fate()
+CALM = DrawnFault()
 
 
 class LookupFate(NamedTuple):
@@ -164,13 +164,13 @@ class Dice:
         """The faults in force and the seed last given."""
         return {**asdict(self._faults), "seed": self._seed}
 
-    def draw(self) -> Fate:
+    def draw(self) -> DrawnFault:
         """The fate of the payment that has just arrived."""
         if not self._active:
             return CALM
         faults, random = self._faults, self._random.random
         # Always as many draws, in this order: a fault switched on must not shift what is drawn for the others.
-        fate = Fate(
+        drawn_fault = DrawnFault(
             refused=random() < faults.refused_ratio,
             jitter_ms=random() * faults.jitter_ms,
             fails=random() < faults.failure_ratio,
@@ -179,10 +179,10 @@ class Dice:
             refuses=random() < faults.own_refusal_ratio,
             intercepted=intercepted(random(), random(), faults.proxies()),
         )
-        if fate.intercepted is None:
-            return fate
+        if drawn_fault.intercepted is None:
+            return drawn_fault
         # The client has its answer already: nothing is left to be done to it or to its connection.
-        return fate._replace(ending=Ending.ANSWERED, closes=False)
+        return drawn_fault._replace(ending=Ending.ANSWERED, closes=False)
 
     def draw_lookup(self) -> LookupFate:
         """The fate of the lookup that has just arrived."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from tollgate.simulator.admission import Gate
+from tollgate.simulator.admission import Admission
 from tollgate.simulator.book import Book
 from tollgate.simulator.faults import MAX_LAG_SECONDS, Dice
 from tollgate.simulator.health import HealthAllowance
@@ -83,7 +83,7 @@ class State:
     book: Book = field(init=False)
     _file: BookFile | None = field(init=False)
     dice: Dice = field(init=False)
-    gate: Gate = field(init=False)
+    admission: Admission = field(init=False)
     health: HealthAllowance = field(init=False)
     refusals: Refusals = field(init=False)
     replica: Replica = field(init=False)
@@ -94,7 +94,7 @@ class State:
         self.dice = Dice(options.seed)
         self.dice.change(options.faults)
         self.replica = Replica(MAX_LAG_SECONDS)
-        self.gate = Gate(options.max_concurrent, options.max_waiting)
+        self.admission = Admission(options.max_concurrent, options.max_waiting)
         self.health = HealthAllowance(options.health_interval_seconds)
         self._file = BookFile(options.book) if options.book else None
         beside = options.book.with_name(f"{options.book.name}.refused") if options.book else None

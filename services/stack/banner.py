@@ -20,7 +20,7 @@ def starting(settings: Settings, names: list[str]) -> str:
 
 def ready(settings: Settings, *, seconds: float, has_uuidgen: bool) -> str:
     """What is up, where, and what to type next; every command works when pasted."""
-    default, fallback = settings.processor_urls
+    default, fallback = settings.provider_urls
     url = settings.edge_url
     new_id = "$(uuidgen)" if has_uuidgen else "$(python3 -c 'import uuid; print(uuid.uuid4())')"
     kind = "simulators" if settings.runs_simulators else "yours"

@@ -55,7 +55,7 @@ def program_names(groups: list[Group]) -> list[str]:
 
 def shared_environment(settings: Settings) -> dict[str, str]:
     """What every program of the stack finds in its environment. No secrets of ours: those go to each program alone."""
-    default, fallback = settings.processor_urls
+    default, fallback = settings.provider_urls
     return {
         "DATA_DIR": str(settings.data),
         "NATS_URL": settings.nats_url,

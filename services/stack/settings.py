@@ -52,7 +52,7 @@ class Settings:
     nats_url: str
     """The broker; with credentials only where they came with NATS_URL."""
     nats_ca_file: str
-    processor_urls: tuple[str, str]
+    provider_urls: tuple[str, str]
     runs_broker: bool
     runs_simulators: bool
     charges: bool
@@ -91,7 +91,7 @@ def read_settings(environment: dict[str, str]) -> Settings:
         programs=Path(sys.executable).absolute().parent,
         nats_url=values.nats_url or own_broker,
         nats_ca_file=values.nats_ca_file,
-        processor_urls=(
+        provider_urls=(
             values.payment_processor_url_default or f"http://127.0.0.1:{values.tollgate_simulator_port}",
             values.payment_processor_url_fallback or f"http://127.0.0.1:{values.tollgate_simulator_port + 1}",
         ),

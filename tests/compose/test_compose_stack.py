@@ -26,13 +26,13 @@ REFUSE_WHILE_AWAY = {
 
 @pytest.fixture
 def payers(compose: Compose) -> Payers:
-    return Payers(compose.product, compose.processors, RATE_PER_SECOND)
+    return Payers(compose.product, compose.providers, RATE_PER_SECOND)
 
 
 def assert_kept(account: Account, service: str | None = None) -> None:
     """Every promise: none lost, none twice, and nobody refused but while `service` had to be away."""
     assert account.audit.clean, account.audit
-    assert account.summary_equals_books
+    assert account.summary_equals_provider_records
     assert (account.accepted, account.unknown) == (RATE_PER_SECOND * SECONDS, 0)
     if service not in REFUSE_WHILE_AWAY:
         assert account.refusals == []

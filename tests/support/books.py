@@ -18,7 +18,7 @@ from tollgate.contract.events import (
     PaymentProcessed,
     PaymentRequested,
     PaymentRouted,
-    ProcessorName,
+    ProviderName,
 )
 from tollgate.contract.money import format_cents
 from tollgate.contract.timestamps import format_us, now_us
@@ -40,7 +40,7 @@ class World:
         server: GuardedNatsServer,
         folder: Path,
         projector: Projector,
-        simulators: dict[ProcessorName, Simulator],
+        simulators: dict[ProviderName, Simulator],
         session: aiohttp.ClientSession,
         users: dict[str, Broker],
     ) -> None:
@@ -110,7 +110,7 @@ class World:
         event = LedgerPurged("test", now_us())
         await self._users["gateway"].ask("payments.purged", encode(event), timeout_seconds=5)
 
-    async def charge(self, correlation_id: str, processor: ProcessorName, cents: int, stamp_us: int) -> None:
+    async def charge(self, correlation_id: str, processor: ProviderName, cents: int, stamp_us: int) -> None:
         """Charges at a processor, and says nothing of it to the log."""
         body = orjson.dumps(
             {
@@ -123,14 +123,14 @@ class World:
         async with self._session.post(url, data=body, headers={"Content-Type": "application/json"}) as response:
             assert response.status == 200, await response.text()
 
-    async def pay(self, cents: int, processor: ProcessorName = "default") -> str:
+    async def pay(self, cents: int, processor: ProviderName = "default") -> str:
         """A payment as it should be: charged, and in the log."""
         correlation_id, stamp_us = str(uuid4()), self.stamp()
         await self.charge(correlation_id, processor, cents, stamp_us)
         await self.record(correlation_id, processor, cents, stamp_us)
         return correlation_id
 
-    async def record(self, correlation_id: str, processor: ProcessorName, cents: int, stamp_us: int) -> None:
+    async def record(self, correlation_id: str, processor: ProviderName, cents: int, stamp_us: int) -> None:
         """What the log holds of a payment that was charged."""
         await self.append(
             PaymentRequested(correlation_id, cents, now_us()),
@@ -156,7 +156,7 @@ async def world(folder: Path, *, config: str = "nats.conf") -> AsyncIterator[Wor
     """Up while entered."""
     async with AsyncExitStack() as stack:
         server = stack.enter_context(GuardedNatsServer(folder / "nats", config=config))
-        simulators: dict[ProcessorName, Simulator] = {
+        simulators: dict[ProviderName, Simulator] = {
             "default": stack.enter_context(Simulator("default", folder)),
             "fallback": stack.enter_context(Simulator("fallback", folder)),
         }
@@ -169,8 +169,8 @@ async def world(folder: Path, *, config: str = "nats.conf") -> AsyncIterator[Wor
         }
         for simulator in simulators.values():
             await simulator.ready(session)
-        made = World(
+        wait_until_exists = World(
             server=server, folder=folder, projector=projector, simulators=simulators, session=session, users=users
         )
-        await made.answering()
-        yield made
+        await wait_until_exists.answering()
+        yield wait_until_exists

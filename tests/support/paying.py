@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from qa.load.audit import Audit, audit
 from qa.load.client import Answer, NoAnswerError, Origin, Pool
-from qa.load.comparison import Inquiry
+from qa.load.comparison import Comparer
 from qa.load.generator import Generator
 from qa.load.money import randomly
 from qa.load.window import Window
@@ -40,7 +40,7 @@ class Account:
     happened: tuple[float, float]
     """From when to when what was done meanwhile took, in seconds since the load began."""
     audit: Audit
-    summary_equals_books: bool
+    summary_equals_provider_records: bool
 
 
 class _WatchedPool(Pool):
@@ -82,26 +82,26 @@ class Payers:
         paying = _WatchedPool(self.product, CONNECTIONS)
         asking = {name: Pool(origin, 2) for name, origin in self.processors.items()}
         edge = Pool(self.product, 2)
-        inquiry = Inquiry(edge, asking, self.token)
+        comparer = Comparer(edge, asking, self.token)
         generator = Generator(paying, randomly(self.seed), IN_FLIGHT_MAX)
         try:
             async with asyncio.TaskGroup() as group:
                 happened = group.create_task(_happen(happening, paying.began, after_seconds))
                 await generator.run(self.rate_per_second, seconds)
-            settled = await _settled(inquiry, began_at, len(generator.sent.accepted))
-            books = await inquiry.entries()
+            settled = await _settled(comparer, began_at, len(generator.sent.accepted))
+            provider_records = await comparer.entries()
         finally:
             for pool in (paying, edge, *asking.values()):
                 pool.close()
-        assert books is not None, "the simulators list their payments"
+        assert provider_records is not None, "the simulators list their payments"
         return Account(
             accepted=len(generator.sent.accepted),
             unknown=len(generator.sent.unknown),
             refusals=paying.refusals,
             slowest_seconds=max(generator.tally.from_schedule, default=0.0),
             happened=happened.result(),
-            audit=audit(generator.sent, books, began_at),
-            summary_equals_books=settled,
+            audit=audit(generator.sent, provider_records, began_at),
+            summary_equals_provider_records=settled,
         )
 
 
@@ -112,11 +112,11 @@ async def _happen(happening: Callable[[], None], began: float, after_seconds: fl
     return from_seconds, time.perf_counter() - began
 
 
-async def _settled(inquiry: Inquiry, began_at: datetime, accepted: int) -> bool:
+async def _settled(comparer: Comparer, began_at: datetime, accepted: int) -> bool:
     """Whether the summary came to equal the books, with everything accepted in it, inside the bound."""
 
     async def equal() -> bool:
-        compared = await inquiry.compare(Window(began_at, datetime.now(UTC) + CLOCK_SLACK))
+        compared = await comparer.compare(Window(began_at, datetime.now(UTC) + CLOCK_SLACK))
         return compared.equal and compared.product is not None and compared.product.total.count >= accepted
 
     try:

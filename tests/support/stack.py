@@ -69,7 +69,7 @@ class Stack:
     @property
     def simulator_urls(self) -> tuple[str, str]:
         """Of `default` and `fallback`."""
-        return self.settings.processor_urls
+        return self.settings.provider_urls
 
     @property
     def output(self) -> str:

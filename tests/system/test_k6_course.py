@@ -43,8 +43,8 @@ class Ended:
         return {one["metric"] for one in self.found["thresholds"] if not one["passed"]}
 
 
-async def drive(course: str, out: Path, gateway: str, processors: tuple[str, str], **settings: object) -> Ended:
-    default, fallback = processors
+async def drive(course: str, out: Path, gateway: str, providers: tuple[str, str], **settings: object) -> Ended:
+    default, fallback = providers
     environment = {
         "BASE_URL": gateway,
         "PROCESSOR_DEFAULT_URL": default,
@@ -216,9 +216,9 @@ LIES: dict[str, set[str]] = {
 @pytest.mark.parametrize("lie", LIES)
 async def test_each_lie_crosses_its_thresholds(tmp_path: Path, lie: str) -> None:
     async with serving(Gateway(lie)) as url:
-        processors = (f"{url}/default", f"{url}/fallback")
+        providers = (f"{url}/default", f"{url}/fallback")
         out = tmp_path / "found.json"
-        ended = await drive("preview", out, url, processors, SCALE=0.02, MAX_VUS=10, DRAIN_SECONDS=1)
+        ended = await drive("preview", out, url, providers, SCALE=0.02, MAX_VUS=10, DRAIN_SECONDS=1)
     assert ended.crossed == LIES[lie], ended.said
     assert ended.status == (CROSSED if LIES[lie] else 0)
     assert ended.found["passed"] is (not LIES[lie])

@@ -23,7 +23,7 @@ async def test_a_stack_made_from_a_backup_says_the_same_and_charges_nothing(tmp_
             await first.pay(cents, "fallback" if cents == 300 else "default")
         await first.append(PaymentRequested(str(uuid4()), 700, now_us()))
         await back_up(first.operator, tmp_path / "backup", check=False)
-        books = [await one.book(session) for one in first.simulators.values()]
+        provider_records = [await one.book(session) for one in first.simulators.values()]
         done = await asyncio.to_thread(
             subprocess.run,
             [BIN / "stack", "replay", tmp_path / "backup"],
@@ -33,7 +33,7 @@ async def test_a_stack_made_from_a_backup_says_the_same_and_charges_nothing(tmp_
             text=True,
             check=False,
         )
-        assert [await one.book(session) for one in first.simulators.values()] == books
+        assert [await one.book(session) for one in first.simulators.values()] == provider_records
     lines = [line.split() for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stdout + done.stderr
     assert ["default", "2", "19.91", "2", "19.91"] in lines

@@ -5,7 +5,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +25,9 @@ class AnswerLog:
     """Writes warnings about answers. For use inside an event loop."""
 
     def __init__(self) -> None:
-        self._folded: dict[tuple[ProcessorName, str], _Folded] = {}
+        self._folded: dict[tuple[ProviderName, str], _Folded] = {}
 
-    def note(self, provider: ProcessorName, subject: str, text: str) -> None:
+    def note(self, provider: ProviderName, subject: str, text: str) -> None:
         """Writes the line; or counts it, when the last one is younger than REPORT_SECONDS."""
         folded = self._folded.get((provider, subject))
         if folded is None:
@@ -37,11 +37,11 @@ class AnswerLog:
             folded.count += 1
             folded.newest = text
 
-    def _begin(self, provider: ProcessorName, subject: str) -> None:
+    def _begin(self, provider: ProviderName, subject: str) -> None:
         self._folded[provider, subject] = _Folded()
         asyncio.get_running_loop().call_later(REPORT_SECONDS, self._report, provider, subject)
 
-    def _report(self, provider: ProcessorName, subject: str) -> None:
+    def _report(self, provider: ProviderName, subject: str) -> None:
         folded = self._folded.pop((provider, subject))
         if folded.count:
             logger.warning(

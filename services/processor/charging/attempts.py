@@ -9,7 +9,7 @@ from tollgate.contract.events import (
     PaymentProcessed,
     PaymentRejected,
     PaymentReleased,
-    ProcessorName,
+    ProviderName,
 )
 from tollgate.contract.timestamps import now_us
 from tollgate.messaging.log import Appended
@@ -32,7 +32,7 @@ from tollgate.processor.charging.outcomes import (
     after_lookup,
     after_sending,
 )
-from tollgate.processor.charging.provider_client import ProcessorClient
+from tollgate.processor.charging.provider_client import ProviderClient
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.routing import Outcome
 
@@ -53,7 +53,7 @@ class Appender(Protocol):
 class Attempts:
     """What is done with an attempt, whoever has its payment in hand. Everything raises BrokerError."""
 
-    def __init__(self, log: Appender, follower: Follower, client: ProcessorClient) -> None:
+    def __init__(self, log: Appender, follower: Follower, client: ProviderClient) -> None:
         self._log = log
         self._follower = follower
         self._client = client
@@ -67,13 +67,13 @@ class Attempts:
         """What the answer to a sending proves, with the provider's record where it takes that to know."""
         step = after_sending(attempt, answer, in_doubt=in_doubt)
         if isinstance(step, LookUp):
-            record = await self.look_up(attempt.processor, attempt.correlation_id)
+            record = await self.look_up(attempt.provider, attempt.correlation_id)
             step = after_lookup(attempt, answer, record, in_doubt=in_doubt)
         return step
 
-    async def look_up(self, processor: ProcessorName, correlation_id: str) -> LookupAnswer:
+    async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer:
         """Asks the provider for its record."""
-        return await self._client.look_up(processor, correlation_id)
+        return await self._client.look_up(provider, correlation_id)
 
     async def record(self, attempt: Attempt, step: Next, request_sequence: int | None) -> bool:
         """Records what was proven; whether that ends the payment. If not, its standing tells how it goes on."""
@@ -119,19 +119,19 @@ def outcome_of(answer: Answer) -> Outcome:
 
 def released(attempt: Attempt, why: str) -> PaymentReleased:
     """It was not charged: proven."""
-    return PaymentReleased(attempt.correlation_id, attempt.attempt, attempt.processor, why)
+    return PaymentReleased(attempt.correlation_id, attempt.attempt, attempt.provider, why)
 
 
 def in_doubt(attempt: Attempt, why: str, request_sequence: int | None) -> PaymentInDoubt:
     """Whether it was charged is not known."""
     return PaymentInDoubt(
-        attempt.correlation_id, attempt.attempt, attempt.processor, why, request_sequence=request_sequence
+        attempt.correlation_id, attempt.attempt, attempt.provider, why, request_sequence=request_sequence
     )
 
 
 def _processed(attempt: Attempt, requested_at_us: int) -> PaymentProcessed:
     return PaymentProcessed(
-        attempt.correlation_id, attempt.amount_cents, attempt.attempt, attempt.processor, requested_at_us, now_us()
+        attempt.correlation_id, attempt.amount_cents, attempt.attempt, attempt.provider, requested_at_us, now_us()
     )
 
 

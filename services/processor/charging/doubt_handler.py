@@ -72,14 +72,14 @@ class DoubtHandler:
         sequence = doubt.sequence if event.request_sequence is None else event.request_sequence
         is_request = event.request_sequence is not None
         match await self._standings.of(event.correlation_id, sequence, is_request=is_request):
-            case Open(attempt, in_doubt=True) as standing if attempt.attempt == event.attempt:
-                return standing
+            case Open(attempt, in_doubt=True) as payment_state if attempt.attempt == event.attempt:
+                return payment_state
             case _:
                 return None
 
     async def _look_for_charge(self, doubt: Doubt, attempt: Attempt) -> Result:
         """All that is done with an attempt that an operator holds: a charge that is found still ends it."""
-        record = await self._attempts.look_up(attempt.processor, attempt.correlation_id)
+        record = await self._attempts.look_up(attempt.provider, attempt.correlation_id)
         step = after_lookup(attempt, None, record, in_doubt=True)
         if not isinstance(step, Settle):
             return self._retry(doubt)
@@ -89,52 +89,52 @@ class DoubtHandler:
     async def _end(self, doubt: Doubt, attempt: Attempt) -> Result:
         """Looks for the charge, and sends the attempt again if there is none."""
         # The lookup takes no place: whether it is answered says nothing of how payments fare.
-        record = await self._attempts.look_up(attempt.processor, attempt.correlation_id)
+        record = await self._attempts.look_up(attempt.provider, attempt.correlation_id)
         step = after_lookup(attempt, None, record, in_doubt=True)
         if isinstance(step, SendAgain):
             return await self._send_again(doubt, attempt)
         if not isinstance(step, Settle):
             return self._stays(doubt)
         await self._attempts.record(attempt, step, doubt.event.request_sequence)
-        self._router.doubt_ended(attempt.processor)
+        self._router.doubt_ended(attempt.provider)
         return Done()
 
     async def _send_again(self, doubt: Doubt, attempt: Attempt) -> Result:
         taken_at = time.monotonic()
-        pause_seconds = self._router.resend_pause_seconds(attempt.processor, taken_at)
+        pause_seconds = self._router.resend_pause_seconds(attempt.provider, taken_at)
         if pause_seconds > 0:
             return Retry(pause_seconds)
-        is_probe = self._router.resend(attempt.processor, taken_at)
+        is_probe = self._router.resend(attempt.provider, taken_at)
         try:
             if not await self._may_send_again(doubt, attempt):
-                self._router.withdraw_resend(attempt.processor, time.monotonic(), seconds=time.monotonic() - taken_at)
+                self._router.withdraw_resend(attempt.provider, time.monotonic(), seconds=time.monotonic() - taken_at)
                 return self._retry(doubt)
             answer = await self._attempts.send(attempt)
         except BaseException:
-            self._router.withdraw_resend(attempt.processor, time.monotonic(), seconds=time.monotonic() - taken_at)
+            self._router.withdraw_resend(attempt.provider, time.monotonic(), seconds=time.monotonic() - taken_at)
             raise
         now = time.monotonic()
-        self._router.observe_resend(attempt.processor, outcome_of(answer), now, seconds=now - taken_at)
+        self._router.observe_resend(attempt.provider, outcome_of(answer), now, seconds=now - taken_at)
         step = await self._attempts.judge(attempt, answer, in_doubt=True)
         if not isinstance(step, Settle):
             return self._stays(doubt, longest=PROBE_RETRY_SECONDS_MAX if is_probe else RETRY_SECONDS_MAX)
         await self._attempts.record(attempt, step, doubt.event.request_sequence)
-        self._router.doubt_ended(attempt.processor)
+        self._router.doubt_ended(attempt.provider)
         return Done()
 
     async def _may_send_again(self, doubt: Doubt, attempt: Attempt) -> bool:
         """Whether the attempt is still open, and no operator holds it, as far as the log says at this moment."""
         asked_at, asked_at_us = time.monotonic(), now_us()
-        await self._follower.caught_up(attempt.processor, timeout_seconds=RESEND_SECONDS_MAX)
-        standing = await self._in_doubt(doubt)
+        await self._follower.caught_up(attempt.provider, timeout_seconds=RESEND_SECONDS_MAX)
+        payment_state = await self._in_doubt(doubt)
         # Both clocks, as for the stamp of an intent.
         age_seconds = max(time.monotonic() - asked_at, (now_us() - asked_at_us) / MICROSECONDS)
         if age_seconds > RESEND_SECONDS_MAX:
             return False
-        return standing is not None and standing.attempt == attempt and not standing.is_held
+        return payment_state is not None and payment_state.attempt == attempt and not payment_state.is_held
 
     def _stays(self, doubt: Doubt, *, longest: float = RETRY_SECONDS_MAX) -> Retry:
-        self._router.doubt_stays(doubt.event.processor, time.monotonic())
+        self._router.doubt_stays(doubt.event.provider, time.monotonic())
         return self._retry(doubt, longest=longest)
 
     @staticmethod

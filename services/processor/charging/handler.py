@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from tollgate.contract.events import PaymentRequested, PaymentRouted, ProcessorName
-from tollgate.contract.payment_state import Ended, Open, Standing, Unrouted, may_be_repeat
+from tollgate.contract.events import PaymentRequested, PaymentRouted, ProviderName
+from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted, may_be_repeat
 from tollgate.contract.timestamps import MICROSECONDS, now_us
 from tollgate.messaging.log import Appended
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
@@ -121,7 +121,7 @@ class PaymentHandler:
             return result
         for _ in range(ATTEMPTS_MAX):
             result = None
-            match await self._standing(work):
+            match await self._payment_state(work):
                 case Ended():
                     return Done()
                 case Open(attempt, in_doubt=True):
@@ -153,7 +153,7 @@ class PaymentHandler:
             return self._retry(work)
         return Done() if known is not None and known.request_sequence < work.sequence else None
 
-    async def _standing(self, work: Work) -> Standing:
+    async def _payment_state(self, work: Work) -> PaymentState:
         return await self._standings.of(work.request.correlation_id, work.sequence)
 
     async def _route_and_send(self, work: Work, number: int) -> Result | None:
@@ -171,10 +171,10 @@ class PaymentHandler:
         try:
             intent = await self._intend(work, number, decision)
         except BaseException:
-            self._withdraw(decision.processor, decided_at)
+            self._withdraw(decision.provider, decided_at)
             raise
         if intent is None:
-            self._withdraw(decision.processor, decided_at)
+            self._withdraw(decision.provider, decided_at)
             return None
         return await self._send(work, intent, decided_at)
 
@@ -187,7 +187,7 @@ class PaymentHandler:
                 return None
             # Stamped when its turn has come, not before.
             intent = PaymentRouted(
-                request.correlation_id, request.amount_cents, number, decision.processor, now_us(), decision.why
+                request.correlation_id, request.amount_cents, number, decision.provider, now_us(), decision.why
             )
             stamped_at = time.monotonic()
             appended = await self._log.append(intent, timeout_seconds=INTENT_TIMEOUT_SECONDS)
@@ -205,7 +205,7 @@ class PaymentHandler:
 
     async def _is_mine(self, work: Work, intent: PaymentRouted, appended: Appended) -> bool:
         """Whether the log, read up to the intent, holds it as the payment's open attempt that nobody has doubted."""
-        match await self._standing(work):
+        match await self._payment_state(work):
             case Open(attempt, sequence, in_doubt=False, is_late=False):
                 return sequence == appended.sequence and attempt == intent
             case _:
@@ -214,18 +214,18 @@ class PaymentHandler:
     async def _send(self, work: Work, attempt: PaymentRouted, decided_at: float) -> Result | None:
         answer = await self._attempts.send(attempt)
         now = time.monotonic()
-        self._router.observe(attempt.processor, outcome_of(answer), now, seconds=now - decided_at)
+        self._router.observe(attempt.provider, outcome_of(answer), now, seconds=now - decided_at)
         step = await self._attempts.judge(attempt, answer, in_doubt=False)
         return Done() if await self._attempts.record(attempt, step, work.sequence) else None
 
     def _left_in_doubt(self, attempt: PaymentRouted) -> Done:
         """The doubt in the log is worked on from its own queue."""
-        self._router.observe_doubts(attempt.processor, are_there=True)
+        self._router.observe_doubts(attempt.provider, are_there=True)
         return Done()
 
-    def _withdraw(self, processor: ProcessorName, taken_at: float) -> None:
+    def _withdraw(self, provider: ProviderName, taken_at: float) -> None:
         now = time.monotonic()
-        self._router.withdraw(processor, now, seconds=now - taken_at)
+        self._router.withdraw(provider, now, seconds=now - taken_at)
 
     @staticmethod
     def _retry(work: Work, *, at_least_seconds: float = 0.0) -> Retry:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tollgate.contract.events import Event
-from tollgate.contract.payment_state import Ended, Open, Standing, Unrouted, advance
+from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted, evolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,35 +16,35 @@ class History:
     """Sequences of the intents that were stored too late to be sent."""
 
     @property
-    def standing(self) -> Standing:
+    def payment_state(self) -> PaymentState:
         """How it stands after the last of them."""
         return self.standing_at(self.events[-1][0]) if self.events else Unrouted()
 
-    def standing_at(self, sequence: int) -> Standing:
+    def standing_at(self, sequence: int) -> PaymentState:
         """How it stood when the log ended at `sequence`."""
-        standing: Standing = Unrouted()
+        payment_state: PaymentState = Unrouted()
         for position, event in self.events:
             if position > sequence:
                 break
-            standing = advance(standing, position, event)
-        if isinstance(standing, Open) and standing.sequence in self.late:
-            return replace(standing, is_late=True)
-        return standing
+            payment_state = evolve(payment_state, position, event)
+        if isinstance(payment_state, Open) and payment_state.sequence in self.late:
+            return replace(payment_state, is_late=True)
+        return payment_state
 
     def did_count(self, sequence: int) -> bool:
         """Whether the event at `sequence` changed how the payment stands, or was void."""
-        standing: Standing = Unrouted()
+        payment_state: PaymentState = Unrouted()
         for position, event in self.events:
-            before, standing = standing, advance(standing, position, event)
+            before, payment_state = payment_state, evolve(payment_state, position, event)
             if position == sequence:
-                return standing is not before
+                return payment_state is not before
         return False
 
     def end(self) -> tuple[int, Event] | None:
         """The event that ended the payment; None while it goes on."""
-        standing: Standing = Unrouted()
+        payment_state: PaymentState = Unrouted()
         for sequence, event in self.events:
-            standing = advance(standing, sequence, event)
-            if isinstance(standing, Ended):
+            payment_state = evolve(payment_state, sequence, event)
+            if isinstance(payment_state, Ended):
                 return sequence, event
         return None

@@ -167,7 +167,7 @@ def after_lookup(attempt: Attempt, cause: Answer | None, found: LookupAnswer, *,
         case Found(amount_cents, requested_at_us):
             if amount_cents != attempt.amount_cents:
                 # The processor will never charge this id again, and nobody else may: this payment cannot be made.
-                why = f"{attempt.processor} has charged this correlationId with another amount before"
+                why = f"{attempt.provider} has charged this correlationId with another amount before"
                 return StayInDoubt(why) if in_doubt else Reject(why)
             # The record's own stamp: after a purge it can be older than this attempt.
             return Settle(requested_at_us)

@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from tollgate.contract.payment_state import Standing
+from tollgate.contract.payment_state import PaymentState
 from tollgate.processor.charging.history import History
-from tollgate.processor.charging.state_cache import Journal
+from tollgate.processor.charging.state_cache import StateCache
 
 
 class Source(Protocol):
@@ -16,19 +16,19 @@ class Source(Protocol):
 class Standings:
     """Joins the journal to the log. What it tells holds everything that the journal had read when it was asked."""
 
-    def __init__(self, journal: Journal, histories: Source) -> None:
-        self._journal = journal
+    def __init__(self, state_cache: StateCache, histories: Source) -> None:
+        self._journal = state_cache
         self._histories = histories
 
-    async def of(self, correlation_id: str, sequence: int, *, is_request: bool = True) -> Standing:
+    async def of(self, correlation_id: str, sequence: int, *, is_request: bool = True) -> PaymentState:
         """The payment's standing; `sequence` is that of its request, or of another event of it.
 
         Raises UnknownPaymentError, BrokerUnavailableError and ReadModelUnavailableError.
         """
-        known = self._journal.standing(correlation_id, sequence, is_request=is_request)
+        known = self._journal.payment_state(correlation_id, sequence, is_request=is_request)
         if known is not None:
             return known
         as_of = self._journal.position
         history = await self._histories.of(correlation_id, sequence if is_request else None)
         self._journal.adopt(correlation_id, history, as_of=as_of)
-        return history.standing
+        return history.payment_state

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import aiohttp
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.contract.money import format_cents
 from tollgate.contract.timestamps import format_us
 from tollgate.processor.charging.answer_log import AnswerLog
@@ -30,11 +30,11 @@ CONNECT_TIMEOUT_SECONDS = 2.0
 LOOKUP_TIMEOUT_SECONDS = 5.0
 
 
-class ProcessorClient:
+class ProviderClient:
     """Both payment processors. For use inside an event loop."""
 
     def __init__(
-        self, providers: Mapping[ProcessorName, Provider], *, timeout_seconds: float, connections_max: int
+        self, providers: Mapping[ProviderName, Provider], *, timeout_seconds: float, connections_max: int
     ) -> None:
         self._providers = providers
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
@@ -50,7 +50,7 @@ class ProcessorClient:
 
     async def send(self, attempt: Attempt) -> Answer:
         """Sends the attempt, the same bytes each time: what came of it. Never raises for the network."""
-        provider = self._providers[attempt.processor]
+        provider = self._providers[attempt.provider]
         try:
             async with self._session.post(
                 f"{provider.url}/payments",
@@ -69,32 +69,32 @@ class ProcessorClient:
         self._warn_of(attempt, answer)
         return answer
 
-    async def look_up(self, processor: ProcessorName, correlation_id: str) -> LookupAnswer:
+    async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer:
         """Asks the processor for its record of the payment. Never raises for the network."""
-        provider = self._providers[processor]
+        asked = self._providers[provider]
         try:
             async with self._session.get(
-                f"{provider.url}/payments/{correlation_id}",
-                headers=provider.headers,
+                f"{asked.url}/payments/{correlation_id}",
+                headers=asked.headers,
                 timeout=aiohttp.ClientTimeout(total=LOOKUP_TIMEOUT_SECONDS),
                 allow_redirects=False,
             ) as response:
-                answer = provider.contract.lookup_answer(await reply_of(response), correlation_id)
+                answer = asked.contract.lookup_answer(await reply_of(response), correlation_id)
         except TimeoutError:
             return NoAnswer("lookup not answered in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return NoAnswer(f"lookup failed: {error_name(error)}")
         if isinstance(answer, OutsideContract):
-            self._log.note(processor, "lookups answered outside of its contract", answer.why)
+            self._log.note(provider, "lookups answered outside of its contract", answer.why)
         return answer
 
     def _warn_of(self, attempt: Attempt, answer: Answer) -> None:
         match answer:
             case OutsideContract(why):
                 what = f"{why}; in doubt ({attempt.correlation_id})"
-                self._log.note(attempt.processor, "payments answered outside of its contract", what)
+                self._log.note(attempt.provider, "payments answered outside of its contract", what)
             case Refused(reason):
-                self._log.note(attempt.processor, "payments refused for good", f"{reason} ({attempt.correlation_id})")
+                self._log.note(attempt.provider, "payments refused for good", f"{reason} ({attempt.correlation_id})")
 
 
 def attempt_body(attempt: Attempt) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tollgate.contract.events import Event, LedgerPurged, PaymentRejected, PaymentRequested
-from tollgate.contract.payment_state import Ended, Open, Standing, Unrouted, advance
+from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted, evolve
 from tollgate.processor.charging.history import History
 
 ENDED_MAX = 50_000
@@ -41,12 +41,12 @@ class _Known:
     is 0 once the request is known to lie behind it. `sequence` is that of its last event.
     """
 
-    standing: Standing
+    payment_state: PaymentState
     complete_from: int
     sequence: int
 
 
-class Journal:
+class StateCache:
     """The standings of the payments whose requests lie at or behind `start_sequence`."""
 
     def __init__(
@@ -93,11 +93,11 @@ class Journal:
                 self._forget(correlation_id, sequence)
                 return
             known = self._unended[correlation_id] = _Known(Unrouted(), self.complete_from, sequence)
-        standing = advance(known.standing, sequence, event)
-        if is_late and isinstance(standing, Open) and standing.sequence == sequence:
-            standing = replace(standing, is_late=True)
+        payment_state = evolve(known.payment_state, sequence, event)
+        if is_late and isinstance(payment_state, Open) and payment_state.sequence == sequence:
+            payment_state = replace(payment_state, is_late=True)
         known.sequence = sequence
-        self._set(correlation_id, known, standing)
+        self._set(correlation_id, known, payment_state)
 
     def adopt(self, correlation_id: str, history: History, *, as_of: int) -> None:
         """Takes over what the log says of a payment, all of it up to `as_of` at least, a position of this journal."""
@@ -108,7 +108,7 @@ class Journal:
         known = self._unended[correlation_id] = _Known(Unrouted(), 0, self.position)
         self._set(correlation_id, known, history.standing_at(self.position))
 
-    def standing(self, correlation_id: str, sequence: int, *, is_request: bool = True) -> Standing | None:
+    def payment_state(self, correlation_id: str, sequence: int, *, is_request: bool = True) -> PaymentState | None:
         """What is known of the payment; None when only the log itself can tell.
 
         `sequence` is that of its request, or else of another event of it. Then it is known only if it was asked for by
@@ -123,15 +123,15 @@ class Journal:
             return Unrouted() if is_new else None
         if is_request and sequence >= known.complete_from:
             known.complete_from = 0
-        return known.standing if known.complete_from == 0 else None
+        return known.payment_state if known.complete_from == 0 else None
 
-    def _set(self, correlation_id: str, known: _Known, standing: Standing) -> None:
-        known.standing = standing
-        if isinstance(standing, Open) and standing.in_doubt:
+    def _set(self, correlation_id: str, known: _Known, payment_state: PaymentState) -> None:
+        known.payment_state = payment_state
+        if isinstance(payment_state, Open) and payment_state.in_doubt:
             self._remember_doubt(correlation_id, known.sequence)
             return
         self._doubts.pop(correlation_id, None)
-        if isinstance(standing, Ended):
+        if isinstance(payment_state, Ended):
             del self._unended[correlation_id]
             self._remember_ended(correlation_id, known.sequence)
 

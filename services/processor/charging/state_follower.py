@@ -5,7 +5,7 @@ import heapq
 import itertools
 import time
 
-from tollgate.contract.events import PaymentProcessed, PaymentRejected, ProcessorName
+from tollgate.contract.events import PaymentProcessed, PaymentRejected, ProviderName
 from tollgate.contract.payment_state import is_late
 from tollgate.contract.subjects import REQUESTED, SUBJECTS
 from tollgate.messaging.connection import Broker
@@ -13,7 +13,7 @@ from tollgate.messaging.log import Log
 from tollgate.messaging.log_reader import LogMessage, LogReader
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.validity import valid_events
-from tollgate.processor.charging.state_cache import Journal
+from tollgate.processor.charging.state_cache import StateCache
 from tollgate.runtime.errors import BrokerUnavailableError
 
 BATCH_MESSAGES_MAX = 1_000
@@ -27,11 +27,11 @@ class Follower:
     It skips requests: it moves to the sequence of any other event, and that is all that anybody waits for.
     """
 
-    def __init__(self, broker: Broker, journal: Journal, watch: LogWatch | None = None) -> None:
+    def __init__(self, broker: Broker, state_cache: StateCache, watch: LogWatch | None = None) -> None:
         self._broker = broker
         self._watch = watch or LogWatch(broker)
-        self.journal = journal
-        self.position = journal.start_sequence - 1
+        self.state_cache = state_cache
+        self.position = state_cache.start_sequence - 1
         self.ended_at: float | None = None
         """When the log last told that a payment ended, by the monotonic clock; None before the first."""
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -39,7 +39,7 @@ class Follower:
 
     async def run(self) -> None:
         """Follows the log until cancelled. Raises LogChangedError when it is not the one that was read."""
-        start, watch = self.journal.start_sequence, self._watch
+        start, watch = self.state_cache.start_sequence, self._watch
         async with LogReader(self._broker, start, subjects=_OUTCOMES, watch=watch) as reader:
             while True:
                 for message in await reader.batch(BATCH_MESSAGES_MAX):
@@ -61,12 +61,12 @@ class Follower:
         except TimeoutError:
             raise BrokerUnavailableError(f"the log could not be read up to {sequence} in time") from None
 
-    async def caught_up(self, processor: ProcessorName, *, timeout_seconds: float) -> None:
+    async def caught_up(self, provider: ProviderName, *, timeout_seconds: float) -> None:
         """Waits until the journal holds every word on a doubt at `processor` that the log held when this was called.
 
         Raises BrokerUnavailableError at the bound.
         """
-        subject = f"payments.in_doubt.{processor}"
+        subject = f"payments.in_doubt.{provider}"
         last = await Log(self._broker).last_sequence_of(subject, timeout_seconds=timeout_seconds)
         await self.reached(last, timeout_seconds=timeout_seconds)
 
@@ -84,7 +84,7 @@ class Follower:
         for event in valid_events(message.sequence, message.subject, message.payload) or ():
             if isinstance(event, PaymentProcessed | PaymentRejected):
                 self.ended_at = time.monotonic()
-            self.journal.apply(message.sequence, event, is_late=is_late(event, message.stored_at_us))
+            self.state_cache.apply(message.sequence, event, is_late=is_late(event, message.stored_at_us))
         self.position = message.sequence
 
     def _wake(self) -> None:

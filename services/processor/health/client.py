@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_client import error_name, reply_of
 from tollgate.processor.health.report import Health, NoNews
@@ -18,30 +18,30 @@ from tollgate.processor.health.report import Health, NoNews
 class HealthClient:
     """The health endpoints."""
 
-    def __init__(self, providers: Mapping[ProcessorName, Provider]) -> None:
+    def __init__(self, providers: Mapping[ProviderName, Provider]) -> None:
         self._providers = providers
 
     async def ask(
-        self, processor: ProcessorName, *, may_leave: Callable[[], bool], timeout_seconds: float
+        self, provider: ProviderName, *, may_leave: Callable[[], bool], timeout_seconds: float
     ) -> Health | NoNews:
         """One call, sent once, and only if `may_leave` says yes when the connection is there.
 
         Never raises for the network.
         """
-        provider = self._providers[processor]
+        asked = self._providers[provider]
         try:
             async with (
                 aiohttp.ClientSession(
                     connector=_OneCallConnector(may_leave), cookie_jar=aiohttp.DummyCookieJar()
                 ) as session,
                 session.get(
-                    f"{provider.url}/payments/service-health",
-                    headers=provider.headers,
+                    f"{asked.url}/payments/service-health",
+                    headers=asked.headers,
                     timeout=aiohttp.ClientTimeout(total=timeout_seconds),
                     allow_redirects=False,
                 ) as response,
             ):
-                return provider.contract.health_answer(await reply_of(response))
+                return asked.contract.health_answer(await reply_of(response))
         except TimeoutError:
             return NoNews("no answer in time")
         except _NotSentError as error:

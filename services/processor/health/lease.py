@@ -10,7 +10,7 @@ the record was written, so no two clocks are compared, and a replica waits too l
 
 from dataclasses import dataclass
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.processor.health.record import Record
 from tollgate.processor.health.report import Health
 
@@ -25,7 +25,7 @@ INTERVAL_SECONDS_MAX = 50.0
 GRACE_SECONDS = 0.5
 """So much longer than the holder do the others wait, so that it keeps the lease while it lives."""
 
-News = dict[ProcessorName, Health]
+News = dict[ProviderName, Health]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class HealthLease:
         self._pace = pace
         self._round = 0
         """The round that this replica has begun last; 0 for none."""
-        self._told: dict[ProcessorName, tuple[str, int]] = {}
+        self._told: dict[ProviderName, tuple[str, int]] = {}
         self.revision = 0
         self.record: Record | None = None
         self.due_at = float("-inf")
@@ -96,11 +96,11 @@ class HealthLease:
         """A round could not be begun, or nobody knows whether it was: as if another replica had begun it now."""
         self.due_at = max(self.due_at, now + self._pace.takeover_seconds(Record(self._me, 0)))
 
-    def answered(self, processor: ProcessorName, health: Health | None) -> Record | None:
+    def answered(self, provider: ProviderName, health: Health | None) -> Record | None:
         """A call of this replica's round has ended; the record to write, or None when it has lost the lease."""
-        self._told[processor] = (self._me, self._round)
+        self._told[provider] = (self._me, self._round)
         record = self.record
-        return record.with_answer(processor, health) if record is not None and self._is_my_round else None
+        return record.with_answer(provider, health) if record is not None and self._is_my_round else None
 
     def written(self, revision: int, record: Record) -> None:
         """What `answered` gave was written."""

@@ -9,12 +9,12 @@ import logging
 import time
 from collections.abc import Callable
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.health_bucket import Entry, HealthBucket
 from tollgate.processor.health.client import HealthClient
 from tollgate.processor.health.lease import CALL_SECONDS, FRESH_SECONDS, HealthLease
-from tollgate.processor.health.record import PROCESSORS, Record, decode_record, encode_record
+from tollgate.processor.health.record import PROVIDERS, Record, decode_record, encode_record
 from tollgate.processor.health.report import Health, NoNews
 from tollgate.runtime.errors import BrokerError
 
@@ -27,7 +27,7 @@ RETRY_SECONDS = 1.0
 READ_TIMEOUT_SECONDS = 3.0
 WRITE_TIMEOUT_SECONDS = 1.0
 
-OnHealth = Callable[[ProcessorName, Health], None]
+OnHealth = Callable[[ProviderName, Health], None]
 
 
 class HealthPoller:
@@ -44,8 +44,8 @@ class HealthPoller:
         self._writing = asyncio.Lock()
         self._was_mine = False
         self._trouble: str | None = None
-        self._silent: dict[ProcessorName, str] = {}
-        self._shown: dict[ProcessorName, Health] = {}
+        self._silent: dict[ProviderName, str] = {}
+        self._shown: dict[ProviderName, Health] = {}
 
     async def run(self) -> None:
         """Polls and listens until cancelled."""
@@ -69,7 +69,7 @@ class HealthPoller:
         record = self._lease.begin()
         if not await self._begin(record):
             return
-        await asyncio.gather(*(self._ask(processor, age) for processor in PROCESSORS))
+        await asyncio.gather(*(self._ask(provider, age) for provider in PROVIDERS))
         self._lease.finished(time.monotonic())
 
     async def _begin(self, record: Record) -> bool:
@@ -88,19 +88,19 @@ class HealthPoller:
         self._say_trouble(None)
         return True
 
-    async def _ask(self, processor: ProcessorName, age: "_Age") -> None:
+    async def _ask(self, provider: ProviderName, age: "_Age") -> None:
         answer = await self._client.ask(
-            processor, may_leave=lambda: age.seconds < FRESH_SECONDS, timeout_seconds=CALL_SECONDS
+            provider, may_leave=lambda: age.seconds < FRESH_SECONDS, timeout_seconds=CALL_SECONDS
         )
         if age.seconds > FRESH_SECONDS + CALL_SECONDS:
             # This process was stopped meanwhile; others have newer answers by now.
             answer = NoNews("held up for too long")
-        self._say_answer(processor, answer)
+        self._say_answer(provider, answer)
         health = answer if isinstance(answer, Health) else None
         async with self._writing:
-            record = self._lease.answered(processor, health)
+            record = self._lease.answered(provider, health)
             if health is not None:
-                self._tell(processor, health)
+                self._tell(provider, health)
             if record is not None:
                 await self._share(record)
 
@@ -130,17 +130,17 @@ class HealthPoller:
         self._say_trouble(None)
         self._take(self._lease.heard(entry.revision, decode_record(entry.payload), time.monotonic()))
 
-    def _take(self, news: dict[ProcessorName, Health]) -> None:
+    def _take(self, news: dict[ProviderName, Health]) -> None:
         self._say_lease()
-        for processor, health in news.items():
-            self._tell(processor, health)
+        for provider, health in news.items():
+            self._tell(provider, health)
 
-    def _tell(self, processor: ProcessorName, health: Health) -> None:
-        if self._shown.get(processor) != health:
-            self._shown[processor] = health
+    def _tell(self, provider: ProviderName, health: Health) -> None:
+        if self._shown.get(provider) != health:
+            self._shown[provider] = health
             says = "it is failing" if health.failing else "it is well"
-            logger.info("%s says that %s, and takes at least %g s", processor, says, health.min_response_seconds)
-        self._on_health(processor, health)
+            logger.info("%s says that %s, and takes at least %g s", provider, says, health.min_response_seconds)
+        self._on_health(provider, health)
 
     def _say_lease(self) -> None:
         if self._lease.is_mine == self._was_mine:
@@ -154,13 +154,13 @@ class HealthPoller:
                 "this replica no longer asks for health: %s does", record.holder if record else "nobody that is known"
             )
 
-    def _say_answer(self, processor: ProcessorName, answer: Health | NoNews) -> None:
+    def _say_answer(self, provider: ProviderName, answer: Health | NoNews) -> None:
         if isinstance(answer, NoNews):
-            if self._silent.get(processor) != answer.why:
-                self._silent[processor] = answer.why
-                logger.warning("%s does not tell its health: %s", processor, answer.why)
-        elif self._silent.pop(processor, None) is not None:
-            logger.info("%s tells its health again", processor)
+            if self._silent.get(provider) != answer.why:
+                self._silent[provider] = answer.why
+                logger.warning("%s does not tell its health: %s", provider, answer.why)
+        elif self._silent.pop(provider, None) is not None:
+            logger.info("%s tells its health again", provider)
 
     def _say_trouble(self, trouble: str | None) -> None:
         """Once, and once when it is over: when a record was written, by whomever."""

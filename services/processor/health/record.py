@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import orjson
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.processor.health.report import Health
 
-PROCESSORS: tuple[ProcessorName, ...] = get_args(ProcessorName)
+PROVIDERS: tuple[ProviderName, ...] = get_args(ProviderName)
 MIN_RESPONSE_SECONDS_MAX = 3_600.0
 """A greater figure is none that a processor means."""
 
@@ -20,7 +20,7 @@ class UnreadableHealthError(ValueError):
     """Not what a health endpoint answers; the text says why."""
 
 
-Answers = Mapping[ProcessorName, Health | None]
+Answers = Mapping[ProviderName, Health | None]
 """What came of the calls that have ended; None for no news."""
 
 
@@ -38,10 +38,10 @@ class Record:
     @property
     def is_finished(self) -> bool:
         """Whether every call of the round has ended."""
-        return len(self.answers) == len(PROCESSORS)
+        return len(self.answers) == len(PROVIDERS)
 
-    def with_answer(self, processor: ProcessorName, health: Health | None) -> "Record":
-        return Record(self.holder, self.round, MappingProxyType({**self.answers, processor: health}))
+    def with_answer(self, provider: ProviderName, health: Health | None) -> "Record":
+        return Record(self.holder, self.round, MappingProxyType({**self.answers, provider: health}))
 
 
 UNREADABLE = Record("somebody unknown", 0)
@@ -60,7 +60,7 @@ def decode_record(payload: bytes) -> Record:
         fields = orjson.loads(payload)
         answers = {
             name: None if fields["answers"][name] is None else health_from(fields["answers"][name])
-            for name in PROCESSORS
+            for name in PROVIDERS
             if name in fields["answers"]
         }
         if not isinstance(fields["holder"], str) or type(fields["round"]) is not int:

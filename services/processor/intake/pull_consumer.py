@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import nats.errors
 from nats.aio.msg import Msg
 
-from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.subjects import CONSUMER, DOUBTS_CONSUMERS, RELEASED_CONSUMER, REQUESTED, STREAM
 from tollgate.messaging.acks import DeliveryInfo, parse_ack_subject
 from tollgate.messaging.connection import Broker
@@ -29,8 +29,8 @@ PULL_GRACE_SECONDS = 1.0
 
 REQUESTS = Queue(CONSUMER, REQUESTED, 10_000)
 """PaymentRequested: done with when the payment has ended, or an attempt of it is in doubt."""
-DOUBTS: Mapping[ProcessorName, Queue] = {
-    name: Queue(DOUBTS_CONSUMERS[name], f"payments.in_doubt.{name}", 100_000) for name in PROCESSORS
+DOUBTS: Mapping[ProviderName, Queue] = {
+    name: Queue(DOUBTS_CONSUMERS[name], f"payments.in_doubt.{name}", 100_000) for name in PROVIDERS
 }
 """PaymentInDoubt: done with when that attempt is in doubt no more."""
 RELEASED = Queue(RELEASED_CONSUMER, "payments.released.*", 10_000)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from tollgate.contract.events import Event, PaymentInDoubt, PaymentReleased, ProcessorName
+from tollgate.contract.events import Event, PaymentInDoubt, PaymentReleased, ProviderName
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.validity import valid_events
 from tollgate.processor.charging.doubt_handler import Doubt, DoubtHandler
@@ -132,7 +132,7 @@ class SideQueue:
         return next((result for result in results if isinstance(result, Retry)), Done())
 
 
-def doubts_queue(broker: Broker, processor: ProcessorName, handler: DoubtHandler, router: Router) -> SideQueue:
+def doubts_queue(broker: Broker, provider: ProviderName, handler: DoubtHandler, router: Router) -> SideQueue:
     """The doubts at one provider."""
 
     async def handle(delivery: Delivery, event: Event) -> Result:
@@ -140,7 +140,7 @@ def doubts_queue(broker: Broker, processor: ProcessorName, handler: DoubtHandler
             return _passed_over(delivery, event)
         return await handler.handle(Doubt(event, delivery.info.sequence, delivery.info.deliveries))
 
-    return SideQueue(broker, DOUBTS[processor], DoubtRule(router, processor), handle)
+    return SideQueue(broker, DOUBTS[provider], DoubtRule(router, provider), handle)
 
 
 def released_queue(broker: Broker, handler: ReleaseHandler) -> SideQueue:
@@ -160,29 +160,29 @@ def released_queue(broker: Broker, handler: ReleaseHandler) -> SideQueue:
 class DoubtRule:
     """The router's, who knows whether the provider is down."""
 
-    def __init__(self, router: Router, processor: ProcessorName) -> None:
+    def __init__(self, router: Router, provider: ProviderName) -> None:
         self._router = router
-        self._processor: ProcessorName = processor
+        self._provider: ProviderName = provider
         self._is_first = True
 
     @property
     def poll_seconds(self) -> float:
-        return PROBE_POLL_SECONDS if self._router.is_probing(self._processor) else POLL_SECONDS
+        return PROBE_POLL_SECONDS if self._router.is_probing(self._provider) else POLL_SECONDS
 
     @property
     def pull_seconds(self) -> float:
-        return PROBE_PULL_SECONDS if self._router.is_probing(self._processor) else PULL_EXPIRES_SECONDS
+        return PROBE_PULL_SECONDS if self._router.is_probing(self._provider) else PULL_EXPIRES_SECONDS
 
     def opened(self, waiting: int, now: float) -> None:
         if self._is_first:
-            self._router.observe_waiting_doubts(self._processor, waiting, now)
+            self._router.observe_waiting_doubts(self._provider, waiting, now)
         self._is_first = False
 
     def room(self, in_hand: int, now: float) -> int:
-        return self._router.room_for_doubts(self._processor, in_hand, now)
+        return self._router.room_for_doubts(self._provider, in_hand, now)
 
     def observe(self, *, are_there: bool) -> None:
-        self._router.observe_doubts(self._processor, are_there=are_there)
+        self._router.observe_doubts(self._provider, are_there=are_there)
 
 
 class ReleaseRule:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tollgate.contract.events import PaymentInDoubt, ProcessorName
+from tollgate.contract.events import PaymentInDoubt, ProviderName
 from tollgate.contract.payment_state import Open
 from tollgate.contract.subjects import DOUBTS_CONSUMERS, STREAM
 from tollgate.contract.timestamps import MICROSECONDS, now_us
@@ -14,7 +14,7 @@ from tollgate.messaging.log_reader import LogReader
 from tollgate.messaging.read_model_client import ReadModelUnavailableError
 from tollgate.messaging.validity import valid_events
 from tollgate.processor.charging.histories import Histories, UnknownPaymentError
-from tollgate.processor.operations.manual_resolution import Claim, described
+from tollgate.processor.operations.manual_resolution import RequestedResolution, described
 from tollgate.processor.operations.resolve import CannotResolveError, Examined, Resolver
 from tollgate.runtime.errors import BrokerError
 
@@ -34,7 +34,7 @@ class Batch:
     """Which payments: `ids`; and how the claim is handled for all of them."""
 
     ids: Sequence[str]
-    claim: Claim
+    requested: RequestedResolution
     hold_seconds: float
     is_forced: bool = False
     is_dry_run: bool = False
@@ -58,31 +58,31 @@ class BatchResolver:
 
     async def resolve(self, batch: Batch) -> Counted:
         """Says a line for each payment. Those that are not charged are held together, and waited for once."""
-        claim, is_forced = batch.claim, batch.is_forced
+        requested, is_forced = batch.requested, batch.is_forced
 
         async def examine(payment: str, resolver: Resolver) -> Examined:
-            return await resolver.examine(payment, claim, is_forced=is_forced)
+            return await resolver.examine(payment, requested, is_forced=is_forced)
 
         doubts = await self._each({payment: payment for payment in batch.ids}, examine)
         if batch.is_dry_run:
             for payment, doubt in doubts.items():
-                self._say(f"{payment} would be {_outcome(claim)}: {_shown(doubt)}")
-        elif claim.is_charged:
-            await self._each(doubts, lambda doubt, resolver: resolver.settle(claim, doubt), is_last=True)
+                self._say(f"{payment} would be {_outcome(requested)}: {_shown(doubt)}")
+        elif requested.is_charged:
+            await self._each(doubts, lambda doubt, resolver: resolver.settle(requested, doubt), is_last=True)
         else:
             await self._hold_and_release(batch, doubts)
         return Counted(len(batch.ids) - len(self._failed), len(self._failed))
 
     async def _hold_and_release(self, batch: Batch, doubts: Mapping[str, Examined]) -> None:
-        claim, is_forced = batch.claim, batch.is_forced
-        await self._each(doubts, lambda doubt, resolver: resolver.hold(claim, doubt))
+        requested, is_forced = batch.requested, batch.is_forced
+        await self._each(doubts, lambda doubt, resolver: resolver.hold(requested, doubt))
         held = {payment: doubt for payment, doubt in doubts.items() if payment not in self._failed}
         if held:
             # Counted from the last hold.
             self._say(f"{len(held)} held: no worker sends them any more; waiting {batch.hold_seconds:g} s")
             await asyncio.sleep(batch.hold_seconds)
         await self._each(
-            held, lambda doubt, resolver: resolver.release(claim, doubt, is_forced=is_forced), is_last=True
+            held, lambda doubt, resolver: resolver.release(requested, doubt, is_forced=is_forced), is_last=True
         )
 
     async def _each(
@@ -108,17 +108,17 @@ class BatchResolver:
         return done
 
 
-def _outcome(claim: Claim) -> str:
-    return "settled" if claim.is_charged else "held, and then released"
+def _outcome(requested: RequestedResolution) -> str:
+    return "settled" if requested.is_charged else "held, and then released"
 
 
 def _shown(doubt: Examined) -> str:
-    attempt = doubt.standing.attempt
-    return f"attempt {attempt.attempt} at {attempt.processor}, which answers {described(doubt.record)}"
+    attempt = doubt.payment_state.attempt
+    return f"attempt {attempt.attempt} at {attempt.provider}, which answers {described(doubt.record)}"
 
 
 async def doubts_at(
-    broker: Broker, histories: Histories, provider: ProcessorName, *, older_than_seconds: float, count_max: int
+    broker: Broker, histories: Histories, provider: ProviderName, *, older_than_seconds: float, count_max: int
 ) -> list[str]:
     """The ids of the oldest payments that have been in doubt at the provider for so long. Raises BrokerError.
 
@@ -147,7 +147,9 @@ async def doubts_at(
 
 async def _is_in_doubt(histories: Histories, event: PaymentInDoubt) -> bool:
     try:
-        standing = (await histories.of(event.correlation_id)).standing
+        payment_state = (await histories.of(event.correlation_id)).payment_state
     except UnknownPaymentError:
         return False
-    return isinstance(standing, Open) and standing.in_doubt and standing.attempt.processor == event.processor
+    return (
+        isinstance(payment_state, Open) and payment_state.in_doubt and payment_state.attempt.provider == event.provider
+    )

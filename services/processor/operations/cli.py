@@ -8,13 +8,13 @@ from uuid import UUID
 
 import click
 
-from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.timestamps import InvalidTimestampError, parse_us
 from tollgate.messaging.operator_command import CommandError, load_for_command, run_command, waiting_options
 from tollgate.processor.operations import commands
 from tollgate.processor.operations.batch_resolution import BATCH_MAX, Batch
 from tollgate.processor.operations.charging_health import assess
-from tollgate.processor.operations.manual_resolution import Claim
+from tollgate.processor.operations.manual_resolution import RequestedResolution
 from tollgate.processor.operations.resolve import HOLD_SECONDS, CannotResolveError, hold_seconds_min
 from tollgate.processor.operations.status import render_json, render_table
 from tollgate.processor.settings import Settings
@@ -91,7 +91,7 @@ def _ids(_ctx: click.Context, _param: click.Parameter, file: TextIO | None) -> l
 @click.option(
     "--from", "ids", type=click.File(), callback=_ids, help="Many payments: a file with an id a line; - is stdin."
 )
-@click.option("--provider", type=click.Choice(PROCESSORS), help="Many payments: the oldest in doubt at this provider.")
+@click.option("--provider", type=click.Choice(PROVIDERS), help="Many payments: the oldest in doubt at this provider.")
 @click.option(
     "--older-than",
     "older_than_seconds",
@@ -122,7 +122,7 @@ def resolve(
     *,
     correlation_id: UUID | None,
     ids: list[str] | None,
-    provider: ProcessorName | None,
+    provider: ProviderName | None,
     older_than_seconds: float | None,
     limit: int,
     is_dry_run: bool,
@@ -146,7 +146,7 @@ def resolve(
         raise click.UsageError("say --charged or --not-charged")
     if requested_at is not None and not (is_charged and correlation_id):
         raise click.UsageError("--requested-at belongs to --charged, and to one payment")
-    batch = Batch((), Claim(is_charged, by, note, requested_at), hold_seconds, is_forced, is_dry_run)
+    batch = Batch((), RequestedResolution(is_charged, by, note, requested_at), hold_seconds, is_forced, is_dry_run)
     if correlation_id is not None and not is_dry_run:
         run_command(lambda: _resolve(_settings(batch), str(correlation_id), batch))
         return
@@ -160,7 +160,7 @@ def resolve(
 def _settings(batch: Batch) -> Settings:
     settings = load_for_command(Settings, user="processor")
     shortest = hold_seconds_min(settings.processor_timeout_seconds)
-    if not batch.claim.is_charged and batch.hold_seconds < shortest and not batch.is_forced:
+    if not batch.requested.is_charged and batch.hold_seconds < shortest and not batch.is_forced:
         raise CommandError(f"a hold of less than {shortest:g} s may meet a sending under way: --force takes the risk")
     return settings
 
@@ -170,7 +170,7 @@ async def _resolve(settings: Settings, correlation_id: str, batch: Batch) -> int
         await commands.resolve(
             settings,
             correlation_id,
-            batch.claim,
+            batch.requested,
             hold_seconds=batch.hold_seconds,
             is_forced=batch.is_forced,
             say=click.echo,

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.contract.read_model_api import Charging
 from tollgate.contract.subjects import DOUBTS_CONSUMERS, RELEASED_CONSUMER
 from tollgate.contract.waiting import ChargingFacts, Queue
@@ -14,9 +14,9 @@ from tollgate.messaging.log import Log
 from tollgate.messaging.operator_command import broker_for_command
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 from tollgate.processor.charging.histories import Histories
-from tollgate.processor.charging.provider_client import ProcessorClient
+from tollgate.processor.charging.provider_client import ProviderClient
 from tollgate.processor.operations.batch_resolution import AT_ONCE, Batch, BatchResolver, Counted, doubts_at
-from tollgate.processor.operations.manual_resolution import Claim
+from tollgate.processor.operations.manual_resolution import RequestedResolution
 from tollgate.processor.operations.resolve import Resolver
 from tollgate.processor.settings import Settings
 
@@ -59,7 +59,7 @@ async def ask_status(settings: Settings) -> StatusAnswers:
 async def resolve(
     settings: Settings,
     correlation_id: str,
-    claim: Claim,
+    requested: RequestedResolution,
     *,
     hold_seconds: float,
     is_forced: bool,
@@ -68,7 +68,7 @@ async def resolve(
     """Records the claim. Raises CannotResolveError, BrokerError and ReadModelUnavailableError."""
     async with broker_for_command(settings, name="processor") as broker, _client(settings) as client:
         resolver = Resolver(Log(broker), Histories(broker, ReadModel(broker)), client, say)
-        await resolver.resolve(correlation_id, claim, hold_seconds=hold_seconds, is_forced=is_forced)
+        await resolver.resolve(correlation_id, requested, hold_seconds=hold_seconds, is_forced=is_forced)
 
 
 async def resolve_batch(settings: Settings, selected: Selected, batch: Batch, *, say: Callable[[str], None]) -> Counted:
@@ -89,7 +89,7 @@ def listed(ids: Sequence[str]) -> Selected:
     return select
 
 
-def in_doubt_at(provider: ProcessorName, *, older_than_seconds: float, count_max: int) -> Selected:
+def in_doubt_at(provider: ProviderName, *, older_than_seconds: float, count_max: int) -> Selected:
     """The oldest payments that have been in doubt at that provider for so long."""
 
     async def select(broker: Broker, histories: Histories) -> Sequence[str]:
@@ -99,8 +99,8 @@ def in_doubt_at(provider: ProcessorName, *, older_than_seconds: float, count_max
 
 
 @asynccontextmanager
-async def _client(settings: Settings) -> AsyncIterator[ProcessorClient]:
-    client = ProcessorClient(
+async def _client(settings: Settings) -> AsyncIterator[ProviderClient]:
+    client = ProviderClient(
         settings.providers(),
         timeout_seconds=settings.processor_timeout_seconds,
         connections_max=AT_ONCE,

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from tollgate.contract.events import OperatorWord, PaymentInDoubt, PaymentProcessed, PaymentReleased
+from tollgate.contract.events import ManualResolution, PaymentInDoubt, PaymentProcessed, PaymentReleased
 from tollgate.contract.money import format_cents
 from tollgate.contract.timestamps import format_us
 from tollgate.processor.charging.outcomes import Attempt, Found, LookupAnswer, Missing, NoAnswer, OutsideContract
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class RequestedResolution:
     """`is_charged`, with the stamp of the processor's record where the operator knows it; or not charged."""
 
     is_charged: bool
@@ -29,55 +29,57 @@ def described(record: LookupAnswer) -> str:
             return f"no answer ({why})"
 
 
-def objection(claim: Claim, attempt: Attempt, record: LookupAnswer) -> str | None:
+def objection(requested: RequestedResolution, attempt: Attempt, record: LookupAnswer) -> str | None:
     """Why the processor's record contradicts the claim; None when it does not, or when nothing could be learned."""
     match record:
         case Found(amount_cents) if amount_cents != attempt.amount_cents:
             return (
-                f"{attempt.processor} holds a record of it over {format_cents(amount_cents)}, "
+                f"{attempt.provider} holds a record of it over {format_cents(amount_cents)}, "
                 f"not over {format_cents(attempt.amount_cents)}"
             )
-        case Found() if not claim.is_charged:
-            return f"{attempt.processor} holds a record of it: it was charged, and the processor service will find that"
-        case Found(_, stamp) if claim.requested_at_us not in {None, stamp}:
-            return f"{attempt.processor} holds it under requestedAt {format_us(stamp)}"
-        case Missing() if claim.is_charged:
-            return f"{attempt.processor} has no record of it"
+        case Found() if not requested.is_charged:
+            return f"{attempt.provider} holds a record of it: it was charged, and the processor service will find that"
+        case Found(_, stamp) if requested.requested_at_us not in {None, stamp}:
+            return f"{attempt.provider} holds it under requestedAt {format_us(stamp)}"
+        case Missing() if requested.is_charged:
+            return f"{attempt.provider} has no record of it"
         case _:
             return None
 
 
-def charged(claim: Claim, attempt: Attempt, record: LookupAnswer, said_at_us: int) -> PaymentProcessed:
+def charged(
+    requested: RequestedResolution, attempt: Attempt, record: LookupAnswer, resolved_at_us: int
+) -> PaymentProcessed:
     """The charge as the operator claims it; its stamp is the operator's, else the record's, else the attempt's own."""
     stamp = record.requested_at_us if isinstance(record, Found) else attempt.requested_at_us
     return PaymentProcessed(
         attempt.correlation_id,
         attempt.amount_cents,
         attempt.attempt,
-        attempt.processor,
-        stamp if claim.requested_at_us is None else claim.requested_at_us,
-        said_at_us,
-        OperatorWord(claim.by, claim.note, said_at_us),
+        attempt.provider,
+        stamp if requested.requested_at_us is None else requested.requested_at_us,
+        resolved_at_us,
+        ManualResolution(requested.by, requested.note, resolved_at_us),
     )
 
 
-def held(claim: Claim, attempt: Attempt, said_at_us: int) -> PaymentInDoubt:
+def held(requested: RequestedResolution, attempt: Attempt, resolved_at_us: int) -> PaymentInDoubt:
     """From this on no worker sends the attempt."""
     return PaymentInDoubt(
         attempt.correlation_id,
         attempt.attempt,
-        attempt.processor,
+        attempt.provider,
         "held by an operator, who is about to release it",
-        OperatorWord(claim.by, claim.note, said_at_us),
+        ManualResolution(requested.by, requested.note, resolved_at_us),
     )
 
 
-def released(claim: Claim, attempt: Attempt, said_at_us: int) -> PaymentReleased:
+def released(requested: RequestedResolution, attempt: Attempt, resolved_at_us: int) -> PaymentReleased:
     """Not charged, as the operator claims: free to be routed anew."""
     return PaymentReleased(
         attempt.correlation_id,
         attempt.attempt,
-        attempt.processor,
+        attempt.provider,
         "an operator says that it was not charged",
-        OperatorWord(claim.by, claim.note, said_at_us),
+        ManualResolution(requested.by, requested.note, resolved_at_us),
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from tollgate.contract.events import PaymentInDoubt, PaymentProcessed, PaymentReleased, ProcessorName
+from tollgate.contract.events import PaymentInDoubt, PaymentProcessed, PaymentReleased, ProviderName
 from tollgate.contract.payment_state import Ended, Open
 from tollgate.contract.timestamps import now_us
 from tollgate.messaging.log import Log
@@ -17,7 +17,14 @@ from tollgate.processor.charging.doubt_handler import RESEND_SECONDS_MAX
 from tollgate.processor.charging.histories import Histories, UnknownPaymentError
 from tollgate.processor.charging.history import History
 from tollgate.processor.charging.outcomes import Attempt, LookupAnswer
-from tollgate.processor.operations.manual_resolution import Claim, charged, described, held, objection, released
+from tollgate.processor.operations.manual_resolution import (
+    RequestedResolution,
+    charged,
+    described,
+    held,
+    objection,
+    released,
+)
 
 HOLD_SECONDS = 60.0
 """How long an attempt is held before its release counts, unless the operator wants otherwise."""
@@ -32,7 +39,7 @@ class CannotResolveError(Exception):
 class Lookup(Protocol):
     """Whoever can ask a payment processor for its record."""
 
-    async def look_up(self, processor: ProcessorName, correlation_id: str) -> LookupAnswer: ...
+    async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer: ...
 
 
 def hold_seconds_min(processor_timeout_seconds: float) -> float:
@@ -44,62 +51,64 @@ def hold_seconds_min(processor_timeout_seconds: float) -> float:
 class Examined:
     """An attempt in doubt, and what its provider answered when it was asked for its record."""
 
-    standing: Open
+    payment_state: Open
     record: LookupAnswer
 
 
 class Resolver:
     """Records an operator's word on a payment in doubt. `say` tells what is being done, a line at a time."""
 
-    def __init__(self, log: Log, histories: Histories, processors: Lookup, say: Callable[[str], None]) -> None:
+    def __init__(self, log: Log, histories: Histories, providers: Lookup, say: Callable[[str], None]) -> None:
         self._log = log
         self._histories = histories
-        self._processors = processors
+        self._providers = providers
         self._say = say
 
-    async def resolve(self, correlation_id: str, claim: Claim, *, hold_seconds: float, is_forced: bool) -> None:
+    async def resolve(
+        self, correlation_id: str, requested: RequestedResolution, *, hold_seconds: float, is_forced: bool
+    ) -> None:
         """Returns when the word is in the log and counts there.
 
         Raises CannotResolveError, BrokerError and ReadModelUnavailableError.
         """
-        doubt = await self.examine(correlation_id, claim, is_forced=is_forced)
-        if claim.is_charged:
-            await self.settle(claim, doubt)
+        doubt = await self.examine(correlation_id, requested, is_forced=is_forced)
+        if requested.is_charged:
+            await self.settle(requested, doubt)
             return
-        await self.hold(claim, doubt)
+        await self.hold(requested, doubt)
         # Counted from here, by this clock, and not from the time of the hold in the log, which is another machine's.
         self._say(f"held: no worker sends it any more; waiting {hold_seconds:g} s for what may be under way")
         await asyncio.sleep(hold_seconds)
-        await self.release(claim, doubt, is_forced=is_forced)
+        await self.release(requested, doubt, is_forced=is_forced)
 
-    async def examine(self, correlation_id: str, claim: Claim, *, is_forced: bool) -> Examined:
+    async def examine(self, correlation_id: str, requested: RequestedResolution, *, is_forced: bool) -> Examined:
         """The doubt, with the provider's record of it. Writes nothing. Raises as `resolve` does."""
         doubt = _doubt_in(await self._history(correlation_id))
-        return Examined(doubt, await self._look_up(claim, doubt.attempt, is_forced=is_forced))
+        return Examined(doubt, await self._look_up(requested, doubt.attempt, is_forced=is_forced))
 
-    async def settle(self, claim: Claim, doubt: Examined) -> None:
+    async def settle(self, requested: RequestedResolution, doubt: Examined) -> None:
         """It was charged, as claimed."""
-        attempt = doubt.standing.attempt
-        await self._record(charged(claim, attempt, doubt.record, now_us()))
-        self._say(f"settled: attempt {attempt.attempt} was charged at {attempt.processor}")
+        attempt = doubt.payment_state.attempt
+        await self._record(charged(requested, attempt, doubt.record, now_us()))
+        self._say(f"settled: attempt {attempt.attempt} was charged at {attempt.provider}")
 
-    async def hold(self, claim: Claim, doubt: Examined) -> None:
+    async def hold(self, requested: RequestedResolution, doubt: Examined) -> None:
         """Keeps the workers from sending the attempt: none begins to any more, and some may still be at it."""
-        if not doubt.standing.is_held:
-            await self._record(held(claim, doubt.standing.attempt, now_us()))
+        if not doubt.payment_state.is_held:
+            await self._record(held(requested, doubt.payment_state.attempt, now_us()))
 
-    async def release(self, claim: Claim, doubt: Examined, *, is_forced: bool) -> None:
+    async def release(self, requested: RequestedResolution, doubt: Examined, *, is_forced: bool) -> None:
         """It was not charged, as claimed. Only after it was held for `hold_seconds_min`."""
-        attempt = doubt.standing.attempt
+        attempt = doubt.payment_state.attempt
         # Again: what was under way when the attempt was held has arrived by now, if it ever does.
-        await self._look_up(claim, attempt, is_forced=is_forced)
-        await self._record(released(claim, attempt, now_us()))
+        await self._look_up(requested, attempt, is_forced=is_forced)
+        await self._record(released(requested, attempt, now_us()))
         self._say(f"released: attempt {attempt.attempt} was not charged; the payment is routed anew")
 
-    async def _look_up(self, claim: Claim, attempt: Attempt, *, is_forced: bool) -> LookupAnswer:
-        record = await self._processors.look_up(attempt.processor, attempt.correlation_id)
-        self._say(f"{attempt.processor} was asked for its record of it: {described(record)}")
-        if (against := objection(claim, attempt, record)) is not None:
+    async def _look_up(self, requested: RequestedResolution, attempt: Attempt, *, is_forced: bool) -> LookupAnswer:
+        record = await self._providers.look_up(attempt.provider, attempt.correlation_id)
+        self._say(f"{attempt.provider} was asked for its record of it: {described(record)}")
+        if (against := objection(requested, attempt, record)) is not None:
             if not is_forced:
                 raise CannotResolveError(f"{against}; nothing was settled (--force, if you know better)")
             self._say(f"against it, and overruled: {against}")
@@ -124,11 +133,11 @@ class Resolver:
 
 
 def _doubt_in(history: History) -> Open:
-    match history.standing:
+    match history.payment_state:
         case Open(in_doubt=True) as doubt:
             return doubt
         case Open(attempt):
-            raise CannotResolveError(f"attempt {attempt.attempt} is under way at {attempt.processor}, not in doubt")
+            raise CannotResolveError(f"attempt {attempt.attempt} is under way at {attempt.provider}, not in doubt")
         case Ended():
             sequence, event = history.end() or (0, None)
             raise CannotResolveError(f"it is not in doubt: {type(event).__name__} ended it, at {sequence} in the log")

@@ -87,14 +87,14 @@ _ROW = "{:<36}  {:>14}  {:<9}  {:>7}  {:>10}  {}"
 def _row(doubt: DoubtView, now_us: int) -> str:
     age = _age_text(_age_seconds(doubt, now_us))
     why = f"held by an operator; {doubt.why}" if doubt.is_held else doubt.why
-    return _ROW.format(doubt.correlation_id, format_cents(doubt.amount_cents), doubt.processor, doubt.attempt, age, why)
+    return _ROW.format(doubt.correlation_id, format_cents(doubt.amount_cents), doubt.provider, doubt.attempt, age, why)
 
 
 def _doubt(doubt: DoubtView, now_us: int) -> dict[str, object]:
     return {
         "correlationId": doubt.correlation_id,
         "amountCents": doubt.amount_cents,
-        "processor": doubt.processor,
+        "processor": doubt.provider,
         "attempt": doubt.attempt,
         "requestedAt": format_us(doubt.requested_at_us),
         "since": format_us(doubt.since_us),

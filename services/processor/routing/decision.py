@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.processor.routing.fees import saved_cents
 
 
@@ -10,7 +10,7 @@ from tollgate.processor.routing.fees import saved_cents
 class Route:
     """Charge at `processor`. It takes a place there until `observe` or `withdraw` gives it back."""
 
-    processor: ProcessorName
+    provider: ProviderName
     why: str
 
 
@@ -25,7 +25,7 @@ class Wait:
 Decision = Route | Wait
 
 
-def gain(processor: ProcessorName, amount_cents: int) -> str:
+def gain(provider: ProviderName, amount_cents: int) -> str:
     """What charging there saves or costs against the other processor, for this amount."""
-    saved = saved_cents(processor, amount_cents)
+    saved = saved_cents(provider, amount_cents)
     return f"saves {saved} cents" if saved >= 0 else f"costs {-saved} cents more"

@@ -25,7 +25,7 @@ class Chance(Protocol):
 
 
 @dataclass(slots=True)
-class Beliefs:
+class Estimator:
     """Times are monotonic seconds."""
 
     half_life_seconds: float

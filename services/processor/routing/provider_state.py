@@ -7,11 +7,11 @@ the processor: it is there because it had trouble before.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.processor.health.report import Health
 from tollgate.processor.routing.circuit_breaker import CircuitBreaker
 from tollgate.processor.routing.concurrency_limit import ConcurrencyLimit
-from tollgate.processor.routing.estimator import Beliefs
+from tollgate.processor.routing.estimator import Estimator
 from tollgate.processor.routing.fees import FEE_BASIS_POINTS
 from tollgate.processor.routing.pace import Pace
 from tollgate.processor.routing.policy import Policy
@@ -27,41 +27,41 @@ RESEND_PAUSE_SECONDS = 0.25
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
+class ProviderState:
     """Times are monotonic seconds."""
 
-    processor: ProcessorName
+    provider: ProviderName
     policy: Policy
     in_flight: int = 0
     resent: int = 0
     """How many of those in flight are attempts in doubt."""
     breaker: CircuitBreaker = field(init=False)
     limit: ConcurrencyLimit = field(init=False)
-    beliefs: Beliefs = field(init=False)
+    estimator: Estimator = field(init=False)
     pace: Pace = field(init=False)
     probing: Probing = field(init=False)
 
     def __post_init__(self) -> None:
         self.breaker = CircuitBreaker(self.policy.failures_to_open, self.policy.probe_seconds_max)
         self.limit = ConcurrencyLimit(self.policy.concurrency_max)
-        self.beliefs = Beliefs(self.policy.memory_seconds)
+        self.estimator = Estimator(self.policy.memory_seconds)
         self.pace = Pace()
         self.probing = Probing()
 
     @property
     def fee_basis_points(self) -> int:
-        return FEE_BASIS_POINTS[self.processor]
+        return FEE_BASIS_POINTS[self.provider]
 
     @property
-    def standing(self) -> str:
+    def payment_state(self) -> str:
         """What keeps payments away from it, in a word."""
         return "full" if self.breaker.is_closed else "down"
 
     def obstacle(self, now: float) -> str:
         """What keeps payments away from it, with figures."""
         if self.breaker.is_closed:
-            return f"{self.processor} has {self.in_flight} of {int(self.limit.places)} places taken"
-        return f"{self.processor} has been down for {now - self.breaker.down_since:.0f} s"
+            return f"{self.provider} has {self.in_flight} of {int(self.limit.places)} places taken"
+        return f"{self.provider} has been down for {now - self.breaker.down_since:.0f} s"
 
     def may_be_asked(self, now: float) -> bool:
         """Whether it takes payments, or a probe is about to find out."""
@@ -103,7 +103,7 @@ class Lane:
             if outcome != "busy" or is_exhausted or not self.breaker.is_closed:
                 self._fail(sent_at, now)
         if outcome != "busy":
-            self.beliefs.observe(success=outcome == "succeeded", seconds=seconds, now=now)
+            self.estimator.observe(success=outcome == "succeeded", seconds=seconds, now=now)
         self.in_flight -= 1
 
     # Doubts.
@@ -158,7 +158,7 @@ class Lane:
     def hear(self, health: Health, now: float) -> None:
         """What it says of itself. Payments have the last word: the next probe finds out."""
         if not health.failing:
-            self.beliefs.hear(health.min_response_seconds, now)
+            self.estimator.hear(health.min_response_seconds, now)
             self.breaker.hope(now)
         elif self.breaker.is_closed:
             self._trip(now)

@@ -8,13 +8,13 @@ to the dear one at once. It is down: a payment waits until waiting, and then cle
 
 from math import inf
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.processor.health.report import Health
 from tollgate.processor.routing.backlog import Backlog
 from tollgate.processor.routing.decision import Decision, Route, Wait, gain
 from tollgate.processor.routing.estimator import Chance
 from tollgate.processor.routing.policy import Policy
-from tollgate.processor.routing.provider_state import Lane, Outcome
+from tollgate.processor.routing.provider_state import Outcome, ProviderState
 
 OVERDUE_BATCH = 64
 """So many are taken from the queue at once to see whether their patience is over."""
@@ -44,20 +44,20 @@ class Router:
     def __init__(self, policy: Policy, chance: Chance) -> None:
         self._policy = policy
         self._chance = chance
-        self._lanes: dict[ProcessorName, Lane] = {
-            "default": Lane("default", policy),
-            "fallback": Lane("fallback", policy),
+        self._provider_states: dict[ProviderName, ProviderState] = {
+            "default": ProviderState("default", policy),
+            "fallback": ProviderState("fallback", policy),
         }
-        by_fee = sorted(self._lanes.values(), key=lambda lane: lane.fee_basis_points)
-        self._cheap, self._dear = by_fee
-        difference = self._dear.fee_basis_points - self._cheap.fee_basis_points
+        by_fee = sorted(self._provider_states.values(), key=lambda provider_state: provider_state.fee_basis_points)
+        self._cheap, self._expensive = by_fee
+        difference = self._expensive.fee_basis_points - self._cheap.fee_basis_points
         self._basis_points_per_second = difference / policy.patience_seconds
         self._backlog = Backlog()
         self._overdue_at = -inf
         """When the oldest payment in the queue may have waited long enough."""
 
-    def lane(self, processor: ProcessorName) -> Lane:
-        return self._lanes[processor]
+    def provider_state(self, provider: ProviderName) -> ProviderState:
+        return self._provider_states[provider]
 
     # What the worker asks.
 
@@ -67,98 +67,96 @@ class Router:
             return 0
         cheap = self._cheap.free(now, self._cheap_places(now))
         if self._cheap.breaker.is_closed:
-            return min(cheap + (self._dear.free(now, inf) if self._overflows(now) else 0), self._left)
-        has_turn = now >= self._overdue_at or self._is_dear_scarce(now)
-        dear = min(self._dear.free(now, inf), OVERDUE_BATCH) if has_turn else 0
-        return min(cheap + dear, self._left)
+            return min(cheap + (self._expensive.free(now, inf) if self._overflows(now) else 0), self._left)
+        has_turn = now >= self._overdue_at or self._is_expensive_scarce(now)
+        expensive = min(self._expensive.free(now, inf), OVERDUE_BATCH) if has_turn else 0
+        return min(cheap + expensive, self._left)
 
     def decide(self, now: float, *, amount_cents: int, waited_seconds: float) -> Decision:
         """Where the payment goes, and why. A Route takes a place, to be given back by `observe` or `withdraw`."""
-        cheap, dear = self._cheap, self._dear
+        cheap, expensive = self._cheap, self._expensive
         has_cheap = self._left > 0 and cheap.free(now, self._cheap_places(now)) > 0
-        has_dear = self._left > 0 and dear.free(now, inf) > 0
-        if has_cheap and has_dear and cheap.breaker.is_closed and dear.breaker.is_closed:
+        has_expensive = self._left > 0 and expensive.free(now, inf) > 0
+        if has_cheap and has_expensive and cheap.breaker.is_closed and expensive.breaker.is_closed:
             return self._cheapest(now, amount_cents)
         if has_cheap:
             return self._only_cheap(now, amount_cents)
         if not cheap.breaker.is_closed:
-            return self._while_down(now, amount_cents, waited_seconds, has_dear=has_dear)
-        if has_dear and self._overflows(now):
-            why = (
-                f"overflow: {cheap.processor} has all {cheap.in_flight} places taken, {self._backlog.pending:.0f} wait"
-            )
-            return self._route(dear, why, now, amount_cents)
-        return Wait(WAIT_SECONDS, f"{cheap.processor} has all {cheap.in_flight} places taken")
+            return self._while_down(now, amount_cents, waited_seconds, has_expensive=has_expensive)
+        if has_expensive and self._overflows(now):
+            why = f"overflow: {cheap.provider} has all {cheap.in_flight} places taken, {self._backlog.pending:.0f} wait"
+            return self._route(expensive, why, now, amount_cents)
+        return Wait(WAIT_SECONDS, f"{cheap.provider} has all {cheap.in_flight} places taken")
 
     def obstacle(self, now: float) -> str:
         """What keeps payments from being sent now, in words; empty while the cheap provider is up and has a place."""
-        cheap, dear = self._cheap, self._dear
+        cheap, expensive = self._cheap, self._expensive
         if not cheap.is_down and cheap.free(now, inf) > 0 and self._left > 0:
             return ""
-        if dear.is_down or dear.free(now, inf) == 0 or self._left <= 0:
-            return f"{cheap.obstacle(now)}, {dear.obstacle(now)}"
+        if expensive.is_down or expensive.free(now, inf) == 0 or self._left <= 0:
+            return f"{cheap.obstacle(now)}, {expensive.obstacle(now)}"
         patience = f", and payments wait up to {self._patience_seconds(now):.1f} s for it" if cheap.is_down else ""
         return f"{cheap.obstacle(now)}{patience}"
 
     # What the handler tells.
 
-    def observe(self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
+    def observe(self, provider: ProviderName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
         """A call that took a place has ended, `seconds` after it took it (None: not known)."""
-        self._lanes[processor].observe(outcome, seconds, now)
+        self._provider_states[provider].observe(outcome, seconds, now)
 
-    def withdraw(self, processor: ProcessorName, now: float, *, seconds: float) -> None:
+    def withdraw(self, provider: ProviderName, now: float, *, seconds: float) -> None:
         """A payment that took a place `seconds` ago was not sent after all."""
-        self._lanes[processor].withdraw(seconds, now)
+        self._provider_states[provider].withdraw(seconds, now)
 
     # Doubts, which can go nowhere but to their processor.
 
-    def room_for_doubts(self, processor: ProcessorName, in_hand: int, now: float) -> int:
+    def room_for_doubts(self, provider: ProviderName, in_hand: int, now: float) -> int:
         """How many more doubts may be taken from the queue of `processor`, while so many are in hand."""
-        return self._lanes[processor].room_for_doubts(in_hand, now)
+        return self._provider_states[provider].room_for_doubts(in_hand, now)
 
-    def is_probing(self, processor: ProcessorName) -> bool:
+    def is_probing(self, provider: ProviderName) -> bool:
         """Whether doubts are taken from the queue of `processor` one by one, as probes."""
-        return self._lanes[processor].is_down
+        return self._provider_states[provider].is_down
 
-    def resend_pause_seconds(self, processor: ProcessorName, now: float) -> float:
+    def resend_pause_seconds(self, provider: ProviderName, now: float) -> float:
         """How long an attempt in doubt has to wait at least before it is sent again; 0 when it may be sent now."""
-        return self._lanes[processor].resend_pause_seconds(now)
+        return self._provider_states[provider].resend_pause_seconds(now)
 
-    def resend(self, processor: ProcessorName, now: float) -> bool:
+    def resend(self, provider: ProviderName, now: float) -> bool:
         """It is sent, and takes a place, to be given back by one of the next two; whether it is the probe."""
-        return self._lanes[processor].resend(now)
+        return self._provider_states[provider].resend(now)
 
-    def observe_resend(self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float) -> None:
+    def observe_resend(self, provider: ProviderName, outcome: Outcome, now: float, *, seconds: float) -> None:
         """Its call has ended, `seconds` after it took its place."""
-        self._lanes[processor].observe_resend(outcome, seconds, now)
+        self._provider_states[provider].observe_resend(outcome, seconds, now)
 
-    def withdraw_resend(self, processor: ProcessorName, now: float, *, seconds: float) -> None:
+    def withdraw_resend(self, provider: ProviderName, now: float, *, seconds: float) -> None:
         """It took its place `seconds` ago, and was not sent after all."""
-        self._lanes[processor].withdraw_resend(seconds, now)
+        self._provider_states[provider].withdraw_resend(seconds, now)
 
-    def doubt_ended(self, processor: ProcessorName) -> None:
+    def doubt_ended(self, provider: ProviderName) -> None:
         """A doubt that was in hand has ended."""
-        self._lanes[processor].pace.ended()
+        self._provider_states[provider].pace.ended()
 
-    def doubt_stays(self, processor: ProcessorName, now: float) -> None:
+    def doubt_stays(self, provider: ProviderName, now: float) -> None:
         """A doubt that was in hand could not be ended, and goes back to its queue."""
-        self._lanes[processor].pace.stays(now)
+        self._provider_states[provider].pace.stays(now)
 
-    def observe_doubts(self, processor: ProcessorName, *, are_there: bool) -> None:
+    def observe_doubts(self, provider: ProviderName, *, are_there: bool) -> None:
         """The queue of doubts handed one over, or had none when it was asked."""
-        self._lanes[processor].probing.has_doubts = are_there
+        self._provider_states[provider].probing.has_doubts = are_there
 
-    def observe_waiting_doubts(self, processor: ProcessorName, waiting: int, now: float) -> None:
+    def observe_waiting_doubts(self, provider: ProviderName, waiting: int, now: float) -> None:
         """So many doubts were waiting when this replica started, which knows nothing of `processor` yet.
 
         As many as would open its circuit do open it: one of them probes, before new payments become doubts, too.
         """
         if waiting >= self._policy.failures_to_open:
-            self._lanes[processor].suspect(now)
+            self._provider_states[provider].suspect(now)
 
-    def observe_health(self, processor: ProcessorName, health: Health, now: float) -> None:
+    def observe_health(self, provider: ProviderName, health: Health, now: float) -> None:
         """The health endpoint of `processor` answered."""
-        self._lanes[processor].hear(health, now)
+        self._provider_states[provider].hear(health, now)
 
     def observe_delivery(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None:
         """The queue handed over a payment: the `delivered`th of all deliveries, with `pending` behind it."""
@@ -168,45 +166,47 @@ class Router:
 
     @property
     def _left(self) -> int:
-        return self._policy.concurrency_max - self._cheap.in_flight - self._dear.in_flight
+        return self._policy.concurrency_max - self._cheap.in_flight - self._expensive.in_flight
 
     def _cheapest(self, now: float, amount_cents: int) -> Route:
-        scores = {lane: self._score(lane, now) for lane in (self._cheap, self._dear)}
+        scores = {provider_state: self._score(provider_state, now) for provider_state in (self._cheap, self._expensive)}
         chosen, other = sorted(scores, key=scores.__getitem__)
-        why = f"cheapest: {chosen.processor} {scores[chosen]:.0f}, {other.processor} {scores[other]:.0f}"
+        why = f"cheapest: {chosen.provider} {scores[chosen]:.0f}, {other.provider} {scores[other]:.0f}"
         return self._route(chosen, why, now, amount_cents)
 
     def _only_cheap(self, now: float, amount_cents: int) -> Route:
-        cheap, dear = self._cheap, self._dear
+        cheap, expensive = self._cheap, self._expensive
         if not cheap.breaker.is_closed:
-            why = f"probe: {cheap.processor} has been down for {now - cheap.breaker.down_since:.1f} s"
+            why = f"probe: {cheap.provider} has been down for {now - cheap.breaker.down_since:.1f} s"
         else:
-            why = f"only choice: {cheap.processor}; {dear.processor} is {dear.standing}"
+            why = f"only choice: {cheap.provider}; {expensive.provider} is {expensive.payment_state}"
         return self._route(cheap, why, now, amount_cents)
 
-    def _while_down(self, now: float, amount_cents: int, waited_seconds: float, *, has_dear: bool) -> Decision:
+    def _while_down(self, now: float, amount_cents: int, waited_seconds: float, *, has_expensive: bool) -> Decision:
         cheap = self._cheap
         patience = self._patience_seconds(now)
         left = patience - waited_seconds - self._backlog.clears_in_seconds(self._served_per_second(now))
-        if left > OVERDUE_SLACK_SECONDS and not (has_dear and self._is_dear_scarce(now)):
+        if left > OVERDUE_SLACK_SECONDS and not (has_expensive and self._is_expensive_scarce(now)):
             overdue_at = now + left - OVERDUE_SLACK_SECONDS
             self._overdue_at = overdue_at if now >= self._overdue_at else min(self._overdue_at, overdue_at)
-            return Wait(WAIT_SECONDS, f"{cheap.processor} is down, waited {waited_seconds:.1f} of {patience:.1f} s")
-        why = f"{cheap.processor} is down, waited {waited_seconds:.1f} of {patience:.1f} s"
-        if has_dear:
-            return self._route(self._dear, f"patience is over: {why}", now, amount_cents)
-        return Wait(WAIT_SECONDS, f"{why}; {self._dear.processor} is {self._dear.standing}")
+            return Wait(WAIT_SECONDS, f"{cheap.provider} is down, waited {waited_seconds:.1f} of {patience:.1f} s")
+        why = f"{cheap.provider} is down, waited {waited_seconds:.1f} of {patience:.1f} s"
+        if has_expensive:
+            return self._route(self._expensive, f"patience is over: {why}", now, amount_cents)
+        return Wait(WAIT_SECONDS, f"{why}; {self._expensive.provider} is {self._expensive.payment_state}")
 
-    def _route(self, lane: Lane, why: str, now: float, amount_cents: int) -> Route:
-        lane.send(now)
-        return Route(lane.processor, f"{why}; {gain(lane.processor, amount_cents)}")
+    def _route(self, provider_state: ProviderState, why: str, now: float, amount_cents: int) -> Route:
+        provider_state.send(now)
+        return Route(provider_state.provider, f"{why}; {gain(provider_state.provider, amount_cents)}")
 
-    def _score(self, lane: Lane, now: float) -> float:
+    def _score(self, provider_state: ProviderState, now: float) -> float:
         """Fee and expected time, in hundredths of a per cent of the amount."""
-        success = lane.beliefs.sample_success(self._chance, now)
+        success = provider_state.estimator.sample_success(self._chance, now)
         failed_calls = 1 / success - 1
-        seconds = lane.beliefs.latency_seconds(now) * (1 + failed_calls) + RETRY_PAUSE_SECONDS * failed_calls
-        return lane.fee_basis_points + self._basis_points_per_second * seconds
+        seconds = (
+            provider_state.estimator.latency_seconds(now) * (1 + failed_calls) + RETRY_PAUSE_SECONDS * failed_calls
+        )
+        return provider_state.fee_basis_points + self._basis_points_per_second * seconds
 
     def _patience_seconds(self, now: float) -> float:
         patience = self._policy.patience_seconds
@@ -222,18 +222,18 @@ class Router:
         served_per_second = self._served_per_second(now)
         if self._backlog.pending <= served_per_second * OVERFLOW_SECONDS:
             return False
-        if places == self._policy.concurrency_max and not self._is_dear_faster(now):
+        if places == self._policy.concurrency_max and not self._is_expensive_faster(now):
             return False
         return self._backlog.clears_in_seconds(served_per_second) > self._policy.patience_seconds
 
     def _served_per_second(self, now: float) -> float:
         """What the cheap processor gets through with all the places that it may have (Little's law)."""
         places = min(self._cheap.limit.attainable, self._cheap_places(now))
-        return places / self._cheap.beliefs.latency_seconds(now)
+        return places / self._cheap.estimator.latency_seconds(now)
 
-    def _is_dear_scarce(self, now: float) -> bool:
+    def _is_expensive_scarce(self, now: float) -> bool:
         """Whether not even the dear processor could clear the queue within patience: then it is not left idle."""
-        served_per_second = self._dear.limit.attainable / self._dear.beliefs.latency_seconds(now)
+        served_per_second = self._expensive.limit.attainable / self._expensive.estimator.latency_seconds(now)
         return self._backlog.clears_in_seconds(served_per_second) > self._policy.patience_seconds
 
     def _cheap_places(self, now: float) -> float:
@@ -245,12 +245,15 @@ class Router:
         """
         c = float(self._policy.concurrency_max)
         a = self._backlog.arrivals_per_second * ARRIVALS_MARGIN
-        t, u = (lane.beliefs.latency_seconds(now) + TURN_SECONDS for lane in (self._cheap, self._dear))
-        if a * t <= c or not self._is_dear_faster(now) or not self._dear.may_be_asked(now):
+        t, u = (
+            provider_state.estimator.latency_seconds(now) + TURN_SECONDS
+            for provider_state in (self._cheap, self._expensive)
+        )
+        if a * t <= c or not self._is_expensive_faster(now) or not self._expensive.may_be_asked(now):
             return c
         return min(max((c - a * u) / (1 - u / t), c * SHARE_MIN), c)
 
-    def _is_dear_faster(self, now: float) -> bool:
+    def _is_expensive_faster(self, now: float) -> bool:
         """Whether a place there carries clearly more than one at the cheap processor."""
-        faster = self._dear.beliefs.latency_seconds(now)
-        return faster < self._cheap.beliefs.latency_seconds(now) * FASTER
+        faster = self._expensive.estimator.latency_seconds(now)
+        return faster < self._cheap.estimator.latency_seconds(now) * FASTER

@@ -62,7 +62,7 @@ class Model:
         return self.watch.fault
 
 
-class Keeper:
+class ActiveModel:
     """The owner of the read model's files, and of the task that follows the log into the one that counts."""
 
     def __init__(self, broker: Broker, files: ModelFiles, log_identity: str, model: Model) -> None:

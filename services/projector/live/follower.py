@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
-from tollgate.contract.payment_state import Open, Standing
-from tollgate.contract.read_model_api import PaymentState, PaymentView
+from tollgate.contract.payment_state import Open, PaymentState
+from tollgate.contract.read_model_api import PaymentStatus, PaymentView
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log_reader import LogMessage, LogReader
 from tollgate.messaging.log_watch import LogWatch
@@ -108,7 +108,7 @@ class Follower:
         It looks in the order in which a payment moves on, so that one that moves meanwhile is not missed.
         """
         if (payment := self.projection.open.get(correlation_id)) is not None:
-            state = _state(payment.standing)
+            state = _state(payment.payment_state)
             return PaymentView(correlation_id, payment.amount_cents, state, payment.sequences, payment.doubt())
         if (row := self._uncommitted.get(correlation_id)) is not None:
             state = "processed" if isinstance(row, SettledRow) else "rejected"
@@ -193,8 +193,8 @@ class Follower:
             self._moved.notify_all()
 
 
-def _state(standing: Standing) -> PaymentState:
-    match standing:
+def _state(payment_state: PaymentState) -> PaymentStatus:
+    match payment_state:
         case Open(in_doubt=in_doubt):
             return "in_doubt" if in_doubt else "routed"
         case _:

@@ -16,9 +16,9 @@ from tollgate.contract.events import (
     PaymentProcessed,
     PaymentRejected,
     PaymentRequested,
-    ProcessorName,
+    ProviderName,
 )
-from tollgate.contract.payment_state import Ended, Open, Standing, Unrouted, advance, may_be_repeat
+from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted, evolve, may_be_repeat
 from tollgate.contract.read_model_api import DOUBTS_MAX, SEQUENCES_MAX, DoubtView
 
 RECENTLY_ENDED_MAX = 25_000
@@ -32,7 +32,7 @@ class SettledRow:
     """A charged payment."""
 
     correlation_id: str
-    processor: ProcessorName
+    provider: ProviderName
     amount_cents: int
     requested_at_us: int
     processed_at_us: int
@@ -81,18 +81,18 @@ class OpenPayment:
     accepted_at_us: int
     stored_at_us: int
     sequences: list[int]
-    standing: Standing = field(default_factory=Unrouted)
+    payment_state: PaymentState = field(default_factory=Unrouted)
     doubted_at_us: int = 0
     why_in_doubt: str = ""
 
     def doubt(self) -> DoubtView | None:
         """What is in doubt of it; None if nothing."""
-        match self.standing:
+        match self.payment_state:
             case Open(attempt, in_doubt=True, is_held=is_held):
                 return DoubtView(
                     attempt.correlation_id,
                     self.amount_cents,
-                    attempt.processor,
+                    attempt.provider,
                     attempt.attempt,
                     attempt.requested_at_us,
                     self.doubted_at_us,
@@ -131,7 +131,7 @@ class Projection:
                 self._request(sequence, event, stored_at_us)
                 return None
             case PaymentProcessed() if event.word is not None and not self._does_end(sequence, event):
-                self._advance(event.correlation_id, sequence, event, stored_at_us)
+                self._evolve(event.correlation_id, sequence, event, stored_at_us)
                 return None
             case PaymentProcessed():
                 return self._settle(sequence, event, is_replay=is_replay)
@@ -143,7 +143,7 @@ class Projection:
                 self.recently_ended.clear()
                 return Cleared(sequence)
             case _:
-                self._advance(event.correlation_id, sequence, event, stored_at_us)
+                self._evolve(event.correlation_id, sequence, event, stored_at_us)
                 return None
 
     def oldest_open_sequence(self) -> int | None:
@@ -153,7 +153,7 @@ class Projection:
     def oldest_chargeable(self) -> str | None:
         """The oldest payment that has not ended and is not in doubt."""
         for correlation_id, payment in self.open.items():
-            if not (isinstance(payment.standing, Open) and payment.standing.in_doubt):
+            if not (isinstance(payment.payment_state, Open) and payment.payment_state.in_doubt):
                 return correlation_id
         return None
 
@@ -182,7 +182,7 @@ class Projection:
 
     def _does_end(self, sequence: int, event: PaymentProcessed | PaymentRejected) -> bool:
         payment = self.open.get(event.correlation_id)
-        return payment is not None and isinstance(advance(payment.standing, sequence, event), Ended)
+        return payment is not None and isinstance(evolve(payment.payment_state, sequence, event), Ended)
 
     def _request(self, sequence: int, event: PaymentRequested, stored_at_us: int) -> None:
         if event.correlation_id in self.open or event.correlation_id in self.recently_ended:
@@ -202,7 +202,7 @@ class Projection:
         self.remember_ended(event.correlation_id, "settled")
         return SettledRow(
             event.correlation_id,
-            event.processor,
+            event.provider,
             event.amount_cents,
             event.requested_at_us,
             event.processed_at_us,
@@ -228,17 +228,17 @@ class Projection:
         self.open_attempts.pop(correlation_id, None)
         return self.open.pop(correlation_id, None)
 
-    def _advance(self, correlation_id: str, sequence: int, event: Event, stored_at_us: int) -> None:
+    def _evolve(self, correlation_id: str, sequence: int, event: Event, stored_at_us: int) -> None:
         payment = self.open.get(correlation_id)
         if payment is None:
             return
         payment.sequences.append(sequence)
         if len(payment.sequences) > SEQUENCES_MAX:
             del payment.sequences[1]
-        before, payment.standing = payment.standing, advance(payment.standing, sequence, event)
-        if isinstance(event, PaymentInDoubt) and event.word is None and payment.standing is not before:
+        before, payment.payment_state = payment.payment_state, evolve(payment.payment_state, sequence, event)
+        if isinstance(event, PaymentInDoubt) and event.word is None and payment.payment_state is not before:
             payment.doubted_at_us, payment.why_in_doubt = stored_at_us, event.why
-        if isinstance(payment.standing, Open):
-            self.open_attempts[correlation_id] = payment.standing
+        if isinstance(payment.payment_state, Open):
+            self.open_attempts[correlation_id] = payment.payment_state
         else:
             self.open_attempts.pop(correlation_id, None)

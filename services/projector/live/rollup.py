@@ -37,7 +37,7 @@ def partials(rows: Sequence[SettledRow]) -> list[Partial]:
     """The rows as partials, in the order of their seconds."""
     sums: dict[tuple[int, int, str], tuple[int, int]] = {}
     for row in rows:
-        key = row.requested_at_us // MICROSECONDS, chunk_of(row.sequences[-1]), row.processor
+        key = row.requested_at_us // MICROSECONDS, chunk_of(row.sequences[-1]), row.provider
         payments, amount_cents = sums.get(key, (0, 0))
         sums[key] = payments + 1, amount_cents + row.amount_cents
     return [(*key, *sums[key]) for key in sorted(sums)]

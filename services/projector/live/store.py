@@ -15,7 +15,7 @@ from uuid import UUID
 
 import duckdb
 
-from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.log_mark import LogMark
 from tollgate.contract.read_model_api import SummaryQuestion, Total
 from tollgate.projector.live.files import wal_of
@@ -38,7 +38,7 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     "checkpoint_threshold": CHECKPOINT_THRESHOLD,
 }
 
-Totals = dict[ProcessorName, Total]
+Totals = dict[ProviderName, Total]
 
 
 class UnusableFileError(Exception):
@@ -271,7 +271,7 @@ def _values(row: Any) -> tuple[Any, ...]:
         case SettledRow():
             return (
                 UUID(row.correlation_id),
-                row.processor,
+                row.provider,
                 row.amount_cents,
                 row.requested_at_us,
                 row.processed_at_us,
@@ -284,9 +284,9 @@ def _values(row: Any) -> tuple[Any, ...]:
 
 
 def _totals(rows: Sequence[tuple[Any, ...]]) -> Totals:
-    totals: Totals = {name: Total() for name in PROCESSORS}
-    for processor, count, amount_cents, *_ in rows:
-        totals[processor] = Total(int(count), int(amount_cents))
+    totals: Totals = {name: Total() for name in PROVIDERS}
+    for provider, count, amount_cents, *_ in rows:
+        totals[provider] = Total(int(count), int(amount_cents))
     return totals
 
 

@@ -14,7 +14,7 @@ from tollgate.messaging.validity import valid_events
 from tollgate.projector.live.projection import EndedAs, Unread
 from tollgate.projector.live.store import Checkpoint
 from tollgate.projector.rebuild.bulk_projection import BulkProjection, Rows
-from tollgate.projector.rebuild.bulk_store import FreshModel
+from tollgate.projector.rebuild.bulk_store import BulkStore
 from tollgate.runtime.errors import FatalError, UnreadableMessageError
 
 STATE_SECONDS = 30.0
@@ -45,19 +45,19 @@ async def build(
     Raises FatalError when the log is replaced meanwhile, or when more of its messages than `missing_accepted` cannot
     be read.
     """
-    with closing(FreshModel(path, log_identity)) as fresh:
+    with closing(BulkStore(path, log_identity)) as fresh:
         return await _Building(fresh, broker, missing_accepted).run(log_identity, on_progress)
 
 
 class _Building:
     """Reading and projecting go on while a thread writes the rows before; at most one batch of them waits."""
 
-    def __init__(self, fresh: FreshModel, broker: Broker, missing_accepted: int) -> None:
+    def __init__(self, fresh: BulkStore, broker: Broker, missing_accepted: int) -> None:
         self._broker = broker
         self._missing_accepted = missing_accepted
         self._unread: list[Unread] = []
         self._stored_at_us: int | None = None
-        self._fresh = fresh
+        self._bulk_store = fresh
         self._projection = BulkProjection(self._ended_as, valid_events)
         self._writing_rows = Rows()
         self._position = 0
@@ -77,7 +77,7 @@ class _Building:
                     if len(self._projection.rows.settled) >= ROWS_AT_ONCE or batch.pending == 0:
                         await writing
                         self._writing_rows = self._projection.take()
-                        writing = loop.run_in_executor(thread, self._fresh.write, self._writing_rows)
+                        writing = loop.run_in_executor(thread, self._bulk_store.write, self._writing_rows)
                     if batch.pending == 0:
                         break
             await writing
@@ -90,7 +90,7 @@ class _Building:
             position = self._position or max(state.first_sequence - 1, 0)
             oldest = self._projection.oldest_open_sequence()
             checkpoint = Checkpoint(position, position + 1 if oldest is None else oldest, self._stored_at_us)
-            await loop.run_in_executor(thread, self._fresh.finish, checkpoint, self._unread)
+            await loop.run_in_executor(thread, self._bulk_store.finish, checkpoint, self._unread)
         return Built(position, self._messages, self._projection.poison_events)
 
     async def _read(self, reader: BulkReader) -> Batch:
@@ -129,5 +129,5 @@ class _Building:
         known = self._writing_rows.ended_as(correlation_id)
         if known == "settled" or self._writing_rows.purged_at is not None:
             return known
-        before = self._fresh.ended_as(correlation_id)
+        before = self._bulk_store.ended_as(correlation_id)
         return before if before == "settled" else known or before

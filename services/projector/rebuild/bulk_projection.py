@@ -13,7 +13,7 @@ from typing import Any
 
 from tollgate.contract.batch import EVENTS_MAX, split
 from tollgate.contract.codec import VERSION, decode
-from tollgate.contract.events import PROCESSORS, Event, LedgerPurged
+from tollgate.contract.events import PROVIDERS, Event, LedgerPurged
 from tollgate.contract.payment_state import ACCEPTANCE_SECONDS_MAX
 from tollgate.contract.subjects import REQUESTED
 from tollgate.contract.timestamps import MICROSECONDS, InvalidTimestampError, parse_us
@@ -32,23 +32,23 @@ def _fields(kind: str, *fields: str) -> _Matcher:
     return re.compile(f'{{"type":"{kind}",{",".join((_HEAD, *fields))}}}'.encode(), re.ASCII).fullmatch
 
 
-def _routed(processor: str) -> _Matcher:
+def _routed(provider: str) -> _Matcher:
     return _fields(
         "PaymentRouted",
         f'"amountCents":{_NUMBER}',
         '"attempt":1',
-        f'"processor":"{processor}"',
+        f'"processor":"{provider}"',
         f'"requestedAt":{_STAMP}',
         f'"why":{_TEXT}',
     )
 
 
-def _processed(processor: str) -> _Matcher:
+def _processed(provider: str) -> _Matcher:
     return _fields(
         "PaymentProcessed",
         f'"amountCents":{_NUMBER}',
         f'"attempt":{_NUMBER}',
-        f'"processor":"({processor})"',
+        f'"processor":"({provider})"',
         f'"requestedAt":{_STAMP}',
         f'"processedAt":{_STAMP}',
     )
@@ -175,7 +175,7 @@ class BulkProjection:
         return True
 
     def _process(self, sequence: int, match: re.Match[bytes], _: int) -> bool:
-        name, amount_cents, attempt, processor, second, microsecond, then_second, then_microsecond = match.groups()
+        name, amount_cents, attempt, provider, second, microsecond, then_second, then_microsecond = match.groups()
         correlation_id = name.decode()
         second_us, then_us = self._second(second), self._second(then_second)
         if second_us is None or then_us is None or (plain := self._plain.pop(correlation_id, None)) is None:
@@ -184,7 +184,7 @@ class BulkProjection:
         self.rows.settled.append(
             (
                 correlation_id,
-                processor.decode(),
+                provider.decode(),
                 int(amount_cents),
                 second_us + int(microsecond),
                 then_us + int(then_microsecond),
@@ -208,7 +208,7 @@ class BulkProjection:
                 self.rows.settled.append(
                     (
                         row.correlation_id,
-                        row.processor,
+                        row.provider,
                         row.amount_cents,
                         row.requested_at_us,
                         row.processed_at_us,
@@ -246,6 +246,6 @@ class BulkProjection:
 _REQUESTED = _fields("PaymentRequested", f'"amountCents":{_NUMBER}', f'"acceptedAt":{_STAMP}')
 _COURSES: dict[str, _Course] = {
     REQUESTED: _Course(_REQUESTED, BulkProjection._request, (3,), events_max=1),  # noqa: SLF001 - methods of this file
-    **{f"payments.routed.{one}": _Course(_routed(one), BulkProjection._route, (3,)) for one in PROCESSORS},  # noqa: SLF001
-    **{f"payments.processed.{one}": _Course(_processed(one), BulkProjection._process, (5, 7)) for one in PROCESSORS},  # noqa: SLF001
+    **{f"payments.routed.{one}": _Course(_routed(one), BulkProjection._route, (3,)) for one in PROVIDERS},  # noqa: SLF001
+    **{f"payments.processed.{one}": _Course(_processed(one), BulkProjection._process, (5, 7)) for one in PROVIDERS},  # noqa: SLF001
 }

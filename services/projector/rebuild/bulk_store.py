@@ -24,7 +24,7 @@ _COLUMNS = {
 }
 
 
-class FreshModel:
+class BulkStore:
     """An empty file of the log with this identity. Every method raises FatalError when it cannot be written."""
 
     def __init__(self, path: Path, log_identity: str) -> None:

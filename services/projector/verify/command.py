@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import orjson
 
-from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.expected_ledger import Unfinished
 from tollgate.contract.money import format_cents
 from tollgate.contract.read_model_api import SummaryQuestion, Total
@@ -26,8 +26,8 @@ from tollgate.projector.read.readonly import ModelFile, idle_model_file, model_f
 from tollgate.projector.settings import Settings, VerifySettings
 from tollgate.projector.verify.differences import Difference, Differences
 from tollgate.projector.verify.log_tables import LedgerTables, Window
-from tollgate.projector.verify.provider_records import Books, BooksUnreadableError
-from tollgate.projector.verify.reconciliation import Bookkeeping
+from tollgate.projector.verify.provider_records import ProviderRecords, ProviderRecordsUnreadableError
+from tollgate.projector.verify.reconciliation import Reconciliation
 
 SETTLE_US = 2 * MICROSECONDS
 """An attempt whose stamp is older than a second is in the log, or is never sent; twice that for clocks that differ."""
@@ -57,9 +57,9 @@ class Outcome:
     position: int
     window: Window
     differences: Differences
-    log: dict[ProcessorName, Total] = field(default_factory=dict)
-    model: dict[ProcessorName, Total] = field(default_factory=dict)
-    books: dict[ProcessorName, Total] = field(default_factory=dict)
+    log: dict[ProviderName, Total] = field(default_factory=dict)
+    model: dict[ProviderName, Total] = field(default_factory=dict)
+    provider_records: dict[ProviderName, Total] = field(default_factory=dict)
     rejected: tuple[int, int] = (0, 0)
     """By the log, and by the read model."""
     open: list[Unfinished] = field(default_factory=list)
@@ -72,7 +72,7 @@ async def show_verification(settings: Settings, asking: VerifySettings, options:
     """Prints the outcome; the exit status. Raises CommandError and BrokerError when it cannot be had."""
     try:
         outcome = await verify(settings, asking, options)
-    except BooksUnreadableError as error:
+    except ProviderRecordsUnreadableError as error:
         raise CommandError(str(error)) from None
     click.echo(as_json_text(outcome) if as_json else as_table(outcome))
     return 1 if outcome.differences.count else 0
@@ -91,7 +91,7 @@ async def verify(settings: Settings, asking: VerifySettings, options: Options) -
             if final.from_us > final.to_us:
                 raise CommandError("the window ends before it begins; nothing younger than two seconds is compared")
             await _compare_with_summary(broker, settings, tables, outcome, final)
-            await _compare_with_books(asking, tables, outcome, final, every_payment=options.every_payment)
+            await _compare_with_provider_records(asking, tables, outcome, final, every_payment=options.every_payment)
     return outcome
 
 
@@ -122,8 +122,8 @@ def _compare_with_model(tables: LedgerTables, model: ModelFile, options: Options
         model.position,
         window,
         differences,
-        log={name: tables.log_total(name, window) for name in PROCESSORS},
-        model={name: tables.model_total(name, window) for name in PROCESSORS},
+        log={name: tables.log_total(name, window) for name in PROVIDERS},
+        model={name: tables.model_total(name, window) for name in PROVIDERS},
         rejected=tables.rejected_counts(),
         open=list(tables.ledger.unfinished.values()),
         poison_events=tables.poison_events,
@@ -140,17 +140,17 @@ async def _compare_with_summary(
             return
     question = SummaryQuestion(window.from_us, window.to_us)
     summary = await ReadModel(broker).summary(question, timeout_seconds=SUMMARY_SECONDS)
-    for name in PROCESSORS:
+    for name in PROVIDERS:
         log = tables.log_total(name, window)
         if summary.totals[name] != log:
             detail = f"log {_total(log)}, summary {_total(summary.totals[name])}"
             outcome.differences.add(Difference(SUMMARY_DIFFERS, None, name, detail))
 
 
-async def _compare_with_books(
+async def _compare_with_provider_records(
     asking: VerifySettings, tables: LedgerTables, outcome: Outcome, window: Window, *, every_payment: bool
 ) -> None:
-    books = Books(
+    provider_records = ProviderRecords(
         asking.urls,
         asking.headers,
         token=asking.payment_processor_token,
@@ -158,15 +158,15 @@ async def _compare_with_books(
         rate=asking.verify_questions_per_second,
     )
     try:
-        bookkeeping = Bookkeeping(books, tables, outcome.differences)
-        outcome.books = await bookkeeping.compare(window, every_payment=every_payment)
+        reconciliation = Reconciliation(provider_records, tables, outcome.differences)
+        outcome.provider_records = await reconciliation.compare(window, every_payment=every_payment)
     finally:
-        await books.close()
-    outcome.log = {name: tables.log_total(name, window) for name in PROCESSORS}
-    outcome.model = {name: tables.model_total(name, window) for name in PROCESSORS}
+        await provider_records.close()
+    outcome.log = {name: tables.log_total(name, window) for name in PROVIDERS}
+    outcome.model = {name: tables.model_total(name, window) for name in PROVIDERS}
     outcome.window = window
-    outcome.charged_since = bookkeeping.charged_since
-    outcome.questions = books.questions
+    outcome.charged_since = reconciliation.charged_since
+    outcome.questions = provider_records.questions
 
 
 def as_table(outcome: Outcome) -> str:
@@ -177,8 +177,8 @@ def as_table(outcome: Outcome) -> str:
         "",
         f"{'':<10} {'log':>24} {'read model':>24} {'processor':>24}",
     ]
-    for name in PROCESSORS:
-        accounts = (_total(account[name]) for account in (outcome.log, outcome.model, outcome.books))
+    for name in PROVIDERS:
+        accounts = (_total(account[name]) for account in (outcome.log, outcome.model, outcome.provider_records))
         lines.append(f"{name:<10} " + " ".join(f"{one:>24}" for one in accounts))
     lines.append(f"{'rejected':<10} {outcome.rejected[0]:>24} {outcome.rejected[1]:>24}")
     lines += ["", *_open_lines(outcome)]
@@ -200,8 +200,12 @@ def as_json_text(outcome: Outcome) -> str:
         "from": format_us(outcome.window.from_us),
         "to": format_us(outcome.window.to_us),
         **{
-            account: {name: asdict(totals[name]) for name in PROCESSORS}
-            for account, totals in (("log", outcome.log), ("read_model", outcome.model), ("processors", outcome.books))
+            account: {name: asdict(totals[name]) for name in PROVIDERS}
+            for account, totals in (
+                ("log", outcome.log),
+                ("read_model", outcome.model),
+                ("processors", outcome.provider_records),
+            )
         },
         "rejected": {"log": outcome.rejected[0], "read_model": outcome.rejected[1]},
         "open": {

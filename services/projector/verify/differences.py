@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,11 +12,11 @@ class Difference:
 
     what: str
     correlation_id: str | None
-    processor: ProcessorName | None
+    provider: ProviderName | None
     detail: str
 
     def __str__(self) -> str:
-        where = f" ({self.processor})" if self.processor else ""
+        where = f" ({self.provider})" if self.provider else ""
         who = f" {self.correlation_id}" if self.correlation_id else ""
         return f"{self.what}{where}:{who}{', ' if who and self.detail else ' ' if self.detail else ''}{self.detail}"
 
@@ -28,7 +28,7 @@ class Differences:
     named_max: int
     named: list[Difference] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    _known: set[tuple[str, str | None, ProcessorName | None, str]] = field(default_factory=set)
+    _known: set[tuple[str, str | None, ProviderName | None, str]] = field(default_factory=set)
 
     @property
     def count(self) -> int:
@@ -37,7 +37,7 @@ class Differences:
     def add(self, difference: Difference) -> None:
         """Takes one more."""
         detail = "" if difference.correlation_id else difference.detail
-        key = (difference.what, difference.correlation_id, difference.processor, detail)
+        key = (difference.what, difference.correlation_id, difference.provider, detail)
         if key in self._known:
             return
         self.counts[difference.what] += 1

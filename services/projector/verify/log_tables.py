@@ -19,7 +19,7 @@ from tollgate.contract.events import (
     PaymentProcessed,
     PaymentRejected,
     PaymentRouted,
-    ProcessorName,
+    ProviderName,
 )
 from tollgate.contract.expected_ledger import Ledger
 from tollgate.contract.log_mark import LogMark
@@ -104,40 +104,38 @@ class LedgerTables:
         self._compare(_sql("settled_differences"), window.parameters * 2, differences)
         self._compare(_sql("rejected_differences"), [], differences)
 
-    def total(self, processor: ProcessorName, window: Window) -> Total:
+    def total(self, provider: ProviderName, window: Window) -> Total:
         """What the log says was charged there, with what was found to be charged since."""
-        return self._total("charged", processor, window)
+        return self._total("charged", provider, window)
 
-    def log_total(self, processor: ProcessorName, window: Window) -> Total:
+    def log_total(self, provider: ProviderName, window: Window) -> Total:
         """What the log says was charged there."""
-        return self._total("settled", processor, window)
+        return self._total("settled", provider, window)
 
-    def model_total(self, processor: ProcessorName, window: Window) -> Total:
+    def model_total(self, provider: ProviderName, window: Window) -> Total:
         """What the read model says was charged there."""
-        return self._total("model.settled", processor, window)
+        return self._total("model.settled", provider, window)
 
     def rejected_counts(self) -> tuple[int, int]:
         """By the log, and by the read model."""
         ((log, model),) = self._read("SELECT (SELECT count(*) FROM rejected), (SELECT count(*) FROM model.rejected)")
         return log, model
 
-    def add_charge_since(self, correlation_id: str, processor: ProcessorName, cents: int, stamp_us: int) -> None:
+    def add_charge_since(self, correlation_id: str, provider: ProviderName, cents: int, stamp_us: int) -> None:
         """Remembers a charge of an open attempt whose outcome was not in the log yet."""
         self._connection.execute(
-            "INSERT INTO charged_since VALUES (?, ?, ?, ?)", [UUID(correlation_id), processor, cents, stamp_us]
+            "INSERT INTO charged_since VALUES (?, ?, ?, ?)", [UUID(correlation_id), provider, cents, stamp_us]
         )
 
-    def candidates(self, processor: ProcessorName, window: Window, count_max: int) -> list[Candidate]:
+    def candidates(self, provider: ProviderName, window: Window, count_max: int) -> list[Candidate]:
         """Payments that the processor may hold a charge of, stamped in the window: first those that it should."""
-        rows = self._read(_sql("candidates"), [processor, *window.parameters, count_max])
+        rows = self._read(_sql("candidates"), [provider, *window.parameters, count_max])
         return [
             Candidate(correlation_id, state, None if cents is None else (cents, stamp_us))
             for correlation_id, state, cents, stamp_us in rows
         ]
 
-    def settled_page(
-        self, window: Window, after: int, count_max: int
-    ) -> list[tuple[int, str, ProcessorName, int, int]]:
+    def settled_page(self, window: Window, after: int, count_max: int) -> list[tuple[int, str, ProviderName, int, int]]:
         """Settled payments of the window behind that row: row, id, processor, cents and stamp."""
         return self._read(_SETTLED_PAGE, [after, *window.parameters, count_max])
 
@@ -148,11 +146,11 @@ class LedgerTables:
     def _take(self, sequence: int, event: Event, *, ends: bool) -> None:
         match event:
             case PaymentRouted():
-                self._rows["attempts"].append((UUID(event.correlation_id), event.processor, event.requested_at_us))
+                self._rows["attempts"].append((UUID(event.correlation_id), event.provider, event.requested_at_us))
             case PaymentProcessed() if ends:
                 self._rows["settled"].append(
                     (
-                        *(UUID(event.correlation_id), event.processor, event.amount_cents),
+                        *(UUID(event.correlation_id), event.provider, event.amount_cents),
                         *(event.requested_at_us, event.processed_at_us, event.attempt, sequence),
                     )
                 )
@@ -180,11 +178,11 @@ class LedgerTables:
         for what, count in self._read("SELECT what, count(*) FROM found GROUP BY what"):
             differences.add_unnamed(what, count - sum(1 for one in named if one[0] == what))
 
-    def _total(self, source: str, processor: ProcessorName, window: Window) -> Total:
+    def _total(self, source: str, provider: ProviderName, window: Window) -> Total:
         query = f"""
             SELECT count(*), coalesce(sum(amount_cents), 0)::BIGINT FROM {source}
             WHERE processor = ? AND requested_at_us BETWEEN ? AND ?"""  # noqa: S608 - the sources are ours
-        return Total(*self._read(query, [processor, *window.parameters])[0])
+        return Total(*self._read(query, [provider, *window.parameters])[0])
 
     def _read(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
         return self._connection.execute(query, list(parameters)).fetchall()

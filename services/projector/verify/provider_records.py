@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.read_model_api import Total
 from tollgate.contract.timestamps import InvalidTimestampError, format_us, parse_us
 
@@ -19,7 +19,7 @@ PAUSE_SECONDS = 0.5
 _OK, _NOT_FOUND = 200, 404
 
 
-class BooksUnreadableError(Exception):
+class ProviderRecordsUnreadableError(Exception):
     """A processor does not tell what it has in its books; the text says which, and why."""
 
 
@@ -31,7 +31,7 @@ class Record:
     requested_at_us: int
 
 
-class Books:
+class ProviderRecords:
     """Both processors' books. At most `concurrency` questions at once, and `rate` a second, over both together.
 
     `headers` go with each question to their provider, `token` to both.
@@ -39,14 +39,14 @@ class Books:
 
     def __init__(
         self,
-        urls: Mapping[ProcessorName, str],
-        headers: Mapping[ProcessorName, Mapping[str, str]],
+        urls: Mapping[ProviderName, str],
+        headers: Mapping[ProviderName, Mapping[str, str]],
         *,
         token: str,
         concurrency: int,
         rate: float,
     ) -> None:
-        self._urls = {name: urls[name].rstrip("/") for name in PROCESSORS}
+        self._urls = {name: urls[name].rstrip("/") for name in PROVIDERS}
         self._headers = headers
         self._places = asyncio.Semaphore(concurrency)
         self._interval_seconds = 1 / rate
@@ -61,27 +61,27 @@ class Books:
     async def close(self) -> None:
         await self._session.close()
 
-    async def total(self, processor: ProcessorName, from_us: int, to_us: int) -> Total:
+    async def total(self, provider: ProviderName, from_us: int, to_us: int) -> Total:
         """The charges with a stamp in the window, both bounds inclusive. Raises BooksUnreadableError."""
         path = f"/admin/payments-summary?from={format_us(from_us)}&to={format_us(to_us)}"
-        answer = await self._ask(processor, path)
+        answer = await self._ask(provider, path)
         try:
             return Total(int(answer["totalRequests"]), _cents(answer["totalAmount"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise BooksUnreadableError(f"{processor} answered {path} with no totals: {error}") from None
+            raise ProviderRecordsUnreadableError(f"{provider} answered {path} with no totals: {error}") from None
 
-    async def record(self, processor: ProcessorName, correlation_id: str) -> Record | None:
+    async def record(self, provider: ProviderName, correlation_id: str) -> Record | None:
         """The charge of a payment; None when the processor has none. Raises BooksUnreadableError."""
         path = f"/payments/{correlation_id}"
-        answer = await self._ask(processor, path)
+        answer = await self._ask(provider, path)
         if answer is None:
             return None
         try:
             return Record(_cents(answer["amount"]), parse_us(answer["requestedAt"]))
         except (KeyError, TypeError, ValueError, InvalidTimestampError) as error:
-            raise BooksUnreadableError(f"{processor} answered {path} with no payment: {error}") from None
+            raise ProviderRecordsUnreadableError(f"{provider} answered {path} with no payment: {error}") from None
 
-    async def _ask(self, processor: ProcessorName, path: str) -> Any:
+    async def _ask(self, provider: ProviderName, path: str) -> Any:
         """The answer's JSON; None for 404. Asked again when there is none, which is safe: these only read."""
         why = ""
         for again in range(TRIES):
@@ -90,7 +90,7 @@ class Books:
                 await self._wait_for_turn()
                 try:
                     async with self._session.get(
-                        self._urls[processor] + path, headers=self._headers[processor], allow_redirects=False
+                        self._urls[provider] + path, headers=self._headers[provider], allow_redirects=False
                     ) as response:
                         body = await response.text()
                         if response.status == _OK:
@@ -100,8 +100,8 @@ class Books:
                         why = f"it answered {response.status}"
                 except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                     why = str(error) or type(error).__name__
-        raise BooksUnreadableError(
-            f"{processor} at {self._urls[processor]} does not tell {path.partition('?')[0]}: {why}"
+        raise ProviderRecordsUnreadableError(
+            f"{provider} at {self._urls[provider]} does not tell {path.partition('?')[0]}: {why}"
         )
 
     async def _wait_for_turn(self) -> None:

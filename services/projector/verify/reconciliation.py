@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tollgate.contract.events import PROCESSORS, PaymentRouted, ProcessorName
+from tollgate.contract.events import PROVIDERS, PaymentRouted, ProviderName
 from tollgate.contract.money import format_cents
 from tollgate.contract.read_model_api import Total
 from tollgate.contract.timestamps import format_us
 from tollgate.projector.verify.differences import Difference, Differences
 from tollgate.projector.verify.log_tables import Candidate, LedgerTables, Window
-from tollgate.projector.verify.provider_records import Books, Record
+from tollgate.projector.verify.provider_records import ProviderRecords, Record
 
 SLICE_PAYMENTS_MAX = 20
 """A window with at most so many charges is looked at payment by payment."""
@@ -25,7 +25,7 @@ LOOKUPS_MAX = 20_000
 """With so many questions asked about totals, or about payments, the windows that still differ are told as they are."""
 PAGE_PAYMENTS = 1_000
 
-MISSING_AT_PROCESSOR = "missing at the processor"
+MISSING_AT_PROVIDER = "missing at the processor"
 OTHER_AMOUNT = "other amount at the processor"
 OTHER_STAMP = "other requestedAt at the processor"
 CHARGED_TWICE = "charged twice"
@@ -44,20 +44,20 @@ _UNEXPECTED = {
 class _Rest:
     """What a processor holds in a window beyond the charges that were found one by one."""
 
-    processor: ProcessorName
+    provider: ProviderName
     window: Window
     rest: Total
     looked_at: frozenset[str] = frozenset()
 
 
-class Bookkeeping:
+class Reconciliation:
     """Compares both books with the log, and adds what differs."""
 
-    def __init__(self, books: Books, tables: LedgerTables, differences: Differences) -> None:
-        self._books = books
+    def __init__(self, provider_records: ProviderRecords, tables: LedgerTables, differences: Differences) -> None:
+        self._provider_records = provider_records
         self._tables = tables
         self._differences = differences
-        self._records: dict[tuple[ProcessorName, str], Record] = {}
+        self._records: dict[tuple[ProviderName, str], Record] = {}
         """Charges that are not where, or not what, the log says."""
         self._rests: list[_Rest] = []
         self._narrowing_questions = 0
@@ -65,12 +65,12 @@ class Bookkeeping:
         self.charged_since: list[str] = []
         """Open payments that were found charged: their outcome is on its way into the log."""
 
-    async def compare(self, window: Window, *, every_payment: bool) -> dict[ProcessorName, Total]:
+    async def compare(self, window: Window, *, every_payment: bool) -> dict[ProviderName, Total]:
         """Both books' totals of the window. Raises BooksUnreadableError."""
         await self._look_up_open(window)
         if every_payment:
             await self._look_up_every(window)
-        totals = {name: await self._narrow(name, window) for name in PROCESSORS}
+        totals = {name: await self._narrow(name, window) for name in PROVIDERS}
         for one in self._rests:
             self._tell(one)
         return totals
@@ -84,10 +84,12 @@ class Bookkeeping:
         ]
         inside = [one for one in attempts if one.requested_at_us in window]
         for page in _pages(inside):
-            records = await asyncio.gather(*(self._books.record(one.processor, one.correlation_id) for one in page))
+            records = await asyncio.gather(
+                *(self._provider_records.record(one.provider, one.correlation_id) for one in page)
+            )
             for attempt, record in zip(page, records, strict=True):
                 if record is not None:
-                    self._charged_since(attempt.correlation_id, attempt.processor, record)
+                    self._charged_since(attempt.correlation_id, attempt.provider, record)
 
     async def _look_up_every(self, window: Window) -> None:
         after = -1
@@ -97,106 +99,106 @@ class Bookkeeping:
                 *(
                     self._check(name, Candidate(one, "settled", (cents, stamp)) if name == where else _elsewhere(one))
                     for _, one, where, cents, stamp in page
-                    for name in PROCESSORS
+                    for name in PROVIDERS
                 )
             )
         after = -1
         while rejected := self._tables.rejected_page(after, PAGE_PAYMENTS):
             after = rejected[-1][0]
             await asyncio.gather(
-                *(self._check(name, Candidate(one, "rejected", None)) for _, one in rejected for name in PROCESSORS)
+                *(self._check(name, Candidate(one, "rejected", None)) for _, one in rejected for name in PROVIDERS)
             )
 
-    async def _narrow(self, processor: ProcessorName, window: Window) -> Total:
+    async def _narrow(self, provider: ProviderName, window: Window) -> Total:
         """The book's total of the window; where it differs, its halves are looked at."""
         self._narrowing_questions += 1
-        found = await self._books.total(processor, window.from_us, window.to_us)
-        expected = self._tables.total(processor, window)
+        found = await self._provider_records.total(provider, window.from_us, window.to_us)
+        expected = self._tables.total(provider, window)
         if found == expected:
             return found
         is_small = max(found.count, expected.count) <= SLICE_PAYMENTS_MAX and found.count > 0
         is_last = window.to_us - window.from_us < SLICE_US_MIN or self._narrowing_questions >= NARROWING_QUESTIONS_MAX
         if is_last or found.count == 0 or (is_small and found.count <= expected.count):
-            await self._resolve(processor, window, found, expected)
+            await self._resolve(provider, window, found, expected)
         else:
             middle = (window.from_us + window.to_us) // 2
-            await self._narrow(processor, Window(window.from_us, middle))
-            await self._narrow(processor, Window(middle + 1, window.to_us))
+            await self._narrow(provider, Window(window.from_us, middle))
+            await self._narrow(provider, Window(middle + 1, window.to_us))
         return found
 
-    async def _resolve(self, processor: ProcessorName, window: Window, found: Total, expected: Total) -> None:
+    async def _resolve(self, provider: ProviderName, window: Window, found: Total, expected: Total) -> None:
         """Looks at each payment that may have to do with the difference; what they do not explain is the rest."""
-        candidates = self._tables.candidates(processor, window, CANDIDATES_MAX + 1)
+        candidates = self._tables.candidates(provider, window, CANDIDATES_MAX + 1)
         self._lookups += len(candidates)
         if len(candidates) > CANDIDATES_MAX or self._lookups > LOOKUPS_MAX:
             rest = Total(found.count - expected.count, found.amount_cents - expected.amount_cents)
-            self._rests.append(_Rest(processor, window, rest))
+            self._rests.append(_Rest(provider, window, rest))
             return
-        records = await asyncio.gather(*(self._check(processor, one) for one in candidates))
+        records = await asyncio.gather(*(self._check(provider, one) for one in candidates))
         inside = [one for one in records if one is not None and one.requested_at_us in window]
         rest = Total(found.count - len(inside), found.amount_cents - sum(one.amount_cents for one in inside))
         looked_at = frozenset(one.correlation_id for one in candidates)
-        self._rests.append(_Rest(processor, window, rest, looked_at))
+        self._rests.append(_Rest(provider, window, rest, looked_at))
 
-    async def _check(self, processor: ProcessorName, candidate: Candidate) -> Record | None:
+    async def _check(self, provider: ProviderName, candidate: Candidate) -> Record | None:
         """What the processor holds of the payment; a difference is added."""
-        record = await self._books.record(processor, candidate.correlation_id)
+        record = await self._provider_records.record(provider, candidate.correlation_id)
         if candidate.expected is not None:
-            self._check_expected(processor, candidate.correlation_id, candidate.expected, record)
+            self._check_expected(provider, candidate.correlation_id, candidate.expected, record)
         elif record is not None:
-            self._check_unexpected(processor, candidate, record)
+            self._check_unexpected(provider, candidate, record)
         return record
 
     def _check_expected(
-        self, processor: ProcessorName, correlation_id: str, expected: tuple[int, int], record: Record | None
+        self, provider: ProviderName, correlation_id: str, expected: tuple[int, int], record: Record | None
     ) -> None:
         cents, stamp_us = expected
         if record is None:
             detail = f"log {format_cents(cents)} requested {format_us(stamp_us)}"
-            self._add(MISSING_AT_PROCESSOR, correlation_id, processor, detail)
+            self._add(MISSING_AT_PROVIDER, correlation_id, provider, detail)
             return
         if record.amount_cents != cents:
             detail = f"log {format_cents(cents)}, processor {format_cents(record.amount_cents)}"
-            self._add(OTHER_AMOUNT, correlation_id, processor, detail)
+            self._add(OTHER_AMOUNT, correlation_id, provider, detail)
         if record.requested_at_us != stamp_us:
-            self._records[processor, correlation_id] = record
+            self._records[provider, correlation_id] = record
             detail = f"log {format_us(stamp_us)}, processor {format_us(record.requested_at_us)}"
-            self._add(OTHER_STAMP, correlation_id, processor, detail)
+            self._add(OTHER_STAMP, correlation_id, provider, detail)
 
-    def _check_unexpected(self, processor: ProcessorName, candidate: Candidate, record: Record) -> None:
-        if candidate.state == "open" and self._is_under_way(processor, candidate.correlation_id):
-            self._charged_since(candidate.correlation_id, processor, record)
+    def _check_unexpected(self, provider: ProviderName, candidate: Candidate, record: Record) -> None:
+        if candidate.state == "open" and self._is_under_way(provider, candidate.correlation_id):
+            self._charged_since(candidate.correlation_id, provider, record)
             return
-        self._records[processor, candidate.correlation_id] = record
+        self._records[provider, candidate.correlation_id] = record
         what = _UNEXPECTED[candidate.state]
         detail = f"{format_cents(record.amount_cents)} requested {format_us(record.requested_at_us)}"
-        self._add(what, candidate.correlation_id, processor, f"here too: {detail}" if what == CHARGED_TWICE else detail)
+        self._add(what, candidate.correlation_id, provider, f"here too: {detail}" if what == CHARGED_TWICE else detail)
 
-    def _is_under_way(self, processor: ProcessorName, correlation_id: str) -> bool:
+    def _is_under_way(self, provider: ProviderName, correlation_id: str) -> bool:
         """Whether the payment's present attempt is there; an earlier one was proven not charged."""
         payment = self._tables.ledger.unfinished.get(correlation_id)
-        return payment is not None and payment.attempt is not None and payment.attempt.attempt.processor == processor
+        return payment is not None and payment.attempt is not None and payment.attempt.attempt.provider == provider
 
-    def _charged_since(self, correlation_id: str, processor: ProcessorName, record: Record) -> None:
+    def _charged_since(self, correlation_id: str, provider: ProviderName, record: Record) -> None:
         if correlation_id not in self.charged_since:
             self.charged_since.append(correlation_id)
-            self._tables.add_charge_since(correlation_id, processor, record.amount_cents, record.requested_at_us)
+            self._tables.add_charge_since(correlation_id, provider, record.amount_cents, record.requested_at_us)
 
     def _tell(self, one: _Rest) -> None:
         """Adds a rest, less what was found elsewhere and is stamped there."""
         known = [
             record
             for (where, correlation_id), record in self._records.items()
-            if where == one.processor and correlation_id not in one.looked_at and record.requested_at_us in one.window
+            if where == one.provider and correlation_id not in one.looked_at and record.requested_at_us in one.window
         ]
         count, cents = one.rest.count - len(known), one.rest.amount_cents - sum(record.amount_cents for record in known)
         if count or cents:
             sums = f"{count:+d} charges, {'-' if cents < 0 else '+'}{format_cents(abs(cents))}"
             when = f"requested from {format_us(one.window.from_us)} to {format_us(one.window.to_us)}"
-            self._add(TOTALS_DIFFER, None, one.processor, f"{sums}, {when}")
+            self._add(TOTALS_DIFFER, None, one.provider, f"{sums}, {when}")
 
-    def _add(self, what: str, correlation_id: str | None, processor: ProcessorName, detail: str) -> None:
-        self._differences.add(Difference(what, correlation_id, processor, detail))
+    def _add(self, what: str, correlation_id: str | None, provider: ProviderName, detail: str) -> None:
+        self._differences.add(Difference(what, correlation_id, provider, detail))
 
 
 def _elsewhere(correlation_id: str) -> Candidate:

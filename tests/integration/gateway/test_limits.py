@@ -12,13 +12,13 @@ from tests.support.nats_server import NatsServer
 from tests.support.services import Gateway
 from tollgate.gateway import accept as acceptance
 from tollgate.gateway.accept import Acceptance
-from tollgate.gateway.dedup import Tail
+from tollgate.gateway.dedup import DedupIndex
 from tollgate.gateway.problems import Problem
 from tollgate.gateway.requests import PaymentOrder
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.messaging.read_model_client import ReadModel
-from tollgate.runtime.bloom_set import SeenPayments
+from tollgate.runtime.bloom_set import BloomSet
 
 
 async def pay(session: aiohttp.ClientSession, gateway: Gateway) -> aiohttp.ClientResponse:
@@ -70,7 +70,7 @@ async def test_beyond_the_payments_that_may_wait_for_the_log_one_more_is_sent_aw
 ) -> None:
     monkeypatch.setattr(acceptance, "IN_FLIGHT_MAX", 3)
     accepting = Acceptance(
-        log, ReadModel(broker), SeenPayments(), cast("Tail", AlwaysCurrent()), broker.clock, timeout_seconds=20
+        log, ReadModel(broker), BloomSet(), cast("DedupIndex", AlwaysCurrent()), broker.clock, timeout_seconds=20
     )
     nats_server.pause()
     waiting = [asyncio.ensure_future(accepting.accept(PaymentOrder(str(uuid.uuid4()), 1))) for _ in range(3)]

@@ -23,7 +23,7 @@ def watch(broker: Broker, log: Log, monkeypatch: pytest.MonkeyPatch) -> ClockWat
 async def test_a_clock_that_fits_is_measured_right_without_a_line(
     watch: ClockWatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "runtime.clock_watch")
+    caplog.set_level(logging.INFO, "tollgate.messaging.clock_watch")
     assert watch.offset is None
     assert watch.is_right, "nothing is known against it"
     watching = asyncio.ensure_future(watch.run())

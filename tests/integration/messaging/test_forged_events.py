@@ -15,7 +15,7 @@ from tests.support.nats_server import GuardedNatsServer
 from tests.support.services import Projector
 from tollgate.contract.codec import encode
 from tollgate.contract.events import (
-    PROCESSORS,
+    PROVIDERS,
     Event,
     LedgerPurged,
     PaymentInDoubt,
@@ -36,10 +36,10 @@ from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailable
 from tollgate.ops.backup import account_of
 from tollgate.ops.log_view import Choice, Entry, _chosen
 from tollgate.processor.charging.history import read_history
-from tollgate.processor.charging.state_cache import Journal
+from tollgate.processor.charging.state_cache import StateCache
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.projector.rebuild.builder import build
-from tollgate.runtime.bloom_set import SeenPayments
+from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.tasks import end
 
 SETTLED, OPEN, UNKNOWN = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
@@ -63,7 +63,7 @@ def forged() -> list[tuple[str, Event]]:
     events: list[Event] = [LedgerPurged("nobody", now_us())]
     for payment in (SETTLED, OPEN, UNKNOWN):
         events += [PaymentRequested(payment, 7, now_us()), PaymentRejected(payment, 7, "forged", 1)]
-        for name in PROCESSORS:
+        for name in PROVIDERS:
             events += [
                 PaymentRouted(payment, 7, 1, name, now_us(), "forged"),
                 PaymentInDoubt(payment, 1, name, "forged"),
@@ -142,18 +142,18 @@ async def the_log_view(server: GuardedNatsServer, _: Path) -> object:
 
 async def the_journal_of_a_processor(server: GuardedNatsServer, _: Path) -> object:
     async with Broker(server.url("processor"), name="processor") as broker:
-        follower = Follower(broker, Journal(1, SeenPayments()))
+        follower = Follower(broker, StateCache(1, BloomSet()))
         running = asyncio.ensure_future(follower.run())
         last = (await broker.log_state(timeout_seconds=5)).last_sequence
         # It leaves requests out, and the last message is none.
         await follower.reached(last, timeout_seconds=20)
         await end(running)
-        return follower.journal.standing(SETTLED, 1), follower.journal.standing(OPEN, 2)
+        return follower.state_cache.payment_state(SETTLED, 1), follower.state_cache.payment_state(OPEN, 2)
 
 
 async def a_history(server: GuardedNatsServer, _: Path) -> object:
     async with Broker(server.url("processor"), name="processor") as broker:
-        return [(await read_history(broker, one, 1)).standing for one in (SETTLED, OPEN, UNKNOWN)]
+        return [(await read_history(broker, one, 1)).payment_state for one in (SETTLED, OPEN, UNKNOWN)]
 
 
 async def single_events(server: GuardedNatsServer, _: Path) -> object:
@@ -171,7 +171,7 @@ async def single_events(server: GuardedNatsServer, _: Path) -> object:
 
 async def a_gateway(server: GuardedNatsServer, _: Path) -> object:
     async with Broker(server.url("gateway"), name="gateway") as broker:
-        seen = SeenPayments()
+        seen = BloomSet()
         tail = Tail(broker, seen, lag_seconds_max=60)
         running = asyncio.ensure_future(tail.run())
 

@@ -23,13 +23,13 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.read_model_client import ReadModel
 from tollgate.projector.live import follower
-from tollgate.projector.live.active_model import Keeper, Model
+from tollgate.projector.live.active_model import ActiveModel, Model
 from tollgate.projector.live.files import ModelFiles
 from tollgate.projector.live.snapshots import Snapshots
 from tollgate.projector.live.store import Store
 from tollgate.projector.read.inspection import Inspection
 from tollgate.projector.service import QuestionService
-from tollgate.runtime.process import alongside
+from tollgate.runtime.process import run_together
 from tollgate.runtime.tasks import end
 
 
@@ -45,21 +45,21 @@ async def test_no_summary_misses_what_the_log_held_when_it_was_asked(
         state = await broker.log_state(timeout_seconds=5)
         files = ModelFiles(Path(name))
         store = Store.open(files.current, state.identity)
-        keeper = Keeper(broker, files, state.identity, Model(broker, files.current, store, state.identity))
+        active_model = ActiveModel(broker, files, state.identity, Model(broker, files.current, store, state.identity))
         service = QuestionService(
             broker,
-            keeper,
+            active_model,
             Inspection(Snapshots(files.folder / "snapshots"), files, broker.clock, log_identity=state.identity),
             settle_seconds=rng.choice([0.0, 0.02]),
         )
-        running = asyncio.ensure_future(alongside(service.run(), keeper.run()))
+        running = asyncio.ensure_future(run_together(service.run(), active_model.run()))
         try:
             model = ReadModel(broker)
             await eventually(lambda: _answers(model), what="it answers")
             await _pay_and_ask(broker, model, rng)
         finally:
             await end(running)
-            keeper.model.store.close()
+            active_model.model.store.close()
 
 
 def _slow(commit: Callable[..., None], seconds: float) -> Callable[..., None]:

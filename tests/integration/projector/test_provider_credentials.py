@@ -5,9 +5,9 @@ from typing import get_args
 from aiohttp import web
 
 from tests.support.ports import free_port
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.projector.settings import VerifySettings
-from tollgate.projector.verify.provider_records import Books
+from tollgate.projector.verify.provider_records import ProviderRecords
 from tollgate.runtime.settings import load
 
 PAYMENT = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
@@ -27,15 +27,15 @@ async def test_every_question_carries_its_providers_credential_and_no_others() -
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     asking = load(VerifySettings, {"PAYMENT_PROCESSOR_HEADER_DEFAULT": "X-Api-Key: for-default"})
-    urls = dict.fromkeys(get_args(ProcessorName), f"http://127.0.0.1:{port}")
-    books = Books(urls, asking.headers, token="123", concurrency=1, rate=1_000)
+    urls = dict.fromkeys(get_args(ProviderName), f"http://127.0.0.1:{port}")
+    provider_records = ProviderRecords(urls, asking.headers, token="123", concurrency=1, rate=1_000)
     try:
-        await books.total("default", 0, 1)
-        assert await books.record("default", PAYMENT) is None
+        await provider_records.total("default", 0, 1)
+        assert await provider_records.record("default", PAYMENT) is None
         assert shown == {("admin", "for-default", None), ("payments", "for-default", None)}
         shown.clear()
-        await books.total("fallback", 0, 1)
+        await provider_records.total("fallback", 0, 1)
         assert shown == {("admin", None, None)}
     finally:
-        await books.close()
+        await provider_records.close()
         await runner.cleanup()

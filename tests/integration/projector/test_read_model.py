@@ -23,7 +23,7 @@ from tollgate.contract.events import (
     PaymentRejected,
     PaymentRequested,
     PaymentRouted,
-    ProcessorName,
+    ProviderName,
 )
 from tollgate.contract.read_model_api import SUMMARY, Summary, SummaryQuestion, Total, decode_summary, encode_question
 from tollgate.contract.subjects import subject_of
@@ -65,12 +65,12 @@ async def append(log: Log, *events: Event) -> None:
 
 
 def payment(
-    correlation_id: str, amount_cents: int, *, stamp_us: int = 1_000_000, processor: ProcessorName = "default"
+    correlation_id: str, amount_cents: int, *, stamp_us: int = 1_000_000, provider: ProviderName = "default"
 ) -> tuple[Event, Event, Event]:
     return (
         PaymentRequested(correlation_id, amount_cents, now_us()),
-        PaymentRouted(correlation_id, amount_cents, 1, processor, stamp_us, "test"),
-        PaymentProcessed(correlation_id, amount_cents, 1, processor, stamp_us, stamp_us + 5),
+        PaymentRouted(correlation_id, amount_cents, 1, provider, stamp_us, "test"),
+        PaymentProcessed(correlation_id, amount_cents, 1, provider, stamp_us, stamp_us + 5),
     )
 
 
@@ -110,7 +110,7 @@ async def test_events_that_share_a_message_are_all_carried_and_what_is_none_amon
 
 async def test_both_bounds_of_a_window_are_inclusive(log: Log, read_model: ReadModel) -> None:
     for stamp_us in (10, 20, 30):
-        await append(log, *payment(new_id(), stamp_us, stamp_us=stamp_us, processor="fallback"))
+        await append(log, *payment(new_id(), stamp_us, stamp_us=stamp_us, provider="fallback"))
     assert (await totals(read_model, 10, 20))["fallback"] == Total(2, 30)
     assert (await totals(read_model, 11, 30))["fallback"] == Total(2, 50)
     assert (await totals(read_model, None, 9))["fallback"] == Total(0, 0)

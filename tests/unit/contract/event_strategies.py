@@ -3,10 +3,10 @@
 from hypothesis import strategies as st
 
 from tollgate.contract.events import (
-    PROCESSORS,
+    PROVIDERS,
     Event,
     LedgerPurged,
-    OperatorWord,
+    ManualResolution,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -23,18 +23,18 @@ TIME_US_MIN, TIME_US_MAX = -62_135_596_800_000_000, 253_402_300_799_999_999
 ids = st.uuids().map(str)
 amounts = st.integers(1, AMOUNT_CENTS_MAX)
 attempts = st.integers(1, 1_000_000)
-processors = st.sampled_from(PROCESSORS)
+providers = st.sampled_from(PROVIDERS)
 times = st.integers(TIME_US_MIN, TIME_US_MAX)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
-words = st.none() | st.builds(OperatorWord, texts, texts, times)
+words = st.none() | st.builds(ManualResolution, texts, texts, times)
 
 BY_KIND: dict[type[Event], st.SearchStrategy[Event]] = {
     PaymentRequested: st.builds(PaymentRequested, ids, amounts, times),
-    PaymentRouted: st.builds(PaymentRouted, ids, amounts, attempts, processors, times, texts),
-    PaymentInDoubt: st.builds(PaymentInDoubt, ids, attempts, processors, texts, words, st.none() | attempts),
-    PaymentReleased: st.builds(PaymentReleased, ids, attempts, processors, texts, words),
-    PaymentProcessed: st.builds(PaymentProcessed, ids, amounts, attempts, processors, times, times, words),
+    PaymentRouted: st.builds(PaymentRouted, ids, amounts, attempts, providers, times, texts),
+    PaymentInDoubt: st.builds(PaymentInDoubt, ids, attempts, providers, texts, words, st.none() | attempts),
+    PaymentReleased: st.builds(PaymentReleased, ids, attempts, providers, texts, words),
+    PaymentProcessed: st.builds(PaymentProcessed, ids, amounts, attempts, providers, times, times, words),
     PaymentRejected: st.builds(PaymentRejected, ids, amounts, texts, st.none() | attempts),
     LedgerPurged: st.builds(LedgerPurged, texts, times),
 }

@@ -10,7 +10,7 @@ from tollgate.contract.codec import decode, encode
 from tollgate.contract.events import (
     Event,
     LedgerPurged,
-    OperatorWord,
+    ManualResolution,
     PaymentProcessed,
     PaymentReleased,
     PaymentRequested,
@@ -55,7 +55,7 @@ def test_a_payments_part_of_a_message_is_its_own_event() -> None:
 
 def test_a_text_that_names_another_payment_makes_its_event_none_of_that_payments() -> None:
     note = f'the same as "correlationId":"{ID}"'
-    word = OperatorWord("someone", note, 1)
+    word = ManualResolution("someone", note, 1)
     assert part_of("payments.released.default", encode(PaymentReleased(OTHER, 1, "default", note, word)), ID) is None
 
 

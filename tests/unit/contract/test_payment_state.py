@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 from tollgate.contract.events import (
     Event,
     LedgerPurged,
-    OperatorWord,
+    ManualResolution,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
     PaymentReleased,
     PaymentRequested,
     PaymentRouted,
-    ProcessorName,
+    ProviderName,
 )
 from tollgate.contract.payment_state import (
     ACCEPTANCE_SECONDS_MAX,
     STORING_SECONDS_MAX,
     Ended,
     Open,
-    Standing,
+    PaymentState,
     Unrouted,
-    advance,
+    evolve,
     is_late,
     may_be_repeat,
 )
@@ -37,8 +37,8 @@ REJECTED = PaymentRejected(ID, 1990, "why")
 PURGED = LedgerPurged("test", 1)
 
 
-def routed(attempt: int = 1, processor: ProcessorName = "default") -> PaymentRouted:
-    return PaymentRouted(ID, 1990, attempt, processor, 1, "why")
+def routed(attempt: int = 1, provider: ProviderName = "default") -> PaymentRouted:
+    return PaymentRouted(ID, 1990, attempt, provider, 1, "why")
 
 
 def in_doubt(attempt: int = 1) -> PaymentInDoubt:
@@ -53,12 +53,12 @@ def processed(attempt: int = 1) -> PaymentProcessed:
     return PaymentProcessed(ID, 1990, attempt, "default", 1, 2)
 
 
-def after(*events: Event) -> Standing:
+def after(*events: Event) -> PaymentState:
     """The standing after these events, at the sequences 1, 2, …"""
-    standing: Standing = Unrouted()
+    payment_state: PaymentState = Unrouted()
     for sequence, event in enumerate(events, start=1):
-        standing = advance(standing, sequence, event)
-    return standing
+        payment_state = evolve(payment_state, sequence, event)
+    return payment_state
 
 
 def test_a_payment_begins_unrouted_with_attempt_one_next() -> None:
@@ -124,38 +124,38 @@ def test_a_rejection_ends_a_payment_that_is_not_in_doubt(before: Sequence[Event]
     assert after(*before, REJECTED) == Ended()
 
 
-WORD = OperatorWord("someone", "seen", 1)
+RESOLUTION = ManualResolution("someone", "seen", 1)
 
 
-def held(attempt: int = 1, processor: ProcessorName = "default") -> PaymentInDoubt:
-    return PaymentInDoubt(ID, attempt, processor, "held", WORD)
+def held(attempt: int = 1, provider: ProviderName = "default") -> PaymentInDoubt:
+    return PaymentInDoubt(ID, attempt, provider, "held", RESOLUTION)
 
 
-def released_by_word(attempt: int = 1, processor: ProcessorName = "default") -> PaymentReleased:
-    return PaymentReleased(ID, attempt, processor, "why", WORD)
+def released_by_resolution(attempt: int = 1, provider: ProviderName = "default") -> PaymentReleased:
+    return PaymentReleased(ID, attempt, provider, "why", RESOLUTION)
 
 
-def charged_by_word(attempt: int = 1, processor: ProcessorName = "default") -> PaymentProcessed:
-    return PaymentProcessed(ID, 1990, attempt, processor, 1, 2, WORD)
+def charged_by_resolution(attempt: int = 1, provider: ProviderName = "default") -> PaymentProcessed:
+    return PaymentProcessed(ID, 1990, attempt, provider, 1, 2, RESOLUTION)
 
 
-WORDS = (held, released_by_word, charged_by_word)
+RESOLUTIONS = (held, released_by_resolution, charged_by_resolution)
 
 
 def test_a_word_that_it_was_charged_ends_a_payment_in_doubt_held_or_not() -> None:
-    assert after(routed(), in_doubt(), charged_by_word()) == Ended()
-    assert after(routed(), in_doubt(), held(), charged_by_word()) == Ended()
+    assert after(routed(), in_doubt(), charged_by_resolution()) == Ended()
+    assert after(routed(), in_doubt(), held(), charged_by_resolution()) == Ended()
 
 
 def test_a_word_that_it_was_not_charged_counts_only_once_the_attempt_is_held() -> None:
     doubted = Open(routed(), 1, in_doubt=True)
-    assert after(routed(), in_doubt(), released_by_word()) == doubted
+    assert after(routed(), in_doubt(), released_by_resolution()) == doubted
     assert after(routed(), in_doubt(), held()) == Open(routed(), 1, in_doubt=True, is_held=True)
     assert after(routed(), in_doubt(), held(), released()) == Open(routed(), 1, in_doubt=True, is_held=True)
-    assert after(routed(), in_doubt(), held(), released_by_word()) == Unrouted(2)
+    assert after(routed(), in_doubt(), held(), released_by_resolution()) == Unrouted(2)
 
 
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", RESOLUTIONS)
 @pytest.mark.parametrize(
     "before", [(), (routed(),), (routed(), released()), (routed(), released(), routed(2))], ids=len
 )
@@ -166,18 +166,18 @@ def test_an_operators_word_is_void_where_nothing_is_in_doubt(
         assert after(*before, word(attempt)) == after(*before)
 
 
-@pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize(("attempt", "processor"), [(2, "default"), (1, "fallback")])
+@pytest.mark.parametrize("word", RESOLUTIONS)
+@pytest.mark.parametrize(("attempt", "provider"), [(2, "default"), (1, "fallback")])
 def test_an_operators_word_on_another_attempt_than_the_one_in_doubt_is_void(
-    word: Callable[..., Event], attempt: int, processor: ProcessorName
+    word: Callable[..., Event], attempt: int, provider: ProviderName
 ) -> None:
     for before in ((routed(), in_doubt()), (routed(), in_doubt(), held())):
-        assert after(*before, word(attempt, processor)) == after(*before)
+        assert after(*before, word(attempt, provider)) == after(*before)
 
 
 def test_a_rejection_of_a_released_attempt_is_no_word_on_the_next() -> None:
     late = PaymentRejected(ID, 1990, "why", 1)
-    freed = (routed(), in_doubt(), held(), released_by_word())
+    freed = (routed(), in_doubt(), held(), released_by_resolution())
     assert after(*freed, late) == Unrouted(2)
     assert after(*freed, routed(2), late) == Open(routed(2), 5)
     assert after(*freed, routed(2), PaymentRejected(ID, 1990, "why", 2)) == Ended()
@@ -190,8 +190,8 @@ events = st.one_of(
     st.just(processed()),
     st.just(REJECTED),
     st.builds(held, st.integers(1, 4), st.sampled_from(["default", "fallback"])),
-    st.builds(released_by_word, st.integers(1, 4), st.sampled_from(["default", "fallback"])),
-    st.builds(charged_by_word, st.integers(1, 4), st.sampled_from(["default", "fallback"])),
+    st.builds(released_by_resolution, st.integers(1, 4), st.sampled_from(["default", "fallback"])),
+    st.builds(charged_by_resolution, st.integers(1, 4), st.sampled_from(["default", "fallback"])),
     st.builds(PaymentRejected, st.just(ID), st.just(1990), st.just("why"), st.integers(1, 4)),
 )
 ends = (PaymentProcessed, PaymentRejected)
@@ -203,24 +203,24 @@ def test_an_end_is_final(before: list[Event], end: Event, later: list[Event]) ->
     ended = after(*(event for event in before if not isinstance(event, PaymentInDoubt)), end)
     assert ended == Ended()
     for sequence, event in enumerate(later):
-        assert advance(ended, sequence, event) is ended
+        assert evolve(ended, sequence, event) is ended
 
 
 @given(logs, events)
 def test_a_void_event_leaves_the_very_same_standing(log: list[Event], event: Event) -> None:
-    standing = after(*log)
-    advanced = advance(standing, len(log) + 1, event)
-    assert advanced is standing or advanced != standing
+    payment_state = after(*log)
+    evolved = evolve(payment_state, len(log) + 1, event)
+    assert evolved is payment_state or evolved != payment_state
 
 
 @given(logs)
 def test_attempts_count_up_by_one_and_only_past_a_release(log: list[Event]) -> None:
-    standing: Standing = Unrouted()
+    payment_state: PaymentState = Unrouted()
     for sequence, event in enumerate(log, start=1):
-        before, standing = standing, advance(standing, sequence, event)
-        if before is standing:
+        before, payment_state = payment_state, evolve(payment_state, sequence, event)
+        if before is payment_state:
             continue
-        match before, standing:
+        match before, payment_state:
             case Unrouted(number), Open(attempt, opened_at, in_doubt=False):
                 assert (attempt.attempt, opened_at, event) == (number, sequence, attempt)
             case Open(attempt, in_doubt=False), Unrouted(number):
@@ -239,21 +239,21 @@ def test_attempts_count_up_by_one_and_only_past_a_release(log: list[Event]) -> N
                 assert isinstance(event, PaymentInDoubt)
                 assert (attempt, opened_at) == (same, still_at)
             case _:
-                raise AssertionError(f"{before} became {standing} by {event}")
+                raise AssertionError(f"{before} became {payment_state} by {event}")
 
 
 @given(st.lists(events, max_size=20))
 def test_an_event_that_is_stored_twice_in_a_row_changes_nothing_the_second_time(log: list[Event]) -> None:
-    standing: Standing = Unrouted()
+    payment_state: PaymentState = Unrouted()
     for sequence, event in enumerate(log, start=1):
-        standing = advance(standing, sequence, event)
-        assert advance(standing, sequence + 1, event) is standing
+        payment_state = evolve(payment_state, sequence, event)
+        assert evolve(payment_state, sequence + 1, event) is payment_state
 
 
 @pytest.mark.parametrize("event", [REQUEST, PURGED])
-@pytest.mark.parametrize("standing", [Unrouted(2), Open(routed(), 1), Open(routed(), 1, in_doubt=True), Ended()])
-def test_what_is_no_word_on_an_attempt_leaves_a_payment_as_it_stands(event: Event, standing: Standing) -> None:
-    assert advance(standing, 9, event) is standing
+@pytest.mark.parametrize("payment_state", [Unrouted(2), Open(routed(), 1), Open(routed(), 1, in_doubt=True), Ended()])
+def test_what_is_no_word_on_an_attempt_leaves_a_payment_as_it_stands(event: Event, payment_state: PaymentState) -> None:
+    assert evolve(payment_state, 9, event) is payment_state
 
 
 @pytest.mark.parametrize(

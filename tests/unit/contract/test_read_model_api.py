@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.contract.event_strategies import amounts, ids, processors
-from tollgate.contract.events import PROCESSORS
+from tests.unit.contract.event_strategies import amounts, ids, providers
+from tollgate.contract.events import PROVIDERS
 from tollgate.contract.read_model_api import (
     Charging,
     DoubtView,
-    PaymentState,
+    PaymentStatus,
     PaymentView,
     Summary,
     SummaryQuestion,
@@ -26,20 +26,20 @@ from tollgate.contract.read_model_api import (
 
 bounds = st.none() | st.integers(-(2**62), 2**62)
 totals = st.builds(Total, st.integers(0, 2**40), st.integers(0, 2**62))
-states: st.SearchStrategy[PaymentState] = st.sampled_from(["pending", "routed", "in_doubt", "processed", "rejected"])
+states: st.SearchStrategy[PaymentStatus] = st.sampled_from(["pending", "routed", "in_doubt", "processed", "rejected"])
 summaries = st.builds(
-    Summary, st.dictionaries(processors, totals), st.booleans(), st.integers(0, 2**40), st.integers(0, 2**40)
+    Summary, st.dictionaries(providers, totals), st.booleans(), st.integers(0, 2**40), st.integers(0, 2**40)
 )
 moments = st.integers(0, 2**60)
 doubts = st.builds(
-    DoubtView, ids, amounts, processors, st.integers(1, 9), moments, moments, st.text(max_size=9), st.booleans()
+    DoubtView, ids, amounts, providers, st.integers(1, 9), moments, moments, st.text(max_size=9), st.booleans()
 )
 views = st.builds(
     PaymentView, ids, amounts, states, st.lists(st.integers(1, 2**40), min_size=1, max_size=5), st.none() | doubts
 )
 counts = st.integers(0, 2**40)
 chargings = st.builds(
-    Charging, counts, counts, counts, st.lists(doubts, max_size=3), st.dictionaries(processors, totals), counts
+    Charging, counts, counts, counts, st.lists(doubts, max_size=3), st.dictionaries(providers, totals), counts
 )
 
 
@@ -78,7 +78,7 @@ def test_what_is_no_question_is_refused(payload: bytes) -> None:
 
 
 def test_a_summary_of_nothing_names_both_processors_and_promises_nothing() -> None:
-    assert Summary() == Summary({name: Total(0, 0) for name in PROCESSORS}, settled=False, open_attempts=0, position=0)
+    assert Summary() == Summary({name: Total(0, 0) for name in PROVIDERS}, settled=False, open_attempts=0, position=0)
     assert Summary().totals is not Summary().totals
 
 

@@ -14,9 +14,9 @@ from jsonschema import Draft202012Validator, FormatChecker
 from tests.unit.contract.event_strategies import EXAMPLES, events
 from tollgate.contract.codec import MalformedEventError, decode, encode
 from tollgate.contract.events import (
-    PROCESSORS,
+    PROVIDERS,
     Event,
-    OperatorWord,
+    ManualResolution,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -74,8 +74,8 @@ def test_a_schema_names_the_fields_that_are_written_and_the_subject(kind: type[E
     written = list(orjson.loads(encode(EXAMPLES[kind])))
     assert [name for name in schema["properties"] if name not in OPTIONAL.get(kind, set())] == written
     subject = subject_of(EXAMPLES[kind])
-    for processor in PROCESSORS:
-        subject = subject.replace(f".{processor}", ".<processor>")
+    for provider in PROVIDERS:
+        subject = subject.replace(f".{provider}", ".<processor>")
     assert schema["description"].endswith(f"Subject {subject}.")
     assert all(
         "description" in field for name, field in schema["properties"].items() if name not in ("type", "version")
@@ -93,17 +93,17 @@ def test_further_fields_are_allowed(event: Event, more: dict[str, int]) -> None:
     assert is_valid(type(event), {**more, **orjson.loads(encode(event))})
 
 
-WORD = {"by": "someone", "note": "seen", "saidAt": "2026-01-31T12:00:00.000001Z"}
+RESOLUTION = {"by": "someone", "note": "seen", "saidAt": "2026-01-31T12:00:00.000001Z"}
 
 
 @pytest.mark.parametrize("kind", [kind for kind, names in OPTIONAL.items() if "operatorWord" in names])
 def test_an_operators_word_is_read_whole_or_refused(kind: type[Event]) -> None:
     fields = orjson.loads(encode(EXAMPLES[kind]))
-    event: Any = decode(orjson.dumps({**fields, "operatorWord": WORD}))
-    assert event.word == OperatorWord("someone", "seen", 1_769_860_800_000_001)
-    assert is_valid(kind, {**fields, "operatorWord": WORD})
-    broken: list[Any] = [None, "someone", [], {}, *({**WORD, name: 7} for name in WORD)]
-    broken += [{name: value for name, value in WORD.items() if name != left_out} for left_out in WORD]
+    event: Any = decode(orjson.dumps({**fields, "operatorWord": RESOLUTION}))
+    assert event.word == ManualResolution("someone", "seen", 1_769_860_800_000_001)
+    assert is_valid(kind, {**fields, "operatorWord": RESOLUTION})
+    broken: list[Any] = [None, "someone", [], {}, *({**RESOLUTION, name: 7} for name in RESOLUTION)]
+    broken += [{name: value for name, value in RESOLUTION.items() if name != left_out} for left_out in RESOLUTION]
     for word in broken:
         assert not is_valid(kind, {**fields, "operatorWord": word})
         with pytest.raises(MalformedEventError):

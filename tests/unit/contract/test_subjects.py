@@ -9,17 +9,17 @@ from hypothesis import given
 
 from tests.unit.contract.event_strategies import EXAMPLES, ID, events
 from tollgate.contract.events import (
-    PROCESSORS,
+    PROVIDERS,
     Event,
     LedgerPurged,
-    OperatorWord,
+    ManualResolution,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
     PaymentReleased,
     PaymentRequested,
     PaymentRouted,
-    ProcessorName,
+    ProviderName,
 )
 from tollgate.contract.subjects import PURGED, REQUESTED, SUBJECTS, message_id_of, subject_of
 
@@ -48,8 +48,8 @@ def test_the_stream_has_no_subject_that_no_event_is_published_on() -> None:
     assert sorted(pattern for event in EXAMPLES.values() for pattern in covering(subject_of(event))) == sorted(SUBJECTS)
 
 
-@pytest.mark.parametrize("name", PROCESSORS)
-def test_the_subjects_and_message_ids_are_those_of_the_design(name: ProcessorName) -> None:
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_the_subjects_and_message_ids_are_those_of_the_design(name: ProviderName) -> None:
     table: dict[Event, tuple[str, str | None]] = {
         PaymentRequested(ID, 1, 1): (REQUESTED, ID),
         PaymentRouted(ID, 1, 7, name, 1, ""): (f"payments.routed.{name}", f"{ID}:routed:7"),
@@ -73,7 +73,7 @@ def test_each_attempt_has_message_ids_of_its_own_and_the_end_has_one() -> None:
 
 
 def test_an_operators_word_has_a_message_id_of_its_own_each_time() -> None:
-    words = [None, OperatorWord("someone", "seen", 1), OperatorWord("someone", "seen", 2)]
+    words = [None, ManualResolution("someone", "seen", 1), ManualResolution("someone", "seen", 2)]
     for ids in (
         {message_id_of(PaymentInDoubt(ID, 1, "default", "", word)) for word in words},
         {message_id_of(PaymentReleased(ID, 1, "default", "", word)) for word in words},

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from tollgate.contract.codec import encode
 from tollgate.contract.events import (
     Event,
-    OperatorWord,
+    ManualResolution,
     PaymentProcessed,
     PaymentReleased,
     PaymentRequested,
     PaymentRouted,
 )
-from tollgate.contract.read_model_api import DoubtView, PaymentState, PaymentView, Summary, Total
+from tollgate.contract.read_model_api import DoubtView, PaymentStatus, PaymentView, Summary, Total
 from tollgate.gateway.responses import render_payment, render_summary
 
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
@@ -60,8 +60,8 @@ def test_a_payment_is_exactly_this() -> None:
     )
 
 
-@pytest.mark.parametrize("state", get_args(PaymentState))
-def test_a_payments_history_is_what_the_log_holds(state: PaymentState) -> None:
+@pytest.mark.parametrize("state", get_args(PaymentStatus))
+def test_a_payments_history_is_what_the_log_holds(state: PaymentStatus) -> None:
     history = [(sequence, encode(event)) for sequence, event in enumerate(EVENTS, start=5)]
     parsed = json.loads(render_payment(PaymentView(ID, 1, state, [5, 6, 7]), history, now_us=0), parse_float=Decimal)
     assert list(parsed) == ["correlationId", "state", "amount", "history"]
@@ -71,7 +71,7 @@ def test_a_payments_history_is_what_the_log_holds(state: PaymentState) -> None:
 
 
 def test_clients_do_not_read_who_of_the_operators_spoke_nor_the_note() -> None:
-    word = OperatorWord("jane.doe@ops-7", "ticket 4711, José at the bank", 2_000_000)
+    word = ManualResolution("jane.doe@ops-7", "ticket 4711, José at the bank", 2_000_000)
     event = encode(PaymentReleased(ID, 1, "default", "never arrived", word))
     text = render_payment(PaymentView(ID, 1, "pending", [9]), [(9, event)], now_us=0).decode()
     stored, shown = orjson.loads(event), json.loads(text)["history"][0]["event"]

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from tollgate.contract.events import ProcessorName
+from tollgate.contract.events import ProviderName
 from tollgate.processor.health.report import Health
 from tollgate.processor.routing import Outcome, Pace, Policy, Route, Router, Wait
 from tollgate.processor.routing import pace as pace_module
@@ -22,15 +22,15 @@ def new_router() -> Router:
     return Router(POLICY, Random(1))
 
 
-def take_down(router: Router, processor: ProcessorName = "default", now: float = NOW) -> float:
+def take_down(router: Router, provider: ProviderName = "default", now: float = NOW) -> float:
     """When the first probe is due."""
-    router.observe_health(processor, Health(failing=True, min_response_seconds=0.0), now)
-    assert router.lane(processor).is_down
-    return router.lane(processor).breaker.due_at
+    router.observe_health(provider, Health(failing=True, min_response_seconds=0.0), now)
+    assert router.provider_state(provider).is_down
+    return router.provider_state(provider).breaker.due_at
 
 
 def may_probe_with_a_new_payment(router: Router, now: float) -> bool:
-    return router.lane("default").free(now, PLACES) == 1
+    return router.provider_state("default").free(now, PLACES) == 1
 
 
 def probe_with_a_new_payment(router: Router, now: float, outcome: Outcome = "unanswered") -> float:
@@ -39,7 +39,7 @@ def probe_with_a_new_payment(router: Router, now: float, outcome: Outcome = "una
     assert isinstance(decision, Route), decision
     assert decision.why.startswith("probe")
     router.observe("default", outcome, now, seconds=0.0)
-    return router.lane("default").breaker.due_at
+    return router.provider_state("default").breaker.due_at
 
 
 def probe_with_a_doubt(router: Router, now: float, outcome: Outcome = "unanswered") -> float:
@@ -48,7 +48,7 @@ def probe_with_a_doubt(router: Router, now: float, outcome: Outcome = "unanswere
     assert router.resend_pause_seconds("default", now) == 0
     assert router.resend("default", now), "it is the probe"
     router.observe_resend("default", outcome, now, seconds=0.0)
-    return router.lane("default").breaker.due_at
+    return router.provider_state("default").breaker.due_at
 
 
 def test_while_a_provider_is_down_one_doubt_is_taken_when_a_probe_is_due_and_none_before() -> None:
@@ -71,7 +71,7 @@ def test_doubts_probe_and_new_payments_do_not_while_there_are_doubts() -> None:
         assert isinstance(router.decide(due, amount_cents=1, waited_seconds=0.0), Wait)
         due = probe_with_a_doubt(router, due)
     assert probe_with_a_doubt(router, due, "succeeded") <= due
-    assert not router.lane("default").is_down, "a doubt that is answered closes the circuit"
+    assert not router.provider_state("default").is_down, "a doubt that is answered closes the circuit"
 
 
 def test_without_a_doubt_a_new_payment_is_the_probe_at_once() -> None:
@@ -110,7 +110,7 @@ def test_doubts_that_alone_may_be_what_fails_leave_a_probe_to_a_new_payment_now_
         assert due < began + GRACE_SECONDS_MAX + 2, "the provider works for all but these doubts, and is never found up"
     assert due >= began + GRACE_SECONDS_MAX - 1
     probe_with_a_new_payment(router, due, "succeeded")
-    assert not router.lane("default").is_down
+    assert not router.provider_state("default").is_down
 
 
 def test_a_probe_that_a_doubt_gives_back_may_go_to_the_next_at_once() -> None:
@@ -119,7 +119,7 @@ def test_a_probe_that_a_doubt_gives_back_may_go_to_the_next_at_once() -> None:
     due = take_down(router)
     assert router.resend("default", due)
     router.withdraw_resend("default", due + 0.1, seconds=0.1)
-    assert router.lane("default").in_flight == router.lane("default").resent == 0
+    assert router.provider_state("default").in_flight == router.provider_state("default").resent == 0
     assert router.room_for_doubts("default", 0, due + 0.1) == 1
     assert may_probe_with_a_new_payment(router, due + GRACE_SECONDS_MIN), "it has been due since it was first"
 
@@ -127,15 +127,15 @@ def test_a_probe_that_a_doubt_gives_back_may_go_to_the_next_at_once() -> None:
 def test_a_provider_with_many_doubts_is_probed_by_one_of_them_when_a_replica_starts() -> None:
     router = new_router()
     router.observe_waiting_doubts("default", POLICY.failures_to_open - 1, NOW)
-    assert not router.lane("default").is_down
+    assert not router.provider_state("default").is_down
     router.observe_waiting_doubts("default", POLICY.failures_to_open, NOW)
-    due = router.lane("default").breaker.due_at
-    assert router.lane("default").is_down
+    due = router.provider_state("default").breaker.due_at
+    assert router.provider_state("default").is_down
     assert router.room_for_doubts("default", 0, due) == 1
     assert not may_probe_with_a_new_payment(router, due)
     assert due - NOW <= POLICY.probe_seconds_max / 8
     probe_with_a_doubt(router, due, "succeeded")
-    assert not router.lane("default").is_down
+    assert not router.provider_state("default").is_down
 
 
 def test_doubts_take_a_share_of_the_places_and_no_more() -> None:
@@ -149,7 +149,7 @@ def test_doubts_take_a_share_of_the_places_and_no_more() -> None:
         assert not router.resend("default", NOW)
     assert router.room_for_doubts("default", share, NOW) == 0
     assert router.resend_pause_seconds("default", NOW) == RESEND_PAUSE_SECONDS
-    assert router.lane("default").free(NOW, PLACES) == PLACES - share, "the rest is left to new payments"
+    assert router.provider_state("default").free(NOW, PLACES) == PLACES - share, "the rest is left to new payments"
     router.observe_resend("default", "succeeded", NOW, seconds=0.0)
     assert router.resend_pause_seconds("default", NOW) == 0
 
@@ -160,19 +160,19 @@ def test_however_many_lookups_fail_new_payments_go_where_they_went() -> None:
         router.doubt_stays("default", NOW)
     decision = router.decide(NOW, amount_cents=1990, waited_seconds=0.0)
     assert isinstance(decision, Route)
-    assert decision.processor == "default"
-    assert not router.lane("default").is_down
+    assert decision.provider == "default"
+    assert not router.provider_state("default").is_down
 
 
 def test_doubts_that_are_never_answered_open_no_circuit_and_take_no_places() -> None:
     router = new_router()
-    places = router.lane("default").limit.places
+    places = router.provider_state("default").limit.places
     for _ in range(100):
         assert not router.resend("default", NOW)
         router.observe_resend("default", "unanswered", NOW + 15, seconds=15.0)
-    assert not router.lane("default").is_down
-    assert router.lane("default").limit.places == places
-    assert router.lane("default").in_flight == router.lane("default").resent == 0
+    assert not router.provider_state("default").is_down
+    assert router.provider_state("default").limit.places == places
+    assert router.provider_state("default").in_flight == router.provider_state("default").resent == 0
 
 
 @pytest.mark.parametrize("outcome", ["failed", "succeeded"])
@@ -181,7 +181,7 @@ def test_the_answer_to_a_doubt_counts_as_that_to_any_payment(outcome: Outcome) -
     for _ in range(POLICY.failures_to_open):
         assert not router.resend("default", NOW)
         router.observe_resend("default", outcome, NOW, seconds=0.0)
-    assert router.lane("default").is_down == (outcome == "failed")
+    assert router.provider_state("default").is_down == (outcome == "failed")
 
 
 def test_the_pace_quickens_with_doubts_that_end_and_slows_down_with_those_that_stay() -> None:

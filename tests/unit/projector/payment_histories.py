@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 
 from tollgate.contract.events import (
-    PROCESSORS,
+    PROVIDERS,
     Event,
     LedgerPurged,
-    OperatorWord,
+    ManualResolution,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -50,7 +50,7 @@ _COURSES = [
     *["released", "released", "open", "in doubt", "processed", "processed", "rejected"],
     *["released by word", "processed by word"],
 ]
-WORD = OperatorWord("someone", "seen", 77)
+RESOLUTION = ManualResolution("someone", "seen", 77)
 
 
 @st.composite
@@ -59,30 +59,32 @@ def payment_histories(draw: st.DrawFn, payment: str) -> list[Event]:
     amount_cents = draw(st.integers(1, 5_000))
     history: list[Event] = [PaymentRequested(payment, amount_cents, draw(st.integers(0, 100)))]
     for attempt in range(1, draw(st.integers(1, 4))):
-        processor = draw(st.sampled_from(PROCESSORS))
-        routed = PaymentRouted(payment, amount_cents, attempt, processor, draw(st.integers(0, 50)), "why")
+        provider = draw(st.sampled_from(PROVIDERS))
+        routed = PaymentRouted(payment, amount_cents, attempt, provider, draw(st.integers(0, 50)), "why")
         history.append(routed)
         match draw(st.sampled_from(_COURSES)):
             case "released":
-                history.append(PaymentReleased(payment, attempt, processor, "why"))
+                history.append(PaymentReleased(payment, attempt, provider, "why"))
                 continue
             case "released by word":
-                history.append(PaymentInDoubt(payment, attempt, processor, "why"))
-                history.append(PaymentInDoubt(payment, attempt, processor, "held", WORD))
-                history.append(PaymentReleased(payment, attempt, processor, "why", WORD))
+                history.append(PaymentInDoubt(payment, attempt, provider, "why"))
+                history.append(PaymentInDoubt(payment, attempt, provider, "held", RESOLUTION))
+                history.append(PaymentReleased(payment, attempt, provider, "why", RESOLUTION))
                 continue
             case "processed by word":
                 # The first is void: nothing is in doubt yet.
-                by_word = PaymentProcessed(payment, amount_cents, attempt, processor, routed.requested_at_us, 99, WORD)
-                history += [by_word, PaymentInDoubt(payment, attempt, processor, "why"), by_word]
+                by_resolution = PaymentProcessed(
+                    payment, amount_cents, attempt, provider, routed.requested_at_us, 99, RESOLUTION
+                )
+                history += [by_resolution, PaymentInDoubt(payment, attempt, provider, "why"), by_resolution]
             case "in doubt":
-                history.append(PaymentInDoubt(payment, attempt, processor, "why"))
+                history.append(PaymentInDoubt(payment, attempt, provider, "why"))
                 if draw(st.booleans()):
                     history.append(
-                        PaymentProcessed(payment, amount_cents, attempt, processor, routed.requested_at_us, 99)
+                        PaymentProcessed(payment, amount_cents, attempt, provider, routed.requested_at_us, 99)
                     )
             case "processed":
-                history.append(PaymentProcessed(payment, amount_cents, attempt, processor, routed.requested_at_us, 99))
+                history.append(PaymentProcessed(payment, amount_cents, attempt, provider, routed.requested_at_us, 99))
             case "rejected":
                 history.append(PaymentRejected(payment, amount_cents, "why"))
         break

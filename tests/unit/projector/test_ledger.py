@@ -29,9 +29,9 @@ def by_ledger(log: Sequence[Stored]) -> Account:
         if not ledger.apply(one.sequence, one.event):
             continue
         match one.event:
-            case PaymentProcessed(correlation_id, cents, _, processor, stamp_us):
+            case PaymentProcessed(correlation_id, cents, _, provider, stamp_us):
                 assert correlation_id not in settled
-                settled[correlation_id] = (processor, cents, stamp_us)
+                settled[correlation_id] = (provider, cents, stamp_us)
             case PaymentRejected(correlation_id, _, reason):
                 assert correlation_id not in rejected
                 rejected[correlation_id] = reason
@@ -51,7 +51,7 @@ def by_projection(log: Sequence[Stored]) -> Account:
     for one in log:
         match projection.apply(one.sequence, one.event, one.stored_at_us):
             case SettledRow() as row:
-                settled[row.correlation_id] = (row.processor, row.amount_cents, row.requested_at_us)
+                settled[row.correlation_id] = (row.provider, row.amount_cents, row.requested_at_us)
             case RejectedRow() as row:
                 rejected[row.correlation_id] = row.reason
             case Cleared():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate.runtime.bloom_set import FALSE_POSITIVES, SeenPayments
+from tollgate.runtime.bloom_set import FALSE_POSITIVES, BloomSet
 
 CAPACITY = 64
 
@@ -18,33 +18,33 @@ def ids(count: int, *, first: int = 0) -> list[str]:
 
 
 @pytest.fixture
-def small() -> SeenPayments:
+def small() -> BloomSet:
     """One whose first filter is full soon."""
-    return SeenPayments(CAPACITY)
+    return BloomSet(CAPACITY)
 
 
 @given(st.lists(st.uuids().map(str), unique=True, max_size=50))
 def test_what_was_added_is_always_found(added: list[str]) -> None:
-    payments = SeenPayments()
+    payments = BloomSet()
     for position, one in enumerate(added):
         payments.add(one)
         assert all(known in payments for known in added[: position + 1])
 
 
 def test_a_new_set_holds_nothing() -> None:
-    payments = SeenPayments()
+    payments = BloomSet()
     assert not any(one in payments for one in ids(2_000))
 
 
 @pytest.mark.parametrize("count", [CAPACITY - 1, CAPACITY, CAPACITY + 1, 3 * CAPACITY, 3 * CAPACITY + 1, 20 * CAPACITY])
-def test_nothing_is_forgotten_when_it_grows_beyond_its_first_capacity(small: SeenPayments, count: int) -> None:
+def test_nothing_is_forgotten_when_it_grows_beyond_its_first_capacity(small: BloomSet, count: int) -> None:
     added = ids(count)
     for one in added:
         small.add(one)
     assert all(one in small for one in added)
 
 
-def test_each_further_filter_holds_twice_as_many(small: SeenPayments) -> None:
+def test_each_further_filter_holds_twice_as_many(small: BloomSet) -> None:
     filters = []
     for number, one in enumerate(ids(15 * CAPACITY), start=1):
         small.add(one)
@@ -53,7 +53,7 @@ def test_each_further_filter_holds_twice_as_many(small: SeenPayments) -> None:
     assert filters == [1, 2, 2, 3, 4, 4]
 
 
-def test_false_alarms_stay_rare_as_it_grows(small: SeenPayments) -> None:
+def test_false_alarms_stay_rare_as_it_grows(small: BloomSet) -> None:
     for one in ids(15 * CAPACITY):
         small.add(one)
     asked = 20_000
@@ -61,7 +61,7 @@ def test_false_alarms_stay_rare_as_it_grows(small: SeenPayments) -> None:
     assert false_alarms <= 5 * len(small._filters) * FALSE_POSITIVES * asked
 
 
-def test_once_cleared_it_holds_nothing_and_begins_anew(small: SeenPayments) -> None:
+def test_once_cleared_it_holds_nothing_and_begins_anew(small: BloomSet) -> None:
     before = ids(5 * CAPACITY)
     for one in before:
         small.add(one)

@@ -1,63 +1,63 @@
 import asyncio
 
-from tollgate.simulator.admission import Gate
+from tollgate.simulator.admission import Admission
 
 
 async def test_places_are_given_at_once_while_there_are_any() -> None:
-    gate = Gate(2, 0)
-    assert await gate.enter()
-    assert await gate.enter()
-    assert gate.running == 2
+    admission = Admission(2, 0)
+    assert await admission.enter()
+    assert await admission.enter()
+    assert admission.running == 2
 
 
 async def test_beyond_the_waiting_room_one_is_sent_away_at_once() -> None:
-    gate = Gate(1, 0)
-    await gate.enter()
-    assert not await gate.enter()
-    gate.leave()
-    assert await gate.enter()
+    admission = Admission(1, 0)
+    await admission.enter()
+    assert not await admission.enter()
+    admission.leave()
+    assert await admission.enter()
 
 
 async def test_those_who_wait_enter_in_the_order_they_came() -> None:
-    gate = Gate(1, 2)
-    await gate.enter()
+    admission = Admission(1, 2)
+    await admission.enter()
     entered: list[str] = []
 
     async def visit(name: str) -> None:
-        assert await gate.enter()
+        assert await admission.enter()
         entered.append(name)
-        gate.leave()
+        admission.leave()
 
     async with asyncio.TaskGroup() as group:
         group.create_task(visit("first"))
         group.create_task(visit("second"))
         await asyncio.sleep(0)
-        assert gate.waiting == 2
-        gate.leave()
+        assert admission.waiting == 2
+        admission.leave()
     assert entered == ["first", "second"]
-    assert (gate.running, gate.waiting) == (0, 0)
+    assert (admission.running, admission.waiting) == (0, 0)
 
 
 async def test_one_who_gives_up_waiting_takes_no_place() -> None:
-    gate = Gate(1, 2)
-    await gate.enter()
-    waiting = asyncio.create_task(gate.enter())
+    admission = Admission(1, 2)
+    await admission.enter()
+    waiting = asyncio.create_task(admission.enter())
     await asyncio.sleep(0)
-    assert gate.waiting == 1
+    assert admission.waiting == 1
     waiting.cancel()
     await asyncio.wait([waiting])
-    gate.leave()
-    assert gate.running == 0
+    admission.leave()
+    assert admission.running == 0
 
 
 async def test_one_who_gives_up_as_his_turn_comes_passes_it_on() -> None:
-    gate = Gate(1, 1)
-    await gate.enter()
-    waiting = asyncio.create_task(gate.enter())
+    admission = Admission(1, 1)
+    await admission.enter()
+    waiting = asyncio.create_task(admission.enter())
     await asyncio.sleep(0)
-    assert gate.waiting == 1
-    gate.leave()
+    assert admission.waiting == 1
+    admission.leave()
     waiting.cancel()
     await asyncio.wait([waiting])
     assert waiting.cancelled()
-    assert gate.running == 0
+    assert admission.running == 0

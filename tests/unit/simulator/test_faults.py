@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tollgate.simulator.faults import CALM, CALM_LOOKUP, BadFaultsError, Dice, Ending, Fate
+from tollgate.simulator.faults import CALM, CALM_LOOKUP, BadFaultsError, Dice, DrawnFault, Ending
 from tollgate.simulator.intermediary import ERRORS, EXPIRED_TOKENS, LOOKUP_NO_ROUTES, NO_ROUTES, PAGES, REFUSALS, Form
 
 
@@ -12,30 +12,30 @@ def dice(**faults: object) -> Dice:
     return cast
 
 
-def fates(source: Dice, count: int = 1000) -> list[Fate]:
+def drawn_faults(source: Dice, count: int = 1000) -> list[DrawnFault]:
     return [source.draw() for _ in range(count)]
 
 
 def test_without_faults_every_fate_is_calm() -> None:
-    assert all(fate is CALM for fate in fates(dice()))
+    assert all(drawn_fault is CALM for drawn_fault in drawn_faults(dice()))
     assert dice().draw_lookup() is CALM_LOOKUP
     assert not dice().draw_health_503()
 
 
 @pytest.mark.parametrize(
-    ("fault", "fate"),
+    ("fault", "drawn_fault"),
     [
-        ("refused_ratio", Fate(refused=True)),
-        ("failure_ratio", Fate(fails=True)),
-        ("lost_answer_ratio", Fate(ending=Ending.LOST)),
-        ("error_after_charge_ratio", Fate(ending=Ending.ERROR)),
-        ("garbage_ratio", Fate(ending=Ending.GARBAGE)),
-        ("close_ratio", Fate(closes=True)),
-        ("own_refusal_ratio", Fate(refuses=True)),
+        ("refused_ratio", DrawnFault(refused=True)),
+        ("failure_ratio", DrawnFault(fails=True)),
+        ("lost_answer_ratio", DrawnFault(ending=Ending.LOST)),
+        ("error_after_charge_ratio", DrawnFault(ending=Ending.ERROR)),
+        ("garbage_ratio", DrawnFault(ending=Ending.GARBAGE)),
+        ("close_ratio", DrawnFault(closes=True)),
+        ("own_refusal_ratio", DrawnFault(refuses=True)),
     ],
 )
-def test_a_ratio_of_one_strikes_always_and_nothing_else_with_it(fault: str, fate: Fate) -> None:
-    assert set(fates(dice(**{fault: 1}))) == {fate}
+def test_a_ratio_of_one_strikes_always_and_nothing_else_with_it(fault: str, drawn_fault: DrawnFault) -> None:
+    assert set(drawn_faults(dice(**{fault: 1}))) == {drawn_fault}
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_a_ratio_of_one_strikes_always_and_nothing_else_with_it(fault: str, fate
     ],
 )
 def test_each_way_of_an_answer_in_the_processor_s_place_is_drawn(fault: str, ways: object) -> None:
-    assert {fate.intercepted for fate in fates(dice(**{fault: 1}))} == set(ways)  # type: ignore[call-overload]
+    assert {drawn_fault.intercepted for drawn_fault in drawn_faults(dice(**{fault: 1}))} == set(ways)  # type: ignore[call-overload]
 
 
 def test_a_client_that_was_answered_by_a_proxy_sees_nothing_of_the_charge_behind_it() -> None:
-    drawn = fates(dice(proxy_error_ratio=1, lost_answer_ratio=1, close_ratio=1, failure_ratio=0.5))
-    assert {(fate.ending, fate.closes) for fate in drawn} == {(Ending.ANSWERED, False)}
-    assert {fate.fails for fate in drawn} == {False, True}
+    drawn = drawn_faults(dice(proxy_error_ratio=1, lost_answer_ratio=1, close_ratio=1, failure_ratio=0.5))
+    assert {(drawn_fault.ending, drawn_fault.closes) for drawn_fault in drawn} == {(Ending.ANSWERED, False)}
+    assert {drawn_fault.fails for drawn_fault in drawn} == {False, True}
 
 
 def test_lookups_are_answered_by_others_too_refused_or_asked_of_a_lagging_replica() -> None:
@@ -63,9 +63,15 @@ def test_lookups_are_answered_by_others_too_refused_or_asked_of_a_lagging_replic
         proxy_expired_token_ratio=0.5, lookup_no_route_ratio=0.5, lookup_refused_ratio=0.5, lookup_lag_seconds=4
     )
     drawn = [cast.draw_lookup() for _ in range(1000)]
-    assert {fate.intercepted for fate in drawn} == {*EXPIRED_TOKENS, *LOOKUP_NO_ROUTES}
-    assert {fate.refused for fate in drawn} == {False, True}
-    assert 0 <= min(fate.lag_seconds for fate in drawn) < 2 < max(fate.lag_seconds for fate in drawn) < 4
+    assert {drawn_fault.intercepted for drawn_fault in drawn} == {*EXPIRED_TOKENS, *LOOKUP_NO_ROUTES}
+    assert {drawn_fault.refused for drawn_fault in drawn} == {False, True}
+    assert (
+        0
+        <= min(drawn_fault.lag_seconds for drawn_fault in drawn)
+        < 2
+        < max(drawn_fault.lag_seconds for drawn_fault in drawn)
+        < 4
+    )
 
 
 def test_a_lookup_s_404_in_the_processor_s_own_form_is_nobody_else_s() -> None:
@@ -73,22 +79,24 @@ def test_a_lookup_s_404_in_the_processor_s_own_form_is_nobody_else_s() -> None:
 
 
 def test_lookups_do_not_shift_what_is_drawn_for_payments() -> None:
-    alone = fates(dice(failure_ratio=0.5), 10)
+    alone = drawn_faults(dice(failure_ratio=0.5), 10)
     cast = dice(failure_ratio=0.5)
     cast.draw_lookup()
     cast.draw_health_503()
-    assert fates(cast, 10) == alone
+    assert drawn_faults(cast, 10) == alone
 
 
 def test_a_ratio_is_the_share_that_is_struck() -> None:
-    struck = sum(fate.fails for fate in fates(dice(failure_ratio=0.25), 10_000))
+    struck = sum(drawn_fault.fails for drawn_fault in drawn_faults(dice(failure_ratio=0.25), 10_000))
     assert 2300 < struck < 2700
 
 
 def test_the_three_endings_keep_their_shares_beside_each_other() -> None:
     drawn = [
-        fate.ending
-        for fate in fates(dice(lost_answer_ratio=0.5, error_after_charge_ratio=0.25, garbage_ratio=0.25), 10_000)
+        drawn_fault.ending
+        for drawn_fault in drawn_faults(
+            dice(lost_answer_ratio=0.5, error_after_charge_ratio=0.25, garbage_ratio=0.25), 10_000
+        )
     ]
     assert Ending.ANSWERED not in drawn
     assert 4700 < drawn.count(Ending.LOST) < 5300
@@ -96,22 +104,22 @@ def test_the_three_endings_keep_their_shares_beside_each_other() -> None:
 
 
 def test_jitter_stays_below_its_bound_and_reaches_both_halves() -> None:
-    drawn = [fate.jitter_ms for fate in fates(dice(jitter_ms=50))]
+    drawn = [drawn_fault.jitter_ms for drawn_fault in drawn_faults(dice(jitter_ms=50))]
     assert 0 <= min(drawn) < 25 < max(drawn) < 50
 
 
 def test_the_same_seed_replays_the_same_fates() -> None:
     cast = dice(seed=7, failure_ratio=0.5, jitter_ms=10)
-    first = fates(cast)
+    first = drawn_faults(cast)
     cast.change({"seed": 7})
-    assert fates(cast) == first
+    assert drawn_faults(cast) == first
     cast.change({"seed": 8})
-    assert fates(cast) != first
+    assert drawn_faults(cast) != first
 
 
 def test_a_second_fault_does_not_shift_the_first() -> None:
-    alone = [fate.fails for fate in fates(dice(failure_ratio=0.5))]
-    beside = [fate.fails for fate in fates(dice(failure_ratio=0.5, jitter_ms=10, close_ratio=0.5))]
+    alone = [drawn_fault.fails for drawn_fault in drawn_faults(dice(failure_ratio=0.5))]
+    beside = [drawn_fault.fails for drawn_fault in drawn_faults(dice(failure_ratio=0.5, jitter_ms=10, close_ratio=0.5))]
     assert alone == beside
 
 

@@ -11,7 +11,7 @@ def test_without_any_variable_everything_runs_here() -> None:
     assert settings.data == Path.cwd() / "data"
     assert settings.edge_url == "http://127.0.0.1:9999"
     assert settings.nats_url == "nats://127.0.0.1:4222"
-    assert settings.processor_urls == ("http://127.0.0.1:8001", "http://127.0.0.1:8002")
+    assert settings.provider_urls == ("http://127.0.0.1:8001", "http://127.0.0.1:8002")
     assert settings.runs_broker
     assert settings.runs_simulators
     assert settings.sync_interval == "always"
@@ -42,7 +42,7 @@ def test_naming_the_default_broker_does_not_send_it_away() -> None:
 def test_either_processor_url_is_enough_for_no_simulators(name: str) -> None:
     settings = read_settings({name: "http://processor:8080"})
     assert not settings.runs_simulators
-    assert "http://processor:8080" in settings.processor_urls
+    assert "http://processor:8080" in settings.provider_urls
 
 
 @pytest.mark.parametrize(

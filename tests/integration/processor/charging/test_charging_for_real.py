@@ -82,13 +82,16 @@ class World:
 
     async def agree(self) -> None:
         """Every charge in the log is in exactly the book that it names, and the other way round."""
-        books = {"default": await self.default.book(self.session), "fallback": await self.fallback.book(self.session)}
-        assert not books["default"].keys() & books["fallback"].keys(), "charged twice"
+        provider_records = {
+            "default": await self.default.book(self.session),
+            "fallback": await self.fallback.book(self.session),
+        }
+        assert not provider_records["default"].keys() & provider_records["fallback"].keys(), "charged twice"
         charged = [event for event in await self.events() if isinstance(event, PaymentProcessed)]
         assert len({event.correlation_id for event in charged}) == len(charged), "recorded twice"
-        assert len(charged) == len(books["default"]) + len(books["fallback"])
+        assert len(charged) == len(provider_records["default"]) + len(provider_records["fallback"])
         for event in charged:
-            record = books[event.processor][event.correlation_id]
+            record = provider_records[event.processor][event.correlation_id]
             assert parse_us(str(record["requestedAt"])) == event.requested_at_us
 
     async def redelivered(self) -> None:

@@ -134,11 +134,14 @@ class World:
             return not any(one["running"] for one in stats)
 
         await eventually(is_idle, what="no handler goes on")
-        books = {"default": await self.default.book(self.session), "fallback": await self.fallback.book(self.session)}
-        assert not books["default"].keys() & books["fallback"].keys(), "charged twice"
+        provider_records = {
+            "default": await self.default.book(self.session),
+            "fallback": await self.fallback.book(self.session),
+        }
+        assert not provider_records["default"].keys() & provider_records["fallback"].keys(), "charged twice"
         charged = [event for event in await self.events() if isinstance(event, PaymentProcessed)]
         assert len({event.correlation_id for event in charged}) == len(charged), "recorded twice"
-        for name, book in books.items():
+        for name, book in provider_records.items():
             assert {event.correlation_id for event in charged if event.processor == name} == set(book)
 
 

@@ -19,7 +19,7 @@ from tests.support.services import Gateway, Processor, Projector, Simulator
 from tollgate.contract.codec import decode
 from tollgate.contract.events import (
     Event,
-    OperatorWord,
+    ManualResolution,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentReleased,
@@ -34,13 +34,13 @@ from tollgate.messaging.log import Log, LogLimits
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 from tollgate.processor.charging.histories import Histories
 from tollgate.processor.charging.outcomes import Found, LookupAnswer, Missing, NoAnswer
-from tollgate.processor.operations.manual_resolution import Claim
+from tollgate.processor.operations.manual_resolution import RequestedResolution
 from tollgate.processor.operations.resolve import CannotResolveError, Lookup, Resolver
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CHARGED = Claim(is_charged=True, by="ana", note="on their statement")
-NOT_CHARGED = Claim(is_charged=False, by="ana", note="their support says no")
+CHARGED = RequestedResolution(is_charged=True, by="ana", note="on their statement")
+NOT_CHARGED = RequestedResolution(is_charged=False, by="ana", note="their support says no")
 STAMP_US = 1_750_000_000_000_000
 
 
@@ -83,9 +83,11 @@ class World:
         )
         return payment
 
-    async def resolve(self, payment: str, claim: Claim, processors: Lookup, *, is_forced: bool = False) -> None:
+    async def resolve(
+        self, payment: str, requested: RequestedResolution, processors: Lookup, *, is_forced: bool = False
+    ) -> None:
         resolver = Resolver(self.log, Histories(self.broker, ReadModel(self.broker)), processors, self.said.append)
-        await resolver.resolve(payment, claim, hold_seconds=0.0, is_forced=is_forced)
+        await resolver.resolve(payment, requested, hold_seconds=0.0, is_forced=is_forced)
 
     async def last_events(self, count: int) -> list[Event]:
         end = (await self.broker.log_state(timeout_seconds=5)).last_sequence
@@ -131,8 +133,8 @@ async def test_a_doubt_that_was_charged_ends_under_the_stamp_of_the_processors_r
 
 
 async def test_where_the_processor_cannot_be_asked_the_operators_stamp_counts_or_the_attempts_own(world: World) -> None:
-    for claim, stamp in ((CHARGED, STAMP_US), (replace(CHARGED, requested_at_us=STAMP_US + 9), STAMP_US + 9)):
-        await world.resolve(await world.doubtful(), claim, Answering(NoAnswer("gone")))
+    for requested, stamp in ((CHARGED, STAMP_US), (replace(CHARGED, requested_at_us=STAMP_US + 9), STAMP_US + 9)):
+        await world.resolve(await world.doubtful(), requested, Answering(NoAnswer("gone")))
         (end,) = await world.last_events(1)
         assert isinstance(end, PaymentProcessed)
         assert end.requested_at_us == stamp
@@ -150,17 +152,17 @@ async def test_where_the_processor_cannot_be_asked_the_operators_stamp_counts_or
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_a_word_that_the_processors_record_contradicts_is_refused_unless_it_is_forced(
-    world: World, claim: Claim, answer: LookupAnswer, why: str
+    world: World, requested: RequestedResolution, answer: LookupAnswer, why: str
 ) -> None:
     payment = await world.doubtful()
     before = await world.last_sequence()
     with pytest.raises(CannotResolveError, match=why):
-        await world.resolve(payment, claim, Answering(answer))
+        await world.resolve(payment, requested, Answering(answer))
     assert await world.last_sequence() == before
-    await world.resolve(payment, claim, Answering(answer), is_forced=True)
+    await world.resolve(payment, requested, Answering(answer), is_forced=True)
     view = await ReadModel(world.broker).payment(payment, timeout_seconds=5)
     assert view is not None
-    assert view.state == ("processed" if claim.is_charged else "pending")
+    assert view.state == ("processed" if requested.is_charged else "pending")
 
 
 async def test_not_charged_first_holds_the_attempt_and_a_charge_that_arrives_meanwhile_stops_it(world: World) -> None:
@@ -192,15 +194,15 @@ async def test_a_word_that_comes_after_the_processors_answer_is_void_and_says_so
             await world.append(PaymentProcessed(payment, 1990, 1, "default", STAMP_US, now_us()))
             return NoAnswer("gone")
 
-    for claim in (CHARGED, NOT_CHARGED):
+    for requested in (CHARGED, NOT_CHARGED):
         with pytest.raises(CannotResolveError, match=r"too late, and void: PaymentProcessed ended the payment at \d+"):
-            await world.resolve(payment, claim, EndedMeanwhile())
+            await world.resolve(payment, requested, EndedMeanwhile())
         payment = await world.doubtful()
 
 
 async def test_a_word_that_is_overtaken_by_another_operators_is_void_and_says_so(world: World) -> None:
     payment = await world.doubtful()
-    word = OperatorWord("bea", "no", 1)
+    word = ManualResolution("bea", "no", 1)
 
     class ReleasedMeanwhile:
         async def look_up(self, _processor: str, _correlation_id: str) -> LookupAnswer:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tollgate.contract.events import PROCESSORS
+from tollgate.contract.events import PROVIDERS
 from tollgate.contract.read_model_api import SummaryQuestion, Total
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.projector.live import rollup, store
@@ -29,19 +29,19 @@ def _small() -> Iterator[None]:
 
 
 def counted(rows: list[SettledRow], question: SummaryQuestion) -> Totals:
-    totals: Totals = {name: Total() for name in PROCESSORS}
+    totals: Totals = {name: Total() for name in PROVIDERS}
     for row in rows:
         is_late = question.from_us is not None and row.requested_at_us < question.from_us
         if is_late or (question.to_us is not None and row.requested_at_us > question.to_us):
             continue
-        known = totals[row.processor]
-        totals[row.processor] = Total(known.count + 1, known.amount_cents + row.amount_cents)
+        known = totals[row.provider]
+        totals[row.provider] = Total(known.count + 1, known.amount_cents + row.amount_cents)
     return totals
 
 
 stamps = st.sampled_from([second * MICROSECONDS + off for second in range(3) for off in (-1, 0, 1)])
 questions = st.builds(SummaryQuestion, st.none() | stamps, st.none() | stamps)
-charges = st.tuples(st.sampled_from(PROCESSORS), st.integers(1, 10**11), stamps, stamps)
+charges = st.tuples(st.sampled_from(PROVIDERS), st.integers(1, 10**11), stamps, stamps)
 others = st.sampled_from(["rejected"] * 9 + ["purged"])
 commits = st.lists(st.one_of(others, *[charges] * 7), max_size=9)
 steps = st.one_of(st.just("restart"), *[commits] * 4, *[questions] * 3)

@@ -25,7 +25,7 @@ from tollgate.contract.events import (
 from tollgate.contract.read_model_api import Total
 from tollgate.contract.timestamps import format_us, now_us
 from tollgate.messaging.operator_command import CommandError
-from tollgate.projector.verify import reconciliation as bookkeeping
+from tollgate.projector.verify import reconciliation
 from tollgate.projector.verify.command import SETTLE_US, Options, Outcome, verify
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -57,7 +57,7 @@ def stretch(shared: World) -> Stretch:
 
 
 def found(outcome: Outcome) -> list[tuple[str, str | None, str | None]]:
-    return sorted((one.what, one.correlation_id, one.processor) for one in outcome.differences.named)
+    return sorted((one.what, one.correlation_id, one.provider) for one in outcome.differences.named)
 
 
 async def test_what_is_as_it_should_be_is_equal(stretch: Stretch) -> None:
@@ -67,14 +67,14 @@ async def test_what_is_as_it_should_be_is_equal(stretch: Stretch) -> None:
     outcome = await stretch.verify(every_payment=True)
     assert found(outcome) == []
     expected = {"default": Total(3, 100_000_001_991), "fallback": Total(1, 50)}
-    assert outcome.log == outcome.model == outcome.books == expected
+    assert outcome.log == outcome.model == outcome.provider_records == expected
 
 
 async def test_payments_whose_events_share_messages_are_equal_too(stretch: Stretch) -> None:
     await stretch.world.pay_together([1, 20, 300])
     outcome = await stretch.verify(every_payment=True)
     assert found(outcome) == []
-    assert outcome.log["default"] == outcome.model["default"] == outcome.books["default"] == Total(3, 321)
+    assert outcome.log["default"] == outcome.model["default"] == outcome.provider_records["default"] == Total(3, 321)
 
 
 async def test_a_charge_that_the_log_knows_nothing_of_is_told_by_its_moment_and_amount(stretch: Stretch) -> None:
@@ -83,7 +83,7 @@ async def test_a_charge_that_the_log_knows_nothing_of_is_told_by_its_moment_and_
     await stretch.world.charge(str(uuid4()), "fallback", 1_990, stamp_us)
     await stretch.world.pay(100)
     outcome = await stretch.verify()
-    assert found(outcome) == [(bookkeeping.TOTALS_DIFFER, None, "fallback")]
+    assert found(outcome) == [(reconciliation.TOTALS_DIFFER, None, "fallback")]
     detail = outcome.differences.named[0].detail
     assert detail.startswith("+1 charges, +19.90, requested from ")
     assert format_us(stamp_us)[:22] in detail, "to the millisecond"
@@ -103,7 +103,7 @@ async def test_a_payment_charged_at_both_processors_is_named(stretch: Stretch) -
     await stretch.world.record(correlation_id, "default", 700, later_us)
     outcome = await stretch.verify()
     # The log's attempt 1 was released, so the one of `record` is void, and its outcome is not.
-    assert found(outcome) == [(bookkeeping.CHARGED_TWICE, correlation_id, "fallback")]
+    assert found(outcome) == [(reconciliation.CHARGED_TWICE, correlation_id, "fallback")]
 
 
 async def test_a_second_charge_that_no_attempt_explains_is_named_when_every_payment_is_looked_up(
@@ -112,8 +112,8 @@ async def test_a_second_charge_that_no_attempt_explains_is_named_when_every_paym
     correlation_id = await stretch.world.pay(800)
     await stretch.world.charge(correlation_id, "fallback", 800, stretch.world.stamp())
     outcome = await stretch.verify(every_payment=True)
-    assert found(outcome) == [(bookkeeping.CHARGED_TWICE, correlation_id, "fallback")]
-    assert found(await stretch.verify()) == [(bookkeeping.TOTALS_DIFFER, None, "fallback")]
+    assert found(outcome) == [(reconciliation.CHARGED_TWICE, correlation_id, "fallback")]
+    assert found(await stretch.verify()) == [(reconciliation.TOTALS_DIFFER, None, "fallback")]
 
 
 async def test_a_payment_that_its_processor_does_not_have_is_named(stretch: Stretch) -> None:
@@ -124,21 +124,21 @@ async def test_a_payment_that_its_processor_does_not_have_is_named(stretch: Stre
     for _ in range(30):
         await stretch.world.pay(100)
     outcome = await stretch.verify()
-    assert found(outcome) == [(bookkeeping.MISSING_AT_PROCESSOR, correlation_id, "default")]
+    assert found(outcome) == [(reconciliation.MISSING_AT_PROVIDER, correlation_id, "default")]
 
 
 async def test_other_amounts_and_other_stamps_at_the_processor_are_named(stretch: Stretch) -> None:
-    dearer, later = str(uuid4()), str(uuid4())
+    more_expensive, later = str(uuid4()), str(uuid4())
     stamp_us = stretch.world.stamp()
-    await stretch.world.charge(dearer, "default", 101, stamp_us)
-    await stretch.world.record(dearer, "default", 100, stamp_us)
+    await stretch.world.charge(more_expensive, "default", 101, stamp_us)
+    await stretch.world.record(more_expensive, "default", 100, stamp_us)
     first_us, second_us = stretch.world.stamp(), stretch.world.stamp()
     await stretch.world.charge(later, "fallback", 100, first_us)
     await stretch.world.record(later, "fallback", 100, second_us)
-    assert found(await stretch.verify()) == [(bookkeeping.OTHER_AMOUNT, dearer, "default")]
+    assert found(await stretch.verify()) == [(reconciliation.OTHER_AMOUNT, more_expensive, "default")]
     # Inside one window another stamp leaves the totals as they are.
     assert found(await stretch.verify(every_payment=True)) == sorted(
-        [(bookkeeping.OTHER_AMOUNT, dearer, "default"), (bookkeeping.OTHER_STAMP, later, "fallback")]
+        [(reconciliation.OTHER_AMOUNT, more_expensive, "default"), (reconciliation.OTHER_STAMP, later, "fallback")]
     )
 
 
@@ -151,7 +151,7 @@ async def test_a_rejected_payment_with_a_charge_is_named(stretch: Stretch) -> No
     )
     await stretch.world.charge(correlation_id, "default", 300, stamp_us)
     outcome = await stretch.verify()
-    assert found(outcome) == [(bookkeeping.CHARGED_THOUGH_REJECTED, correlation_id, "default")]
+    assert found(outcome) == [(reconciliation.CHARGED_THOUGH_REJECTED, correlation_id, "default")]
 
 
 async def test_an_open_payment_charged_by_an_attempt_that_was_released_is_named(stretch: Stretch) -> None:
@@ -163,7 +163,7 @@ async def test_an_open_payment_charged_by_an_attempt_that_was_released_is_named(
     )
     await stretch.world.charge(correlation_id, "default", 300, stamp_us)
     outcome = await stretch.verify()
-    assert found(outcome) == [(bookkeeping.CHARGED_THOUGH_RELEASED, correlation_id, "default")]
+    assert found(outcome) == [(reconciliation.CHARGED_THOUGH_RELEASED, correlation_id, "default")]
 
 
 async def test_an_open_payment_that_is_charged_already_is_no_difference(stretch: Stretch) -> None:
@@ -236,7 +236,7 @@ async def test_payments_that_go_on_meanwhile_are_no_differences(stretch: Stretch
             while len(counts) < 3 or not counts[-1]:
                 outcome = await verify(stretch.world.settings, stretch.world.asking, Options(began_us))
                 assert found(outcome) == []
-                counts.append(outcome.books["default"].count)
+                counts.append(outcome.provider_records["default"].count)
     finally:
         for one in paying:
             one.cancel()
@@ -249,7 +249,9 @@ async def test_what_a_purge_declared_void_is_not_compared(stretch: Stretch) -> N
     await stretch.world.purge()
     outcome = await stretch.verify()
     assert (outcome.log, outcome.model) == ({"default": Total(), "fallback": Total()},) * 2
-    assert outcome.books["default"] == Total(1, 100), "the processor was not purged, and this window was asked for"
+    assert outcome.provider_records["default"] == Total(1, 100), (
+        "the processor was not purged, and this window was asked for"
+    )
     # Without a window it begins at the purge; there is nothing old enough to be looked at yet.
     with pytest.raises(CommandError, match="nothing younger than two seconds is compared"):
         await verify(stretch.world.settings, stretch.world.asking, Options())

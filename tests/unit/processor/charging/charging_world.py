@@ -14,16 +14,16 @@ from typing import Any, Protocol, TypeVar, cast
 
 from tollgate.contract.events import (
     Event,
-    OperatorWord,
+    ManualResolution,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
     PaymentReleased,
     PaymentRequested,
     PaymentRouted,
-    ProcessorName,
+    ProviderName,
 )
-from tollgate.contract.payment_state import Ended, Open, Standing, Unrouted, advance
+from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted, evolve
 from tollgate.contract.subjects import message_id_of
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.messaging.log import Appended, Log
@@ -36,10 +36,10 @@ from tollgate.processor.charging.histories import Histories, StoredRequest
 from tollgate.processor.charging.history import History
 from tollgate.processor.charging.outcomes import Answer, Attempt, Found, LookupAnswer, NoAnswer, NotReached, Unknown
 from tollgate.processor.charging.payment_states import Standings
-from tollgate.processor.charging.provider_client import ProcessorClient, attempt_body
+from tollgate.processor.charging.provider_client import ProviderClient, attempt_body
 from tollgate.processor.charging.provider_contract import CONTEST, ProviderContract, Reply
 from tollgate.processor.charging.release_handler import Released, ReleaseHandler
-from tollgate.processor.charging.state_cache import Journal
+from tollgate.processor.charging.state_cache import StateCache
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.operations.resolve import hold_seconds_min
 from tollgate.processor.routing import Decision, Outcome, Route, Router, Wait
@@ -88,12 +88,12 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    processor: ProcessorName
+    provider: ProviderName
 
 
 @dataclass(frozen=True, slots=True)
 class CatchUp:
-    processor: ProcessorName
+    provider: ProviderName
 
 
 Call = Append | Reach | Scan | FindRequest | Send | Find | CatchUp
@@ -217,7 +217,7 @@ class RightClock:
 class Switchboard:
     """Stands in for the router: routes where it is told, waits when told nowhere. It counts the places taken."""
 
-    direction: ProcessorName | None = "default"
+    direction: ProviderName | None = "default"
     places_taken: int = 0
 
     def decide(self, now: float, *, amount_cents: int, waited_seconds: float) -> Decision:
@@ -228,36 +228,36 @@ class Switchboard:
         self.places_taken += 1
         return Route(self.direction, "told to")
 
-    def resend_pause_seconds(self, _: ProcessorName, now: float) -> float:
+    def resend_pause_seconds(self, _: ProviderName, now: float) -> float:
         del now
         return 0.5 if self.direction is None else 0.0
 
-    def resend(self, _: ProcessorName, now: float) -> bool:
+    def resend(self, _: ProviderName, now: float) -> bool:
         del now
         self.places_taken += 1
         return False
 
-    def withdraw_resend(self, processor: ProcessorName, now: float, *, seconds: float) -> None:
-        self.withdraw(processor, now, seconds=seconds)
+    def withdraw_resend(self, provider: ProviderName, now: float, *, seconds: float) -> None:
+        self.withdraw(provider, now, seconds=seconds)
 
-    def observe_resend(self, processor: ProcessorName, outcome: Outcome, now: float, *, seconds: float) -> None:
-        self.observe(processor, outcome, now, seconds=seconds)
+    def observe_resend(self, provider: ProviderName, outcome: Outcome, now: float, *, seconds: float) -> None:
+        self.observe(provider, outcome, now, seconds=seconds)
 
-    def doubt_ended(self, _: ProcessorName) -> None:
+    def doubt_ended(self, _: ProviderName) -> None:
         return
 
-    def doubt_stays(self, _: ProcessorName, now: float) -> None:
+    def doubt_stays(self, _: ProviderName, now: float) -> None:
         del now
 
-    def observe_doubts(self, _: ProcessorName, *, are_there: bool) -> None:
+    def observe_doubts(self, _: ProviderName, *, are_there: bool) -> None:
         assert are_there
 
-    def withdraw(self, _: ProcessorName, now: float, *, seconds: float) -> None:
+    def withdraw(self, _: ProviderName, now: float, *, seconds: float) -> None:
         del now
         assert seconds >= 0
         self.places_taken -= 1
 
-    def observe(self, _: ProcessorName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
+    def observe(self, _: ProviderName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
         del outcome, now
         assert seconds is None or seconds >= 0
         self.places_taken -= 1
@@ -277,7 +277,7 @@ class WorkerProcess:
     """One replica: the real handlers and journal. What it waits for is in `call`; None while it has nothing to do."""
 
     def __init__(self, start_sequence: int, *, remembered_max: int) -> None:
-        self.journal = Journal(
+        self.state_cache = StateCache(
             start_sequence, set(), ended_max=remembered_max, doubts_max=remembered_max, forgotten_max=remembered_max
         )
         self.position = start_sequence - 1
@@ -289,8 +289,8 @@ class WorkerProcess:
         """What it works on."""
         self._running: Coroutine[Call, Any, Result] | None = None
         follower, router = cast("Follower", self), cast("Router", self.router)
-        standings = Standings(self.journal, self)
-        attempts = Attempts(cast("Log", self), follower, cast("ProcessorClient", self))
+        standings = Standings(self.state_cache, self)
+        attempts = Attempts(cast("Log", self), follower, cast("ProviderClient", self))
         self._payments = PaymentHandler(
             cast("Log", self),
             follower,
@@ -343,12 +343,12 @@ class WorkerProcess:
         if self._running is not None:
             self._running.close()
 
-    def known(self) -> list[Standing | None]:
+    def known(self) -> list[PaymentState | None]:
         """What the journal would tell of the payment, asked in both ways."""
         # It remembers the question itself, and this one was not asked.
-        remembered = self.journal._unended.get(PAYMENT)
+        remembered = self.state_cache._unended.get(PAYMENT)
         complete_from = None if remembered is None else remembered.complete_from
-        told = [self.journal.standing(PAYMENT, REQUEST_SEQUENCE, is_request=one) for one in (False, True)]
+        told = [self.state_cache.payment_state(PAYMENT, REQUEST_SEQUENCE, is_request=one) for one in (False, True)]
         if remembered is not None and complete_from is not None:
             remembered.complete_from = complete_from
         return told
@@ -356,7 +356,7 @@ class WorkerProcess:
     def read(self, log: list[Event], sequence: int) -> None:
         """Feeds the journal up to `sequence`."""
         for position in range(self.position + 1, sequence + 1):
-            self.journal.apply(position, log[position - 1])
+            self.state_cache.apply(position, log[position - 1])
         self.position = max(self.position, sequence)
 
     # The handler's ports.
@@ -371,9 +371,9 @@ class WorkerProcess:
         assert timeout_seconds > 0
         await _ask(Reach(sequence))
 
-    async def caught_up(self, processor: ProcessorName, *, timeout_seconds: float) -> None:
+    async def caught_up(self, provider: ProviderName, *, timeout_seconds: float) -> None:
         assert timeout_seconds > 0
-        await _ask(CatchUp(processor))
+        await _ask(CatchUp(provider))
 
     async def of(self, correlation_id: str, request_sequence: int | None = None) -> History:
         assert correlation_id == PAYMENT
@@ -387,9 +387,9 @@ class WorkerProcess:
     async def send(self, attempt: Attempt) -> Answer:
         return cast("Answer", await _ask(Send(attempt)))
 
-    async def look_up(self, processor: ProcessorName, correlation_id: str) -> LookupAnswer:
+    async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer:
         assert correlation_id == PAYMENT
-        return cast("LookupAnswer", await _ask(Find(processor)))
+        return cast("LookupAnswer", await _ask(Find(provider)))
 
 
 class Happening(Enum):
@@ -400,7 +400,7 @@ class Happening(Enum):
     LATE_EVENT = "a late event is stored"
     MESSAGE_IDS_FORGOTTEN = "the duplicate window passes"
     STAMPS_GROW_OLD = "stamps grow old"
-    JOURNAL_READS = "a worker reads on in the log"
+    STATE_CACHE_READS = "a worker reads on in the log"
     ANOTHER_ENDED = "another payment ends"
     ANOTHER_DOUBTED = "another payment is put in doubt"
     OPERATOR_READS = "the operator reads the log"
@@ -415,7 +415,7 @@ HAPPENINGS = [
     *[Happening.OPERATOR_SETTLES] * 2,
     *Happening,
 ]
-DIRECTIONS: list[ProcessorName | None] = ["default", "fallback", "default", "fallback", None]
+DIRECTIONS: list[ProviderName | None] = ["default", "fallback", "default", "fallback", None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,7 +494,7 @@ class World:
                 # A new worker reads from the oldest request that is not acknowledged.
                 starts = [1, len(self.log) + 1] if self.items[0].is_done else [1]
                 self.crash(number, self._fate(number, choose), start_sequence=choose(starts))
-            case Happening.JOURNAL_READS:
+            case Happening.STATE_CACHE_READS:
                 self.read(number, choose(range(len(self.log) + 1)))
             case _:
                 direction = choose(DIRECTIONS)
@@ -512,7 +512,7 @@ class World:
         return [item for item in self.items if not item.is_done]
 
     def step(
-        self, number: int, fate: Fate, direction: ProcessorName | None = "default", item: Item | None = None
+        self, number: int, fate: Fate, direction: ProviderName | None = "default", item: Item | None = None
     ) -> Result | None:
         """The worker takes one step: takes an item when it has nothing to do (the oldest), else lives with `fate`."""
         worker = self.workers[number]
@@ -574,8 +574,8 @@ class World:
 
     def operator_reads(self) -> None:
         """The operator learns how the payment stands; what is said of it later may be out of date by then."""
-        standing = self.standing()
-        known = standing if isinstance(standing, Open) else None
+        payment_state = self.payment_state()
+        known = payment_state if isinstance(payment_state, Open) else None
         if known is None or not known.is_held or known != self.operator.known:
             self.operator = Operator(known, self.clock.now_us())
 
@@ -584,12 +584,12 @@ class World:
         known = self.operator.known
         if known is None:
             return
-        event = self._word_on(known)
+        event = self._resolution_of(known)
         if event is None:
             return
-        before = self.standing()
+        before = self.payment_state()
         self._outcome_of_appending(event, fate)
-        if self.standing() != before:
+        if self.payment_state() != before:
             self.witnessed.add(f"word: {type(event).__name__}")
 
     def operator_settles(self) -> None:
@@ -600,22 +600,22 @@ class World:
                 self.clock.sleep(HOLD_SECONDS)
             self.operator_speaks()
 
-    def _word_on(self, known: Open) -> Event | None:
+    def _resolution_of(self, known: Open) -> Event | None:
         attempt = known.attempt
         now_us = self.clock.now_us()
-        word = OperatorWord("operator", "seen with these eyes", now_us)
-        record = self._record(attempt.processor)
+        word = ManualResolution("operator", "seen with these eyes", now_us)
+        record = self._record(attempt.provider)
         if isinstance(record, Found):
-            return _processed_by_word(attempt, record.requested_at_us, word)
+            return _processed_by_resolution(attempt, record.requested_at_us, word)
         if not known.is_held:
-            return PaymentInDoubt(PAYMENT, attempt.attempt, attempt.processor, "held", word)
+            return PaymentInDoubt(PAYMENT, attempt.attempt, attempt.provider, "held", word)
         if attempt in self.late_charges or now_us - self.operator.read_at_us < HOLD_SECONDS * MICROSECONDS:
             return None
         for number, worker in enumerate(self.workers):
             if worker.call == Send(attempt) and now_us - worker.called_at_us >= TIMEOUT_SECONDS * MICROSECONDS:
                 # Given up by now. Of a sending that began later the operator cannot know.
                 self.step(number, Fate.REQUEST_LOST)
-        return PaymentReleased(PAYMENT, attempt.attempt, attempt.processor, "not charged", word)
+        return PaymentReleased(PAYMENT, attempt.attempt, attempt.provider, "not charged", word)
 
     def calm_down(self) -> None:
         """Faults stop, and everything under way comes to its end; then all items are delivered until they are done.
@@ -632,22 +632,22 @@ class World:
             for item in self.undone():
                 self._run(0, item)
             if not self.undone():
-                assert self.standing() == Ended(), "nobody has the payment in hand, and it has not ended"
+                assert self.payment_state() == Ended(), "nobody has the payment in hand, and it has not ended"
                 return
-            if isinstance(standing := self.standing(), Open) and standing.is_held:
+            if isinstance(payment_state := self.payment_state(), Open) and payment_state.is_held:
                 self.operator_settles()
             self.read(0, len(self.log))
         raise AssertionError(f"not done: {self.undone()} of {self.log}")
 
     # What can be seen.
 
-    def standing(self, sequence: int | None = None) -> Standing:
+    def payment_state(self, sequence: int | None = None) -> PaymentState:
         """The payment's standing in the log, up to `sequence`."""
-        standing: Standing = Unrouted()
+        payment_state: PaymentState = Unrouted()
         for position, event in enumerate(self.log[:sequence], start=1):
             if _is_told(event):
-                standing = advance(standing, position, event)
-        return standing
+                payment_state = evolve(payment_state, position, event)
+        return payment_state
 
     def outcomes(self) -> list[PaymentProcessed | PaymentRejected]:
         """Every recorded end of the payment."""
@@ -657,7 +657,7 @@ class World:
         """The event that ended the payment; None while it goes on."""
         for sequence, event in enumerate(self.log, start=1):
             is_an_end = isinstance(event, PaymentProcessed | PaymentRejected) and _is_ours(event)
-            if is_an_end and self.standing(sequence) == Ended():
+            if is_an_end and self.payment_state(sequence) == Ended():
                 return cast("PaymentProcessed | PaymentRejected", event)
         return None
 
@@ -672,7 +672,7 @@ class World:
                 case PaymentProcessed():
                     assert len(self.charges) == 1, "recorded as charged, and is not"
                     charge = self.charges[0]
-                    assert (end.processor, end.amount_cents) == (charge.processor, charge.amount_cents)
+                    assert (end.provider, end.amount_cents) == (charge.provider, charge.amount_cents)
                     assert end.requested_at_us == charge.requested_at_us, "recorded under another stamp"
                 case PaymentRejected():
                     assert self._has_refused, "rejected for good, and no provider refused it"
@@ -682,7 +682,7 @@ class World:
         self._check_that_it_is_in_hand()
         for worker in self.workers:
             for known in worker.known():
-                assert known is None or known == self.standing(worker.position), "a journal is wrong of the log"
+                assert known is None or known == self.payment_state(worker.position), "a journal is wrong of the log"
 
     def close(self) -> None:
         for worker in self.workers:
@@ -691,17 +691,21 @@ class World:
     # How it goes.
 
     def _check_that_it_is_in_hand(self) -> None:
-        if self.standing() != Ended():
+        if self.payment_state() != Ended():
             assert any(self._carries(item) for item in self.undone()), "a queue has let go of it, and it has not ended"
 
     def _carries(self, item: Item) -> bool:
         """Whether the payment, as it stands, goes on only by this item or another of which it is true."""
-        standing = self.standing()
+        payment_state = self.payment_state()
         match item.event:
             case PaymentInDoubt(attempt=attempt, word=None):
-                return isinstance(standing, Open) and standing.in_doubt and standing.attempt.attempt == attempt
-            case PaymentRequested() | PaymentReleased(word=OperatorWord()):
-                return not (isinstance(standing, Open) and standing.in_doubt)
+                return (
+                    isinstance(payment_state, Open)
+                    and payment_state.in_doubt
+                    and payment_state.attempt.attempt == attempt
+                )
+            case PaymentRequested() | PaymentReleased(word=ManualResolution()):
+                return not (isinstance(payment_state, Open) and payment_state.in_doubt)
             case _:
                 return False
 
@@ -749,8 +753,8 @@ class World:
                 # What the log held when it was asked; the answer may be long on its way.
                 worker.read(self.log, len(self.log) if fate is Fate.READ_FURTHER else worker.asked_at_end)
                 return None
-            case Find(processor):
-                return self._outcome_of_lookup(processor, fate)
+            case Find(provider):
+                return self._outcome_of_lookup(provider, fate)
 
     def _outcome_of_appending(self, event: Event, fate: Fate) -> Appended | BrokerUnavailableError:
         match fate:
@@ -771,7 +775,7 @@ class World:
         message_id = None if isinstance(event, PaymentRouted | PaymentProcessed) else message_id_of(event)
         if message_id is not None and (known := self._known_ids.get(message_id)) is not None:
             return Appended(known, self.log[known - 1])
-        if isinstance(event, PaymentRouted) and _is_ours(event) and self.standing() != Unrouted(event.attempt):
+        if isinstance(event, PaymentRouted) and _is_ours(event) and self.payment_state() != Unrouted(event.attempt):
             self.witnessed.add("void intent")
         if self._is_forgetful and isinstance(event, PaymentInDoubt):
             # As in an older log: who works on the doubt has to find out where its request is.
@@ -785,7 +789,7 @@ class World:
         return Appended(len(self.log))
 
     def _outcome_of_sending(self, attempt: Attempt, fate: Fate) -> Answer:
-        self.witnessed.add(f"sent to {attempt.processor}")
+        self.witnessed.add(f"sent to {attempt.provider}")
         match fate:
             case Fate.CONNECTION_REFUSED:
                 return NotReached("told to refuse the connection")
@@ -821,7 +825,7 @@ class World:
             case _:
                 return Reply(self._charge(attempt), MESSAGE)
 
-    def _outcome_of_lookup(self, processor: ProcessorName, fate: Fate) -> LookupAnswer:
+    def _outcome_of_lookup(self, provider: ProviderName, fate: Fate) -> LookupAnswer:
         match fate:
             case Fate.NO_ANSWER:
                 return NoAnswer("told not to answer")
@@ -829,26 +833,26 @@ class World:
                 self.witnessed.add(fate.value)
                 return self.contract.lookup_answer(Reply(404, PROXY_PAGE), PAYMENT)
             case _:
-                return self._record(processor)
+                return self._record(provider)
 
     def _charge(self, attempt: Attempt) -> int:
         """A processor's handler: it charges a correlationId once, and says 422 ever after."""
-        if any(charge.processor == attempt.processor for charge in self.charges):
+        if any(charge.provider == attempt.provider for charge in self.charges):
             self.witnessed.add("duplicate")
             return 422
         self.charges.append(attempt)
         return 200
 
-    def _record(self, processor: ProcessorName) -> LookupAnswer:
+    def _record(self, provider: ProviderName) -> LookupAnswer:
         for charge in self.charges:
-            if charge.processor == processor:
+            if charge.provider == provider:
                 return self.contract.lookup_answer(Reply(200, attempt_body(charge)), PAYMENT)
         return self.contract.lookup_answer(Reply(404, b""), PAYMENT)
 
 
-def _processed_by_word(attempt: Attempt, requested_at_us: int, word: OperatorWord) -> PaymentProcessed:
+def _processed_by_resolution(attempt: Attempt, requested_at_us: int, word: ManualResolution) -> PaymentProcessed:
     return PaymentProcessed(
-        PAYMENT, AMOUNT_CENTS, attempt.attempt, attempt.processor, requested_at_us, word.said_at_us, word
+        PAYMENT, AMOUNT_CENTS, attempt.attempt, attempt.provider, requested_at_us, word.resolved_at_us, word
     )
 
 

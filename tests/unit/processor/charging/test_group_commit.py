@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.processor.charging.charging_world import OTHER_PAYMENT
 from tollgate.contract.batch import EVENTS_MAX
-from tollgate.contract.events import Event, PaymentInDoubt, PaymentProcessed, PaymentRouted, ProcessorName
+from tollgate.contract.events import Event, PaymentInDoubt, PaymentProcessed, PaymentRouted, ProviderName
 from tollgate.messaging.log import Appended, Log
 from tollgate.processor.charging.group_commit import GroupCommit
 from tollgate.runtime.errors import BrokerUnavailableError
@@ -40,8 +40,8 @@ class MessageLog:
         return sequence
 
 
-def routed(number: int, processor: ProcessorName = "default") -> PaymentRouted:
-    return PaymentRouted(OTHER_PAYMENT.format(number), 5, 1, processor, 1, "why")
+def routed(number: int, provider: ProviderName = "default") -> PaymentRouted:
+    return PaymentRouted(OTHER_PAYMENT.format(number), 5, 1, provider, 1, "why")
 
 
 def processed(number: int) -> PaymentProcessed:

@@ -31,7 +31,7 @@ from tollgate.contract.events import (
     PaymentReleased,
     PaymentRequested,
     PaymentRouted,
-    ProcessorName,
+    ProviderName,
 )
 from tollgate.contract.payment_state import Ended, Open, Unrouted
 from tollgate.contract.timestamps import now_us
@@ -54,8 +54,8 @@ from tollgate.processor.charging.handler import (
 )
 from tollgate.processor.charging.histories import Histories
 from tollgate.processor.charging.payment_states import Standings
-from tollgate.processor.charging.provider_client import ProcessorClient
-from tollgate.processor.charging.state_cache import Journal
+from tollgate.processor.charging.provider_client import ProviderClient
+from tollgate.processor.charging.state_cache import StateCache
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.routing import Router
 from tollgate.runtime.errors import BrokerUnavailableError
@@ -64,7 +64,7 @@ MakeWorld = Callable[..., World]
 STEPS_MAX = 40
 
 
-def go_on_until(world: World, kind: type[Call], number: int = 0, direction: ProcessorName = "default") -> Call:
+def go_on_until(world: World, kind: type[Call], number: int = 0, direction: ProviderName = "default") -> Call:
     """Lets the worker go on, with nothing going wrong, until it waits for a call of this kind.
 
     Of what is to be done, it takes the oldest first.
@@ -77,7 +77,7 @@ def go_on_until(world: World, kind: type[Call], number: int = 0, direction: Proc
     raise AssertionError(f"it never waits for {kind.__name__}")
 
 
-def finish(world: World, number: int = 0, direction: ProcessorName | None = "default") -> Result:
+def finish(world: World, number: int = 0, direction: ProviderName | None = "default") -> Result:
     """Lets the worker go on, with nothing going wrong, until the delivery is over."""
     result = world.step(number, Fate.WELL, direction)
     while result is None:
@@ -112,7 +112,7 @@ def test_a_payment_is_done_only_when_its_end_is_in_the_log(make_world: MakeWorld
     assert world.call_of(0) is None
     while world.undone():
         assert finish(world) == Done()
-    assert world.standing() == Ended()
+    assert world.payment_state() == Ended()
     assert len(world.charges) == 1
 
 
@@ -142,7 +142,7 @@ def test_an_intent_that_another_worker_was_first_with_is_not_sent(make_world: Ma
     world.forget_message_ids()
     call = go_on_until(world, Send, 0)
     assert isinstance(call, Send)
-    assert call.attempt.processor == "fallback"
+    assert call.attempt.provider == "fallback"
     assert kinds(world) == [PaymentRouted, PaymentRouted, PaymentInDoubt]
 
 
@@ -153,7 +153,7 @@ def test_an_intent_that_was_doubted_meanwhile_is_not_sent_as_if_it_were_not(make
     world.step(0, Fate.READ_FURTHER)
     while world.call_of(0) is not None:
         world.step(0, Fate.CONNECTION_REFUSED if isinstance(world.call_of(0), Send) else Fate.WELL)
-    assert isinstance(world.standing(), Open)
+    assert isinstance(world.payment_state(), Open)
     assert PaymentReleased not in kinds(world)
 
 
@@ -224,7 +224,7 @@ def test_a_doubt_that_an_operator_released_is_done_with_and_its_release_is_route
     assert not world.charges
     sent = go_on_until(world, Send, 0, "fallback")
     assert isinstance(sent, Send)
-    assert (sent.attempt.attempt, sent.attempt.processor) == (2, "fallback")
+    assert (sent.attempt.attempt, sent.attempt.provider) == (2, "fallback")
     assert finish(world) == Done()
     assert not world.undone()
 
@@ -286,7 +286,7 @@ def test_a_payment_is_not_rejected_while_the_sending_of_another_worker_may_still
     world.step(0, Fate.BAD_REQUEST)
     while world.call_of(0) is not None:
         world.step(0, Fate.WELL)
-        assert world.standing() != Ended() or PaymentProcessed in kinds(world)
+        assert world.payment_state() != Ended() or PaymentProcessed in kinds(world)
     world.calm_down()
     assert PaymentProcessed in kinds(world)
 
@@ -308,7 +308,7 @@ def test_an_attempt_that_never_reached_the_processor_is_released_and_the_next_ma
     world.step(0, fate)
     assert finish(world, direction="fallback") == Done()
     assert kinds(world) == [PaymentRouted, PaymentReleased, PaymentRouted, PaymentProcessed]
-    assert [(charge.attempt, charge.processor) for charge in world.charges] == [(2, "fallback")]
+    assert [(charge.attempt, charge.provider) for charge in world.charges] == [(2, "fallback")]
 
 
 def test_a_failed_attempt_is_looked_up_before_it_is_released(make_world: MakeWorld) -> None:
@@ -317,7 +317,7 @@ def test_a_failed_attempt_is_looked_up_before_it_is_released(make_world: MakeWor
     world.step(0, Fate.ERROR_UNCHARGED)
     assert world.call_of(0) == Find("default")
     assert finish(world, direction="fallback") == Done()
-    assert [charge.processor for charge in world.charges] == ["fallback"]
+    assert [charge.provider for charge in world.charges] == ["fallback"]
 
 
 def test_a_failed_attempt_that_charged_is_processed(make_world: MakeWorld) -> None:
@@ -431,7 +431,7 @@ def test_an_attempt_that_an_operator_released_meanwhile_is_not_sent_again(make_w
     world = in_doubt_and_looked_up(make_world)
     world.operator_settles()
     assert isinstance(world.step(0, Fate.READ_FURTHER), Retry)
-    assert world.standing() == Unrouted(2)
+    assert world.payment_state() == Unrouted(2)
 
 
 def test_an_attempt_in_doubt_is_not_sent_by_a_worker_that_slept_after_it_asked_the_log(make_world: MakeWorld) -> None:
@@ -461,7 +461,7 @@ class SilentLog:
     may_take = True
 
     def __init__(self) -> None:
-        self.journal = Journal(1, set())
+        self.state_cache = StateCache(1, set())
         self.asked = self.on_the_way = self.on_the_way_max = 0
         self.gives_up = asyncio.Event()
 
@@ -479,8 +479,8 @@ def handler_of(log: SilentLog, router: Switchboard, clock: RightClock) -> Paymen
     return PaymentHandler(
         cast("Log", log),
         follower,
-        Standings(log.journal, cast("Histories", None)),
-        Attempts(cast("Log", log), follower, cast("ProcessorClient", None)),
+        Standings(log.state_cache, cast("Histories", None)),
+        Attempts(cast("Log", log), follower, cast("ProviderClient", None)),
         cast("Router", router),
         read_model=cast("ReadModel", None),
         clock=clock,
@@ -525,7 +525,7 @@ class LateLog(SilentLog):
     async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
         del timeout_seconds
         self.events.append(event)
-        self.journal.apply(len(self.events), event, is_late=isinstance(event, PaymentRouted))
+        self.state_cache.apply(len(self.events), event, is_late=isinstance(event, PaymentRouted))
         return Appended(len(self.events))
 
     async def reached(self, sequence: int, *, timeout_seconds: float) -> None:

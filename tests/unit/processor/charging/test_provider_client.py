@@ -6,7 +6,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate.contract.events import PROCESSORS, PaymentRouted
+from tollgate.contract.events import PROVIDERS, PaymentRouted
 from tollgate.contract.money import AMOUNT_CENTS_MAX
 from tollgate.contract.timestamps import parse_us
 from tollgate.processor.charging.provider_client import attempt_body
@@ -19,7 +19,7 @@ ATTEMPTS = st.builds(
     st.uuids().map(str),
     st.integers(1, AMOUNT_CENTS_MAX),
     st.integers(1, 1000),
-    st.sampled_from(PROCESSORS),
+    st.sampled_from(PROVIDERS),
     st.integers(0, 4_000_000_000_000_000),
     st.text(max_size=20),
 )
@@ -35,7 +35,7 @@ def test_the_body_of_an_attempt_is_exactly_this() -> None:
 @given(ATTEMPTS, st.text(max_size=5))
 def test_an_attempt_has_the_same_bytes_each_time_whatever_the_reason_for_it(attempt: PaymentRouted, why: str) -> None:
     again = PaymentRouted(
-        attempt.correlation_id, attempt.amount_cents, 9, attempt.processor, attempt.requested_at_us, why
+        attempt.correlation_id, attempt.amount_cents, 9, attempt.provider, attempt.requested_at_us, why
     )
     assert attempt_body(attempt) == attempt_body(again)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate.contract.events import PROCESSORS, PaymentRouted
+from tollgate.contract.events import PROVIDERS, PaymentRouted
 from tollgate.contract.money import AMOUNT_CENTS_MAX
 from tollgate.processor.charging.outcomes import (
     Charged,
@@ -33,7 +33,7 @@ ATTEMPTS = st.builds(
     st.uuids().map(str),
     st.integers(1, AMOUNT_CENTS_MAX),
     st.integers(1, 1000),
-    st.sampled_from(PROCESSORS),
+    st.sampled_from(PROVIDERS),
     st.integers(0, 4_000_000_000_000_000),
     st.text(max_size=20),
 )

@@ -17,10 +17,10 @@ from tollgate.contract.events import (
     PaymentRequested,
     PaymentRouted,
 )
-from tollgate.contract.payment_state import Ended, Open, Standing, Unrouted, advance
+from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted, evolve
 from tollgate.processor.charging import history
-from tollgate.processor.charging.state_cache import Journal
-from tollgate.runtime.bloom_set import SeenPayments
+from tollgate.processor.charging.state_cache import StateCache
+from tollgate.runtime.bloom_set import BloomSet
 
 PAYMENT, OTHER, THIRD = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
 
@@ -45,155 +45,161 @@ def rejected(payment: str) -> PaymentRejected:
     return PaymentRejected(payment, 1990, "why")
 
 
-def journal_of(
+def state_cache_of(
     events: Sequence[Event], *, start_sequence: int = 1, ended_max: int = 100, forgotten_max: int = 100
-) -> Journal:
+) -> StateCache:
     """A journal that was fed these events, the first of them at `start_sequence`."""
-    journal = Journal(start_sequence, set(), ended_max=ended_max, forgotten_max=forgotten_max)
+    state_cache = StateCache(start_sequence, set(), ended_max=ended_max, forgotten_max=forgotten_max)
     for sequence, event in enumerate(events, start=start_sequence):
-        journal.apply(sequence, event)
-    return journal
+        state_cache.apply(sequence, event)
+    return state_cache
 
 
 def test_a_payment_that_nothing_is_known_of_is_unrouted() -> None:
-    assert Journal(1, set()).standing(PAYMENT, 1) == Unrouted(1)
+    assert StateCache(1, set()).payment_state(PAYMENT, 1) == Unrouted(1)
 
 
 def test_a_request_older_than_its_memory_is_left_to_the_log_itself() -> None:
-    journal = Journal(10, set())
-    assert journal.standing(PAYMENT, 9) is None
-    assert journal.standing(PAYMENT, 10) == Unrouted(1)
+    state_cache = StateCache(10, set())
+    assert state_cache.payment_state(PAYMENT, 9) is None
+    assert state_cache.payment_state(PAYMENT, 10) == Unrouted(1)
 
 
 def test_a_payment_stands_where_its_events_put_it() -> None:
     request = PaymentRequested(PAYMENT, 1990, 1)
     intent = routed(PAYMENT)
-    assert journal_of([request]).standing(PAYMENT, 1) == Unrouted(1)
-    assert journal_of([request, intent]).standing(PAYMENT, 1) == Open(intent, 2)
-    assert journal_of([request, intent, in_doubt(PAYMENT)]).standing(PAYMENT, 1) == Open(intent, 2, in_doubt=True)
-    assert journal_of([request, intent, released(PAYMENT)]).standing(PAYMENT, 1) == Unrouted(2)
+    assert state_cache_of([request]).payment_state(PAYMENT, 1) == Unrouted(1)
+    assert state_cache_of([request, intent]).payment_state(PAYMENT, 1) == Open(intent, 2)
+    assert state_cache_of([request, intent, in_doubt(PAYMENT)]).payment_state(PAYMENT, 1) == Open(
+        intent, 2, in_doubt=True
+    )
+    assert state_cache_of([request, intent, released(PAYMENT)]).payment_state(PAYMENT, 1) == Unrouted(2)
 
 
 @pytest.mark.parametrize("end", [processed(PAYMENT), rejected(PAYMENT)], ids=lambda event: type(event).__name__)
 def test_an_ended_payment_stays_ended_whatever_comes_after(end: Event) -> None:
     late: list[Event] = [routed(PAYMENT), in_doubt(PAYMENT), released(PAYMENT), routed(PAYMENT, 2), end]
-    assert journal_of([routed(PAYMENT), end, *late]).standing(PAYMENT, 1) == Ended()
+    assert state_cache_of([routed(PAYMENT), end, *late]).payment_state(PAYMENT, 1) == Ended()
 
 
 def test_payments_do_not_disturb_each_other() -> None:
-    journal = journal_of([routed(PAYMENT), routed(OTHER), in_doubt(PAYMENT), processed(OTHER)])
-    assert journal.standing(PAYMENT, 1) == Open(routed(PAYMENT), 1, in_doubt=True)
-    assert journal.standing(OTHER, 1) == Ended()
+    state_cache = state_cache_of([routed(PAYMENT), routed(OTHER), in_doubt(PAYMENT), processed(OTHER)])
+    assert state_cache.payment_state(PAYMENT, 1) == Open(routed(PAYMENT), 1, in_doubt=True)
+    assert state_cache.payment_state(OTHER, 1) == Ended()
 
 
 def test_it_remembers_as_many_ended_payments_as_it_is_bound_to_and_forgets_the_oldest_first() -> None:
-    journal = journal_of([processed(PAYMENT), processed(OTHER), processed(THIRD)], ended_max=2)
-    assert journal.standing(PAYMENT, 1) is None
-    assert journal.standing(OTHER, 1) == Ended()
-    assert journal.standing(THIRD, 1) == Ended()
+    state_cache = state_cache_of([processed(PAYMENT), processed(OTHER), processed(THIRD)], ended_max=2)
+    assert state_cache.payment_state(PAYMENT, 1) is None
+    assert state_cache.payment_state(OTHER, 1) == Ended()
+    assert state_cache.payment_state(THIRD, 1) == Ended()
 
 
 def test_of_what_it_forgot_it_knows_at_least_that_it_is_not_another_payment() -> None:
-    journal = journal_of([processed(PAYMENT), processed(OTHER)], ended_max=1)
-    assert journal.complete_from == 1
-    assert journal.standing(PAYMENT, 1) is None
-    assert journal.standing(THIRD, 1) == Unrouted(1)
+    state_cache = state_cache_of([processed(PAYMENT), processed(OTHER)], ended_max=1)
+    assert state_cache.complete_from == 1
+    assert state_cache.payment_state(PAYMENT, 1) is None
+    assert state_cache.payment_state(THIRD, 1) == Unrouted(1)
 
 
 def test_a_backlog_far_longer_than_its_memory_is_not_read_up_payment_by_payment() -> None:
     backlog = [f"00000000-0000-4000-9000-{number:012d}" for number in range(2_000)]
-    journal = Journal(1, SeenPayments(500), ended_max=10, forgotten_max=2_000)
+    state_cache = StateCache(1, BloomSet(500), ended_max=10, forgotten_max=2_000)
     for sequence, payment in enumerate(backlog[:1_000], start=2_001):
-        journal.apply(sequence, processed(payment))
+        state_cache.apply(sequence, processed(payment))
     unknown = [
-        payment for number, payment in enumerate(backlog[1_000:], start=1_001) if not journal.standing(payment, number)
+        payment
+        for number, payment in enumerate(backlog[1_000:], start=1_001)
+        if not state_cache.payment_state(payment, number)
     ]
     assert len(unknown) < 20, "but for a few of which the filter is not sure"
 
 
 def test_what_it_forgot_for_good_it_no_longer_vouches_for() -> None:
-    journal = journal_of([processed(PAYMENT), processed(OTHER)], ended_max=1, forgotten_max=0)
-    assert journal.complete_from == 2
-    assert journal.standing(THIRD, 1) is None
-    assert journal.standing(THIRD, 2) == Unrouted(1)
+    state_cache = state_cache_of([processed(PAYMENT), processed(OTHER)], ended_max=1, forgotten_max=0)
+    assert state_cache.complete_from == 2
+    assert state_cache.payment_state(THIRD, 1) is None
+    assert state_cache.payment_state(THIRD, 2) == Unrouted(1)
 
 
 def test_up_to_its_bound_it_forgets_nothing() -> None:
-    journal = journal_of([processed(PAYMENT), processed(OTHER)], ended_max=2)
-    assert journal.complete_from == 1
-    assert journal.standing(PAYMENT, 1) == Ended()
+    state_cache = state_cache_of([processed(PAYMENT), processed(OTHER)], ended_max=2)
+    assert state_cache.complete_from == 1
+    assert state_cache.payment_state(PAYMENT, 1) == Ended()
 
 
 def doubted(payment: str, at: int) -> list[tuple[int, Event]]:
     return [(at, routed(payment)), (at + 1, in_doubt(payment))]
 
 
-def fed(journal: Journal, events: Sequence[tuple[int, Event]]) -> Journal:
+def fed(state_cache: StateCache, events: Sequence[tuple[int, Event]]) -> StateCache:
     for sequence, event in events:
-        journal.apply(sequence, event)
-    return journal
+        state_cache.apply(sequence, event)
+    return state_cache
 
 
 def test_it_remembers_as_many_doubts_as_it_is_bound_to_and_leaves_the_others_to_the_log() -> None:
-    journal = Journal(1, set(), doubts_max=1)
-    fed(journal, [*doubted(PAYMENT, 4), *doubted(OTHER, 6)])
-    assert journal.standing(PAYMENT, 1) is None
-    assert journal.standing(OTHER, 2) == Open(routed(OTHER), 6, in_doubt=True)
-    fed(journal, [(8, processed(OTHER)), *doubted(THIRD, 9)])
-    assert journal.standing(THIRD, 3) == Open(routed(THIRD), 9, in_doubt=True)
+    state_cache = StateCache(1, set(), doubts_max=1)
+    fed(state_cache, [*doubted(PAYMENT, 4), *doubted(OTHER, 6)])
+    assert state_cache.payment_state(PAYMENT, 1) is None
+    assert state_cache.payment_state(OTHER, 2) == Open(routed(OTHER), 6, in_doubt=True)
+    fed(state_cache, [(8, processed(OTHER)), *doubted(THIRD, 9)])
+    assert state_cache.payment_state(THIRD, 3) == Open(routed(THIRD), 9, in_doubt=True)
 
 
 def test_a_doubt_is_known_by_an_event_of_it_only_after_its_request_was_told() -> None:
-    journal = fed(Journal(1, set()), doubted(PAYMENT, 4))
-    assert journal.standing(PAYMENT, 5, is_request=False) is None, "its request may be older than all that is known"
-    assert journal.standing(PAYMENT, 1) == Open(routed(PAYMENT), 4, in_doubt=True)
-    assert journal.standing(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
+    state_cache = fed(StateCache(1, set()), doubted(PAYMENT, 4))
+    assert state_cache.payment_state(PAYMENT, 5, is_request=False) is None, (
+        "its request may be older than all that is known"
+    )
+    assert state_cache.payment_state(PAYMENT, 1) == Open(routed(PAYMENT), 4, in_doubt=True)
+    assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
 
 
 def test_a_payment_from_before_its_memory_is_known_once_its_history_was_adopted_and_followed_from_there() -> None:
-    journal = fed(Journal(10, set()), [(12, processed(OTHER))])
-    assert journal.standing(PAYMENT, 5, is_request=False) is None
-    journal.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
-    assert journal.standing(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
-    fed(journal, [(13, processed(PAYMENT))])
-    assert journal.standing(PAYMENT, 5, is_request=False) == Ended()
+    state_cache = fed(StateCache(10, set()), [(12, processed(OTHER))])
+    assert state_cache.payment_state(PAYMENT, 5, is_request=False) is None
+    state_cache.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
+    assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
+    fed(state_cache, [(13, processed(PAYMENT))])
+    assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Ended()
 
 
 def test_a_history_that_is_older_than_what_was_read_of_the_payment_since_is_not_adopted() -> None:
-    journal = fed(Journal(10, set()), [(12, processed(OTHER)), (13, released(PAYMENT))])
-    journal.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
-    assert journal.standing(PAYMENT, 5, is_request=False) is None
+    state_cache = fed(StateCache(10, set()), [(12, processed(OTHER)), (13, released(PAYMENT))])
+    state_cache.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
+    assert state_cache.payment_state(PAYMENT, 5, is_request=False) is None
 
 
 def test_a_history_is_adopted_as_far_as_the_journal_has_read() -> None:
-    journal = fed(Journal(10, set()), [(12, processed(OTHER))])
-    journal.adopt(PAYMENT, history.History([*doubted(PAYMENT, 4), (20, processed(PAYMENT))]), as_of=12)
-    assert journal.standing(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
+    state_cache = fed(StateCache(10, set()), [(12, processed(OTHER))])
+    state_cache.adopt(PAYMENT, history.History([*doubted(PAYMENT, 4), (20, processed(PAYMENT))]), as_of=12)
+    assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
 
 
 def test_a_history_from_before_a_purge_is_not_adopted() -> None:
-    journal = fed(Journal(10, set()), [(12, processed(OTHER)), (13, LedgerPurged("test", 1))])
-    journal.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
-    assert journal.standing(PAYMENT, 14, is_request=False) is None
-    assert journal.standing(PAYMENT, 5, is_request=False) == Ended()
+    state_cache = fed(StateCache(10, set()), [(12, processed(OTHER)), (13, LedgerPurged("test", 1))])
+    state_cache.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
+    assert state_cache.payment_state(PAYMENT, 14, is_request=False) is None
+    assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Ended()
 
 
 def test_a_rejection_of_which_nothing_else_is_known_ends_nothing() -> None:
     """In an old log it does not name its attempt, and may be void: of an attempt that was in doubt before."""
-    journal = fed(Journal(10, set()), [(12, rejected(PAYMENT))])
-    assert journal.standing(PAYMENT, 5, is_request=False) is None
+    state_cache = fed(StateCache(10, set()), [(12, rejected(PAYMENT))])
+    assert state_cache.payment_state(PAYMENT, 5, is_request=False) is None
 
 
 def test_an_open_payment_is_never_forgotten() -> None:
     others = [processed(f"00000000-0000-4000-9000-{number:012d}") for number in range(50)]
-    journal = journal_of([routed(PAYMENT), *others], ended_max=3)
-    assert journal.standing(PAYMENT, 1) == Open(routed(PAYMENT), 1)
+    state_cache = state_cache_of([routed(PAYMENT), *others], ended_max=3)
+    assert state_cache.payment_state(PAYMENT, 1) == Open(routed(PAYMENT), 1)
 
 
 def test_a_purge_voids_everything_before_it() -> None:
-    journal = journal_of([processed(PAYMENT), routed(OTHER), LedgerPurged("test", 1)])
-    assert journal.standing(PAYMENT, 4) == Unrouted(1)
-    assert journal.standing(OTHER, 4) == Unrouted(1)
+    state_cache = state_cache_of([processed(PAYMENT), routed(OTHER), LedgerPurged("test", 1)])
+    assert state_cache.payment_state(PAYMENT, 4) == Unrouted(1)
+    assert state_cache.payment_state(OTHER, 4) == Unrouted(1)
 
 
 @pytest.mark.parametrize(
@@ -202,13 +208,15 @@ def test_a_purge_voids_everything_before_it() -> None:
     ids=lambda event: type(event).__name__,
 )
 def test_a_late_event_of_a_forgotten_payment_does_not_bring_it_back_to_life(late: Event) -> None:
-    journal = journal_of([routed(PAYMENT), processed(PAYMENT), processed(OTHER), late], ended_max=1)
-    assert journal.standing(PAYMENT, 1) in (None, Ended())
+    state_cache = state_cache_of([routed(PAYMENT), processed(PAYMENT), processed(OTHER), late], ended_max=1)
+    assert state_cache.payment_state(PAYMENT, 1) in (None, Ended())
 
 
 def test_a_late_event_of_an_ended_payment_does_not_bring_it_back_when_it_is_forgotten() -> None:
-    journal = journal_of([routed(PAYMENT), processed(PAYMENT), in_doubt(PAYMENT), processed(OTHER)], ended_max=1)
-    assert journal.standing(PAYMENT, 1) is None
+    state_cache = state_cache_of(
+        [routed(PAYMENT), processed(PAYMENT), in_doubt(PAYMENT), processed(OTHER)], ended_max=1
+    )
+    assert state_cache.payment_state(PAYMENT, 1) is None
 
 
 @pytest.mark.parametrize(
@@ -217,8 +225,8 @@ def test_a_late_event_of_an_ended_payment_does_not_bring_it_back_when_it_is_forg
     ids=lambda event: type(event).__name__,
 )
 def test_a_payment_whose_beginning_it_has_not_read_is_left_to_the_log_itself(event: Event) -> None:
-    journal = journal_of([event], start_sequence=10)
-    assert journal.standing(PAYMENT, 5) is None
+    state_cache = state_cache_of([event], start_sequence=10)
+    assert state_cache.payment_state(PAYMENT, 5) is None
 
 
 # A property over logs of three payments: whatever the journal says is what the log says.
@@ -251,51 +259,51 @@ def histories(draw: st.DrawFn, *, are_starts_early: bool) -> History:
     return History(events, start_sequence, draw(st.integers(0, 3)), draw(st.integers(0, 3)))
 
 
-def said_by_the_log(events: Sequence[Event], payment: str) -> Standing:
-    standing: Standing = Unrouted()
+def said_by_the_log(events: Sequence[Event], payment: str) -> PaymentState:
+    payment_state: PaymentState = Unrouted()
     for sequence, event in enumerate(events, start=1):
         if getattr(event, "correlation_id", None) == payment and not isinstance(event, PaymentRequested):
-            standing = advance(standing, sequence, event)
-    return standing
+            payment_state = evolve(payment_state, sequence, event)
+    return payment_state
 
 
 @given(histories(are_starts_early=True))
 def test_a_journal_that_forgets_nothing_says_what_the_log_says(history: History) -> None:
-    journal = journal_of(history.events)
+    state_cache = state_cache_of(history.events)
     for request_sequence, payment in enumerate(PAYMENTS, start=1):
-        assert journal.standing(payment, request_sequence) == said_by_the_log(history.events, payment)
+        assert state_cache.payment_state(payment, request_sequence) == said_by_the_log(history.events, payment)
 
 
 @given(histories(are_starts_early=False))
 def test_a_journal_that_forgets_or_starts_late_says_what_the_log_says_or_nothing(history: History) -> None:
     start = history.start_sequence
-    journal = journal_of(
+    state_cache = state_cache_of(
         history.events[start - 1 :],
         start_sequence=start,
         ended_max=history.ended_max,
         forgotten_max=history.forgotten_max,
     )
     for request_sequence, payment in enumerate(PAYMENTS, start=1):
-        known = journal.standing(payment, request_sequence)
+        known = state_cache.payment_state(payment, request_sequence)
         assert known is None or known == said_by_the_log(history.events, payment)
 
 
 def test_a_request_from_before_a_purge_is_not_charged_after_it() -> None:
-    journal = journal_of([routed(PAYMENT), processed(PAYMENT), LedgerPurged("test", 1), routed(OTHER)])
-    assert journal.standing(PAYMENT, 1) == Ended()
-    assert journal.standing(THIRD, 2) == Ended()
-    assert journal.standing(THIRD, 4) == Unrouted()
+    state_cache = state_cache_of([routed(PAYMENT), processed(PAYMENT), LedgerPurged("test", 1), routed(OTHER)])
+    assert state_cache.payment_state(PAYMENT, 1) == Ended()
+    assert state_cache.payment_state(THIRD, 2) == Ended()
+    assert state_cache.payment_state(THIRD, 4) == Unrouted()
 
 
 def test_a_late_intent_stands_as_late_until_it_is_released_and_a_void_one_changes_nothing() -> None:
-    journal = Journal(1, set())
-    journal.apply(2, routed(PAYMENT), is_late=True)
-    assert journal.standing(PAYMENT, 1) == Open(routed(PAYMENT), 2, is_late=True)
-    journal.apply(3, routed(PAYMENT), is_late=False)
-    assert journal.standing(PAYMENT, 1) == Open(routed(PAYMENT), 2, is_late=True)
-    journal.apply(4, released(PAYMENT))
-    assert journal.standing(PAYMENT, 1) == Unrouted(2)
-    on_time = Journal(1, set())
+    state_cache = StateCache(1, set())
+    state_cache.apply(2, routed(PAYMENT), is_late=True)
+    assert state_cache.payment_state(PAYMENT, 1) == Open(routed(PAYMENT), 2, is_late=True)
+    state_cache.apply(3, routed(PAYMENT), is_late=False)
+    assert state_cache.payment_state(PAYMENT, 1) == Open(routed(PAYMENT), 2, is_late=True)
+    state_cache.apply(4, released(PAYMENT))
+    assert state_cache.payment_state(PAYMENT, 1) == Unrouted(2)
+    on_time = StateCache(1, set())
     on_time.apply(2, routed(PAYMENT))
     on_time.apply(3, routed(PAYMENT), is_late=True)
-    assert on_time.standing(PAYMENT, 1) == Open(routed(PAYMENT), 2)
+    assert on_time.payment_state(PAYMENT, 1) == Open(routed(PAYMENT), 2)

@@ -15,7 +15,7 @@ from tollgate.processor.health.lease import (
     HealthLease,
     Pace,
 )
-from tollgate.processor.health.record import PROCESSORS, UNREADABLE, Record
+from tollgate.processor.health.record import PROVIDERS, UNREADABLE, Record
 from tollgate.processor.health.report import Health
 
 INTERVAL_SECONDS = 5.0
@@ -32,8 +32,8 @@ def full_round(mine: HealthLease, revision: int, *, begun_at: float, ended_at: f
     """Begins a round, hears two answers and ends it; the record that is then in the bucket under revision + 2."""
     record = mine.begin()
     mine.begun(revision, record, begun_at)
-    for step, processor in enumerate(PROCESSORS, 1):
-        shared = mine.answered(processor, WELL)
+    for step, provider in enumerate(PROVIDERS, 1):
+        shared = mine.answered(provider, WELL)
         assert shared is not None
         mine.written(revision + step, shared)
         record = shared
@@ -113,7 +113,7 @@ def test_each_answer_is_news_once() -> None:
 
 
 def test_no_news_is_told_to_nobody() -> None:
-    assert lease("other").heard(2, Record("me", 1, dict.fromkeys(PROCESSORS)), 100.0) == {}
+    assert lease("other").heard(2, Record("me", 1, dict.fromkeys(PROVIDERS)), 100.0) == {}
 
 
 def test_the_holder_does_not_hear_its_own_answers_as_news() -> None:
@@ -254,8 +254,8 @@ class _Fleet:
         if not self._when_running(name, lambda: self._end(name)):
             return
         mine = self.leases[name]
-        for processor in PROCESSORS:
-            shared = mine.answered(processor, WELL)
+        for provider in PROVIDERS:
+            shared = mine.answered(provider, WELL)
             if shared is not None and (revision := self._write(shared, mine.revision)) is not None:
                 mine.written(revision, shared)
         mine.finished(self._clock(name))

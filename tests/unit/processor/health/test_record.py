@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollgate.contract.health_bucket import RECORD_BYTES_MAX
-from tollgate.processor.health.record import PROCESSORS, UNREADABLE, Record, decode_record, encode_record
+from tollgate.processor.health.record import PROVIDERS, UNREADABLE, Record, decode_record, encode_record
 from tollgate.processor.health.report import Health
 
 HEALTH = st.builds(Health, st.booleans(), st.integers(0, 3_600_000).map(lambda milliseconds: milliseconds / 1000))
@@ -13,7 +13,7 @@ RECORDS = st.builds(
     Record,
     st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40),
     st.integers(0, 2**53),
-    st.dictionaries(st.sampled_from(PROCESSORS), st.none() | HEALTH),
+    st.dictionaries(st.sampled_from(PROVIDERS), st.none() | HEALTH),
 )
 
 
@@ -62,7 +62,7 @@ def test_a_field_that_is_not_known_is_passed_over() -> None:
 def test_a_round_is_finished_when_every_call_has_ended_with_news_or_without() -> None:
     record = Record("x", 1)
     assert not record.is_finished
-    for processor in PROCESSORS:
+    for provider in PROVIDERS:
         assert not record.is_finished
-        record = record.with_answer(processor, None)
+        record = record.with_answer(provider, None)
     assert record.is_finished

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tollgate.contract.events import PROCESSORS, ProcessorName
+from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.processor.health.report import Health
 from tollgate.processor.routing import Decision, Outcome, Policy, Route, Router, Wait
 from tollgate.processor.routing.router import OUTAGE_PATIENCES, OVERDUE_SLACK_SECONDS, TURN_SECONDS
@@ -29,9 +29,9 @@ def routed(router: Router, now: float = NOW, *, waited_seconds: float = 0.0) -> 
     return decision
 
 
-def take_down(router: Router, processor: ProcessorName, now: float = NOW) -> None:
-    router.observe_health(processor, Health(failing=True, min_response_seconds=0.0), now)
-    assert router.lane(processor).is_down
+def take_down(router: Router, provider: ProviderName, now: float = NOW) -> None:
+    router.observe_health(provider, Health(failing=True, min_response_seconds=0.0), now)
+    assert router.provider_state(provider).is_down
 
 
 def fill(router: Router, now: float = NOW) -> int:
@@ -58,20 +58,20 @@ def crowd(router: Router, *, seconds: float, now: float = NOW) -> float:
 
 def test_the_cheaper_one_gets_the_payment_and_the_reason_names_both_and_what_it_saves() -> None:
     decision = routed(new_router())
-    assert decision.processor == "default"
+    assert decision.provider == "default"
     assert "cheapest: default" in decision.why
     assert "fallback" in decision.why
     assert decision.why.endswith("saves 199 cents")
 
 
 @pytest.mark.parametrize(("slower_by_seconds", "expected"), [(2.0, "default"), (18.0, "default"), (25.0, "fallback")])
-def test_a_slow_cheap_one_is_worth_it_up_to_the_patience(slower_by_seconds: float, expected: ProcessorName) -> None:
+def test_a_slow_cheap_one_is_worth_it_up_to_the_patience(slower_by_seconds: float, expected: ProviderName) -> None:
     router = new_router()
     for _ in range(60):
         router.observe_health("default", Health(failing=False, min_response_seconds=slower_by_seconds), NOW)
-        router.lane("default").beliefs.observe(success=True, seconds=slower_by_seconds, now=NOW)
-        router.lane("fallback").beliefs.observe(success=True, seconds=0.01, now=NOW)
-    assert routed(router).processor == expected
+        router.provider_state("default").estimator.observe(success=True, seconds=slower_by_seconds, now=NOW)
+        router.provider_state("fallback").estimator.observe(success=True, seconds=0.01, now=NOW)
+    assert routed(router).provider == expected
 
 
 def test_payments_wait_in_the_log_while_the_cheap_one_is_down_and_say_so() -> None:
@@ -87,28 +87,28 @@ def test_a_payment_that_has_waited_for_its_patience_goes_to_the_dear_one_and_the
     router = new_router()
     take_down(router, "default")
     decision = routed(router, NOW + 0.01, waited_seconds=20)
-    assert decision.processor == "fallback"
+    assert decision.provider == "fallback"
     assert decision.why == "patience is over: default is down, waited 20.0 of 20.0 s; costs 199 cents more"
 
 
 def test_the_queue_is_looked_at_again_when_the_oldest_payment_may_have_waited_long_enough() -> None:
     router = new_router()
     take_down(router, "default")
-    router.lane("default").breaker.until = NOW + 1000
+    router.provider_state("default").breaker.until = NOW + 1000
     assert isinstance(decide(router, NOW, waited_seconds=5), Wait)
     assert isinstance(decide(router, NOW, waited_seconds=4), Wait)
     due = NOW + 15 - OVERDUE_SLACK_SECONDS
     assert router.room(due - 0.01) == 0
     assert router.room(due) > 0
-    assert routed(router, due, waited_seconds=20).processor == "fallback"
+    assert routed(router, due, waited_seconds=20).provider == "fallback"
 
 
 def test_in_a_long_outage_patience_shrinks() -> None:
     router = new_router()
     take_down(router, "default")
-    router.lane("default").breaker.until = NOW + 100_000
+    router.provider_state("default").breaker.until = NOW + 100_000
     assert isinstance(decide(router, NOW + 20 * OUTAGE_PATIENCES, waited_seconds=10), Wait)
-    assert routed(router, NOW + 20 * OUTAGE_PATIENCES * 10, waited_seconds=2).processor == "fallback"
+    assert routed(router, NOW + 20 * OUTAGE_PATIENCES * 10, waited_seconds=2).provider == "fallback"
 
 
 def test_the_one_real_payment_that_probes_is_said_to() -> None:
@@ -118,7 +118,7 @@ def test_the_one_real_payment_that_probes_is_said_to() -> None:
     assert isinstance(decide(router), Wait)
     assert router.room(later) == 1
     decision = routed(router, later)
-    assert decision.processor == "default"
+    assert decision.provider == "default"
     assert decision.why.startswith("probe: default has been down for 0.5 s")
     assert isinstance(decide(router, later), Wait)
     router.observe("default", "succeeded", later + 0.1, seconds=0.1)
@@ -130,8 +130,8 @@ def test_a_probe_that_was_not_sent_lets_the_next_one_go() -> None:
     take_down(router, "default")
     routed(router, NOW + 0.5)
     router.withdraw("default", NOW + 0.6, seconds=0.1)
-    assert router.lane("default").in_flight == 0
-    assert routed(router, NOW + 0.6).processor == "default"
+    assert router.provider_state("default").in_flight == 0
+    assert routed(router, NOW + 0.6).provider == "default"
 
 
 def test_a_payment_from_before_the_outage_that_was_not_sent_lets_no_second_probe_go() -> None:
@@ -155,25 +155,25 @@ def test_what_a_full_cheap_one_cannot_carry_goes_to_the_dear_one_at_once() -> No
     now = crowd(router, seconds=5)
     places = fill(router, now)
     overflow = routed(router, now) if places < POLICY.concurrency_max and router.room(now) else None
-    sent = {processor: router.lane(processor).in_flight for processor in PROCESSORS}
+    sent = {provider: router.provider_state(provider).in_flight for provider in PROVIDERS}
     assert sent["default"] > 0
     assert sent["fallback"] > 0
     assert overflow is None
     router.observe("fallback", "succeeded", now, seconds=0.01)
     decision = routed(router, now)
-    assert decision.processor == "fallback"
+    assert decision.provider == "fallback"
     assert decision.why.startswith("overflow: default has all")
 
 
 def test_so_many_places_are_left_to_the_fast_one_that_they_carry_the_rest_with_a_turn_after_each_call() -> None:
     router = new_router()
-    limit = router.lane("default").limit
+    limit = router.provider_state("default").limit
     while limit.places < POLICY.concurrency_max:
         limit.coped(int(limit.places))
     now = crowd(router, seconds=2)
     fill(router, now)
-    at_default, at_fallback = (router.lane(processor).in_flight for processor in PROCESSORS)
-    fallback_seconds = router.lane("fallback").beliefs.latency_seconds(now) + TURN_SECONDS
+    at_default, at_fallback = (router.provider_state(provider).in_flight for provider in PROVIDERS)
+    fallback_seconds = router.provider_state("fallback").estimator.latency_seconds(now) + TURN_SECONDS
     assert at_default / (2 + TURN_SECONDS) + at_fallback / fallback_seconds >= ARRIVALS_PER_SECOND
     assert at_default > 0.9 * POLICY.concurrency_max, "and not many more"
 
@@ -182,9 +182,9 @@ def test_a_dear_one_that_is_as_slow_gets_no_overflow_because_its_places_carry_no
     router = new_router()
     now = crowd(router, seconds=5)
     for _ in range(60):
-        router.lane("fallback").beliefs.observe(success=True, seconds=6, now=now)
+        router.provider_state("fallback").estimator.observe(success=True, seconds=6, now=now)
     fill(router, now)
-    assert router.lane("fallback").in_flight == 0
+    assert router.provider_state("fallback").in_flight == 0
 
 
 def test_a_processor_that_turns_payments_away_gets_fewer_at_once_and_stays_open_for_business() -> None:
@@ -192,10 +192,10 @@ def test_a_processor_that_turns_payments_away_gets_fewer_at_once_and_stays_open_
     fill(router)
     for _ in range(10):
         router.observe("default", "busy", NOW + 0.01, seconds=0.01)
-    lane = router.lane("default")
-    assert not lane.is_down
-    assert lane.limit.places < 50
-    assert lane.in_flight == 40
+    provider_state = router.provider_state("default")
+    assert not provider_state.is_down
+    assert provider_state.limit.places < 50
+    assert provider_state.in_flight == 40
 
 
 def test_with_both_down_nothing_is_taken_but_a_probe() -> None:
@@ -211,7 +211,7 @@ def test_with_both_down_nothing_is_taken_but_a_probe() -> None:
 def test_health_that_has_turned_good_brings_the_next_probe_forward() -> None:
     router = new_router()
     take_down(router, "default")
-    router.lane("default").breaker.until = NOW + 100
+    router.provider_state("default").breaker.until = NOW + 100
     assert isinstance(decide(router), Wait)
     assert router.room(NOW + 1) == 0
     router.observe_health("default", Health(failing=False, min_response_seconds=0.01), NOW + 1)
@@ -222,7 +222,7 @@ def test_an_attempt_that_belongs_to_a_processor_waits_for_its_circuit_and_takes_
     router = new_router()
     assert router.resend_pause_seconds("fallback", NOW) == 0
     assert not router.resend("fallback", NOW), "it is no probe"
-    assert router.lane("fallback").in_flight == 1
+    assert router.provider_state("fallback").in_flight == 1
     take_down(router, "fallback")
     assert router.resend_pause_seconds("fallback", NOW) > 0
 
@@ -247,7 +247,7 @@ OUTCOMES = st.sampled_from(["succeeded", "succeeded", "failed", "busy", "unanswe
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["decide", "decide", "decide", "end", "end", "withdraw", "health"]),
-        st.sampled_from(PROCESSORS),
+        st.sampled_from(PROVIDERS),
         OUTCOMES,
         st.floats(0, 3),
         st.integers(0, 60),
@@ -259,59 +259,59 @@ STEPS = st.lists(
 @settings(deadline=None)
 @given(STEPS)
 def test_whatever_happens_there_is_one_probe_at_most_places_are_bounded_and_reasons_given(
-    steps: list[tuple[str, ProcessorName, Outcome, float, int]],
+    steps: list[tuple[str, ProviderName, Outcome, float, int]],
 ) -> None:
     policy = Policy(patience_seconds=5, concurrency_max=8, failures_to_open=2, probe_seconds_max=1.0)
     router, now = Router(policy, Random(2)), NOW
-    in_flight: dict[ProcessorName, list[float]] = {"default": [], "fallback": []}
-    probe_since: dict[ProcessorName, float | None] = {"default": None, "fallback": None}
-    for what, processor, outcome, seconds, number in steps:
+    in_flight: dict[ProviderName, list[float]] = {"default": [], "fallback": []}
+    probe_since: dict[ProviderName, float | None] = {"default": None, "fallback": None}
+    for what, provider, outcome, seconds, number in steps:
         now += seconds / 10
-        lane = router.lane(processor)
+        provider_state = router.provider_state(provider)
         if what == "decide":
-            before = {name: router.lane(name).breaker.state for name in PROCESSORS}
-            admitted = {name: router.lane(name).breaker.admits(now) for name in PROCESSORS}
+            before = {name: router.provider_state(name).breaker.state for name in PROVIDERS}
+            admitted = {name: router.provider_state(name).breaker.admits(now) for name in PROVIDERS}
             decision = router.decide(now, amount_cents=1990, waited_seconds=float(number))
             assert decision.why
             if isinstance(decision, Wait):
                 assert 0 < decision.seconds <= 1
                 continue
-            assert admitted[decision.processor], "routed to an open circuit"
-            if before[decision.processor] != "closed":
-                since = probe_since[decision.processor]
+            assert admitted[decision.provider], "routed to an open circuit"
+            if before[decision.provider] != "closed":
+                since = probe_since[decision.provider]
                 assert since is None or now - since >= 15, "two probes at once"
-                probe_since[decision.processor] = now
-            in_flight[decision.processor].append(now)
+                probe_since[decision.provider] = now
+            in_flight[decision.provider].append(now)
         elif what == "health":
-            router.observe_health(processor, Health(failing=number % 2 == 0, min_response_seconds=seconds), now)
-        elif in_flight[processor]:
-            sent_at = in_flight[processor].pop()
+            router.observe_health(provider, Health(failing=number % 2 == 0, min_response_seconds=seconds), now)
+        elif in_flight[provider]:
+            sent_at = in_flight[provider].pop()
             if what == "end":
-                router.observe(processor, outcome, now, seconds=now - sent_at)
+                router.observe(provider, outcome, now, seconds=now - sent_at)
             else:
-                router.withdraw(processor, now, seconds=now - sent_at)
-            if lane.breaker.state != "half-open":
-                probe_since[processor] = None
-        for name in PROCESSORS:
-            assert router.lane(name).in_flight == len(in_flight[name])
-            assert 1 <= router.lane(name).limit.places <= policy.concurrency_max
+                router.withdraw(provider, now, seconds=now - sent_at)
+            if provider_state.breaker.state != "half-open":
+                probe_since[provider] = None
+        for name in PROVIDERS:
+            assert router.provider_state(name).in_flight == len(in_flight[name])
+            assert 1 <= router.provider_state(name).limit.places <= policy.concurrency_max
         assert sum(map(len, in_flight.values())) <= policy.concurrency_max
         assert 0 <= router.room(now) <= policy.concurrency_max
 
 
 @settings(deadline=None)
-@given(STEPS, st.sampled_from(PROCESSORS))
+@given(STEPS, st.sampled_from(PROVIDERS))
 def test_after_whatever_happened_one_processor_that_works_again_gets_everything_done(
-    steps: list[tuple[str, ProcessorName, Outcome, float, int]], working: ProcessorName
+    steps: list[tuple[str, ProviderName, Outcome, float, int]], working: ProviderName
 ) -> None:
     policy = Policy(patience_seconds=5, concurrency_max=8, failures_to_open=2, probe_seconds_max=1.0)
     router, now = Router(policy, Random(3)), NOW
-    for what, processor, outcome, seconds, number in steps:
+    for what, provider, outcome, seconds, number in steps:
         now += seconds / 10
         if what == "health":
-            router.observe_health(processor, Health(failing=number % 2 == 0, min_response_seconds=seconds), now)
+            router.observe_health(provider, Health(failing=number % 2 == 0, min_response_seconds=seconds), now)
         elif isinstance(decision := router.decide(now, amount_cents=1, waited_seconds=float(number)), Route):
-            router.observe(decision.processor, outcome, now, seconds=0.0)
+            router.observe(decision.provider, outcome, now, seconds=0.0)
     left, deadline = 200, now + 120
     while left:
         now += 0.05
@@ -319,8 +319,8 @@ def test_after_whatever_happened_one_processor_that_works_again_gets_everything_
         for _ in range(router.room(now)):
             decision = router.decide(now, amount_cents=1, waited_seconds=60.0)
             if isinstance(decision, Route):
-                is_working = decision.processor == working
-                router.observe(decision.processor, "succeeded" if is_working else "failed", now, seconds=0.0)
+                is_working = decision.provider == working
+                router.observe(decision.provider, "succeeded" if is_working else "failed", now, seconds=0.0)
                 left -= is_working
             if not left:
                 break

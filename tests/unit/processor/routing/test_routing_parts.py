@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tollgate.processor.routing.backlog import Backlog
 from tollgate.processor.routing.circuit_breaker import PROBE_ANSWER_SECONDS_MAX, CircuitBreaker
 from tollgate.processor.routing.concurrency_limit import ConcurrencyLimit
-from tollgate.processor.routing.estimator import Beliefs
+from tollgate.processor.routing.estimator import Estimator
 
 NOW = 1000.0
 
@@ -95,22 +95,22 @@ def test_places_that_are_not_used_do_not_grow() -> None:
 
 
 def test_beliefs_fade_back_to_trust() -> None:
-    beliefs, chance = Beliefs(half_life_seconds=10), Random(1)
+    estimator, chance = Estimator(half_life_seconds=10), Random(1)
     for _ in range(100):
-        beliefs.observe(success=False, seconds=None, now=NOW)
-    assert max(beliefs.sample_success(chance, NOW) for _ in range(100)) < 0.3
+        estimator.observe(success=False, seconds=None, now=NOW)
+    assert max(estimator.sample_success(chance, NOW) for _ in range(100)) < 0.3
     later = NOW + 200
-    assert sum(beliefs.sample_success(chance, later) for _ in range(100)) / 100 > 0.8
+    assert sum(estimator.sample_success(chance, later) for _ in range(100)) / 100 > 0.8
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 20), st.floats(0, 100)), max_size=50))
 def test_beliefs_stay_within_what_was_seen(calls: list[tuple[bool, float, float]]) -> None:
-    beliefs, now = Beliefs(half_life_seconds=5), NOW
+    estimator, now = Estimator(half_life_seconds=5), NOW
     for success, seconds, pause in calls:
         now += pause
-        beliefs.observe(success=success, seconds=seconds, now=now)
-        assert 0 < beliefs.sample_success(Random(1), now) <= 1
-        assert 0 <= beliefs.latency_seconds(now) <= 20.1
+        estimator.observe(success=success, seconds=seconds, now=now)
+        assert 0 < estimator.sample_success(Random(1), now) <= 1
+        assert 0 <= estimator.latency_seconds(now) <= 20.1
 
 
 @pytest.mark.parametrize(("served", "expected"), [(50.0, inf), (100.0, inf), (300.0, 5.0)])

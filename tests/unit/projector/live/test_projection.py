@@ -11,7 +11,7 @@ from tests.unit.projector.payment_histories import LATE_US, PAYMENTS, Stored, lo
 from tollgate.contract.events import (
     Event,
     LedgerPurged,
-    OperatorWord,
+    ManualResolution,
     PaymentInDoubt,
     PaymentProcessed,
     PaymentRejected,
@@ -19,7 +19,7 @@ from tollgate.contract.events import (
     PaymentRequested,
     PaymentRouted,
 )
-from tollgate.contract.payment_state import Open, Standing, Unrouted
+from tollgate.contract.payment_state import Open, PaymentState, Unrouted
 from tollgate.contract.read_model_api import DOUBTS_MAX, DoubtView
 from tollgate.projector.live import projection
 from tollgate.projector.live.projection import (
@@ -41,8 +41,10 @@ RELEASED = PaymentReleased(PAYMENT, 1, "default", "why")
 PROCESSED = PaymentProcessed(PAYMENT, 1990, 1, "default", 11, 22)
 REJECTED = PaymentRejected(PAYMENT, 1990, "why")
 PURGED = LedgerPurged("test", 33)
-WORD = OperatorWord("someone", "seen", 55)
-HELD, RELEASED_BY_WORD, PROCESSED_BY_WORD = (replace(one, word=WORD) for one in (IN_DOUBT, RELEASED, PROCESSED))
+RESOLUTION = ManualResolution("someone", "seen", 55)
+HELD, RELEASED_BY_RESOLUTION, PROCESSED_BY_RESOLUTION = (
+    replace(one, word=RESOLUTION) for one in (IN_DOUBT, RELEASED, PROCESSED)
+)
 
 
 RECENTLY_ENDED_MAX = 1
@@ -100,15 +102,15 @@ class ReadModel:
         """Rows and memory without the places of events in the log."""
         rows = [replace(row, sequences=[]) for row in self.rows]
         payments = {
-            payment: (known.amount_cents, known.accepted_at_us, _without_place(known.standing))
+            payment: (known.amount_cents, known.accepted_at_us, _without_place(known.payment_state))
             for payment, known in self.projection.open.items()
         }
         attempts = {payment: _without_place(attempt) for payment, attempt in self.projection.open_attempts.items()}
         return rows, payments, attempts
 
 
-def _without_place(standing: object) -> object:
-    return replace(standing, sequence=0) if isinstance(standing, Open) else standing
+def _without_place(payment_state: object) -> object:
+    return replace(payment_state, sequence=0) if isinstance(payment_state, Open) else payment_state
 
 
 def read(log: Sequence[Stored]) -> ReadModel:
@@ -131,20 +133,20 @@ def test_a_rejected_payment_becomes_a_row_that_names_its_events() -> None:
 
 def test_a_payment_that_has_not_ended_is_in_memory_as_it_stands() -> None:
     model = ReadModel()
-    expected: list[tuple[Event, Standing]] = [
+    expected: list[tuple[Event, PaymentState]] = [
         (REQUESTED, Unrouted(1)),
         (ROUTED, Open(ROUTED, 2)),
         (RELEASED, Unrouted(2)),
         (replace(ROUTED, attempt=2), Open(replace(ROUTED, attempt=2), 4)),
         (replace(IN_DOUBT, attempt=2), Open(replace(ROUTED, attempt=2), 4, in_doubt=True)),
     ]
-    for sequence, (event, standing) in enumerate(expected, start=1):
+    for sequence, (event, payment_state) in enumerate(expected, start=1):
         assert model.read([Stored(sequence, event, 7)]) == []
-        doubt = (7, "why") if isinstance(standing, Open) and standing.in_doubt else (0, "")
+        doubt = (7, "why") if isinstance(payment_state, Open) and payment_state.in_doubt else (0, "")
         assert model.projection.open == {
-            PAYMENT: OpenPayment(1990, 7, 7, list(range(1, sequence + 1)), standing, *doubt)
+            PAYMENT: OpenPayment(1990, 7, 7, list(range(1, sequence + 1)), payment_state, *doubt)
         }
-        assert model.projection.open_attempts == ({PAYMENT: standing} if isinstance(standing, Open) else {})
+        assert model.projection.open_attempts == ({PAYMENT: payment_state} if isinstance(payment_state, Open) else {})
 
 
 def test_a_charge_is_a_row_even_when_its_request_is_not_known() -> None:
@@ -328,7 +330,9 @@ def test_an_attempt_is_open_from_its_intent_to_its_outcome() -> None:
 def test_an_operators_word_settles_a_doubt_like_the_processors_answer() -> None:
     model = ReadModel()
     model.read(stored([REQUESTED, ROUTED, IN_DOUBT]))
-    assert model.read([Stored(4, PROCESSED_BY_WORD)]) == [SettledRow(PAYMENT, "default", 1990, 11, 22, 1, [1, 2, 3, 4])]
+    assert model.read([Stored(4, PROCESSED_BY_RESOLUTION)]) == [
+        SettledRow(PAYMENT, "default", 1990, 11, 22, 1, [1, 2, 3, 4])
+    ]
     assert not model.projection.open
 
 
@@ -336,9 +340,9 @@ def test_an_operators_word_settles_a_doubt_like_the_processors_answer() -> None:
 def test_an_operators_word_on_what_is_not_in_doubt_settles_nothing(before: list[Event]) -> None:
     model = ReadModel()
     model.read(stored([REQUESTED, *before]))
-    standing = model.projection.open[PAYMENT].standing
-    assert model.read([Stored(9, PROCESSED_BY_WORD)]) == []
-    assert model.projection.open[PAYMENT].standing == standing
+    payment_state = model.projection.open[PAYMENT].payment_state
+    assert model.read([Stored(9, PROCESSED_BY_RESOLUTION)]) == []
+    assert model.projection.open[PAYMENT].payment_state == payment_state
     assert model.projection.open[PAYMENT].sequences[-1] == 9, "it is a part of the history all the same"
 
 
@@ -346,7 +350,7 @@ def test_an_operators_word_on_a_payment_that_has_ended_adds_no_row() -> None:
     for ended in (PROCESSED, REJECTED):
         model = ReadModel()
         model.read(stored([REQUESTED, ROUTED, ended]))
-        assert model.read([Stored(9, PROCESSED_BY_WORD)]) == []
+        assert model.read([Stored(9, PROCESSED_BY_RESOLUTION)]) == []
 
 
 def test_a_doubt_tells_since_when_and_why_and_whether_it_is_held() -> None:
@@ -357,7 +361,7 @@ def test_a_doubt_tells_since_when_and_why_and_whether_it_is_held() -> None:
     assert model.projection.in_doubt() == (1, [doubt])
     model.read([Stored(5, HELD, 50)])
     assert model.projection.in_doubt() == (1, [replace(doubt, is_held=True)])
-    model.read([Stored(6, RELEASED_BY_WORD, 60)])
+    model.read([Stored(6, RELEASED_BY_RESOLUTION, 60)])
     assert model.projection.in_doubt() == (0, [])
 
 

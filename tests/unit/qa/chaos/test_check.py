@@ -52,8 +52,8 @@ def log_of(*events: Event, after_us: int = 10) -> list[Logged]:
     return [Logged(number, T0 + number * after_us, event) for number, event in enumerate(events, start=1)]
 
 
-def row(payment_id: str = A, cents: int = 100, at_us: int = T0, processor: str = "default") -> Settled:
-    return Settled(payment_id, processor, cents, at_us)
+def row(payment_id: str = A, cents: int = 100, at_us: int = T0, provider: str = "default") -> Settled:
+    return Settled(payment_id, provider, cents, at_us)
 
 
 def clean() -> History:
@@ -61,7 +61,7 @@ def clean() -> History:
     return History(
         requests=[wish()],
         log=log_of(requested(), routed(), processed()),
-        books={"default": [entry()], "fallback": []},
+        provider_records={"default": [entry()], "fallback": []},
         rows=[row()],
         final=Summary(Totals(1, 100), Totals()),
     )
@@ -81,7 +81,7 @@ def test_a_payment_whose_clients_learned_nothing_may_be_there_or_not() -> None:
     history = clean()
     history.requests = [wish(outcome="unknown", status=None)]
     assert broken(history) == set()
-    nothing = History(requests=history.requests, books={}, rows=[], final=Summary(Totals(), Totals()))
+    nothing = History(requests=history.requests, provider_records={}, rows=[], final=Summary(Totals(), Totals()))
     assert broken(nothing) == set()
 
 
@@ -90,7 +90,7 @@ def test_a_payment_that_was_refused_for_good_has_ended_and_is_not_lost() -> None
         refusals={"default": [A]},
         requests=[wish()],
         log=log_of(requested(), routed(), PaymentRejected(A, 100, "403")),
-        books={},
+        provider_records={},
         rows=[],
         rejected_rows=[A],
         final=Summary(Totals(), Totals()),
@@ -99,27 +99,27 @@ def test_a_payment_that_was_refused_for_good_has_ended_and_is_not_lost() -> None
 
 
 def _not_in_the_log(history: History) -> None:
-    history.log, history.books, history.rows = [], {}, []
+    history.log, history.provider_records, history.rows = [], {}, []
     history.final = Summary(Totals(), Totals())
 
 
-def _in_no_book(history: History) -> None:
-    history.books, history.final = {}, Summary(Totals(), Totals())
+def _in_no_record(history: History) -> None:
+    history.provider_records, history.final = {}, Summary(Totals(), Totals())
 
 
-def _in_both_books(history: History) -> None:
-    history.books = {"default": [entry()], "fallback": [entry()]}
-    history.final = summed(history.books)
+def _in_both_records(history: History) -> None:
+    history.provider_records = {"default": [entry()], "fallback": [entry()]}
+    history.final = summed(history.provider_records)
 
 
 def _unasked_charge(history: History) -> None:
-    history.books = {"default": [entry(), entry(B)]}
+    history.provider_records = {"default": [entry(), entry(B)]}
     history.log = log_of(requested(), processed(), requested(B), processed(B))
-    history.rows, history.final = [row(), row(B)], summed(history.books)
+    history.rows, history.final = [row(), row(B)], summed(history.provider_records)
 
 
 def _other_amount_charged(history: History) -> None:
-    history.books, history.final = {"default": [entry(cents=101)]}, Summary(Totals(1, 101), Totals())
+    history.provider_records, history.final = {"default": [entry(cents=101)]}, Summary(Totals(1, 101), Totals())
 
 
 def _other_amount_recorded(history: History) -> None:
@@ -138,9 +138,9 @@ def _refused_and_accepted(history: History) -> None:
     history.requests = [wish(), wish(outcome="refused", status=409, purpose="repeat")]
 
 
-def _at_the_other_processor(history: History) -> None:
-    history.books = {"fallback": [entry()]}
-    history.final = summed(history.books)
+def _at_the_other_provider(history: History) -> None:
+    history.provider_records = {"fallback": [entry()]}
+    history.final = summed(history.provider_records)
 
 
 def _rejected_and_charged(history: History) -> None:
@@ -152,7 +152,7 @@ def _rejected_and_refused_by_nobody(history: History) -> None:
     """A proxy's 403 is not the processor's word."""
     history.log, history.rows = log_of(requested(), routed(), PaymentRejected(A, 100, "403")), []
     history.rejected_rows, history.refusals = [A], {"default": [B]}
-    history.books, history.final = {}, Summary(Totals(), Totals())
+    history.provider_records, history.final = {}, Summary(Totals(), Totals())
 
 
 def _charged_and_not_recorded(history: History) -> None:
@@ -160,7 +160,7 @@ def _charged_and_not_recorded(history: History) -> None:
 
 
 def _another_stamp(history: History) -> None:
-    history.books = {"default": [entry(at_us=T0 + 1)]}
+    history.provider_records = {"default": [entry(at_us=T0 + 1)]}
 
 
 def _another_summary(history: History) -> None:
@@ -192,7 +192,7 @@ def _forgotten(history: History) -> None:
 
 
 def _still_pending(history: History) -> None:
-    history.log, history.rows, history.books = log_of(requested()), [], {}
+    history.log, history.rows, history.provider_records = log_of(requested()), [], {}
     history.final = Summary(Totals(), Totals())
 
 
@@ -200,15 +200,15 @@ def _still_pending(history: History) -> None:
     ("harm", "columns"),
     [
         (_not_in_the_log, {"lost"}),
-        (_in_no_book, {"lost", "unrecorded"}),
-        (_in_both_books, {"charged twice"}),
+        (_in_no_record, {"lost", "unrecorded"}),
+        (_in_both_records, {"charged twice"}),
         (_unasked_charge, {"invented"}),
         (_other_amount_charged, {"wrong amount"}),
         (_other_amount_recorded, {"wrong amount"}),
         (_two_amounts_accepted, {"conflict accepted"}),
         (_refused_and_charged, {"refused"}),
         (_refused_and_accepted, {"refused"}),
-        (_at_the_other_processor, {"wrong processor"}),
+        (_at_the_other_provider, {"wrong processor"}),
         (_rejected_and_charged, {"rejected, charged"}),
         (_rejected_and_refused_by_nobody, {"rejected, unfounded"}),
         (_charged_and_not_recorded, {"unrecorded", "not ended"}),
@@ -255,7 +255,7 @@ def test_a_settled_window_that_had_passed_is_final(question: Asked, columns: set
 def test_a_payment_whose_id_was_charged_with_another_amount_is_rightly_rejected() -> None:
     history = clean()
     _rejected_and_refused_by_nobody(history)
-    history.books = {"default": [entry(cents=101)]}
+    history.provider_records = {"default": [entry(cents=101)]}
     assert "rejected, unfounded" not in broken(history, converged=False)
 
 
@@ -263,7 +263,7 @@ def test_what_a_run_did_not_wait_for_is_no_offence() -> None:
     history = clean()
     history.log, history.rows, history.final = log_of(requested(), routed()), None, None
     assert broken(history, converged=False) == set()
-    history.books = {"default": [entry()], "fallback": [entry()]}
+    history.provider_records = {"default": [entry()], "fallback": [entry()]}
     assert broken(history, converged=False) == {"charged twice"}
 
 

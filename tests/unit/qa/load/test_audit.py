@@ -33,8 +33,8 @@ def test_an_accepted_payment_in_no_book_is_lost() -> None:
 
 
 def test_a_payment_in_both_books_or_doubly_in_one_was_charged_twice() -> None:
-    books = {"default": [entry("a"), entry("b"), entry("b")], "fallback": [entry("a")]}
-    assert audit(sent(), books, BEGAN).twice == ("a", "b")
+    provider_records = {"default": [entry("a"), entry("b"), entry("b")], "fallback": [entry("a")]}
+    assert audit(sent(), provider_records, BEGAN).twice == ("a", "b")
 
 
 def test_another_amount_is_wrong_and_not_lost() -> None:
@@ -43,8 +43,11 @@ def test_another_amount_is_wrong_and_not_lost() -> None:
 
 
 def test_an_entry_nobody_sent_is_invented_unless_it_is_older_than_the_run() -> None:
-    books = {"default": [entry("a"), entry("b"), entry("x"), entry("old", after_seconds=-0.001)], "fallback": []}
-    assert audit(sent(), books, BEGAN).invented == ("x",)
+    provider_records = {
+        "default": [entry("a"), entry("b"), entry("x"), entry("old", after_seconds=-0.001)],
+        "fallback": [],
+    }
+    assert audit(sent(), provider_records, BEGAN).invented == ("x",)
 
 
 def test_a_refused_payment_must_not_be_charged() -> None:

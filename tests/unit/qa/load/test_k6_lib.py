@@ -60,14 +60,14 @@ def test_cents_are_written_with_two_decimals(k6: str, tmp_path: Path) -> None:
 
 def test_summaries_of_both_sides_are_read_without_a_float(k6: str, tmp_path: Path) -> None:
     gateway = '{"default":{"totalRequests":3,"totalAmount":59.70},"fallback":{"totalRequests":0,"totalAmount":0}}'
-    processor = '{"totalRequests" : 3, "totalAmount" : 59.7, "totalFee": 2.985, "feePerTransaction": 0.05}'
+    provider = '{"totalRequests" : 3, "totalAmount" : 59.7, "totalFee": 2.985, "feePerTransaction": 0.05}'
     fractional = '{"totalRequests": 3, "totalAmount": 59.699999999999996}'
     values = evaluate(
         k6,
         tmp_path,
         [
             f"money.totalsOf(money.parseSummary('{gateway}').default)",
-            f"money.totalsOf(money.parseSummary('{processor}'))",
+            f"money.totalsOf(money.parseSummary('{provider}'))",
             f"money.totalsOf(money.parseSummary('{fractional}'))",
             "money.totalsOf(money.parseSummary('{}'))",
         ],

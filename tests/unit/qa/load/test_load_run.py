@@ -28,7 +28,7 @@ class World:
     """A gateway that charges at once, and what it may do wrong."""
 
     def __init__(self, *, lose: int = -1, double: int = -1, offers_list: bool = True) -> None:
-        self.books: dict[str, list[Charge]] = {"default": [], "fallback": []}
+        self.provider_records: dict[str, list[Charge]] = {"default": [], "fallback": []}
         self.summary: dict[str, list[Charge]] = {"default": [], "fallback": []}
         self._lose, self._double, self._offers_list = lose, double, offers_list
         self._accepted = 0
@@ -43,24 +43,27 @@ class World:
             case "GET", "/payments-summary":
                 return 200, json.dumps({name: totals(self.summary[name], window) for name in self.summary}).encode()
             case "GET", "/admin/payments-summary":
-                return 200, json.dumps(totals(self.books[server], window)).encode()
+                return 200, json.dumps(totals(self.provider_records[server], window)).encode()
             case "GET", "/admin/payments" if self._offers_list:
-                rows = [{"correlationId": i, "amount": c / 100, "requestedAt": at} for i, c, at in self.books[server]]
+                rows = [
+                    {"correlationId": i, "amount": c / 100, "requestedAt": at}
+                    for i, c, at in self.provider_records[server]
+                ]
                 return 200, json.dumps(rows).encode()
         return 404, b"{}"
 
     def _accept(self, payment: dict[str, Any]) -> None:
         number, self._accepted = self._accepted, self._accepted + 1
-        processor = "fallback" if number % 3 == 0 else "default"
+        provider = "fallback" if number % 3 == 0 else "default"
         at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         charge = payment["correlationId"], round(payment["amount"] * 100), at
         if number == self._lose:
             return
-        self.books[processor].append(charge)
-        self.summary[processor].append(charge)
+        self.provider_records[provider].append(charge)
+        self.summary[provider].append(charge)
         if number == self._double:
-            for ledger in (self.books, self.summary):
-                ledger["default" if processor == "fallback" else "fallback"].append(charge)
+            for ledger in (self.provider_records, self.summary):
+                ledger["default" if provider == "fallback" else "fallback"].append(charge)
 
 
 def totals(charges: list[Charge], window: dict[str, str]) -> dict[str, Any]:
@@ -96,7 +99,7 @@ async def tried(world: World, **changes: Any) -> Result:
         ]
         parts: dict[str, Any] = {
             "product": product,
-            "processors": {"default": default, "fallback": fallback},
+            "providers": {"default": default, "fallback": fallback},
             "token": "123",
             "rate_per_second": 100,
             "seconds": 0.5,
@@ -124,8 +127,8 @@ async def test_an_honest_gateway_is_found_without_fault() -> None:
     assert found.faults() == []
     assert len(found.sent.accepted) == 50
     assert len(found.checks) == 2
-    assert found.drain.last.books is not None
-    assert found.drain.last.books.total == found.sent.least
+    assert found.drain.last.provider_records is not None
+    assert found.drain.last.provider_records.total == found.sent.least
 
 
 async def test_a_lost_payment_is_found() -> None:

@@ -17,15 +17,17 @@ from qa.load.window import Window
 
 BEGAN = datetime(2025, 7, 5, 12, 0, tzinfo=UTC)
 WINDOW = Window(BEGAN, BEGAN + timedelta(seconds=10))
-BOOKS = Summary(Totals(2, 3980), Totals(1, 1990))
+PROVIDER_RECORDS = Summary(Totals(2, 3980), Totals(1, 1990))
 SHORT = Summary(Totals(1, 1990), Totals(1, 1990))
 CLEAN = Audit((), (), (), (), ())
 MIB = 1024 * 1024
 
 
-def compared(product: Summary | None = BOOKS, books: Summary | None = BOOKS, **headers: str) -> Comparison:
+def compared(
+    product: Summary | None = PROVIDER_RECORDS, provider_records: Summary | None = PROVIDER_RECORDS, **headers: str
+) -> Comparison:
     found = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Comparison(WINDOW, 0.0, 0.1, product, books, found, "" if product else "gateway: silent")
+    return Comparison(WINDOW, 0.0, 0.1, product, provider_records, found, "" if product else "gateway: silent")
 
 
 def result(**changes: Any) -> Result:

@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 
 from qa.routing_sim.counter import RUNNING_MAX, WAITING_MAX, Counter
 from qa.routing_sim.oracle import best
-from qa.routing_sim.scenario import FINAL, PREVIEW, Course, Stage, Weather, random_course
+from qa.routing_sim.scenario import FINAL, PREVIEW, Scenario, Stage, Weather, random_scenario
 
 
-def calm(rate: float, seconds: float, default: Weather, fallback: Weather, drain_seconds: float = 30.0) -> Course:
-    return Course("calm", seconds, (rate, rate), 1000, (Stage(0, default, fallback),), drain_seconds)
+def calm(rate: float, seconds: float, default: Weather, fallback: Weather, drain_seconds: float = 30.0) -> Scenario:
+    return Scenario("calm", seconds, (rate, rate), 1000, (Stage(0, default, fallback),), drain_seconds)
 
 
-def bound(course: Course, places: int = 400) -> tuple[int, int]:
-    found = best(course, places_max=places, payments_per_second_max=1500, drain_seconds=course.drain_seconds)
+def bound(scenario: Scenario, places: int = 400) -> tuple[int, int]:
+    found = best(scenario, places_max=places, payments_per_second_max=1500, drain_seconds=scenario.drain_seconds)
     return found.default, found.fallback
 
 
@@ -22,7 +22,7 @@ def bound(course: Course, places: int = 400) -> tuple[int, int]:
 def test_payments_arrive_in_order_within_the_course_and_as_many_as_the_rate_says(
     first: float, last: float, seconds: float
 ) -> None:
-    arrivals = Course("c", seconds, (first, last), 1, ()).arrivals()
+    arrivals = Scenario("c", seconds, (first, last), 1, ()).arrivals()
     assert arrivals == sorted(arrivals)
     assert len(arrivals) == int((first + last) / 2 * seconds)
     assert all(0 <= at <= seconds + 1e-6 for at in arrivals)
@@ -36,9 +36,9 @@ def test_a_stage_lasts_until_the_next_one() -> None:
 
 @pytest.mark.parametrize("seed", range(50))
 def test_a_random_course_can_be_replayed_and_ends_with_a_processor_that_works(seed: int) -> None:
-    course = random_course(seed)
-    assert course == random_course(seed)
-    assert not (course.stages[-1].default.failing and course.stages[-1].fallback.failing)
+    scenario = random_scenario(seed)
+    assert scenario == random_scenario(seed)
+    assert not (scenario.stages[-1].default.failing and scenario.stages[-1].fallback.failing)
 
 
 def test_a_counter_runs_so_many_lets_so_many_wait_and_turns_the_rest_away() -> None:

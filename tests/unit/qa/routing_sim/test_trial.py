@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from qa.routing_sim.report import Row, run
-from qa.routing_sim.scenario import ADVERSARIAL, FINAL, PREVIEW, Course, Stage, Weather, random_course
+from qa.routing_sim.scenario import ADVERSARIAL, FINAL, PREVIEW, Scenario, Stage, Weather, random_scenario
 from tollgate.processor.routing import Policy
 
 POLICY = Policy(concurrency_max=400)
@@ -13,9 +13,9 @@ POLICY = Policy(concurrency_max=400)
 
 @cache
 def rows(name: str) -> dict[str, Row]:
-    course = next(one for one in (PREVIEW, FINAL, *ADVERSARIAL) if one.name == name)
-    names = ["tollgate", "fallback on failure", *(["the winner's rule"] if course in (PREVIEW, FINAL) else [])]
-    return {row.strategy: row for row in run(course, POLICY, 1, names, scale=0.1)}
+    scenario = next(one for one in (PREVIEW, FINAL, *ADVERSARIAL) if one.name == name)
+    names = ["tollgate", "fallback on failure", *(["the winner's rule"] if scenario in (PREVIEW, FINAL) else [])]
+    return {row.strategy: row for row in run(scenario, POLICY, 1, names, scale=0.1)}
 
 
 @pytest.mark.parametrize("name", ["preview", "final"])
@@ -57,16 +57,16 @@ def test_with_both_down_hardly_anything_is_delivered_again_and_the_rest_stays_in
 
 
 def test_the_same_seed_replays_the_same_course() -> None:
-    course = Course(
+    scenario = Scenario(
         "short", 10, (20, 60), 1990, (Stage(0, Weather(0.05), Weather(0)), Stage(5, Weather(2, True), Weather(0.1)))
     )
-    first, again = (run(course, POLICY, 7, ["tollgate"])[0].result for _ in range(2))
+    first, again = (run(scenario, POLICY, 7, ["tollgate"])[0].result for _ in range(2))
     assert first == again
 
 
 @pytest.mark.parametrize("seed", [1, 2, 4])
 def test_random_courses_come_near_the_best_possible(seed: int) -> None:
-    (row,) = run(random_course(seed), POLICY, seed, ["tollgate"], scale=0.1)
+    (row,) = run(random_scenario(seed), POLICY, seed, ["tollgate"], scale=0.1)
     assert row.share >= 0.95
 
 
