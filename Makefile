@@ -102,7 +102,7 @@ chaos-backlog: install-dev ## Accepts PAYMENTS while neither payment processor w
 chaos-doubts: install-dev ## Pays beside DOUBTS doubts at a provider that swallows everything, also after kill -9.
 	@$(BIN)/python -m qa.chaos.doubts --doubts $(DOUBTS)
 
-load-preview: ## The contest's preview with k6, against a stack started with ALLOW_PURGE=true. See docs/load.md.
+load-preview: ## The contest's preview with k6, against a stack started with ALLOW_PURGE=true. See docs/how-to/load.md.
 	@qa/load/k6/run preview
 
 load-final: ## The contest's final, five minutes.
@@ -123,7 +123,7 @@ load-soak: ## Half an hour at a steady rate, while the processors change.
 load-spike: ## Fifteen times as many payments within a second.
 	@qa/load/k6/run spike
 
-simulate: install-dev ## Tries the routing on simulated courses. ARGS="--random 1000 --scale 0.1": see docs/routing.md.
+simulate: install-dev ## Tries the routing on simulated courses. ARGS="--random 1000 --scale 0.1": see docs/explanation/routing.md.
 	@$(BIN)/python -m qa.routing_sim $(ARGS)
 
 replay: install ## Builds a stack from BACKUP=folder (or one of its own making) and compares its summary with it.

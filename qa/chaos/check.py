@@ -1,6 +1,6 @@
 """What a history shows: a verdict, column by column. Pure, in the manner of Jepsen: nothing is asked, all is judged.
 
-It shares no rule with the product. What the log says is folded here anew, from docs/events.md, and only where that
+It shares no rule with the product. The log is folded here anew, from docs/reference/events.md, and only where that
 page says how.
 """
 

@@ -59,7 +59,7 @@ SOMETIMES = {
     "link cut": "reset, refused, stalled, slow or answered in place",
     **dict.fromkeys(_COUNTED, "counted by the simulators"),
 }
-"""Each must be reached by at least one run of a suite. A page of what each is for: docs/chaos.md."""
+"""Each must be reached by at least one run of a suite. A page of what each is for: docs/explanation/evidence.md."""
 
 _LOST = "lost the connection to the broker"
 _ANEW = re.compile(r"consumer is (made anew|silent)|reading the log is interrupted")

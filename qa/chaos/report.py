@@ -38,7 +38,7 @@ def summary(suite: Suite, *, seconds: float, needs_all: bool) -> str:
 
 
 def markdown(suite: Suite) -> str:
-    """The tables of docs/chaos.md."""
+    """The tables of docs/explanation/evidence.md."""
     results = suite.results
     seeds = sorted(result.seed for result in results)
     faults: Counter[str] = Counter()

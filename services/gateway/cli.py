@@ -28,7 +28,7 @@ def main() -> None:
 
 @main.command()
 def run() -> None:
-    """Serves HTTP until stopped. Settings come from the environment (see docs/settings.md)."""
+    """Serves HTTP until stopped. Settings come from the environment (see docs/reference/settings.md)."""
     run_process(serve, Settings)
 
 

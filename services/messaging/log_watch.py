@@ -123,7 +123,7 @@ class LogWatch:
 
     def _say(self, fault: str | None) -> None:
         if fault is not None and fault != self.fault:
-            logger.error("%s (docs/operating.md)", fault)
+            logger.error("%s (docs/how-to/damaged-log.md)", fault)
         elif fault is None and self.fault is not None:
             logger.warning("nothing of the log is missing any more")
         self.fault = fault

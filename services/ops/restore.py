@@ -54,7 +54,7 @@ def _check_ended(account: Account) -> None:
         raise BackupError(
             f"payments of the backup that have not ended: {account.open}, of them in doubt: {account.in_doubt};"
             " a processor would send them on, and cannot know whether they were charged since."
-            " Nothing was restored. See docs/replay.md, and --allow-open"
+            " Nothing was restored. See docs/how-to/backup.md, and --allow-open"
         )
 
 

@@ -43,7 +43,7 @@ add_operator_commands(main)
 
 @main.command()
 def run() -> None:
-    """Follows the log until stopped. Settings come from the environment (see docs/settings.md)."""
+    """Follows the log until stopped. Settings come from the environment (see docs/reference/settings.md)."""
     run_process(serve, Settings)
 
 

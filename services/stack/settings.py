@@ -82,7 +82,7 @@ class Settings:
 def read_settings(environment: dict[str, str]) -> Settings:
     """Raises SettingError when a variable has a value that cannot be used."""
     if environment.get("TOLLGATE_SITE"):
-        raise SettingError("TOLLGATE_SITE is not for `make run`, which serves plain HTTP: see docs/operating.md")
+        raise SettingError("TOLLGATE_SITE is not for `make run`, which serves plain HTTP: see docs/how-to/tls.md")
     values = load(Environment, environment)
     own_broker = f"nats://127.0.0.1:{values.tollgate_nats_port}"
     settings = Settings(

@@ -1,4 +1,4 @@
-"""An authority of a test's own, and a certificate that it signed, as docs/security.md makes them."""
+"""An authority of a test's own, and a certificate that it signed, as docs/how-to/tls.md makes them."""
 
 import shutil
 import subprocess

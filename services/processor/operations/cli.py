@@ -133,7 +133,7 @@ def resolve(
     hold_seconds: float,
     is_forced: bool,
 ) -> None:
-    """Settles payments in doubt by your word, which is recorded. Read docs/operating.md before the first time.
+    """Settles payments in doubt by your word, which is recorded. Read docs/how-to/doubts.md before the first time.
 
     One payment by its id; or many at once, with --from or with --provider and --older-than: a line for each, and exit
     status 1 if any could not be settled.

@@ -1,6 +1,6 @@
 """Settling a doubt by an operator's word: looked into, written to the log, and read back there.
 
-What an operator takes upon himself with it is in docs/operating.md, why it takes two words to say "not charged" in
+What an operator takes upon himself with it is in docs/how-to/doubts.md, why it takes two words to say "not charged" in
 docs/decisions/0014.
 """
 

@@ -1,7 +1,7 @@
 """Which payment processor gets a payment, and when. Pure: no I/O, no clock and no chance of its own.
 
 Time comes in as monotonic seconds, chance as a seeded `random.Random`, so that whole days can be replayed
-(`services/courses`). docs/routing.md explains the rule, and what each parameter is worth.
+(`services/courses`). docs/explanation/routing.md explains the rule, and what each parameter is worth.
 """
 
 from tollgate.processor.routing.decision import Decision, Route, Wait

@@ -1,4 +1,4 @@
-"""The few figures that an operator may turn; docs/routing.md shows what each does to profit and to waiting."""
+"""The few figures that an operator may turn; docs/how-to/tuning.md shows what each does to profit and to waiting."""
 
 from dataclasses import dataclass
 

@@ -142,7 +142,9 @@ class Follower:
         begin = max(begin, self._store.checkpoint.position + 1)
         for first, last in skipped:
             if last >= begin:
-                logger.error("messages %d to %d of the log cannot be read (docs/operating.md)", max(first, begin), last)
+                logger.error(
+                    "messages %d to %d of the log cannot be read (docs/how-to/damaged-log.md)", max(first, begin), last
+                )
                 self._changes.append(Unread(max(first, begin), last))
 
     def _apply(self, messages: list[LogMessage]) -> None:

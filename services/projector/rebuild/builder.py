@@ -113,7 +113,7 @@ class _Building:
             first = self._unread[0]
             raise FatalError(
                 f"messages {first.first_sequence} to {first.last_sequence} of the log cannot be read: the broker has"
-                f" lost them; the read model stays as it was (docs/operating.md)"
+                f" lost them; the read model stays as it was (docs/how-to/damaged-log.md)"
             )
 
     def _apply(self, batch: Batch) -> None:

@@ -1,6 +1,6 @@
 """What each user of the broker may do, and what it must not, on a nats-server with the project's own configuration.
 
-The table of docs/security.md, tried one by one.
+The table of docs/reference/permissions.md, tried one by one.
 """
 
 import asyncio
@@ -419,7 +419,7 @@ WAYS_TO_HAVE_THE_BROKER_WRITE: dict[str, list[Step]] = {
 
 @pytest.mark.parametrize("way", WAYS_TO_HAVE_THE_BROKER_WRITE)
 async def test_nobody_can_have_the_broker_write_an_event_for_it(tmp_path: Path, way: str) -> None:
-    """As each user but the projector, who defines the log (docs/security.md)."""
+    """As each user but the projector, who defines the log (docs/reference/permissions.md)."""
     with GuardedNatsServer(tmp_path / "nats") as server:
         await started(server)
         for user in ("gateway", "processor", "operator"):

@@ -1,4 +1,7 @@
-"""The nats CLI, as docs/replay.md shows it: backups that either program can put back. Only where it is installed."""
+"""The nats CLI, as docs/how-to/watch-the-log.md shows it: each program restores the backups of the other.
+
+Runs only where the CLI is installed.
+"""
 
 import os
 import shutil
@@ -17,7 +20,7 @@ from tollgate.ops.backup import back_up, restore
 
 NATS = shutil.which("nats")
 pytestmark = pytest.mark.skipif(
-    NATS is None, reason="the nats CLI is not on the PATH (docs/replay.md says how to get it)"
+    NATS is None, reason="the nats CLI is not on the PATH (docs/how-to/watch-the-log.md says how to get it)"
 )
 
 

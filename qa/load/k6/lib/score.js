@@ -1,4 +1,4 @@
-// The contest's score, in whole cents; docs/load.md explains it.
+// The contest's score, in whole cents; docs/how-to/load.md explains it.
 
 const BONUS_BELOW_MS = 11;
 const BONUS_PERCENT_FOR_EACH_MS = 2;
