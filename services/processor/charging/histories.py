@@ -19,6 +19,10 @@ from tollgate.runtime.errors import BrokerUnavailableError
 QUESTION_TIMEOUT_SECONDS = 5.0
 BATCH_MESSAGES_MAX = 1_000
 READ_TIMEOUT_SECONDS = 60.0
+QUESTIONS_MAX = 16
+"""Payments that are asked for at once; the next waits. The read model answers 64 questions at once, of everybody."""
+READINGS_MAX = 2
+"""Payments for which the log is read at once. Each reads as much as the broker gives it."""
 
 
 class UnknownPaymentError(Exception):
@@ -44,6 +48,8 @@ class Histories:
     def __init__(self, broker: Broker, read_model: ReadModel) -> None:
         self._broker = broker
         self._read_model = read_model
+        self._questions = asyncio.Semaphore(QUESTIONS_MAX)
+        self._readings = asyncio.Semaphore(READINGS_MAX)
 
     async def of(self, correlation_id: str, request_sequence: int | None = None) -> History:
         """All that the log says of the payment at the moment of this call.
@@ -51,15 +57,20 @@ class Histories:
         Raises UnknownPaymentError, BrokerUnavailableError and ReadModelUnavailableError.
         """
         try:
-            view = await self._view(correlation_id)
+            async with self._questions:
+                view = await self._view(correlation_id)
+                if len(view.sequences) < SEQUENCES_MAX:
+                    return await self._by_sequences(view)
+                request_sequence = view.request_sequence
         except (ReadModelUnavailableError, UnknownPaymentError):
             if request_sequence is None:
                 raise
+        async with self._readings:
             return await self._read(correlation_id, request_sequence)
-        if len(view.sequences) >= SEQUENCES_MAX:
-            return await self._read(correlation_id, view.request_sequence)
+
+    async def _by_sequences(self, view: PaymentView) -> History:
         sequences = view.sequences[1:]
-        found = await asyncio.gather(*(self._event(correlation_id, one) for one in sequences))
+        found = await asyncio.gather(*(self._event(view.correlation_id, one) for one in sequences))
         events = [(sequence, event) for sequence, (event, _) in zip(sequences, found, strict=True)]
         late = {sequence for sequence, (event, at_us) in zip(sequences, found, strict=True) if is_late(event, at_us)}
         return History(events, frozenset(late))
