@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import orjson
 
+from tollgate.contract.errors import TollgateError
 from tollgate.contract.events import (
     PROVIDERS,
     Event,
@@ -30,7 +31,7 @@ VERSION = PRESENT_VERSION
 """The version that is written, and the newest that is read; older ones are upcast."""
 
 
-class MalformedEventError(ValueError):
+class MalformedEventError(TollgateError, ValueError):
     """The message is not an event of this contract; the text says why."""
 
 

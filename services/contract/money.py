@@ -2,11 +2,13 @@
 
 from decimal import Decimal
 
+from tollgate.contract.errors import TollgateError
+
 AMOUNT_CENTS_MAX = 100_000_000_000
 """The largest amount of one payment, in cents (1,000,000,000.00)."""
 
 
-class InvalidAmountError(ValueError):
+class InvalidAmountError(TollgateError, ValueError):
     """The amount is not a number of whole cents between 0.01 and the maximum."""
 
 

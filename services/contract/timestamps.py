@@ -4,6 +4,8 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 
+from tollgate.contract.errors import TollgateError
+
 MICROSECONDS = 1_000_000
 """Microseconds in a second."""
 TEXT_CHARACTERS_MAX = 64
@@ -17,7 +19,7 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - formats three times faster
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class InvalidTimestampError(ValueError):
+class InvalidTimestampError(TollgateError, ValueError):
     """The text is not an RFC 3339 timestamp with at most microseconds."""
 
 

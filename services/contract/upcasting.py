@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from tollgate.contract.errors import TollgateError
+
 Fields = dict[str, Any]
 
 _DECIMAL = re.compile(r"(0|[1-9]\d{0,15})\.(\d\d)", re.ASCII)
 
 
-class UnreadableVersionError(ValueError):
+class UnreadableVersionError(TollgateError, ValueError):
     """The fields are not those of the version that they claim to be of; the text says why."""
 
 

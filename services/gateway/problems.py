@@ -4,10 +4,12 @@ from http import HTTPStatus
 
 import orjson
 
+from tollgate.contract.errors import TollgateError
+
 RETRY_AFTER_SECONDS = 1
 
 
-class Problem(Exception):  # noqa: N818 - it is the answer itself, not only an error
+class Problem(TollgateError):  # noqa: N818 - it is the answer itself, not only an error
     """An answer of `application/problem+json`; `detail` names the fault and what would mend it."""
 
     def __init__(self, status: int, detail: str) -> None:

@@ -5,9 +5,10 @@ from http import HTTPStatus
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tollgate.gateway.problems import Problem
+from tollgate.runtime.errors import TollgateError
 
 
-class UpgradeRefusedError(Exception):
+class UpgradeRefusedError(TollgateError):
     """The request offers to go on in another protocol."""
 
 

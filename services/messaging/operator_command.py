@@ -18,7 +18,7 @@ from tollgate.contract.waiting import DOUBT_SECONDS_MAX, OLDEST_SECONDS_MAX
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.read_model_client import ReadModelUnavailableError
 from tollgate.runtime.cli import Number
-from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, FatalError
+from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, FatalError, TollgateError
 from tollgate.runtime.process import configure_logging
 from tollgate.runtime.running_stack import command_environment
 from tollgate.runtime.settings import load
@@ -31,7 +31,7 @@ CONNECT_SECONDS = 3.0
 INTERRUPTED_STATUS = 130
 
 
-class CommandError(Exception):
+class CommandError(TollgateError):
     """The command cannot do what it was asked to; the text is the one line that the operator reads."""
 
 

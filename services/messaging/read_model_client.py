@@ -25,18 +25,18 @@ from tollgate.contract.read_model_api import (
     encode_question,
 )
 from tollgate.messaging.connection import TRANSIENT_ERRORS, Broker
-from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.errors import BrokerError, TollgateError
 
 ERROR_CODE_HEADER = "Nats-Service-Error-Code"
 ERROR_HEADER = "Nats-Service-Error"
 _BAD_QUESTION = "400"
 
 
-class ReadModelUnavailableError(Exception):
+class ReadModelUnavailableError(TollgateError):
     """The projector is away, or did not answer inside the bound; the text says which."""
 
 
-class QuestionRefusedError(Exception):
+class QuestionRefusedError(TollgateError):
     """The read model cannot answer this question, now or later; the text says why."""
 
 

@@ -5,6 +5,8 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from tollgate.runtime.errors import TollgateError
+
 USAGE_STATUS = 2
 
 
@@ -49,7 +51,7 @@ class Number(click.FloatRange):
         return number
 
 
-class _RefusedError(click.ClickException):
+class _RefusedError(TollgateError, click.ClickException):
     exit_code = USAGE_STATUS
 
 

@@ -1,16 +1,68 @@
-"""What can go wrong between a service and the broker.
+"""Tollgate's exceptions. Every class derives from TollgateError, except the simulator's, which is independent.
 
-FatalError                       the service cannot go on; it exits, and the supervisor starts it anew
-  ├─ SettingError             a setting has a value that cannot be used
-  └─ LogChangedError          the log is not the one that was read; what was read of that is void
-BrokerError
-  ├─ UnreadableMessageError   the broker has lost a message of the log
-  ├─ BrokerUnavailableError   no answer inside the bound; whether the event was stored is unknown
-  └─ LogFullError             the broker answered that it stores nothing more
+TollgateError (contract/errors.py)
+  ├─ FatalError                         the service cannot go on; it exits, and the supervisor restarts it
+  │    ├─ SettingError                  a setting has a value that cannot be used
+  │    └─ LogChangedError               the log went back or was replaced; what was read of it is void
+  ├─ BrokerError                        the broker did not do what was asked
+  │    ├─ BrokerUnavailableError        no answer inside the bound; whether an event was stored is unknown
+  │    ├─ UnreadableMessageError        the broker has lost a message of the log
+  │    └─ LogFullError                  the broker refuses to store the event
+  │
+  ├─ contract
+  │    ├─ MalformedEventError           a message is not an event (ValueError)
+  │    ├─ UnreadableVersionError        an event's fields do not match its version (ValueError)
+  │    ├─ InvalidAmountError            an amount is not a positive number of whole cents (ValueError)
+  │    └─ InvalidTimestampError         a text is not an RFC 3339 timestamp (ValueError)
+  ├─ runtime
+  │    └─ _RefusedError                 a bad option on the command line, in one line (click.ClickException)
+  ├─ messaging
+  │    ├─ ReadModelUnavailableError     the projector did not answer inside the bound
+  │    ├─ QuestionRefusedError          the read model cannot answer this query, now or later
+  │    └─ CommandError                  an operator's command failed; the text is its one line of output
+  ├─ gateway
+  │    ├─ Problem                       an HTTP answer of application/problem+json
+  │    └─ UpgradeRefusedError           a request offers to change the protocol
+  ├─ processor
+  │    ├─ UnknownPaymentError           the log has no request for the payment
+  │    ├─ CannotResolveError            a manual resolution was not recorded
+  │    ├─ UnreadableHealthError         an answer is not a health report (ValueError)
+  │    └─ _NotSentError                 a health call must not be made, or not again
+  ├─ projector
+  │    ├─ UnusableFileError             a read-model file has to be rebuilt
+  │    │    └─ OtherLogError            the file was made from another log
+  │    ├─ LockedError                   another process holds a file's lock
+  │    ├─ TooManySnapshotsError         as many copies of the read model as allowed are in use
+  │    ├─ CannotAnswerError             an inspection query cannot be answered now
+  │    ├─ NotComparableError            a rebuilt file is missing, or was made from another log
+  │    └─ ProviderRecordsUnreadableError  a provider's records cannot be read
+  └─ stack
+       ├─ StackError                    the stack cannot do what was asked; the text is the one line that is printed
+       │    ├─ PortTakenError           a port that the stack needs is in use
+       │    ├─ AlreadyRunningError      another stack has this DATA_DIR
+       │    ├─ NotRunningError          no stack runs on this DATA_DIR
+       │    ├─ BackupError              a backup cannot be made, read or restored
+       │    └─ ReplayError              a stack made from a backup does not match the backup
+       └─ _StopRequestedError           a signal stops the launcher
+
+`tests/unit/test_errors.py` compares this picture with the classes.
 """
 
+from tollgate.contract.errors import TollgateError
 
-class BrokerError(Exception):
+__all__ = [
+    "BrokerError",
+    "BrokerUnavailableError",
+    "FatalError",
+    "LogChangedError",
+    "LogFullError",
+    "SettingError",
+    "TollgateError",
+    "UnreadableMessageError",
+]
+
+
+class BrokerError(TollgateError):
     """The broker did not do what was asked."""
 
 
@@ -29,7 +81,7 @@ class LogFullError(BrokerError):
     """The broker answered, and refused to store: its store is full, or the event breaks a limit of the stream."""
 
 
-class FatalError(Exception):
+class FatalError(TollgateError):
     """The service cannot go on; the message tells the operator why."""
 
 

@@ -1,17 +1,9 @@
-"""What keeps a stack from starting, or from being asked.
+"""Why the stack cannot start, or cannot do what was asked. `runtime/errors.py` shows the whole hierarchy."""
 
-StackError                the message is the one line a person sees; the exit code is 1
-  ├─ PortTakenError       somebody else listens where a program of ours would
-  ├─ AlreadyRunningError  another stack has this DATA_DIR
-  ├─ NotRunningError      there is no stack to ask
-  ├─ BackupError          a backup cannot be made, read or put back
-  └─ ReplayError          a stack made from a backup is not what the backup says
-
-A setting that cannot be used is a SettingError of `runtime.errors`.
-"""
+from tollgate.runtime.errors import TollgateError
 
 
-class StackError(Exception):
+class StackError(TollgateError):
     """The stack cannot do what it was asked to."""
 
 

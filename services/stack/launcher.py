@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from tollgate.gateway.settings import Settings as GatewaySettings
 from tollgate.processor.settings import Settings as ProcessorSettings
 from tollgate.projector.settings import Settings as ProjectorSettings
+from tollgate.runtime.errors import TollgateError
 from tollgate.runtime.running_stack import describe, stack_file
 from tollgate.runtime.settings import load
 from tollgate.stack import banner
@@ -38,7 +39,7 @@ _STOP_SECONDS_MAX = 9.5
 _LOG_LINES = 8
 
 
-class _StopRequestedError(Exception):
+class _StopRequestedError(TollgateError):
     """A signal asked the launcher to stop."""
 
 

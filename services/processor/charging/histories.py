@@ -14,7 +14,7 @@ from tollgate.messaging.history import message_at
 from tollgate.messaging.log_reader import LogMessage, LogReader
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 from tollgate.processor.charging.history import History
-from tollgate.runtime.errors import BrokerUnavailableError
+from tollgate.runtime.errors import BrokerUnavailableError, TollgateError
 
 QUESTION_TIMEOUT_SECONDS = 5.0
 BATCH_MESSAGES_MAX = 1_000
@@ -25,7 +25,7 @@ READINGS_MAX = 2
 """Payments for which the log is read at once. Each reads as much as the broker gives it."""
 
 
-class UnknownPaymentError(Exception):
+class UnknownPaymentError(TollgateError):
     """The log has no request for this payment."""
 
 

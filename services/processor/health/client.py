@@ -13,6 +13,7 @@ from tollgate.contract.events import ProviderName
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_client import error_name, reply_of
 from tollgate.processor.health.report import Health, NoNews
+from tollgate.runtime.errors import TollgateError
 
 
 class HealthClient:
@@ -52,7 +53,7 @@ class HealthClient:
             return NoNews(str(error))
 
 
-class _NotSentError(Exception):
+class _NotSentError(TollgateError):
     """The call must not be made, or not once more; the text says why."""
 
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import orjson
 
+from tollgate.contract.errors import TollgateError
 from tollgate.contract.events import ProviderName
 from tollgate.processor.health.report import Health
 
@@ -16,7 +17,7 @@ MIN_RESPONSE_SECONDS_MAX = 3_600.0
 """A greater figure is none that a processor means."""
 
 
-class UnreadableHealthError(ValueError):
+class UnreadableHealthError(TollgateError, ValueError):
     """Not what a health endpoint answers; the text says why."""
 
 

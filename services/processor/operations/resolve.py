@@ -25,6 +25,7 @@ from tollgate.processor.operations.manual_resolution import (
     objection,
     released,
 )
+from tollgate.runtime.errors import TollgateError
 
 HOLD_SECONDS = 60.0
 """How long an attempt is held before its release counts, unless the operator wants otherwise."""
@@ -32,7 +33,7 @@ APPEND_TIMEOUT_SECONDS = 10.0
 QUESTION_TIMEOUT_SECONDS = 10.0
 
 
-class CannotResolveError(Exception):
+class CannotResolveError(TollgateError):
     """Nothing was settled; the text says why."""
 
 

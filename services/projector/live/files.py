@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tollgate.contract.timestamps import format_us, now_us
+from tollgate.runtime.errors import TollgateError
 
 _FIRST = "model.duckdb"
 _NAME = re.compile(r"model(?:-(\d+))?\.duckdb", re.ASCII)
 
 
-class LockedError(Exception):
+class LockedError(TollgateError):
     """Another process holds the lock."""
 
 

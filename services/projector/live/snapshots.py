@@ -9,12 +9,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from tollgate.projector.live.files import discard
+from tollgate.runtime.errors import TollgateError
 
 SNAPSHOTS_MAX = 4
 SNAPSHOT_SECONDS_MAX = 3600.0
 
 
-class TooManySnapshotsError(Exception):
+class TooManySnapshotsError(TollgateError):
     """As many copies as there may be are in use."""
 
 

@@ -21,7 +21,7 @@ from tollgate.contract.read_model_api import SummaryQuestion, Total
 from tollgate.projector.live.files import wal_of
 from tollgate.projector.live.projection import Change, Cleared, EndedAs, RejectedRow, SettledRow, Unread
 from tollgate.projector.live.rollup import ROLLUP_RECENT_MAX, Window, chunk_of, first_sequence_of, partials
-from tollgate.runtime.errors import FatalError
+from tollgate.runtime.errors import FatalError, TollgateError
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 Totals = dict[ProviderName, Total]
 
 
-class UnusableFileError(Exception):
+class UnusableFileError(TollgateError):
     """The file is torn, of another format, or of another log; the text says which. It has to be rebuilt."""
 
 

@@ -12,9 +12,10 @@ from tollgate.projector.live.files import ModelFiles, discard, wal_of
 from tollgate.projector.live.follower import Follower
 from tollgate.projector.live.projection import Projection
 from tollgate.projector.live.snapshots import Snapshots, TooManySnapshotsError
+from tollgate.runtime.errors import TollgateError
 
 
-class CannotAnswerError(Exception):
+class CannotAnswerError(TollgateError):
     """The question cannot be answered now; the text says why."""
 
 

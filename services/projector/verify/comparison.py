@@ -8,13 +8,14 @@ import duckdb
 import orjson
 
 from tollgate.projector.live.store import FORMAT
+from tollgate.runtime.errors import TollgateError
 
 SEQUENCES_AT_ONCE = 16_384
 """Rows are compared in stretches of the log of this length, so that memory stays small."""
 DIFFERENCES_NAMED_MAX = 10
 
 
-class NotComparableError(Exception):
+class NotComparableError(TollgateError):
     """The rebuilt file is not there, or not one of this log; the text says which."""
 
 

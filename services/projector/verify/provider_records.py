@@ -12,6 +12,7 @@ import aiohttp
 from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.read_model_api import Total
 from tollgate.contract.timestamps import InvalidTimestampError, format_us, parse_us
+from tollgate.runtime.errors import TollgateError
 
 ANSWER_SECONDS_MAX = 15.0
 TRIES = 3
@@ -19,7 +20,7 @@ PAUSE_SECONDS = 0.5
 _OK, _NOT_FOUND = 200, 404
 
 
-class ProviderRecordsUnreadableError(Exception):
+class ProviderRecordsUnreadableError(TollgateError):
     """A processor does not tell what it has in its books; the text says which, and why."""
 
 
