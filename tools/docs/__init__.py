@@ -1,0 +1,1 @@
+"""Tools for the documentation: pages generated from the code, and checks of the built site."""
