@@ -3,11 +3,11 @@
 import asyncio
 from typing import cast
 
-from contract.queries import PaymentView
-from processor.histories import QUESTIONS_MAX, READINGS_MAX, Histories
-from processor.history import History
-from runtime.broker import Broker
-from runtime.read_model import ReadModel, ReadModelUnavailableError
+from tollgate.contract.read_model_api import PaymentView
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
+from tollgate.processor.charging.histories import QUESTIONS_MAX, READINGS_MAX, Histories
+from tollgate.processor.charging.history import History
 
 ID = "00000000-0000-4000-8000-{:012d}"
 
