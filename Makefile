@@ -46,7 +46,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --g
 
 .PHONY: help install install-dev run test test-soak attack-edge test-compose test-cluster chaos chaos-mutations chaos-disks \
 	chaos-clocks chaos-backlog chaos-doubts load load-faults load-preview load-final load-ramp measure-compose measure-startup load-soak \
-	load-spike replay simulate bench-rebuild bench-summaries bench-live bench-kill lint format docs lock clean
+	load-spike replay simulate bench-rebuild bench-summaries bench-live bench-kill lint format docs docs-generate lock clean
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -152,6 +152,9 @@ format: install-dev ## Formats the code, and mends what can be mended.
 
 docs: install-dev ## Builds the documentation into build/site; a broken link fails. Needs no network.
 	@NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict --quiet
+
+docs-generate: install-dev ## Writes the pages that are generated from the code.
+	@$(BIN)/python -m tools.docs
 
 lock: install-dev ## Pins the newest dependencies that pyproject.toml allows.
 	$(PIP_COMPILE) --upgrade --output-file requirements/base.txt pyproject.toml

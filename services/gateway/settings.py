@@ -18,7 +18,7 @@ from tollgate.runtime.settings import (
 class Settings(ServiceSettings):
     """Times are seconds."""
 
-    gateway_name: str = name("gateway", what="How this replica calls itself towards the broker.")
+    gateway_name: str = name("gateway", what="The name of this replica at the broker.")
     gateway_uds: str = socket("", what="The unix socket to listen on; takes precedence over host and port.")
     gateway_host: str = host("127.0.0.1", what="The address to listen on.")
     gateway_port: int = port(9001, what="The port to listen on.")
@@ -28,5 +28,5 @@ class Settings(ServiceSettings):
         at_most=60,
         what="How long a payment may wait for the log's acknowledgement before it is answered 503.",
     )
-    allow_purge: bool = switch(False, what="Whether POST /purge-payments empties the log.")
+    allow_purge: bool = switch(False, what="Whether `POST /purge-payments` empties the log.")
     log_duplicate_window_seconds: int = log_duplicate_window_seconds()

@@ -43,9 +43,9 @@ class Settings(ServiceSettings):
     payment_processor_url_default: str = default_provider_url()
     payment_processor_url_fallback: str = fallback_provider_url()
     payment_processor_contract_default: ProviderContract = _contract(
-        "What an answer of default proves: `contest`, or `strict` for a provider of which little is known."
+        "The contract of default: `contest`, or `strict` for a provider of which little is known."
     )
-    payment_processor_contract_fallback: ProviderContract = _contract("What an answer of fallback proves.")
+    payment_processor_contract_fallback: ProviderContract = _contract("The contract of fallback.")
     payment_processor_header_default: Credential | None = default_header()
     payment_processor_header_fallback: Credential | None = fallback_header()
     payment_processor_header_file_default: Credential | None = default_header_file()
@@ -54,13 +54,13 @@ class Settings(ServiceSettings):
         640, at_least=2, at_most=10_000, what="Payments that one replica works on at once; the rest waits in the log."
     )
     processor_timeout_seconds: float = seconds(
-        15.0, at_least=0.1, at_most=300, what="How long a call to a payment processor may take before it is in doubt."
+        15.0, at_least=0.1, at_most=300, what="How long a call to a provider may take before the attempt is in doubt."
     )
     processor_health_interval_seconds: float = seconds(
         5.0,
         at_least=0.1,
         at_most=INTERVAL_SECONDS_MAX,
-        what="How often a payment processor may be asked for its health, by all replicas together.",
+        what="The shortest interval between health checks of a provider, by all replicas together; the same for all.",
     )
     processor_patience_seconds: float = seconds(
         15.0,
@@ -69,16 +69,16 @@ class Settings(ServiceSettings):
         what="How much later a payment may settle to be charged at the lower fee.",
     )
     processor_failures_to_open: int = whole_number(
-        3, at_least=1, at_most=1_000, what="So many failures in a row keep payments away from a payment processor."
+        3, at_least=1, at_most=1_000, what="How many failures in a row open a provider's circuit breaker."
     )
     processor_probe_seconds_max: float = seconds(
-        1.0, at_least=0.1, at_most=300, what="The longest pause between two payments that try whether it is back."
+        1.0, at_least=0.1, at_most=300, what="The longest pause between two probes of a provider that is down."
     )
     processor_memory_seconds: float = seconds(
         10.0,
         at_least=0.1,
         at_most=86_400,
-        what="What was observed of a payment processor counts half after so long.",
+        what="The half-life of what was observed of a provider.",
     )
 
     def policy(self) -> Policy:

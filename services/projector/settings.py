@@ -40,7 +40,7 @@ def _log_bytes(text: str) -> int:
 class Settings(ServiceSettings):
     """Times are seconds."""
 
-    data_dir: Path = folder("./data", what="The read model lies in its folder `projector`.")
+    data_dir: Path = folder("./data", what="The folder whose subfolder `projector` holds the read model.")
     summary_settle_seconds: float = seconds(
         0.1, at_least=0, at_most=60, what="How long a summary waits for attempts that are open inside its window."
     )
@@ -49,9 +49,11 @@ class Settings(ServiceSettings):
         -1,
         _log_bytes,
         f"-1, or a whole number of at least {_LOG_BYTES_MIN}",
-        what="The largest size of the log; -1 is the store's limit.",
+        what="The largest size of the log in bytes; with -1 only the broker's own limit holds.",
     )
-    log_replicas: int = whole_number(1, at_least=1, at_most=5, what="Copies of the log in a broker cluster.")
+    log_replicas: int = whole_number(
+        1, at_least=1, at_most=5, what="Copies of the log, and of the bucket `HEALTH`, in a broker cluster."
+    )
 
     @property
     def model_files(self) -> ModelFiles:
@@ -69,7 +71,7 @@ class Settings(ServiceSettings):
 
 @environ.config(prefix="")
 class VerifySettings:
-    """How the payment processors are asked what is in their books."""
+    """How the providers are asked for their records."""
 
     payment_processor_url_default: str = default_provider_url()
     payment_processor_url_fallback: str = fallback_provider_url()
@@ -77,10 +79,12 @@ class VerifySettings:
     payment_processor_header_fallback: Credential | None = fallback_header()
     payment_processor_header_file_default: Credential | None = default_header_file()
     payment_processor_header_file_fallback: Credential | None = fallback_header_file()
-    payment_processor_token: str = header_value("123", what="For its administration.")
-    verify_concurrency: int = whole_number(16, at_least=1, at_most=1_000, what="Questions at once.")
+    payment_processor_token: str = header_value("123", what="The token for the administration of both providers.")
+    verify_concurrency: int = whole_number(
+        16, at_least=1, at_most=1_000, what="How many questions to both providers are under way at once."
+    )
     verify_questions_per_second: int = whole_number(
-        200, at_least=1, at_most=100_000, what="To both processors together."
+        200, at_least=1, at_most=100_000, what="How many questions a second both providers are asked together."
     )
 
     @property

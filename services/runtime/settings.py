@@ -7,6 +7,7 @@ them with `load`. A value that cannot be used is one line: the variable, its val
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -42,19 +43,36 @@ def load(declared: type[T], environment: Mapping[str, str] = os.environ) -> T:
     return settings
 
 
-def setting(default: object, convert: Convert[object], allowed: str, *, what: str, is_secret: bool = False) -> Any:
-    """A variable under the attribute's name in capitals. `allowed` completes "it must be"; a secret is never shown."""
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One variable as its class declares it; `allowed` completes "it must be". The value of a secret is never shown."""
 
-    def checked(value: object, field: "attrs.Attribute[object]") -> object:
+    convert: Convert[object]
+    default: object
+    allowed: str
+    what: str
+    is_secret: bool
+
+    def __call__(self, value: object, field: "attrs.Attribute[object]") -> object:
+        """The value of a text. Raises SettingError for one that is not allowed."""
         text = str(value)
         try:
-            return convert(text)
+            return self.convert(text)
         except ValueError:
-            name = field.name.upper()
-            shown = SECRET if is_secret or "@" in text else repr(text)
-            raise SettingError(f"{name} is {shown}: it must be {allowed}") from None
+            shown = SECRET if self.is_secret or "@" in text else repr(text)
+            raise SettingError(f"{field.name.upper()} is {shown}: it must be {self.allowed}") from None
 
-    converter: Any = attrs.Converter(checked, takes_field=True)
+
+def declarations(declared: type[Any]) -> dict[str, Declaration]:
+    """The variables of a class of settings, by name, in the order of the class."""
+    fields = attrs.fields(declared)
+    return {field.name.upper(): field.converter.converter for field in fields}
+
+
+def setting(default: object, convert: Convert[object], allowed: str, *, what: str, is_secret: bool = False) -> Any:
+    """A variable under the attribute's name in capitals. `allowed` completes "it must be"; a secret is never shown."""
+    declaration = Declaration(convert, default, allowed, what, is_secret)
+    converter: Any = attrs.Converter(declaration, takes_field=True)
     return environ.var(default, converter=converter, help=what)
 
 
@@ -202,7 +220,8 @@ def log_duplicate_window_seconds() -> Any:
         30,
         at_least=1,
         at_most=86_400,
-        what="How long the broker remembers message ids, in seconds (about 200 bytes of its memory for each id).",
+        what="How long the broker remembers message ids, in seconds, at about 200 bytes of its memory for each id."
+        " The same for gateway and projector.",
     )
 
 
@@ -210,15 +229,19 @@ def log_duplicate_window_seconds() -> Any:
 class ServiceSettings:
     """What every service has."""
 
-    nats_url: str = broker_address("nats://127.0.0.1:4222", what="The broker.")
-    nats_ca_file: str = file("", what="Who signed the broker's certificate; the system's authorities if empty.")
+    nats_url: str = broker_address("nats://127.0.0.1:4222", what="The broker, with user and password.")
+    nats_ca_file: str = file(
+        "", what="The authority that signed the broker's certificate; the system's authorities if empty."
+    )
     log_missing_accepted: int = whole_number(
         0,
         at_least=0,
         at_most=2**53,
-        what="So many messages of a damaged log may be missing; with more, nothing is accepted or charged.",
+        what="How many messages of a damaged log may be missing; with more, nothing is accepted or charged.",
     )
-    heartbeat_file: str = new_file("", what="A file that is touched every two seconds while all is well.")
+    heartbeat_file: str = new_file(
+        "", what="A file that is touched every 2 s while the service is well (a processor: and its clock is right)."
+    )
 
 
 def _web_address(text: str) -> str:

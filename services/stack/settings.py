@@ -20,24 +20,37 @@ class Environment:
     """The variables as they are; an empty URL means that the stack runs that part itself."""
 
     data_dir: Path = folder("./data", what="Where the log, the read model, the program logs and the sockets are.")
-    nats_url: str = broker_address("", what="A broker that runs elsewhere; then no nats-server is started.")
-    nats_ca_file: str = file("", what="Who signed its certificate; the system's authorities if empty.")
-    payment_processor_url_default: str = web_address("", what="The cheap processor; then no simulators are started.")
-    payment_processor_url_fallback: str = web_address("", what="The dear processor; then no simulators are started.")
+    nats_url: str = broker_address("", what="A broker that runs elsewhere; with one, no nats-server is started.")
+    nats_ca_file: str = file("", what="The authority that signed its certificate; the system's authorities if empty.")
+    payment_processor_url_default: str = web_address(
+        "", what="The provider with the lower fee; with it, no simulators are started."
+    )
+    payment_processor_url_fallback: str = web_address(
+        "", what="The provider with the higher fee; with it, no simulators are started."
+    )
     nats_sync_interval: str = matching(
         "always",
         _SYNC_INTERVAL,
         "`always`, or an interval such as 10s",
-        what="What a loss of power may cost: `always` nothing, `10s` ten seconds.",
+        what="When an accepted payment is on the disk: `always` before it is accepted, `10s` within ten seconds.",
     )
-    allow_purge: bool = switch(False, what="Whether the gateways may empty the log.")
-    tollgate_charges: bool = switch(True, what="Whether the processor runs; without it payments are accepted and wait.")
-    tollgate_port: int = port(9999, what="Where clients come in.")
-    tollgate_gateway_port: int = port(9001, what="The first of two, where a socket path is too long.")
-    tollgate_simulator_port: int = port(8001, what="The first of two.")
-    tollgate_nats_port: int = port(4222, what="The broker's.")
-    tollgate_nats_monitor_port: int = port(8222, what="The broker's monitoring.")
-    tollgate_ready_seconds: float = seconds(60.0, at_least=1, at_most=86_400, what="How long a start may take.")
+    allow_purge: bool = switch(False, what="Whether `POST /purge-payments` empties the log, and the broker permits it.")
+    tollgate_charges: bool = switch(
+        True, what="Whether processor and simulators run; without them payments are accepted and wait."
+    )
+    tollgate_port: int = port(9999, what="The port for clients.")
+    tollgate_gateway_port: int = port(
+        9001, what="The first of two ports of the gateways, used only where a socket path is too long."
+    )
+    tollgate_simulator_port: int = port(8001, what="The first of two ports of the simulators.")
+    tollgate_nats_port: int = port(4222, what="The broker's port.")
+    tollgate_nats_monitor_port: int = port(8222, what="The port of the broker's monitoring.")
+    tollgate_ready_seconds: float = seconds(
+        60.0,
+        at_least=1,
+        at_most=86_400,
+        what="How long a start may take before the programs that do not run are named.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
