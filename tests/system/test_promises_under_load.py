@@ -68,7 +68,7 @@ async def test_processors_that_fail_in_every_way_are_charged_once_each(tmp_path:
 
         async def all_charged() -> bool:
             async with http.get(f"{stack.url}/payments-summary") as response:
-                return sum(one["totalRequests"] for one in (await response.json()).values()) == 600
+                return bool(sum(one["totalRequests"] for one in (await response.json()).values()) == 600)
 
         await eventually(all_charged, what="600 payments are charged", timeout_seconds=60)
         ids: list[str] = []
@@ -92,7 +92,7 @@ async def test_a_second_start_continues_with_what_the_first_left_open(tmp_path: 
 
             async def all_charged() -> bool:
                 async with http.get(f"{stack.url}/payments-summary") as response:
-                    return sum(one["totalRequests"] for one in (await response.json()).values()) == 50
+                    return bool(sum(one["totalRequests"] for one in (await response.json()).values()) == 50)
 
             await eventually(all_charged, what="the 50 payments are charged", timeout_seconds=40)
 

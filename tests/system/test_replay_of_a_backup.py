@@ -25,7 +25,7 @@ async def test_a_stack_made_from_a_backup_says_the_same_and_charges_nothing(tmp_
         await back_up(first.operator, tmp_path / "backup", check=False)
         provider_records = [await one.book(session) for one in first.simulators.values()]
         done = await asyncio.to_thread(
-            subprocess.run,
+            subprocess.run,  # type: ignore[arg-type]
             [BIN / "stack", "replay", tmp_path / "backup"],
             # Its processors are named, and there; a processor would charge the open payment.
             env={**os.environ, **first.environment},

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -135,7 +136,7 @@ async def test_on_a_damaged_log_nothing_is_accepted_until_an_operator_says_how_m
                 await other.ready(session)
                 assert await pay(session, other, str(uuid.uuid4())) == (202, "")
             else:
-                await eventually(lambda one=other: answers(session, one), what="it listens")
+                await eventually(partial(answers, session, other), what="it listens")
                 assert (await readiness(session, other))[0] == 503
 
 

@@ -29,13 +29,13 @@ from tollgate.contract.payment_state import Ended, Unrouted
 from tollgate.contract.read_model_api import Total
 from tollgate.contract.subjects import subject_of
 from tollgate.contract.timestamps import now_us
-from tollgate.gateway.dedup import Tail
+from tollgate.gateway.dedup import DedupIndex
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 from tollgate.ops.backup import account_of
 from tollgate.ops.log_view import Choice, Entry, _chosen
-from tollgate.processor.charging.history import read_history
+from tollgate.processor.charging.histories import Histories
 from tollgate.processor.charging.state_cache import StateCache
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.projector.rebuild.builder import build
@@ -87,7 +87,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guar
             Broker(server.url("processor"), name="processor") as processor,
         ):
             writers = {"gateway": gateway, "processor": processor}
-            await Log(gateway).made()
+            await Log(gateway).wait_until_exists()
             for event in genuine():
                 writer = writers[WRITERS.get(subject_of(event), "processor")]
                 await Log(writer).append(event, timeout_seconds=5)
@@ -153,7 +153,8 @@ async def the_journal_of_a_processor(server: GuardedNatsServer, _: Path) -> obje
 
 async def a_history(server: GuardedNatsServer, _: Path) -> object:
     async with Broker(server.url("processor"), name="processor") as broker:
-        return [(await read_history(broker, one, 1)).payment_state for one in (SETTLED, OPEN, UNKNOWN)]
+        histories = Histories(broker, ReadModel(broker))
+        return [(await histories.of(one, 1)).payment_state for one in (SETTLED, OPEN, UNKNOWN)]
 
 
 async def single_events(server: GuardedNatsServer, _: Path) -> object:
@@ -172,11 +173,11 @@ async def single_events(server: GuardedNatsServer, _: Path) -> object:
 async def a_gateway(server: GuardedNatsServer, _: Path) -> object:
     async with Broker(server.url("gateway"), name="gateway") as broker:
         seen = BloomSet()
-        tail = Tail(broker, seen, lag_seconds_max=60)
+        tail = DedupIndex(broker, seen, lag_seconds_max=60)
         running = asyncio.ensure_future(tail.run())
 
         async def is_started() -> bool:
-            return tail.is_started
+            return bool(tail.is_started)
 
         await eventually(is_started, what="the gateway has read the log")
         await end(running)

@@ -497,7 +497,7 @@ async def own(tmp_path: Path) -> AsyncIterator[GuardedNatsServer]:
 async def test_the_gateway_may_request_read_and_ask(own: GuardedNatsServer) -> None:
     async with Broker(own.url("gateway"), name="gateway-7") as broker:
         log = Log(broker)
-        await log.made()
+        await log.wait_until_exists()
         event = PaymentRequested(str(uuid.uuid4()), 100, 0)
         sequence = (await log.append(event, timeout_seconds=2)).sequence
         assert (await log.append(event, timeout_seconds=2)).existing == event
@@ -509,7 +509,7 @@ async def test_the_processor_may_take_from_its_queues_and_record_what_became_of_
 ) -> None:
     async with Broker(own.url("processor"), name="processor") as broker:
         log = Log(broker)
-        await log.made()
+        await log.wait_until_exists()
         for event in (
             PaymentRouted(ID, 1990, 1, "default", 0, "why"),
             PaymentInDoubt(ID, 1, "default", "why"),

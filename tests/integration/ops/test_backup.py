@@ -248,7 +248,12 @@ async def test_a_backup_of_a_damaged_log_names_what_is_missing_and_can_be_restor
         for _ in range(2):
             # The second one checks what the first one made.
             done = await asyncio.to_thread(
-                subprocess.run, command, env=environment, capture_output=True, text=True, check=False
+                subprocess.run,  # type: ignore[arg-type]
+                command,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert (done.returncode, done.stderr) == (1, "")
             assert "the log is damaged, messages 5 are missing" in done.stdout

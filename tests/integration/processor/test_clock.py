@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -89,7 +90,7 @@ async def test_a_processor_whose_clock_is_off_writes_nothing_says_so_at_once_and
                 assert errors() == 1, "not repeated within a minute"
                 clock.set(0.0)
                 for one in waiting:
-                    await eventually(lambda one=one: is_charged(one), what="charged once the clock is right again")
+                    await eventually(partial(is_charged, one), what="charged once the clock is right again")
 
                 async def is_well(times: int = number) -> bool:
                     return processor.output().count("clock is right again") == times

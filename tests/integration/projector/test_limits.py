@@ -21,6 +21,7 @@ from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailable
 from tollgate.projector import service
 from tollgate.projector.cli import serve
 from tollgate.projector.settings import Settings
+from tollgate.runtime.settings import load
 
 PAYMENTS = 1_500
 """About 75 KB in the read model's write-ahead log."""
@@ -31,7 +32,7 @@ async def test_beyond_the_questions_that_are_answered_at_once_one_more_is_told_s
     nats_server: NatsServer, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "QUESTIONS_MAX", 0)
-    settings = Settings(nats_url=nats_server.url, data_dir=tmp_path)
+    settings = load(Settings, {"NATS_URL": nats_server.url, "DATA_DIR": str(tmp_path)})
     serving = asyncio.ensure_future(serve(settings))
     try:
 

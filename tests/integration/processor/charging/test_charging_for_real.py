@@ -91,7 +91,7 @@ class World:
         assert len({event.correlation_id for event in charged}) == len(charged), "recorded twice"
         assert len(charged) == len(provider_records["default"]) + len(provider_records["fallback"])
         for event in charged:
-            record = provider_records[event.processor][event.correlation_id]
+            record = provider_records[event.provider][event.correlation_id]
             assert parse_us(str(record["requestedAt"])) == event.requested_at_us
 
     async def redelivered(self) -> None:

@@ -142,7 +142,7 @@ class World:
         charged = [event for event in await self.events() if isinstance(event, PaymentProcessed)]
         assert len({event.correlation_id for event in charged}) == len(charged), "recorded twice"
         for name, book in provider_records.items():
-            assert {event.correlation_id for event in charged if event.processor == name} == set(book)
+            assert {event.correlation_id for event in charged if event.provider == name} == set(book)
 
 
 @pytest.fixture

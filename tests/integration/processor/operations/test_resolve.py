@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -124,7 +124,7 @@ async def test_a_doubt_that_was_charged_ends_under_the_stamp_of_the_processors_r
     await world.resolve(payment, CHARGED, Answering(Found(1990, STAMP_US + 7)))
     (end,) = await world.last_events(1)
     assert isinstance(end, PaymentProcessed)
-    assert (end.attempt, end.processor, end.requested_at_us) == (1, "default", STAMP_US + 7)
+    assert (end.attempt, end.provider, end.requested_at_us) == (1, "default", STAMP_US + 7)
     assert end.word is not None
     assert (end.word.by, end.word.note) == ("ana", "on their statement")
     view = await ReadModel(world.broker).payment(payment, timeout_seconds=5)
@@ -167,7 +167,7 @@ async def test_a_word_that_the_processors_record_contradicts_is_refused_unless_i
 
 async def test_not_charged_first_holds_the_attempt_and_a_charge_that_arrives_meanwhile_stops_it(world: World) -> None:
     payment = await world.doubtful()
-    answers = iter([Missing(), Found(1990, STAMP_US)])
+    answers: Iterator[LookupAnswer] = iter([Missing(), Found(1990, STAMP_US)])
 
     class ChargedLate:
         async def look_up(self, _processor: str, _correlation_id: str) -> LookupAnswer:

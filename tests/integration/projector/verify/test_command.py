@@ -231,7 +231,7 @@ async def test_payments_that_go_on_meanwhile_are_no_differences(stretch: Stretch
     paying = [asyncio.create_task(pay_on()) for _ in range(3)]
     try:
         async with asyncio.timeout(60):
-            counts = []
+            counts: list[int] = []
             # Until payments of this test are old enough to be looked at.
             while len(counts) < 3 or not counts[-1]:
                 outcome = await verify(stretch.world.settings, stretch.world.asking, Options(began_us))

@@ -169,7 +169,8 @@ class _Fleet:
     def __init__(self, seed: int, replicas: int) -> None:
         self.random = random.Random(seed)
         self.now = 0.0
-        self.revision, self.record = 0, None
+        self.revision = 0
+        self.record: Record | None = None
         self.calls: list[tuple[float, str]] = []
         self._events: list[tuple[float, int, object]] = []
         self._order = itertools.count()

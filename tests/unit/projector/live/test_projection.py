@@ -20,10 +20,9 @@ from tollgate.contract.events import (
     PaymentRouted,
 )
 from tollgate.contract.payment_state import Open, PaymentState, Unrouted
-from tollgate.contract.read_model_api import DOUBTS_MAX, DoubtView
+from tollgate.contract.read_model_api import DOUBTS_MAX, SEQUENCES_MAX, DoubtView
 from tollgate.projector.live import projection
 from tollgate.projector.live.projection import (
-    SEQUENCES_MAX,
     Change,
     Cleared,
     EndedAs,
@@ -31,6 +30,7 @@ from tollgate.projector.live.projection import (
     Projection,
     RejectedRow,
     SettledRow,
+    Unread,
 )
 
 PAYMENT, OTHER, THIRD, FOURTH = PAYMENTS
@@ -88,7 +88,7 @@ class ReadModel:
             changes.append(change)
             if isinstance(change, Cleared):
                 self.rows.clear()
-            else:
+            elif not isinstance(change, Unread):
                 self.rows.append(change)
         return changes
 

@@ -245,7 +245,7 @@ def test_the_plain_course_is_followed_without_the_live_projection(monkeypatch: p
     monkeypatch.setattr(BulkProjection, "_apply_any", must_not)
     bulk = Bulk()
     name = PAYMENTS[0]
-    plain = [
+    plain: list[Event] = [
         PaymentRequested(name, 5, 1),
         PaymentRouted(name, 5, 1, "default", 2, "why"),
         PaymentProcessed(name, 5, 1, "default", 2, 3),
