@@ -69,15 +69,17 @@ def _encode_attempt_fact(event: PaymentInDoubt | PaymentReleased) -> dict[str, o
         "attempt": event.attempt,
         "processor": event.provider,
         "why": event.why,
-        **_encode_resolution(event.word),
+        **_encode_resolution(event.resolution),
     }
 
 
-def _encode_resolution(word: ManualResolution | None) -> dict[str, object]:
+def _encode_resolution(resolution: ManualResolution | None) -> dict[str, object]:
     """The field is there only where an operator spoke."""
-    if word is None:
+    if resolution is None:
         return {}
-    return {"operatorWord": {"by": word.by, "note": word.note, "saidAt": format_us(word.resolved_at_us)}}
+    return {
+        "operatorWord": {"by": resolution.by, "note": resolution.note, "saidAt": format_us(resolution.resolved_at_us)}
+    }
 
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -108,7 +110,7 @@ _ENCODERS: dict[type, Callable[[Any], dict[str, object]]] = {
         "processor": e.provider,
         "requestedAt": format_us(e.requested_at_us),
         "processedAt": format_us(e.processed_at_us),
-        **_encode_resolution(e.word),
+        **_encode_resolution(e.resolution),
     },
     PaymentRejected: lambda e: {
         "correlationId": e.correlation_id,
@@ -184,10 +186,10 @@ def _provider(fields: dict[str, Any]) -> ProviderName:
 def _resolution(fields: dict[str, Any]) -> ManualResolution | None:
     if "operatorWord" not in fields:
         return None
-    word = fields["operatorWord"]
-    if not isinstance(word, dict):
-        raise MalformedEventError(f"field 'operatorWord' is not an object: {word!r}")
-    return ManualResolution(_text(word, "by"), _text(word, "note"), _time(word, "saidAt"))
+    resolution = fields["operatorWord"]
+    if not isinstance(resolution, dict):
+        raise MalformedEventError(f"field 'operatorWord' is not an object: {resolution!r}")
+    return ManualResolution(_text(resolution, "by"), _text(resolution, "note"), _time(resolution, "saidAt"))
 
 
 def _time(fields: dict[str, Any], name: str) -> int:

@@ -54,7 +54,7 @@ class PaymentRouted:
 class PaymentInDoubt:
     """A sending of `attempt` has, or may have, an unknown outcome. It is recorded before it is sent again.
 
-    With a `word` an operator holds the attempt, which is in doubt already: nobody sends it any more.
+    With a `resolution` an operator holds the attempt, which is in doubt already: nobody sends it any more.
     `request_sequence` is where the payment's request lies in the log; older events do not tell it.
     """
 
@@ -62,7 +62,7 @@ class PaymentInDoubt:
     attempt: int
     provider: ProviderName
     why: str
-    word: ManualResolution | None = None
+    resolution: ManualResolution | None = None
     request_sequence: int | None = None
 
 
@@ -74,7 +74,7 @@ class PaymentReleased:
     attempt: int
     provider: ProviderName
     why: str
-    word: ManualResolution | None = None
+    resolution: ManualResolution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class PaymentProcessed:
     provider: ProviderName
     requested_at_us: int
     processed_at_us: int
-    word: ManualResolution | None = None
+    resolution: ManualResolution | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Ledger:
                 if not self._is_known(event.correlation_id):
                     self.unfinished[event.correlation_id] = Unfinished(event)
                 return False
-            case PaymentProcessed(word=None):
+            case PaymentProcessed(resolution=None):
                 return self._settle(event)
             case _:
                 return self._evolve(sequence, event)

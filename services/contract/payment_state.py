@@ -78,8 +78,11 @@ def evolve(payment_state: PaymentState, sequence: int, event: Event) -> PaymentS
     match payment_state, event:
         case Ended(), _:
             return payment_state
-        case _, PaymentInDoubt(word=ManualResolution()) | PaymentReleased(word=ManualResolution()) | PaymentProcessed(
-            word=ManualResolution()
+        case (
+            _,
+            PaymentInDoubt(resolution=ManualResolution())
+            | PaymentReleased(resolution=ManualResolution())
+            | PaymentProcessed(resolution=ManualResolution()),
         ):
             return _evolve_by_resolution(payment_state, event)
         case _, PaymentProcessed():

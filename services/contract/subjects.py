@@ -72,17 +72,17 @@ def message_id_of(event: Event) -> str | None:  # noqa: PLR0911 - a row of the t
         case PaymentRouted():
             return f"{event.correlation_id}:routed:{event.attempt}"
         case PaymentInDoubt():
-            return f"{event.correlation_id}:in_doubt:{event.attempt}{_suffix(event.word)}"
+            return f"{event.correlation_id}:in_doubt:{event.attempt}{_suffix(event.resolution)}"
         case PaymentReleased():
-            return f"{event.correlation_id}:released:{event.attempt}{_suffix(event.word)}"
+            return f"{event.correlation_id}:released:{event.attempt}{_suffix(event.resolution)}"
         case PaymentProcessed():
-            return f"{event.correlation_id}:processed{_suffix(event.word)}"
+            return f"{event.correlation_id}:processed{_suffix(event.resolution)}"
         case PaymentRejected():
             return f"{event.correlation_id}:rejected" + ("" if event.attempt is None else f":{event.attempt}")
         case LedgerPurged():
             return None
 
 
-def _suffix(word: ManualResolution | None) -> str:
+def _suffix(resolution: ManualResolution | None) -> str:
     """Sets an operator's word apart: it may be void, and then no worker's event may pass for a repeat of it."""
-    return "" if word is None else f":{word.resolved_at_us}"
+    return "" if resolution is None else f":{resolution.resolved_at_us}"

@@ -51,7 +51,7 @@ class DoubtHandler:
 
     async def handle(self, doubt: Doubt) -> Result:
         """Tries once to end the doubt. Raises BrokerError and ReadModelUnavailableError; it is then delivered again."""
-        if doubt.event.word is not None:
+        if doubt.event.resolution is not None:
             # An operator holds an attempt that is in doubt, and so in this queue, already.
             return Done()
         await self._follower.reached(doubt.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)

@@ -32,7 +32,7 @@ class ReleaseHandler:
 
     async def handle(self, release: Released) -> Result:
         """Raises UnknownPaymentError, BrokerError and ReadModelUnavailableError; it is then delivered again."""
-        if release.event.word is None:
+        if release.event.resolution is None:
             # Released by whoever has the payment in hand, and goes on with it.
             return Done()
         await self._follower.reached(release.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)

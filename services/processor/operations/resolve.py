@@ -120,7 +120,8 @@ class Resolver:
         appended = await self._log.append(event, timeout_seconds=APPEND_TIMEOUT_SECONDS)
         history = await self._history(event.correlation_id)
         if history.did_count(appended.sequence):
-            self._say(f"in the log at {appended.sequence}: {type(event).__name__}, by {event.word and event.word.by}")
+            by = event.resolution and event.resolution.by
+            self._say(f"in the log at {appended.sequence}: {type(event).__name__}, by {by}")
             return
         if (end := history.end()) is not None:
             raise CannotResolveError(f"too late, and void: {type(end[1]).__name__} ended the payment at {end[0]}")

@@ -130,7 +130,7 @@ class Projection:
             case PaymentRequested():
                 self._request(sequence, event, stored_at_us)
                 return None
-            case PaymentProcessed() if event.word is not None and not self._does_end(sequence, event):
+            case PaymentProcessed() if event.resolution is not None and not self._does_end(sequence, event):
                 self._evolve(event.correlation_id, sequence, event, stored_at_us)
                 return None
             case PaymentProcessed():
@@ -236,7 +236,7 @@ class Projection:
         if len(payment.sequences) > SEQUENCES_MAX:
             del payment.sequences[1]
         before, payment.payment_state = payment.payment_state, evolve(payment.payment_state, sequence, event)
-        if isinstance(event, PaymentInDoubt) and event.word is None and payment.payment_state is not before:
+        if isinstance(event, PaymentInDoubt) and event.resolution is None and payment.payment_state is not before:
             payment.doubted_at_us, payment.why_in_doubt = stored_at_us, event.why
         if isinstance(payment.payment_state, Open):
             self.open_attempts[correlation_id] = payment.payment_state

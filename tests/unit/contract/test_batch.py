@@ -55,8 +55,10 @@ def test_a_payments_part_of_a_message_is_its_own_event() -> None:
 
 def test_a_text_that_names_another_payment_makes_its_event_none_of_that_payments() -> None:
     note = f'the same as "correlationId":"{ID}"'
-    word = ManualResolution("someone", note, 1)
-    assert part_of("payments.released.default", encode(PaymentReleased(OTHER, 1, "default", note, word)), ID) is None
+    resolution = ManualResolution("someone", note, 1)
+    assert (
+        part_of("payments.released.default", encode(PaymentReleased(OTHER, 1, "default", note, resolution)), ID) is None
+    )
 
 
 def test_an_event_that_somebody_else_has_spelled_is_found_as_well() -> None:

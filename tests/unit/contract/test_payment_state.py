@@ -225,15 +225,15 @@ def test_attempts_count_up_by_one_and_only_past_a_release(log: list[Event]) -> N
                 assert (attempt.attempt, opened_at, event) == (number, sequence, attempt)
             case Open(attempt, in_doubt=False), Unrouted(number):
                 assert isinstance(event, PaymentReleased)
-                assert event.word is None
+                assert event.resolution is None
                 assert number == attempt.attempt + 1
             case Open(attempt, is_held=True), Unrouted(number):
                 assert isinstance(event, PaymentReleased)
-                assert event.word is not None
+                assert event.resolution is not None
                 assert number == attempt.attempt + 1
             case Open(attempt, opened_at, in_doubt=True, is_held=False), Open(same, still_at, is_held=True):
                 assert isinstance(event, PaymentInDoubt)
-                assert event.word is not None
+                assert event.resolution is not None
                 assert (attempt, opened_at) == (same, still_at)
             case Open(attempt, opened_at, in_doubt=False), Open(same, still_at, in_doubt=True):
                 assert isinstance(event, PaymentInDoubt)

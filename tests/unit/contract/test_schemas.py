@@ -100,7 +100,7 @@ RESOLUTION = {"by": "someone", "note": "seen", "saidAt": "2026-01-31T12:00:00.00
 def test_an_operators_word_is_read_whole_or_refused(kind: type[Event]) -> None:
     fields = orjson.loads(encode(EXAMPLES[kind]))
     event: Any = decode(orjson.dumps({**fields, "operatorWord": RESOLUTION}))
-    assert event.word == ManualResolution("someone", "seen", 1_769_860_800_000_001)
+    assert event.resolution == ManualResolution("someone", "seen", 1_769_860_800_000_001)
     assert is_valid(kind, {**fields, "operatorWord": RESOLUTION})
     broken: list[Any] = [None, "someone", [], {}, *({**RESOLUTION, name: 7} for name in RESOLUTION)]
     broken += [{name: value for name, value in RESOLUTION.items() if name != left_out} for left_out in RESOLUTION]

@@ -71,8 +71,8 @@ def test_a_payments_history_is_what_the_log_holds(state: PaymentStatus) -> None:
 
 
 def test_clients_do_not_read_who_of_the_operators_spoke_nor_the_note() -> None:
-    word = ManualResolution("jane.doe@ops-7", "ticket 4711, José at the bank", 2_000_000)
-    event = encode(PaymentReleased(ID, 1, "default", "never arrived", word))
+    resolution = ManualResolution("jane.doe@ops-7", "ticket 4711, José at the bank", 2_000_000)
+    event = encode(PaymentReleased(ID, 1, "default", "never arrived", resolution))
     text = render_payment(PaymentView(ID, 1, "pending", [9]), [(9, event)], now_us=0).decode()
     stored, shown = orjson.loads(event), json.loads(text)["history"][0]["event"]
     assert shown == {**stored, "operatorWord": {"saidAt": "1970-01-01T00:00:02.000000Z"}}

@@ -125,8 +125,8 @@ async def test_a_doubt_that_was_charged_ends_under_the_stamp_of_the_processors_r
     (end,) = await world.last_events(1)
     assert isinstance(end, PaymentProcessed)
     assert (end.attempt, end.provider, end.requested_at_us) == (1, "default", STAMP_US + 7)
-    assert end.word is not None
-    assert (end.word.by, end.word.note) == ("ana", "on their statement")
+    assert end.resolution is not None
+    assert (end.resolution.by, end.resolution.note) == ("ana", "on their statement")
     view = await ReadModel(world.broker).payment(payment, timeout_seconds=5)
     assert view is not None
     assert (view.state, view.doubt) == ("processed", None)
@@ -180,7 +180,7 @@ async def test_not_charged_first_holds_the_attempt_and_a_charge_that_arrives_mea
     assert world.said[-1].endswith("a record over 19.90, requestedAt 2025-06-15T15:06:40.000000Z")
     (event,) = await world.last_events(1)
     assert isinstance(event, PaymentInDoubt)
-    assert event.word is not None
+    assert event.resolution is not None
     # Said again of an attempt that is held already, it is not held a second time.
     await world.resolve(payment, NOT_CHARGED, Answering(Missing()))
     assert [type(one) for one in await world.last_events(2)] == [PaymentInDoubt, PaymentReleased]

@@ -698,13 +698,13 @@ class World:
         """Whether the payment, as it stands, goes on only by this item or another of which it is true."""
         payment_state = self.payment_state()
         match item.event:
-            case PaymentInDoubt(attempt=attempt, word=None):
+            case PaymentInDoubt(attempt=attempt, resolution=None):
                 return (
                     isinstance(payment_state, Open)
                     and payment_state.in_doubt
                     and payment_state.attempt.attempt == attempt
                 )
-            case PaymentRequested() | PaymentReleased(word=ManualResolution()):
+            case PaymentRequested() | PaymentReleased(resolution=ManualResolution()):
                 return not (isinstance(payment_state, Open) and payment_state.in_doubt)
             case _:
                 return False

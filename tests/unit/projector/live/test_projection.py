@@ -43,7 +43,7 @@ REJECTED = PaymentRejected(PAYMENT, 1990, "why")
 PURGED = LedgerPurged("test", 33)
 RESOLUTION = ManualResolution("someone", "seen", 55)
 HELD, RELEASED_BY_RESOLUTION, PROCESSED_BY_RESOLUTION = (
-    replace(one, word=RESOLUTION) for one in (IN_DOUBT, RELEASED, PROCESSED)
+    replace(one, resolution=RESOLUTION) for one in (IN_DOUBT, RELEASED, PROCESSED)
 )
 
 
