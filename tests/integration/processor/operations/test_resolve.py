@@ -141,7 +141,7 @@ async def test_where_the_processor_cannot_be_asked_the_operators_stamp_counts_or
 
 
 @pytest.mark.parametrize(
-    ("claim", "answer", "why"),
+    ("requested", "answer", "why"),
     [
         (CHARGED, Missing(), "default has no record of it"),
         (CHARGED, Found(1000, STAMP_US), "a record of it over 10.00, not over 19.90"),
