@@ -1,1 +1,1 @@
-"""Takes requests from the log, routes each to a payment processor, charges it there once, and records the outcome."""
+"""Takes requests from the log, routes each to a provider, charges it there once, and records the outcome."""

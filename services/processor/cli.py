@@ -22,7 +22,7 @@ from tollgate.processor.charging.doubt_handler import DoubtHandler
 from tollgate.processor.charging.group_commit import GroupCommit
 from tollgate.processor.charging.handler import PaymentHandler
 from tollgate.processor.charging.histories import Histories
-from tollgate.processor.charging.payment_states import Standings
+from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_client import ProviderClient
 from tollgate.processor.charging.release_handler import ReleaseHandler
@@ -88,10 +88,12 @@ async def serve(settings: Settings) -> None:
             )
             read_model = ReadModel(broker)
             histories = Histories(broker, read_model)
-            standings, store = Standings(state_cache, histories), GroupCommit(log)
+            payment_states, store = PaymentStates(state_cache, histories), GroupCommit(log)
             attempts = Attempts(store, follower, client)
-            payments = PaymentHandler(store, follower, standings, attempts, router, read_model=read_model, clock=clock)
-            doubts = DoubtHandler(follower, standings, attempts, router)
+            payments = PaymentHandler(
+                store, follower, payment_states, attempts, router, read_model=read_model, clock=clock
+            )
+            doubts = DoubtHandler(follower, payment_states, attempts, router)
             worker = Worker(
                 broker, payments, router, clock, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )

@@ -1,1 +1,1 @@
-"""One payment from its request to its outcome."""
+"""Charging: one payment from its request to its outcome."""

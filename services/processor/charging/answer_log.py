@@ -1,5 +1,5 @@
-"""Log lines about providers' answers: the first at once, then a count, so that a flood of answers is a line each few
-seconds."""
+"""Program log lines about providers' answers: the first is written at once, the next are counted, so that many answers
+cost one line every few seconds."""
 
 import asyncio
 import logging
@@ -10,12 +10,12 @@ from tollgate.contract.events import ProviderName
 logger = logging.getLogger(__name__)
 
 REPORT_SECONDS = 5.0
-"""At most one line in this time for each provider and subject."""
+"""At most one line within this for each provider and subject."""
 
 
 @dataclass(slots=True)
 class _Folded:
-    """What was not written since the last line: how many, and the newest."""
+    """The answers not written since the last line: how many, and the newest."""
 
     count: int = 0
     newest: str = ""
@@ -28,7 +28,7 @@ class AnswerLog:
         self._folded: dict[tuple[ProviderName, str], _Folded] = {}
 
     def note(self, provider: ProviderName, subject: str, text: str) -> None:
-        """Writes the line; or counts it, when the last one is younger than REPORT_SECONDS."""
+        """Writes the line, or counts it when the last one is younger than REPORT_SECONDS."""
         folded = self._folded.get((provider, subject))
         if folded is None:
             logger.warning("%s: %s: %s", provider, subject, text)

@@ -1,4 +1,4 @@
-"""One attempt: sent, its answer judged, and what that proves recorded in the log."""
+"""Operations on one attempt: send it, judge the answer, record in the log what the answer proves."""
 
 import asyncio
 from typing import Protocol
@@ -38,20 +38,20 @@ from tollgate.processor.routing import Outcome
 
 INTENT_TIMEOUT_SECONDS = 5.0
 OUTCOME_TIMEOUT_SECONDS = 30.0
-"""An outcome that cannot be recorded for so long is left to the redelivery, which finds it at the processor."""
+"""An outcome that cannot be recorded within this is left to the redelivery, which looks it up at the provider."""
 APPENDS_MAX = 128
-"""Events on their way to the log at once; the next waits. The broker stores one after the other, so more would not be
-stored sooner, but the requests that gateways are waiting to accept would stand behind all of them."""
+"""Appends in flight at once; the next one waits. The broker stores one after the other, so more would not be stored
+sooner, and the requests that gateways are waiting to accept would queue behind all of them."""
 
 
 class Appender(Protocol):
-    """What stores events: the log itself, or in groups."""
+    """Stores events: the log itself, or a group commit."""
 
     async def append(self, event: Event, *, timeout_seconds: float) -> Appended: ...
 
 
 class Attempts:
-    """What is done with an attempt, whoever has its payment in hand. Everything raises BrokerError."""
+    """The operations on an attempt, shared by all handlers. Those that append raise BrokerError."""
 
     def __init__(self, log: Appender, follower: Follower, client: ProviderClient) -> None:
         self._log = log
@@ -60,11 +60,11 @@ class Attempts:
         self.appending = asyncio.Semaphore(APPENDS_MAX)
 
     async def send(self, attempt: Attempt) -> Answer:
-        """Sends it; what came back."""
+        """Sends the attempt; returns the provider's answer."""
         return await self._client.send(attempt)
 
     async def judge(self, attempt: Attempt, answer: Answer, *, in_doubt: bool) -> Next:
-        """What the answer to a sending proves, with the provider's record where it takes that to know."""
+        """What the answer to a sending proves. Looks the payment up where the answer alone does not decide."""
         step = after_sending(attempt, answer, in_doubt=in_doubt)
         if isinstance(step, LookUp):
             record = await self.look_up(attempt.provider, attempt.correlation_id)
@@ -72,40 +72,40 @@ class Attempts:
         return step
 
     async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer:
-        """Asks the provider for its record."""
+        """Looks the payment up at the provider."""
         return await self._client.look_up(provider, correlation_id)
 
     async def record(self, attempt: Attempt, step: Next, request_sequence: int | None) -> bool:
-        """Records what was proven; whether that ends the payment. If not, its standing tells how it goes on."""
+        """Records what was proven. True if that ends the payment; if False, the next step follows from its state."""
         match step:
             case Settle(requested_at_us):
                 await self.store(_processed(attempt, requested_at_us), OUTCOME_TIMEOUT_SECONDS)
                 return True
             case Reject(reason):
-                # No end for sure: another replica may have put the attempt in doubt meanwhile.
+                # The rejection may be void: another replica may have put the attempt in doubt meanwhile.
                 await self.append(_rejected(attempt, reason), OUTCOME_TIMEOUT_SECONDS)
             case Release(why):
                 await self.append(released(attempt, why), OUTCOME_TIMEOUT_SECONDS)
             case StayInDoubt(why):
                 await self.append(in_doubt(attempt, why, request_sequence), OUTCOME_TIMEOUT_SECONDS)
             case LookUp() | SendAgain():
-                raise AssertionError(f"{step} is no end of a sending")
+                raise AssertionError(f"{step} does not end a sending")
         return False
 
     async def append(self, event: Event, timeout_seconds: float) -> Appended:
-        """Writes the event and reads the log up to it."""
+        """Stores the event and waits until the log has been read up to it."""
         appended = await self.store(event, timeout_seconds)
         await self._follower.reached(appended.sequence, timeout_seconds=timeout_seconds)
         return appended
 
     async def store(self, event: Event, timeout_seconds: float) -> Appended:
-        """Writes the event when its turn has come."""
+        """Stores the event, once fewer than APPENDS_MAX appends are in flight."""
         async with self.appending:
             return await self._log.append(event, timeout_seconds=timeout_seconds)
 
 
 def outcome_of(answer: Answer) -> Outcome:
-    """What the answer says of the processor, whatever it says of the payment."""
+    """What the answer shows about the provider, not about the payment."""
     match answer:
         case Charged() | Duplicate() | Refused():
             return "succeeded"
@@ -118,12 +118,12 @@ def outcome_of(answer: Answer) -> Outcome:
 
 
 def released(attempt: Attempt, why: str) -> PaymentReleased:
-    """It was not charged: proven."""
+    """The event of an attempt that is proven not charged."""
     return PaymentReleased(attempt.correlation_id, attempt.attempt, attempt.provider, why)
 
 
 def in_doubt(attempt: Attempt, why: str, request_sequence: int | None) -> PaymentInDoubt:
-    """Whether it was charged is not known."""
+    """The event of an attempt that may have been charged."""
     return PaymentInDoubt(
         attempt.correlation_id, attempt.attempt, attempt.provider, why, request_sequence=request_sequence
     )

@@ -1,8 +1,9 @@
-"""One delivered doubt: the provider is asked for its record, then the same attempt is sent again, until it ends.
+"""One delivered doubt: the payment is looked up at the provider, then the same attempt is sent again, until it ends.
 
-A doubt is in a queue of its own, so that no other payment waits for doubts, however many there are and however long
-they last (docs/decisions/0021). PaymentInDoubt in the log is the piece of work. It is done with when that attempt is no
-longer in doubt: the payment has ended, or an operator released it, which is a piece of work of its own (`releases.py`).
+Doubts have queues of their own, so that no other payment waits for them, however many there are and however long they
+last (docs/decisions/0021). The unit of work is a PaymentInDoubt in the log. It is done when that attempt is no longer
+in doubt: the payment has ended, or an operator released the attempt. The release is a unit of work of its own
+(`release_handler.py`).
 """
 
 import logging
@@ -17,23 +18,23 @@ from tollgate.processor.charging.attempts import INTENT_TIMEOUT_SECONDS, Attempt
 from tollgate.processor.charging.handler import Done, Result, Retry, retry_delay_seconds
 from tollgate.processor.charging.histories import UnknownPaymentError
 from tollgate.processor.charging.outcomes import Attempt, SendAgain, Settle, after_lookup
-from tollgate.processor.charging.payment_states import Standings
+from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.routing import Router
 
 logger = logging.getLogger(__name__)
 
 RESEND_SECONDS_MAX = 5.0
-"""An attempt in doubt is sent again only so soon after the log was asked whether an operator holds it."""
+"""An attempt in doubt is sent again only within this of the check in the log that no operator holds it."""
 RETRY_SECONDS_MAX = 30.0
-"""The longest pause of a doubt that stays; the pause is half of it at least."""
+"""The longest pause between two tries of a doubt; jitter leaves at least half of a pause."""
 PROBE_RETRY_SECONDS_MAX = 4.0
-"""The same of one that probed a provider that is down: a few doubts are enough to do all the probing."""
+"""The same for a doubt that probed a provider that is down: a few doubts suffice for all the probing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A delivered PaymentInDoubt: its place in the log, and how often it was delivered."""
+    """A delivered PaymentInDoubt: its sequence, and how often it was delivered."""
 
     event: PaymentInDoubt
     sequence: int
@@ -41,24 +42,27 @@ class Doubt:
 
 
 class DoubtHandler:
-    """Works on doubts, with the rule of `contract/payment_state.py` as `PaymentHandler` does."""
+    """Handles doubts by the rule of `contract/payment_state.py`, as `PaymentHandler` handles requests."""
 
-    def __init__(self, follower: Follower, standings: Standings, attempts: Attempts, router: Router) -> None:
+    def __init__(self, follower: Follower, payment_states: PaymentStates, attempts: Attempts, router: Router) -> None:
         self._follower = follower
-        self._standings = standings
+        self._payment_states = payment_states
         self._attempts = attempts
         self._router = router
 
     async def handle(self, doubt: Doubt) -> Result:
-        """Tries once to end the doubt. Raises BrokerError and ReadModelUnavailableError; it is then delivered again."""
+        """Tries once to end the doubt.
+
+        Raises BrokerError and ReadModelUnavailableError; the doubt is then delivered again.
+        """
         if doubt.event.resolution is not None:
-            # An operator holds an attempt that is in doubt, and so in this queue, already.
+            # A hold by an operator. The attempt was in doubt before, so its doubt is in this queue already.
             return Done()
         await self._follower.reached(doubt.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)
         try:
             open_attempt = await self._in_doubt(doubt)
         except UnknownPaymentError as error:
-            logger.error("the doubt at %d in the log is kept, and nothing is done with it: %s", doubt.sequence, error)
+            logger.error("the doubt at sequence %d stays in its queue, and is not handled: %s", doubt.sequence, error)
             return self._stays(doubt)
         if open_attempt is None:
             return Done()
@@ -67,18 +71,18 @@ class DoubtHandler:
         return await self._end(doubt, open_attempt.attempt)
 
     async def _in_doubt(self, doubt: Doubt) -> Open | None:
-        """The attempt as it stands; None when it is in doubt no more."""
+        """The attempt with its state; None when it is no longer in doubt."""
         event = doubt.event
         sequence = doubt.sequence if event.request_sequence is None else event.request_sequence
         is_request = event.request_sequence is not None
-        match await self._standings.of(event.correlation_id, sequence, is_request=is_request):
+        match await self._payment_states.of(event.correlation_id, sequence, is_request=is_request):
             case Open(attempt, in_doubt=True) as payment_state if attempt.attempt == event.attempt:
                 return payment_state
             case _:
                 return None
 
     async def _look_for_charge(self, doubt: Doubt, attempt: Attempt) -> Result:
-        """All that is done with an attempt that an operator holds: a charge that is found still ends it."""
+        """The only step for an attempt that an operator holds: a charge found by the lookup still ends it."""
         record = await self._attempts.look_up(attempt.provider, attempt.correlation_id)
         step = after_lookup(attempt, None, record, in_doubt=True)
         if not isinstance(step, Settle):
@@ -87,8 +91,8 @@ class DoubtHandler:
         return Done()
 
     async def _end(self, doubt: Doubt, attempt: Attempt) -> Result:
-        """Looks for the charge, and sends the attempt again if there is none."""
-        # The lookup takes no place: whether it is answered says nothing of how payments fare.
+        """Looks the payment up, and sends the attempt again if there is no charge."""
+        # A lookup takes no place: whether it is answered is no evidence of how payments are answered.
         record = await self._attempts.look_up(attempt.provider, attempt.correlation_id)
         step = after_lookup(attempt, None, record, in_doubt=True)
         if isinstance(step, SendAgain):
@@ -123,7 +127,7 @@ class DoubtHandler:
         return Done()
 
     async def _may_send_again(self, doubt: Doubt, attempt: Attempt) -> bool:
-        """Whether the attempt is still open, and no operator holds it, as far as the log says at this moment."""
+        """Whether, by the log at this moment, the attempt is still in doubt and no operator holds it."""
         asked_at, asked_at_us = time.monotonic(), now_us()
         await self._follower.caught_up(attempt.provider, timeout_seconds=RESEND_SECONDS_MAX)
         payment_state = await self._in_doubt(doubt)

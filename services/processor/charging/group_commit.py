@@ -1,7 +1,7 @@
-"""Storing events of the plain course together: one message, one sync of the disk and one acknowledgement for many.
+"""Group commit: intents and charges are stored together, many with one message, one disk sync, one acknowledgement.
 
-Every acknowledgement costs the broker a sync, which is most of what storing costs, and everything else that is to be
-stored waits for it (docs/decisions/0019).
+Every acknowledgement costs the broker a sync. That is most of the cost of storing, and every other append waits for it
+(docs/decisions/0019).
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from tollgate.contract.subjects import subject_of
 from tollgate.messaging.log import Appended, Log
 
 LINGER_SECONDS: Mapping[type[Event], float] = {PaymentRouted: 0.0, PaymentProcessed: 0.02}
-"""What is stored together, and how long the first waits for others. Intents come together already, as their requests
-do; answers come when they come."""
+"""The events that are grouped, and how long the first of a group waits for others. Intents are written together
+anyway, because their requests are started together; answers arrive one by one."""
 
 
 @dataclass(slots=True)
 class _Group:
-    """Events that will share a message, by payment."""
+    """Events that will share a message, by correlationId."""
 
     timeout_seconds: float
     events: dict[str, Event] = field(default_factory=dict)
@@ -29,17 +29,17 @@ class _Group:
 
 
 class GroupCommit:
-    """Appends events to the log as `Log` does, those of the plain course in groups."""
+    """Appends events to the log as `Log` does, intents and charges in groups."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._open: dict[str, _Group] = {}
 
     async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
-        """Stores the event, durably. Raises as `Log.append` does.
+        """Stores the event durably. Raises as `Log.append` does.
 
-        One that is stored together with others has no message id of its own: appended again, it is in the log twice.
-        The first event of a message says for how long the broker is asked to store it.
+        An event that is stored in a group has no message id of its own: appended again, it is in the log twice.
+        The timeout of a group's first event holds for the whole group.
         """
         if not isinstance(event, PaymentRouted | PaymentProcessed):
             return await self._log.append(event, timeout_seconds=timeout_seconds)
@@ -51,11 +51,11 @@ class GroupCommit:
         if group is None:
             group = self._open[subject] = _Group(timeout_seconds)
             group.storing = asyncio.create_task(self._store(subject, group, LINGER_SECONDS[type(event)]))
-            group.storing.add_done_callback(_heard)
+            group.storing.add_done_callback(_consume_result)
         group.events[event.correlation_id] = event
         if len(group.events) == EVENTS_MAX:
             self._close(subject)
-        # One that is cancelled leaves the others to it.
+        # A cancelled caller must not cancel the append of the others.
         return await asyncio.shield(group.storing)
 
     def _close(self, subject: str) -> None:
@@ -80,7 +80,7 @@ async def _until(happened: asyncio.Event, seconds: float) -> None:
             return
 
 
-def _heard(storing: asyncio.Task[Appended]) -> None:
-    """Who waits for it hears how it went; it may be that nobody does any more."""
+def _consume_result(storing: asyncio.Task[Appended]) -> None:
+    """Consumes the result, also if every waiter was cancelled; asyncio would log it as never retrieved."""
     if not storing.cancelled():
         storing.exception()

@@ -1,10 +1,10 @@
-"""One payment that is to be charged, until it ends, is in doubt, or goes back to the queue.
+"""One delivered request: its payment is routed and charged, until it ends, is in doubt, or goes back to the queue.
 
-Every step that could charge is written to the log first, and taken only after the log was read up to that writing and
-found to hold it valid (see `contract/payment_state.py`). So it does not matter who else works on the same payment.
+Every step that could charge is written to the log first, and taken only after the log was read up to that event and the
+event is valid there (see `contract/payment_state.py`). So several replicas may work on the same payment.
 
-An attempt whose outcome is unknown is put in doubt: that event is a piece of work in a queue of its own
-(`processor/charging/doubt_handler.py`), and the request is done with.
+An attempt whose outcome is unknown is put in doubt. That event is a unit of work in a queue of its own
+(`doubt_handler.py`), and the request is done.
 """
 
 import logging
@@ -26,17 +26,17 @@ from tollgate.processor.charging.attempts import (
     outcome_of,
     released,
 )
-from tollgate.processor.charging.payment_states import Standings
+from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.routing import Route, Router
 
 logger = logging.getLogger(__name__)
 
 STAMP_AGE_SECONDS_MAX = 1.0
-"""An attempt is sent only while its stamp is younger: what was stamped a second ago is in the log, or is never sent."""
+"""An attempt is sent only while its stamp is younger: an older stamp is in the log already, or is never sent."""
 REPEAT_CHECK_TIMEOUT_SECONDS = 2.0
 CLOCK_PAUSE_SECONDS = 1.0
-"""The least pause of a payment that cannot be routed because this replica's clock is off; another may take it."""
+"""The shortest pause of a payment that cannot be routed because this replica's clock is off; another may take it."""
 ATTEMPTS_MAX = 4
 """Attempts in one delivery; after that the payment goes back to the queue."""
 RETRY_SECONDS_MIN = 0.25
@@ -45,7 +45,7 @@ RETRY_SECONDS_MAX = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Nothing is left to do here: the payment has ended, or the log holds what somebody else goes on with."""
+    """Nothing is left to do here: the payment has ended, or an event in the log is the next unit of work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ Result = Done | Retry
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A delivered request: its place in the log, how often it was delivered, and when the broker stored it."""
+    """A delivered request: its sequence, how often it was delivered, and when the broker stored it."""
 
     request: PaymentRequested
     sequence: int
@@ -69,7 +69,7 @@ class Work:
 
 
 def retry_delay_seconds(deliveries: int, spread: float, *, longest: float = RETRY_SECONDS_MAX) -> float:
-    """Exponential with full half jitter: `spread` in [0, 1) places it between half of the pause and all of it."""
+    """Exponential backoff with jitter: `spread` in [0, 1) places it between half of the pause and all of it."""
     pause = min(RETRY_SECONDS_MIN * 2 ** min(deliveries - 1, 16), longest)
     return float(pause * (1 + spread) / 2)
 
@@ -86,13 +86,13 @@ class Clock(Protocol):
 
 
 class PaymentHandler:
-    """Joins the pure parts (charging, routing, standing) to the log and the payment processors."""
+    """Joins the pure parts (outcomes, routing, payment state) to the log and the providers."""
 
     def __init__(
         self,
         log: Appender,
         follower: Follower,
-        standings: Standings,
+        payment_states: PaymentStates,
         attempts: Attempts,
         router: Router,
         *,
@@ -103,19 +103,19 @@ class PaymentHandler:
         self._read_model = read_model
         self._log = log
         self._follower = follower
-        self._standings = standings
+        self._payment_states = payment_states
         self._attempts = attempts
         self._router = router
 
     @property
     def may_take(self) -> bool:
-        """Whether what is known of payments is of the log at hand, of which nothing is missing."""
+        """Whether requests may be taken: the log is the one that was read, and no message of it is missing."""
         return self._follower.may_take
 
     async def handle(self, work: Work) -> Result:
         """Works on the payment until it ends, is in doubt, or has to wait.
 
-        Raises BrokerError and ReadModelUnavailableError; it is then delivered again.
+        Raises BrokerError and ReadModelUnavailableError; the request is then delivered again.
         """
         if may_be_repeat(work.request, work.stored_at_us) and (result := await self._check_repeat(work)) is not None:
             return result
@@ -134,7 +134,7 @@ class PaymentHandler:
                         released(attempt, "not sent: it was stored too late"), INTENT_TIMEOUT_SECONDS
                     )
                 case Open(attempt):
-                    # Somebody, perhaps this very process, recorded it before, and may have sent it.
+                    # Another replica, or an earlier delivery here, recorded it, and may have sent it.
                     await self._attempts.append(
                         in_doubt(attempt, "found open in the log", work.sequence), INTENT_TIMEOUT_SECONDS
                     )
@@ -143,18 +143,18 @@ class PaymentHandler:
         return self._retry(work)
 
     async def _check_repeat(self, work: Work) -> Result | None:
-        """Done for a payment that an earlier request in the log asked for already."""
+        """Done if the request is a repeat, Retry if that cannot be checked; None if it is new."""
         try:
             known = await self._read_model.payment(
                 work.request.correlation_id, timeout_seconds=REPEAT_CHECK_TIMEOUT_SECONDS
             )
         except ReadModelUnavailableError as error:
-            logger.warning("request %d was stored late and cannot be checked yet: %s", work.sequence, error)
+            logger.warning("request %d was stored late and cannot be checked for a repeat: %s", work.sequence, error)
             return self._retry(work)
         return Done() if known is not None and known.request_sequence < work.sequence else None
 
     async def _payment_state(self, work: Work) -> PaymentState:
-        return await self._standings.of(work.request.correlation_id, work.sequence)
+        return await self._payment_states.of(work.request.correlation_id, work.sequence)
 
     async def _route_and_send(self, work: Work, number: int) -> Result | None:
         if not (self._clock.is_right and self._follower.may_take):
@@ -182,10 +182,10 @@ class PaymentHandler:
         """Records the attempt; None when it must not be sent."""
         request = work.request
         async with self._attempts.appending:
-            # Looked at again: the turn may have been long in coming.
+            # Checked again: the wait for a free append may have been long.
             if not self._clock.is_right:
                 return None
-            # Stamped when its turn has come, not before.
+            # Stamped after that wait, not before.
             intent = PaymentRouted(
                 request.correlation_id, request.amount_cents, number, decision.provider, now_us(), decision.why
             )
@@ -204,7 +204,7 @@ class PaymentHandler:
         return intent
 
     async def _is_mine(self, work: Work, intent: PaymentRouted, appended: Appended) -> bool:
-        """Whether the log, read up to the intent, holds it as the payment's open attempt that nobody has doubted."""
+        """Whether the log, read up to the intent, has it as the payment's open attempt, neither in doubt nor late."""
         match await self._payment_state(work):
             case Open(attempt, sequence, in_doubt=False, is_late=False):
                 return sequence == appended.sequence and attempt == intent
@@ -219,7 +219,7 @@ class PaymentHandler:
         return Done() if await self._attempts.record(attempt, step, work.sequence) else None
 
     def _left_in_doubt(self, attempt: PaymentRouted) -> Done:
-        """The doubt in the log is worked on from its own queue."""
+        """The request is done: the doubt in the log is handled from its own queue."""
         self._router.observe_doubts(attempt.provider, are_there=True)
         return Done()
 
@@ -233,5 +233,5 @@ class PaymentHandler:
 
 
 def _spread(seconds: float) -> float:
-    """Between all and three halves of it, so that what was put back together does not come back together."""
+    """1 to 1.5 times `seconds`, so that payments that were put back together do not come back together."""
     return seconds * (1 + random.random() / 2)  # noqa: S311

@@ -1,4 +1,4 @@
-"""Finding the events of one payment in the log, however long that is."""
+"""Finds the events of one payment in the log, however long the log is."""
 
 import asyncio
 from dataclasses import dataclass
@@ -39,10 +39,10 @@ class StoredRequest:
 
 
 class Histories:
-    """The read model knows where a payment's events are, as of the log's end; the log, what they are.
+    """The histories of payments: the read model has the sequences of a payment's events, the log has the events.
 
-    Where the read model has forgotten some of them, or is away, the log is read from the payment's request on, as far
-    as that is known: about 100,000 events a second.
+    Where the read model has dropped some of the sequences, or is unavailable, the log is read from the payment's
+    request on, if the request's sequence is known: about 100,000 events a second.
     """
 
     def __init__(self, broker: Broker, read_model: ReadModel) -> None:
@@ -52,7 +52,7 @@ class Histories:
         self._readings = asyncio.Semaphore(READINGS_MAX)
 
     async def of(self, correlation_id: str, request_sequence: int | None = None) -> History:
-        """All that the log says of the payment at the moment of this call.
+        """All events of the payment that the log holds at the moment of this call.
 
         Raises UnknownPaymentError, BrokerUnavailableError and ReadModelUnavailableError.
         """
@@ -98,7 +98,7 @@ class Histories:
         return decode(event), message.stored_at_us
 
     async def _read(self, correlation_id: str, request_sequence: int) -> History:
-        """Reads all that was stored since the request, up to the log's present end."""
+        """Reads everything stored since the request, up to the log's present end."""
         last = (await self._broker.log_state(timeout_seconds=READ_TIMEOUT_SECONDS)).last_sequence
         events: list[tuple[int, Event]] = []
         late: set[int] = set()
@@ -117,7 +117,7 @@ class Histories:
 
 
 def _event_of(message: LogMessage, correlation_id: str) -> Event | None:
-    """The valid event of the payment in that message; what else is in it, whoever follows the log sets aside."""
+    """The valid event of the payment in that message. Poison in it is counted by the readers of the whole log."""
     if message.subject == REQUESTED:
         return None
     event = part_of(message.subject, message.payload, correlation_id)

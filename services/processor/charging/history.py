@@ -1,4 +1,4 @@
-"""One payment's events, and what they say of how it stands. Pure."""
+"""One payment's events, and the payment states that follow from them. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted,
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What became of a payment: (sequence, event) in the log's order, all of them, without its request."""
+    """All events of a payment but its request, as (sequence, event), in the log's order."""
 
     events: Sequence[tuple[int, Event]]
     late: frozenset[int] = frozenset()
@@ -17,11 +17,11 @@ class History:
 
     @property
     def payment_state(self) -> PaymentState:
-        """How it stands after the last of them."""
-        return self.standing_at(self.events[-1][0]) if self.events else Unrouted()
+        """The payment state after the last event."""
+        return self.state_at(self.events[-1][0]) if self.events else Unrouted()
 
-    def standing_at(self, sequence: int) -> PaymentState:
-        """How it stood when the log ended at `sequence`."""
+    def state_at(self, sequence: int) -> PaymentState:
+        """The payment state when the log ended at `sequence`."""
         payment_state: PaymentState = Unrouted()
         for position, event in self.events:
             if position > sequence:
@@ -31,8 +31,8 @@ class History:
             return replace(payment_state, is_late=True)
         return payment_state
 
-    def did_count(self, sequence: int) -> bool:
-        """Whether the event at `sequence` changed how the payment stands, or was void."""
+    def had_effect(self, sequence: int) -> bool:
+        """Whether the event at `sequence` changed the payment state; False if it was void."""
         payment_state: PaymentState = Unrouted()
         for position, event in self.events:
             before, payment_state = payment_state, evolve(payment_state, position, event)
@@ -41,7 +41,7 @@ class History:
         return False
 
     def end(self) -> tuple[int, Event] | None:
-        """The event that ended the payment; None while it goes on."""
+        """The event that ended the payment, with its sequence; None if it has not ended."""
         payment_state: PaymentState = Unrouted()
         for sequence, event in self.events:
             payment_state = evolve(payment_state, sequence, event)

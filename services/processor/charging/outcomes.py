@@ -1,11 +1,10 @@
-"""What each answer of a payment processor proves, and what may be done next. Pure: answers in, the next step out.
+"""What each answer of a provider proves, and which step follows. Pure: answers in, the next step out.
 
-The table of the design ("Charging: what each answer means") in two functions. The rule behind it: a payment may go to
-another processor only when it is proven that it was not, and will not be, charged by the attempt so far. Which answer
-over HTTP is which of these is the provider's contract (provider_contract.py).
+The rule: a payment may go to another provider only when it is proven that the attempt so far did not charge it and will
+not. The provider's contract (provider_contract.py) maps the answers over HTTP to the answers here.
 
-`in_doubt` says that an earlier sending of this same attempt has an unknown outcome and may still charge. From then on
-only a found charge ends the attempt: nothing that a later sending answers proves that the earlier one did not charge.
+`in_doubt` means that an earlier sending of this same attempt has an unknown outcome and may still charge. From then on
+only a found charge ends the attempt: no answer to a later sending proves that the earlier one did not charge.
 """
 
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 from tollgate.contract.events import PaymentRouted
 
 Attempt = PaymentRouted
-"""An attempt is the recorded intent itself: sent again, the same bytes go to the same processor."""
+"""An attempt is the recorded intent itself: sent again, the same bytes go to the same provider."""
 
 
-# What came back from `POST /payments`.
+# Answers to `POST /payments`.
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,37 +30,37 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A refusal that its contract names as final: the provider will never charge this payment."""
+    """A refusal that the contract names as final: the provider will never charge this payment."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotReached:
-    """The processor's handler never saw the request (429, connection refused, name not resolved)."""
+    """The provider's handler never received the request (429, connection refused, name not resolved)."""
 
     why: str
     is_busy: bool = False
-    """It takes no more at present (429)."""
+    """The provider takes no more at present (429)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The provider's own error: its handler has ended, and whether it charged is told by its lookup."""
+    """The provider's own error: its handler has ended, and a lookup shows whether it charged."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Timeout, reset, cut off, or no answer that can be read: the charge may have happened, or may yet happen."""
+    """Timeout, reset, cut off, or an unreadable answer: the charge may have happened, or may yet happen."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class OutsideContract:
-    """A complete answer that the provider's contract does not name, perhaps not its own: it proves nothing."""
+    """A complete answer that the contract does not name, perhaps not the provider's own: it proves nothing."""
 
     why: str
 
@@ -69,12 +68,12 @@ class OutsideContract:
 Answer = Charged | Duplicate | Refused | NotReached | Failed | Unknown | OutsideContract
 
 
-# What came back from `GET /payments/{id}`.
+# Answers to `GET /payments/{id}`.
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The processor's own record of the charge."""
+    """The provider's own record of the charge."""
 
     amount_cents: int
     requested_at_us: int
@@ -87,7 +86,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """The lookup itself failed; nothing is learned."""
+    """The lookup itself failed; it proves nothing."""
 
     why: str
 
@@ -95,12 +94,12 @@ class NoAnswer:
 LookupAnswer = Found | Missing | NoAnswer | OutsideContract
 
 
-# What to do next.
+# Next steps.
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Record the charge, under the stamp that the processor's record carries."""
+    """Record the charge, under the stamp of the provider's record."""
 
     requested_at_us: int
 
@@ -121,12 +120,12 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """Ask the processor for its record before concluding anything."""
+    """Look the payment up at the provider before concluding anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendAgain:
-    """Send the same attempt again, to the same processor."""
+    """Send the same attempt again, to the same provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +159,13 @@ def after_sending(attempt: Attempt, answer: Answer, *, in_doubt: bool) -> Next:
 def after_lookup(attempt: Attempt, cause: Answer | None, found: LookupAnswer, *, in_doubt: bool) -> Next:
     """The next step after the lookup that `cause` (Duplicate, Failed or Refused) made necessary.
 
-    None stands for the lookup before an attempt in doubt is sent again: a processor that is slower than we wait would
-    never be heard to answer 422, but it can be asked.
+    `cause` is None for the lookup before an attempt in doubt is sent again. A provider slower than our timeout answers
+    422 too late to be received, but its lookup shows the charge.
     """
     match found:
         case Found(amount_cents, requested_at_us):
             if amount_cents != attempt.amount_cents:
-                # The processor will never charge this id again, and nobody else may: this payment cannot be made.
+                # The provider will never charge this id again, and no other may: this payment cannot be made.
                 why = f"{attempt.provider} has charged this correlationId with another amount before"
                 return StayInDoubt(why) if in_doubt else Reject(why)
             # The record's own stamp: after a purge it can be older than this attempt.

@@ -1,4 +1,4 @@
-"""What is configured of one provider: where it is, which contract its answers follow, and what it asks to be sent."""
+"""The configuration of one provider: its address, the contract of its answers, its credential."""
 
 from dataclasses import dataclass, field
 
@@ -16,5 +16,5 @@ class Provider:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What goes with each request to it."""
+        """The headers of each request to it."""
         return self.credential.headers if self.credential is not None else {}

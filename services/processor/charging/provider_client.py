@@ -1,4 +1,4 @@
-"""The two payment processors over HTTP: sends an attempt, looks a record up, and asks the contract what it proves."""
+"""The HTTP client of both providers: sends attempts, looks payments up, and maps the answers by contract."""
 
 import errno
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_contract import Reply
 
 ANSWER_BYTES_MAX = 65_536
-"""A longer answer is cut off, and treated as one that was never received in full."""
+"""A longer answer is cut off, and treated as not received in full."""
 KEEPALIVE_SECONDS = 4.0
 """Idle connections are dropped before common servers drop theirs (5 s): a reused dead one would cost a doubt."""
 CONNECT_TIMEOUT_SECONDS = 2.0
@@ -31,7 +31,7 @@ LOOKUP_TIMEOUT_SECONDS = 5.0
 
 
 class ProviderClient:
-    """Both payment processors. For use inside an event loop."""
+    """Both providers. For use inside an event loop."""
 
     def __init__(
         self, providers: Mapping[ProviderName, Provider], *, timeout_seconds: float, connections_max: int
@@ -49,7 +49,7 @@ class ProviderClient:
         await self._session.close()
 
     async def send(self, attempt: Attempt) -> Answer:
-        """Sends the attempt, the same bytes each time: what came of it. Never raises for the network."""
+        """Sends the attempt, the same bytes each time. Never raises for the network."""
         provider = self._providers[attempt.provider]
         try:
             async with self._session.post(
@@ -70,7 +70,7 @@ class ProviderClient:
         return answer
 
     async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer:
-        """Asks the processor for its record of the payment. Never raises for the network."""
+        """Looks the payment up at the provider. Never raises for the network."""
         asked = self._providers[provider]
         try:
             async with self._session.get(
@@ -98,7 +98,7 @@ class ProviderClient:
 
 
 def attempt_body(attempt: Attempt) -> bytes:
-    """The attempt's request body: a function of the recorded intent alone, so that each sending is the same."""
+    """The attempt's request body: a function of the recorded intent alone, so that every sending has the same bytes."""
     return (
         f'{{"correlationId":"{attempt.correlation_id}",'
         f'"amount":{format_cents(attempt.amount_cents)},'

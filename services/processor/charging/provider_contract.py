@@ -1,8 +1,8 @@
 """Provider contracts: what a complete answer of a provider proves, in one table for each contract. Pure.
 
-Between this service and a provider stand proxies, ingresses and firewalls, which answer in its place. So an answer
-proves something only where the provider's contract names it, by its status and by the form of its body. Every other
-answer is OutsideContract: it proves nothing (docs/decisions/0020).
+Proxies, ingresses and firewalls between this service and a provider may answer in its place. So an answer proves
+something only where the provider's contract names it, by its status and by the form of its body. Every other answer is
+OutsideContract: it proves nothing (docs/decisions/0020).
 """
 
 import json
@@ -34,7 +34,7 @@ from tollgate.processor.health.report import Health, NoNews
 
 SOURCE_HEADERS = ("Content-Type", "Server", "Via")
 SOURCE_CHARACTERS_MAX = 80
-"""So much of each of them is shown."""
+"""The most that is shown of each of them."""
 _OK, _NOT_FOUND, _TOO_MANY_REQUESTS = 200, 404, 429
 
 
@@ -47,9 +47,9 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Status and what may tell who answered, for a line and for an event."""
-        told = (self.headers.get(name, "") for name in SOURCE_HEADERS)
-        source = ", ".join(_printable(text) for text in told if text)
+        """The status, and the headers that may identify the sender, for a log line and for an event."""
+        values = (self.headers.get(name, "") for name in SOURCE_HEADERS)
+        source = ", ".join(_printable(text) for text in values if text)
         return f"status {self.status}" + (f" ({source})" if source else "")
 
 
@@ -91,9 +91,9 @@ class ProviderContract:
     payment_answers: Mapping[tuple[int, Form], Meaning]
     """Of `POST /payments`."""
     missing_forms: frozenset[Form]
-    """Of a lookup's 404 that is the provider's own."""
+    """The forms of the provider's own 404 to a lookup."""
     health_statuses: frozenset[int] = frozenset({200, 503})
-    """Under which its health comes. One published version of the contest's answers 503 while it is failing."""
+    """The statuses that carry its health. One published version of the benchmark's answers 503 while it fails."""
 
     def payment_answer(self, reply: Reply) -> Answer:
         """What a complete answer of `POST /payments` proves."""
@@ -111,9 +111,9 @@ class ProviderContract:
         return OutsideContract(str(reply))
 
     def health_answer(self, reply: Reply) -> Health | NoNews:
-        """What a complete answer of the health endpoint tells."""
+        """The health in a complete answer of the health endpoint."""
         if reply.status == _TOO_MANY_REQUESTS:
-            return NoNews("somebody else has asked within the interval (429)")
+            return NoNews("another caller has asked within the interval (429)")
         if reply.status not in self.health_statuses:
             return NoNews(f"status {reply.status}")
         try:
@@ -122,10 +122,10 @@ class ProviderContract:
             return NoNews(f"status {reply.status} with an answer that cannot be read: {error}")
 
 
-_PROVEN_BY_EVERYBODY: Mapping[tuple[int, Form], Meaning] = {
+_COMMON_ANSWERS: Mapping[tuple[int, Form], Meaning] = {
     (200, Form.MESSAGE): Meaning.CHARGED,
     (422, Form.MESSAGE): Meaning.DUPLICATE,
-    # Whoever answers 429, the provider or a box before it, has not begun anything.
+    # A 429, from the provider or from a proxy before it, means that nothing was begun.
     **{(429, form): Meaning.BUSY for form in Form},
 }
 
@@ -133,7 +133,7 @@ CONTEST = ProviderContract(
     "contest",
     MappingProxyType(
         {
-            **_PROVEN_BY_EVERYBODY,
+            **_COMMON_ANSWERS,
             (400, Form.EMPTY): Meaning.REFUSED,
             # The injected failure has no body, an error of the handler a message. Both end the handler.
             (500, Form.EMPTY): Meaning.FAILED,
@@ -142,15 +142,15 @@ CONTEST = ProviderContract(
     ),
     missing_forms=frozenset({Form.EMPTY}),
 )
-"""The payment processors of the Rinha benchmark, and our simulator."""
+"""The providers of the Rinha benchmark, and the simulator."""
 
 STRICT = ProviderContract(
     "strict",
-    MappingProxyType(_PROVEN_BY_EVERYBODY),
+    MappingProxyType(_COMMON_ANSWERS),
     # A lookup's 404 only lets the same attempt be sent again: without a Failed it never releases one.
     missing_forms=frozenset(Form),
 )
-"""A provider of which nothing else is known: no error releases or rejects a payment."""
+"""For a provider of which nothing else is known: no error releases or rejects a payment."""
 
 CONTRACTS: Mapping[str, ProviderContract] = MappingProxyType({one.name: one for one in (CONTEST, STRICT)})
 
@@ -181,5 +181,5 @@ def _record(reply: Reply, correlation_id: str) -> LookupAnswer:
 
 
 def _printable(text: str) -> str:
-    # A header can hold bytes that are no text.
+    # A header can hold bytes that are not text.
     return "".join(one if one.isascii() and one.isprintable() else "?" for one in text[:SOURCE_CHARACTERS_MAX])

@@ -1,7 +1,7 @@
-"""One delivered release: where an operator released the attempt, its payment is routed anew.
+"""One delivered release: the payment of an attempt that an operator released is routed anew.
 
-The payment's request is done with, and so is the doubt. So the operator's release in the log is the piece of work, and
-is handled as the request would be.
+The payment's request is done, and so is its doubt. So the operator's release in the log is the unit of work, and is
+handled as the request would be.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tollgate.processor.charging.state_follower import Follower
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A delivered PaymentReleased: its place in the log, and how often it was delivered."""
+    """A delivered PaymentReleased: its sequence, and how often it was delivered."""
 
     event: PaymentReleased
     sequence: int
@@ -23,7 +23,7 @@ class Released:
 
 
 class ReleaseHandler:
-    """Works on releases."""
+    """Handles releases."""
 
     def __init__(self, payments: PaymentHandler, follower: Follower, histories: Histories) -> None:
         self._payments = payments
@@ -31,9 +31,12 @@ class ReleaseHandler:
         self._histories = histories
 
     async def handle(self, release: Released) -> Result:
-        """Raises UnknownPaymentError, BrokerError and ReadModelUnavailableError; it is then delivered again."""
+        """Routes the payment anew.
+
+        Raises UnknownPaymentError, BrokerError and ReadModelUnavailableError; the release is then delivered again.
+        """
         if release.event.resolution is None:
-            # Released by whoever has the payment in hand, and goes on with it.
+            # Released by a replica that has the payment in hand and continues with it.
             return Done()
         await self._follower.reached(release.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)
         stored = await self._histories.request_of(release.event.correlation_id)

@@ -1,10 +1,11 @@
-"""What the log says of payments that are, or may again be, worked on. Pure: events in, a payment's standing out.
+"""The states of the payments that are, or may again be, worked on. Pure: events in, payment states out.
 
-It is fed the whole log from the oldest request that is not done with. Ended payments and doubts are remembered up to
-bounds, and behind those as ones that may be in the log: their events are looked up for each question. That would cost
-too much for every request of a backlog. `complete_from` tells from which request on the memory has no hole at all.
+The cache is fed the whole log from the oldest request that is not done. It keeps ended payments and doubts up to a
+bound each. Beyond the bound it keeps their ids, in a set that may have false positives, and their events are looked up
+in the log for each question. That would cost too much for every request of a backlog: from the request at
+`complete_from` on, the cache has no gap at all.
 
-A doubt is older than that when its request was done with long ago: it is known once `adopt` was given its history.
+A doubt may be older than the cache, when its request was done long ago: it is known once `adopt` was given its history.
 """
 
 from collections import OrderedDict
@@ -16,15 +17,16 @@ from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted,
 from tollgate.processor.charging.history import History
 
 ENDED_MAX = 50_000
-"""Ended payments remembered: about 6 MB, and a minute and a half of full load, against a redelivery after seconds."""
+"""Ended payments kept: about 6 MB, a minute and a half of full load; a redelivery comes after seconds."""
 DOUBTS_MAX = 10_000
-"""Doubts remembered: about 7 MB. What has become of an older one is looked up in the log each time."""
+"""Doubts kept: about 7 MB. The state of an older one is looked up in the log each time."""
 FORGOTTEN_MAX = 2_000_000
-"""Payments behind those, in 5 MB. Beyond, they are dropped, and an older request is looked up in the log."""
+"""Ids kept of payments beyond those bounds, in 5 MB. Beyond this the ids are dropped, too, and every request that is
+not newer than they were is looked up in the log."""
 
 
 class Forgotten(Protocol):
-    """A set of correlationIds. It may say yes to one it does not hold, which costs a reading of the log."""
+    """A set of correlationIds. False positives are allowed; each costs a reading of the log."""
 
     def add(self, correlation_id: str, /) -> None: ...
 
@@ -35,10 +37,10 @@ class Forgotten(Protocol):
 
 @dataclass(slots=True)
 class _Known:
-    """A payment that has not ended. What is known of it holds for a request at or behind `complete_from` alone.
+    """A payment that has not ended. Its state is valid only for a request at or after `complete_from`.
 
-    An older request may have ended already, and been forgotten, when the first event told here came. `complete_from`
-    is 0 once the request is known to lie behind it. `sequence` is that of its last event.
+    The payment of an older request may have ended and been dropped before the first event applied here. `complete_from`
+    is 0 once the request is known to lie at or after it. `sequence` is that of the payment's last event.
     """
 
     payment_state: PaymentState
@@ -47,7 +49,7 @@ class _Known:
 
 
 class StateCache:
-    """The standings of the payments whose requests lie at or behind `start_sequence`."""
+    """The states of the payments whose requests lie at or after `start_sequence`."""
 
     def __init__(
         self,
@@ -62,13 +64,13 @@ class StateCache:
         self.position = start_sequence - 1
         """The sequence of the last event applied."""
         self.complete_from = start_sequence
-        """Requests from this sequence on are known without a hole."""
+        """From this sequence on the cache has no gap."""
         self._ended_max = ended_max
         self._doubts_max = doubts_max
         self._purged_before = 0
         self._unended: dict[str, _Known] = {}
         self._doubts: OrderedDict[str, int] = OrderedDict()
-        """Those of the unended that are in doubt, and where they were put in doubt."""
+        """Those of the unended that are in doubt, and the sequence at which they were put in doubt."""
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._forgotten_max = forgotten_max
         self._forgotten_count = 0
@@ -76,7 +78,7 @@ class StateCache:
         self._forgotten = forgotten
 
     def apply(self, sequence: int, event: Event, *, is_late: bool = False) -> None:
-        """Takes the next event of the log. `is_late` is of an intent (`contract/payment_state.py`)."""
+        """Applies the next event of the log. `is_late` concerns intents only (`contract/payment_state.py`)."""
         self.position = sequence
         if isinstance(event, PaymentRequested):
             return
@@ -89,7 +91,7 @@ class StateCache:
             if correlation_id in self._ended or correlation_id in self._forgotten:
                 return
             if isinstance(event, PaymentRejected) and event.attempt is None:
-                # Nobody rejects what was never routed. What was before it, and may make it void, is not known here.
+                # Only a routed payment is rejected. Its earlier events, which may make this one void, are unknown here.
                 self._forget(correlation_id, sequence)
                 return
             known = self._unended[correlation_id] = _Known(Unrouted(), self.complete_from, sequence)
@@ -100,21 +102,21 @@ class StateCache:
         self._set(correlation_id, known, payment_state)
 
     def adopt(self, correlation_id: str, history: History, *, as_of: int) -> None:
-        """Takes over what the log says of a payment, all of it up to `as_of` at least, a position of this journal."""
+        """Caches a payment's history, which is complete up to `as_of` at least, a position of this cache."""
         known = self._unended.get(correlation_id)
         last = self._purged_before if known is None else known.sequence
         if last > as_of or correlation_id in self._ended or correlation_id in self._forgotten:
             return
         known = self._unended[correlation_id] = _Known(Unrouted(), 0, self.position)
-        self._set(correlation_id, known, history.standing_at(self.position))
+        self._set(correlation_id, known, history.state_at(self.position))
 
     def payment_state(self, correlation_id: str, sequence: int, *, is_request: bool = True) -> PaymentState | None:
-        """What is known of the payment; None when only the log itself can tell.
+        """The payment's state; None when it has to be looked up in the log.
 
-        `sequence` is that of its request, or else of another event of it. Then it is known only if it was asked for by
-        its request before, or adopted.
+        `sequence` is that of its request, or else of another event of it. In the second case the state is known only if
+        this was called with its request before, or the payment was adopted.
         """
-        # What lies before a purge is void, even if its delivery is still on the way.
+        # A request before a purge is void, even if its delivery is still on the way.
         if correlation_id in self._ended or sequence < self._purged_before:
             return Ended()
         known = self._unended.get(correlation_id)
@@ -148,13 +150,13 @@ class StateCache:
             self._forget(*self._ended.popitem(last=False))
 
     def _forget(self, correlation_id: str, sequence: int) -> None:
-        """From now on the log itself answers all questions of this payment, whose request lies before `sequence`."""
+        """From now on the payment's state is looked up in the log. Its request lies before `sequence`."""
         self._forgotten.add(correlation_id)
         self._forgotten_count += 1
         self._forgotten_to = max(self._forgotten_to, sequence)
         if self._forgotten_count > self._forgotten_max:
             self._forget_all()
-            # A request behind the last of the forgotten cannot be one of them.
+            # A request after the last of the forgotten cannot be one of them.
             self.complete_from = max(self.complete_from, self._forgotten_to + 1)
 
     def _purge(self, sequence: int) -> None:

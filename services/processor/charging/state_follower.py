@@ -1,4 +1,4 @@
-"""Feeds the journal from the log, and lets others wait until it has read up to a sequence."""
+"""Follows the log into the state cache, and lets callers wait until the log was read up to a sequence."""
 
 import asyncio
 import heapq
@@ -18,13 +18,13 @@ from tollgate.runtime.errors import BrokerUnavailableError
 
 BATCH_MESSAGES_MAX = 1_000
 _OUTCOMES = tuple(subject for subject in SUBJECTS if subject != REQUESTED)
-"""What becomes of requests. The requests themselves come by delivery, and tell the journal nothing."""
+"""All events but the requests. Those come by delivery, and change nothing in the cache."""
 
 
 class Follower:
-    """The journal, as far as the log has been read: `position` is the last sequence applied.
+    """Applies the log to the state cache; `position` is the last sequence applied.
 
-    It skips requests: it moves to the sequence of any other event, and that is all that anybody waits for.
+    Requests are skipped: `position` moves to the sequences of the other events, and no caller waits for a request's.
     """
 
     def __init__(self, broker: Broker, state_cache: StateCache, watch: LogWatch | None = None) -> None:
@@ -33,12 +33,12 @@ class Follower:
         self.state_cache = state_cache
         self.position = state_cache.start_sequence - 1
         self.ended_at: float | None = None
-        """When the log last told that a payment ended, by the monotonic clock; None before the first."""
+        """When the last end of a payment was applied, by the monotonic clock; None before the first."""
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
     async def run(self) -> None:
-        """Follows the log until cancelled. Raises LogChangedError when it is not the one that was read."""
+        """Follows the log until cancelled. Raises LogChangedError when the log is not the one that was read."""
         start, watch = self.state_cache.start_sequence, self._watch
         async with LogReader(self._broker, start, subjects=_OUTCOMES, watch=watch) as reader:
             while True:
@@ -47,7 +47,7 @@ class Follower:
                 self._wake()
 
     async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
-        """Waits until the journal holds everything up to `sequence`. Raises BrokerUnavailableError at the bound."""
+        """Waits until the cache holds everything up to `sequence`. Raises BrokerUnavailableError at the bound."""
         if self.position >= sequence and self._watch.is_sure:
             return
         future = asyncio.get_running_loop().create_future()
@@ -56,13 +56,13 @@ class Follower:
         try:
             async with asyncio.timeout(timeout_seconds):
                 await future
-                # Of a log that went back, the position says nothing.
+                # In a log that went back, the position means nothing.
                 await self._watch.sure()
         except TimeoutError:
             raise BrokerUnavailableError(f"the log could not be read up to {sequence} in time") from None
 
     async def caught_up(self, provider: ProviderName, *, timeout_seconds: float) -> None:
-        """Waits until the journal holds every word on a doubt at `processor` that the log held when this was called.
+        """Waits until the cache holds every PaymentInDoubt at `provider` that the log held when this was called.
 
         Raises BrokerUnavailableError at the bound.
         """
@@ -72,7 +72,7 @@ class Follower:
 
     @property
     def may_take(self) -> bool:
-        """Whether new requests may be taken: the log is the one that was read, and nothing of it is missing."""
+        """Whether new requests may be taken: the log is the one that was read, and no message of it is missing."""
         return self._watch.is_sure and self._watch.fault is None
 
     @property

@@ -119,7 +119,7 @@ class Resolver:
         """Writes the word to the log, reads the log back, and makes sure that it counts there."""
         appended = await self._log.append(event, timeout_seconds=APPEND_TIMEOUT_SECONDS)
         history = await self._history(event.correlation_id)
-        if history.did_count(appended.sequence):
+        if history.had_effect(appended.sequence):
             by = event.resolution and event.resolution.by
             self._say(f"in the log at {appended.sequence}: {type(event).__name__}, by {by}")
             return

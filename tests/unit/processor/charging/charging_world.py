@@ -35,7 +35,7 @@ from tollgate.processor.charging.handler import STAMP_AGE_SECONDS_MAX, Done, Pay
 from tollgate.processor.charging.histories import Histories, StoredRequest
 from tollgate.processor.charging.history import History
 from tollgate.processor.charging.outcomes import Answer, Attempt, Found, LookupAnswer, NoAnswer, NotReached, Unknown
-from tollgate.processor.charging.payment_states import Standings
+from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.provider_client import ProviderClient, attempt_body
 from tollgate.processor.charging.provider_contract import CONTEST, ProviderContract, Reply
 from tollgate.processor.charging.release_handler import Released, ReleaseHandler
@@ -289,18 +289,18 @@ class WorkerProcess:
         """What it works on."""
         self._running: Coroutine[Call, Any, Result] | None = None
         follower, router = cast("Follower", self), cast("Router", self.router)
-        standings = Standings(self.state_cache, self)
+        payment_states = PaymentStates(self.state_cache, self)
         attempts = Attempts(cast("Log", self), follower, cast("ProviderClient", self))
         self._payments = PaymentHandler(
             cast("Log", self),
             follower,
-            standings,
+            payment_states,
             attempts,
             router,
             read_model=cast("ReadModel", None),
             clock=RightClock(),
         )
-        self._doubts = DoubtHandler(follower, standings, attempts, router)
+        self._doubts = DoubtHandler(follower, payment_states, attempts, router)
         self._releases = ReleaseHandler(self._payments, follower, cast("Histories", self))
 
     def deliver(self, item: Item) -> Result | None:

@@ -53,7 +53,7 @@ from tollgate.processor.charging.handler import (
     retry_delay_seconds,
 )
 from tollgate.processor.charging.histories import Histories
-from tollgate.processor.charging.payment_states import Standings
+from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.provider_client import ProviderClient
 from tollgate.processor.charging.state_cache import StateCache
 from tollgate.processor.charging.state_follower import Follower
@@ -479,7 +479,7 @@ def handler_of(log: SilentLog, router: Switchboard, clock: RightClock) -> Paymen
     return PaymentHandler(
         cast("Log", log),
         follower,
-        Standings(log.state_cache, cast("Histories", None)),
+        PaymentStates(log.state_cache, cast("Histories", None)),
         Attempts(cast("Log", log), follower, cast("ProviderClient", None)),
         cast("Router", router),
         read_model=cast("ReadModel", None),
