@@ -1,1 +1,1 @@
-"""Builds the read model from the log, and answers questions of it."""
+"""The projector service: builds the read model from the log and serves queries on it."""

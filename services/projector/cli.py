@@ -30,12 +30,12 @@ from tollgate.runtime.process import run_together
 logger = logging.getLogger(__name__)
 
 HEALTH_BUCKET_TIMEOUT_SECONDS = 5.0
-CLOCK_LINE = "only what is told of ages is corrected by it"
+CLOCK_LINE = "only reported ages are corrected by it"
 
 
 @click.group(cls=Group)
 def main() -> None:
-    """Builds the read model from the log, and answers questions of it."""
+    """Builds the read model from the log and serves queries on it."""
 
 
 add_operator_commands(main)
@@ -48,7 +48,7 @@ def run() -> None:
 
 
 async def serve(settings: Settings) -> None:
-    """Joins the parts and runs them until cancelled."""
+    """Wires the parts together and runs them until cancelled."""
     async with Broker(settings.nats_url, name="projector", ca_file=settings.nats_ca_file) as broker:
         limits = LogLimits(settings.log_duplicate_window_seconds, settings.log_bytes_max, settings.log_replicas)
         await Log(broker).ensure(limits)
@@ -83,7 +83,10 @@ async def serve(settings: Settings) -> None:
 
 
 async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:
-    """For the processors, which may not make it themselves. Without it they charge all the same, so we go on, too."""
+    """Creates the health bucket for the processors, which may not create it themselves.
+
+    A failure is logged only: processors charge without the bucket.
+    """
     try:
         await HealthBucket(broker).ensure(replicas=limits.replicas, timeout_seconds=HEALTH_BUCKET_TIMEOUT_SECONDS)
     except BrokerError as error:
@@ -91,16 +94,16 @@ async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:
 
 
 async def _open_model(broker: Broker, files: ModelFiles, log: LogState, missing_accepted: int) -> Model:
-    """The read model, or an empty one where the file cannot be used: following the log then builds it anew."""
+    """The read model; an empty one when the file cannot be used: following the log then rebuilds it."""
     path = files.current
     try:
         model = await _known_model(broker, path, log, missing_accepted)
     except LogChangedError as error:
-        logger.error("%s; building the read model anew; the old one is kept: %s", error.contradiction, files.set_aside)
+        logger.error("%s; rebuilding the read model; the old one is kept as %s", error.contradiction, files.set_aside)
         files.note_change(error.contradiction)
         files.put_aside(path)
     except UnusableFileError as error:
-        logger.warning("%s %s; building it anew from the log", path, error)
+        logger.warning("%s %s; rebuilding it from the log", path, error)
         discard(path)
     else:
         return model
@@ -108,7 +111,7 @@ async def _open_model(broker: Broker, files: ModelFiles, log: LogState, missing_
 
 
 async def _known_model(broker: Broker, path: Path, log: LogState, missing_accepted: int) -> Model:
-    """The read model of the file. Raises LogChangedError when it was built from another log, and UnusableFileError."""
+    """Opens the read model file. Raises LogChangedError when it was built from another log, and UnusableFileError."""
     try:
         store = Store.open(path, log.identity)
     except OtherLogError:
@@ -124,7 +127,7 @@ async def _known_model(broker: Broker, path: Path, log: LogState, missing_accept
 
 @contextmanager
 def _sole_owner(files: ModelFiles) -> Iterator[None]:
-    """Raises FatalError when another projector has the read model open."""
+    """Holds the lock on the read model. Raises FatalError when another projector has it open."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(files.lock))

@@ -1,4 +1,4 @@
-"""What operators type: the read model's state, its proof, and what is in it."""
+"""The operator commands of the projector: status, verify, export, query."""
 
 from pathlib import Path
 
@@ -13,24 +13,24 @@ from tollgate.projector.verify.command import Options, show_verification
 from tollgate.runtime.cli import Command, Number, WholeNumber
 
 _from = click.option(
-    "--from", "from_us", type=Moment(is_lower_bound=True), help="Only what was requested then or later."
+    "--from", "from_us", type=Moment(is_lower_bound=True), help="Only charges requested at or after this time."
 )
-_to = click.option("--to", "to_us", type=Moment(), help="Only what was requested then or earlier.")
+_to = click.option("--to", "to_us", type=Moment(), help="Only charges requested at or before this time.")
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
 def add_operator_commands(group: click.Group) -> None:
-    """Adds them to the `projector` program."""
+    """Adds the operator commands to the `projector` program."""
     for command in (status, verify_, export_, query):
         group.add_command(command)
 
 
 @click.command(cls=Command)
 @_json
-@click.option("--lag-seconds-max", default=5.0, show_default=True, help="Further behind than this is not well.")
+@click.option("--lag-seconds-max", default=5.0, show_default=True, help="The status is bad beyond this lag.")
 @waiting_options
 def status(*, as_json: bool, lag_seconds_max: float, oldest_seconds_max: float, doubt_seconds_max: float) -> None:
-    """How the running projector is, and whether payments wait.
+    """Shows the state of the running projector, and whether payments wait.
 
     Exits with 1 when it is further behind the log than --lag-seconds-max, when its read model is of another log than
     the broker's, when a payment that could be charged waits for longer than --oldest-seconds-max or is in doubt for
@@ -45,15 +45,15 @@ def status(*, as_json: bool, lag_seconds_max: float, oldest_seconds_max: float, 
 @_to
 @_json
 @click.option(
-    "--every-payment", is_flag=True, help="Looks each payment up at both processors, whatever the totals say."
+    "--every-payment", is_flag=True, help="Looks up each payment at both providers, even where the totals agree."
 )
-@click.option("--differences-max", default=100, show_default=True, help="How many are named.")
+@click.option("--differences-max", default=100, show_default=True, help="How many differences are listed.")
 def verify_(
     *, from_us: int | None, to_us: int | None, as_json: bool, every_payment: bool, differences_max: int
 ) -> None:
-    """Compares the read model with the log, and the log with both processors' own books.
+    """Compares the read model with the log, and the log with both providers' records.
 
-    Exits with 0 when they are equal, 1 when they differ, and 2 when that could not be found out.
+    Exits with 0 when they are equal, 1 when they differ, and 2 when the comparison could not be made.
     """
     options = Options(from_us, to_us, every_payment, differences_max)
     run_command(
@@ -68,7 +68,7 @@ def verify_(
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
 @_from
 @_to
-@click.option("--force", is_flag=True, help="Writes over a file that is there.")
+@click.option("--force", is_flag=True, help="Overwrites an existing file.")
 def export_(*, table: str, form: str, out: Path, from_us: int | None, to_us: int | None, force: bool) -> None:
     """Writes settled or rejected payments to a file."""
     run_command(lambda: export(_settings(), table, out, form=form, from_us=from_us, to_us=to_us, force=force))

@@ -1,4 +1,4 @@
-"""Answers questions of the read model over NATS, as a micro service (`nats micro ls` shows it)."""
+"""Serves queries on the read model over NATS, as a micro service (`nats micro ls` lists it)."""
 
 import asyncio
 import logging
@@ -40,13 +40,13 @@ from tollgate.runtime.errors import BrokerError, LogChangedError
 logger = logging.getLogger(__name__)
 
 QUESTIONS_MAX = 64
-"""Questions answered at once; one more is told to come back."""
+"""Limit of queries served at once; beyond it a query is refused with 503."""
 CATCH_UP_SECONDS = 3.0
-"""How long a question waits for the read model to reach the log's end as of the question."""
+"""How long a query waits until the read model has reached what was the log's end when the query arrived."""
 
 
 class QuestionService:
-    """The read model's questions; `settle_seconds` bounds the wait for open attempts inside an asked window."""
+    """The endpoints of the read model; `settle_seconds` bounds the wait for open attempts inside a queried window."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class QuestionService:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
 
     async def run(self) -> None:
-        """Answers until cancelled. Raises LogChangedError when the log is not the one that was read."""
+        """Serves until cancelled. Raises LogChangedError when the log is not the one that was read."""
         service = await nats.micro.add_service(
             self._broker.client, name=SERVICE, version="1.0.0", description="Tollgate's read model"
         )
@@ -82,11 +82,11 @@ class QuestionService:
             self._thread.shutdown()
 
     def _endpoint(self, answer: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Request], Awaitable[None]]:
-        """The service calls one handler at a time; each question gets a task, so that none waits for another."""
+        """A handler that runs each query in its own task: the micro service itself calls one handler at a time."""
 
         async def handle(request: Request) -> None:
             if len(self._answering) >= QUESTIONS_MAX:
-                await request.respond_error("503", f"{QUESTIONS_MAX} questions are being answered already")
+                await request.respond_error("503", f"{QUESTIONS_MAX} queries are being served already")
                 return
             task = asyncio.create_task(self._respond(request, answer))
             self._answering.add(task)
@@ -103,7 +103,7 @@ class QuestionService:
         return self._active_model.model.follower
 
     async def _respond(self, request: Request, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
-        # Changing over to a rebuilt read model waits for the questions that rest on the old one, and not for itself.
+        # The change to a rebuilt read model waits for the queries that use the old one; it must not wait for itself.
         with nullcontext() if request.subject == ADOPT else self._active_model.model.used():
             await _respond(request, answer)
 
@@ -122,24 +122,24 @@ class QuestionService:
         if question.log_end is not None:
             log_end = min(question.log_end, log_end)
         await self._settle(question)
-        # In step, or an attempt that has ended in the projection and not yet in the store would be in neither. Before
-        # the totals are read: what is committed in between is told apart there, as what ended while we waited.
+        # Under the `in_step` lock: an attempt that has ended in the projection, but not yet in the store, would be
+        # counted in neither. Before the totals are read: they report separately what was committed in between.
         async with self._follower.in_step:
             position = self._follower.position
             open_attempts = sum(1 for _ in self._follower.projection.attempts_in(question.from_us, question.to_us))
         read = partial(self._store.totals, question, asked_at_us=asked_at_us, log_end=log_end)
         totals, later = await asyncio.get_running_loop().run_in_executor(self._thread, read)
-        # What ended while we waited was open at the question.
+        # Attempts that ended during the wait were open when the query arrived.
         open_attempts += later
         return encode_summary(
             Summary(totals, settled=open_attempts == 0, open_attempts=open_attempts, position=position)
         )
 
     async def _past_summary(self, question: SummaryQuestion) -> Summary:
-        """Raises ValueError for a place that the log has not reached, or that was purged."""
+        """The summary as of an earlier position. Raises ValueError when the log has not reached it or it was purged."""
         if question.as_of_us is not None and question.as_of_us > now_us():
             raise ValueError("'asOf' lies in the future")
-        # In this order: the log's end is then not before the moment's, whatever the broker's clock says.
+        # In this order: the log's end is then never below the position of that time, whatever the broker's clock shows.
         position = await self._position_of(question)
         log_end = await self._catch_up()
         if position > log_end:
@@ -185,7 +185,7 @@ class QuestionService:
         return await self._inspection.snapshot(self._follower)
 
     async def _catch_up(self) -> int:
-        """Waits until the read model holds everything that the log held when this was called; the log's end then."""
+        """Waits until the read model holds all that the log held at the call. Returns the log's end at the call."""
         try:
             async with asyncio.timeout(CATCH_UP_SECONDS):
                 log = await self._follower.watch.ends(timeout_seconds=CATCH_UP_SECONDS)
@@ -194,12 +194,12 @@ class QuestionService:
         except LogChangedError as error:
             if not self._log_changed.done():
                 self._log_changed.set_exception(error)
-            raise CannotAnswerError(f"{error.contradiction}; the read model is being built anew") from None
+            raise CannotAnswerError(f"{error.contradiction}; the read model is being rebuilt") from None
         except (TimeoutError, BrokerError):
             raise CannotAnswerError("the read model is behind the log; try again soon") from None
 
     async def _settle(self, question: SummaryQuestion) -> None:
-        """Waits, bounded, until the attempts that are open inside the window now have an outcome."""
+        """Waits, at most `settle_seconds`, until the attempts open inside the window at the call have an outcome."""
         projection = self._follower.projection
         waiting = list(projection.attempts_in(question.from_us, question.to_us))
         try:
@@ -218,5 +218,5 @@ async def _respond(request: Request, answer: Callable[[bytes], Awaitable[bytes]]
     except ValueError as error:
         await request.respond_error("400", str(error))
     except Exception:
-        logger.exception("a question could not be answered")
-        await request.respond_error("500", "the read model failed to answer; its log says why")
+        logger.exception("a query failed")
+        await request.respond_error("500", "the query failed; the projector's program log has the reason")

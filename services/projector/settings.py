@@ -38,7 +38,7 @@ def _log_bytes(text: str) -> int:
 
 @environ.config(prefix="")
 class Settings(ServiceSettings):
-    """Times are seconds."""
+    """Settings of the running projector. Times are in seconds."""
 
     data_dir: Path = folder("./data", what="The folder whose subfolder `projector` holds the read model.")
     summary_settle_seconds: float = seconds(
@@ -61,7 +61,7 @@ class Settings(ServiceSettings):
 
     @property
     def model_path(self) -> Path:
-        """The file that is the read model now; a rebuild makes another one."""
+        """The file that is the read model now; a rebuild changes it."""
         return self.model_files.current
 
     @property
@@ -93,7 +93,7 @@ class VerifySettings:
 
     @property
     def headers(self) -> dict[ProviderName, dict[str, str]]:
-        """What each provider is sent with every question. Raises SettingError when a credential is given twice."""
+        """The headers of every request to each provider. Raises SettingError when a credential is given twice."""
         default = either(self.payment_processor_header_default, self.payment_processor_header_file_default, "default")
         fallback = either(
             self.payment_processor_header_fallback, self.payment_processor_header_file_fallback, "fallback"

@@ -1,4 +1,4 @@
-"""Keeps the read model that counts, and changes over to a rebuilt one while questions go on being answered."""
+"""Owns the active read model, and replaces it by a rebuilt one while queries are being served."""
 
 import asyncio
 import logging
@@ -17,13 +17,13 @@ from tollgate.runtime.tasks import end
 logger = logging.getLogger(__name__)
 
 CATCH_UP_SECONDS_MAX = 120.0
-"""How long a rebuilt read model may take to read what was stored since it was built."""
+"""How long a rebuilt read model may take to read the messages stored since it was built."""
 
 
 class Model:
-    """A read model that follows the log, and how many questions rest on it.
+    """A read model that follows the log, with a count of the queries that use it.
 
-    `missing_accepted` is how many missing messages of the log are no fault.
+    Up to `missing_accepted` missing messages of the log are not reported as a fault.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Model:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """The store stays open at least until this ends."""
+        """Keeps the store open until the context is left."""
         self._users += 1
         self._unused.clear()
         try:
@@ -51,11 +51,11 @@ class Model:
                 self._unused.set()
 
     async def unused(self) -> None:
-        """Waits until no question rests on it."""
+        """Waits until no query uses it."""
         await self._unused.wait()
 
     def log_fault(self) -> str | None:
-        """What of the log is missing, or could not be read; None if nothing. Blocks for a question to the store."""
+        """Describes what of the log is missing or unreadable; None if nothing. Blocks for a query on the store."""
         unread, first = self.store.unread()
         if unread > self.missing_accepted:
             return f"the log is damaged: {unread} messages could not be read, the first at {first}"
@@ -63,7 +63,7 @@ class Model:
 
 
 class ActiveModel:
-    """The owner of the read model's files, and of the task that follows the log into the one that counts."""
+    """The owner of the read model's files and of the task that follows the log into the active one."""
 
     def __init__(self, broker: Broker, files: ModelFiles, log_identity: str, model: Model) -> None:
         self._broker = broker
@@ -74,12 +74,12 @@ class ActiveModel:
         self.model = model
 
     async def run(self) -> None:
-        """Follows the log until cancelled; raises what following it ended with."""
+        """Follows the log until cancelled. Raises the follower's error when it fails."""
         try:
             while True:
                 self._following = following = self._following or asyncio.ensure_future(self.model.follower.run())
                 await asyncio.wait((following,))
-                # Another one has taken its place, unless it failed.
+                # The task ends without an error only when a rebuilt read model has replaced this one.
                 if following is self._following:
                     following.result()
         finally:
@@ -87,10 +87,10 @@ class ActiveModel:
                 await end(self._following)
 
     async def adopt(self, *, accepts_differences: bool) -> Comparison:
-        """Compares the rebuilt read model with the live one, and puts it in that one's place.
+        """Compares the rebuilt read model with the live one, and replaces the live one by it.
 
-        It is left where it is when they differ, unless that is accepted. Raises NotComparableError; then, too, nothing
-        has changed.
+        When they differ and differences are not accepted, nothing changes. Raises NotComparableError; then, too,
+        nothing has changed.
         """
         async with self._adopting:
             found = await asyncio.get_running_loop().run_in_executor(None, self._compare)
@@ -105,7 +105,7 @@ class ActiveModel:
 
     async def _change_over(self, path: Path) -> None:
         try:
-            fresh = Model(
+            replacement = Model(
                 self._broker,
                 path,
                 Store.open(path, self._log_identity),
@@ -115,26 +115,26 @@ class ActiveModel:
         except UnusableFileError as error:
             discard(path)
             raise NotComparableError(f"the rebuilt file {error}") from error
-        following = asyncio.ensure_future(fresh.follower.run())
+        following = asyncio.ensure_future(replacement.follower.run())
         try:
             async with asyncio.timeout(CATCH_UP_SECONDS_MAX):
-                # Whatever could be seen so far can be seen in the new one, too, from its first answer on.
-                while fresh.follower.position < (position := self.model.follower.position):
-                    await _either(following, fresh.follower.reached(position))
+                # The new read model must not answer from an earlier position than the old one has answered from.
+                while replacement.follower.position < (position := self.model.follower.position):
+                    await _either(following, replacement.follower.reached(position))
             self._files.make_current(path)
         except BaseException as error:
             await end(following)
-            fresh.store.close()
+            replacement.store.close()
             if not isinstance(error, TimeoutError):
                 raise
             discard(path)
             raise NotComparableError(f"it did not catch up with the log in {CATCH_UP_SECONDS_MAX:.0f} s") from None
-        await self._retire(fresh, following)
+        await self._retire(replacement, following)
 
-    async def _retire(self, fresh: Model, following: asyncio.Future[None]) -> None:
+    async def _retire(self, replacement: Model, following: asyncio.Future[None]) -> None:
         retired, old_following = self.model, self._following
-        self.model, self._following = fresh, following
-        logger.info("the read model is now %s", fresh.path.name)
+        self.model, self._following = replacement, following
+        logger.info("the read model is now %s", replacement.path.name)
         await retired.unused()
         if old_following is not None:
             await end(old_following)
@@ -143,7 +143,7 @@ class ActiveModel:
 
 
 async def _either(task: asyncio.Future[None], step: object) -> None:
-    """Waits for the step; raises what the task ended with, if it did before."""
+    """Waits for the step. Raises the task's error when the task ends first."""
     stepping = asyncio.ensure_future(step)  # type: ignore[call-overload]
     try:
         await asyncio.wait((task, stepping), return_when=asyncio.FIRST_COMPLETED)

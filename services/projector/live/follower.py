@@ -1,4 +1,4 @@
-"""Carries the log into the store in micro-batches, and lets questions wait until it has got far enough."""
+"""Applies the log to the store in micro-batches, and lets queries wait for a position."""
 
 import asyncio
 import logging
@@ -29,17 +29,17 @@ logger = logging.getLogger(__name__)
 BATCH_MESSAGES_MAX = 5_000
 STATE_TIMEOUT_SECONDS = 30.0
 LINGER_SECONDS = 0.5
-"""The pause between two readings of the log; a question that waits ends it, and is served as messages come.
+"""The pause between two reads of the log; a waiting query ends it, and is served as soon as the messages arrive.
 
-Each commit syncs the disk that the broker syncs for each acknowledgement, and holds it up; and a delivery of each event
-as it comes costs broker and projector more CPU than a batch of hundreds.
+A commit syncs the disk on which the broker syncs for each acknowledgement, and delays it. Single deliveries cost broker
+and projector more CPU than batches of hundreds.
 """
 UNCOMMITTED_EVENTS_MAX = 50_000
-"""So many events without a row still get a checkpoint, so that a restart does not read them again."""
+"""A checkpoint is committed after this many events without a row, so that a restart does not read them again."""
 
 
 class Follower:
-    """The one writer of the read model. `position`: everything up to it can be seen in `projection` and `store`."""
+    """The only writer of the read model. `projection` and `store` together hold everything up to `position`."""
 
     def __init__(self, broker: Broker, store: Store, watch: LogWatch) -> None:
         self._broker = broker
@@ -52,7 +52,7 @@ class Follower:
         self._asked = asyncio.Event()
         self._waiting = 0
         self.in_step = asyncio.Lock()
-        """Held while the projection is ahead of the store: whoever holds it finds the same in both."""
+        """Held while the projection is ahead of the store: its holder finds both at the same position."""
         self._moved = asyncio.Condition()
         self._checkpointed = store.checkpoint.position
         self._read = store.checkpoint.replay_from - 1
@@ -62,10 +62,10 @@ class Follower:
         """When `position` last changed."""
         self.projection = Projection(self._ended_as, store.recently_ended(RECENTLY_ENDED_MAX))
         self.poison_events = 0
-        """Messages that are not valid; they were set aside."""
+        """Count of messages set aside because they are not valid."""
 
     async def run(self) -> None:
-        """Follows the log until cancelled; what is uncommitted then is read again at the next start.
+        """Follows the log until cancelled; uncommitted events are read again at the next start.
 
         Raises LogChangedError when the log is not the one that was read.
         """
@@ -81,7 +81,7 @@ class Follower:
             self._thread.shutdown()
 
     async def reached(self, sequence: int) -> None:
-        """Waits until everything up to `sequence` can be seen."""
+        """Waits until the read model holds everything up to `sequence`."""
         self._waiting += 1
         try:
             while self.position < sequence:
@@ -92,20 +92,20 @@ class Follower:
             self._waiting -= 1
 
     async def moved(self) -> None:
-        """Waits until the read model has moved on."""
+        """Waits until `position` changes."""
         position = self.position
         await self.reached(position + 1)
 
     async def copy_to(self, target: Path) -> int:
-        """Copies the read model's file between two commits; everything up to the position returned is in the copy."""
+        """Copies the read model's file between two commits. Returns the position up to which the copy is complete."""
         position = self.position
         await asyncio.get_running_loop().run_in_executor(self._thread, self._store.copy_to, target)
         return position
 
     def payment(self, correlation_id: str) -> PaymentView | None:
-        """What is known of a payment; None if nothing. Blocks for a lookup in the store.
+        """The state of a payment; None when the read model has no such payment. Blocks for a lookup in the store.
 
-        It looks in the order in which a payment moves on, so that one that moves meanwhile is not missed.
+        The lookups follow the order in which a payment moves, so that one that moves meanwhile is found.
         """
         if (payment := self.projection.open.get(correlation_id)) is not None:
             state = _state(payment.payment_state)
@@ -132,7 +132,7 @@ class Follower:
             await self._commit()
 
     async def _note_unread(self, messages: list[LogMessage]) -> None:
-        """A message that the broker cannot read any more is passed over by it without a word."""
+        """Records gaps between messages: the broker skips a message that it can no longer read, without an error."""
         before = [self._read, *(message.sequence for message in messages)]
         skipped = [(one + 1, other - 1) for one, other in pairwise(before) if other > one + 1]
         if not skipped:

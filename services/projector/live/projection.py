@@ -1,4 +1,4 @@
-"""The read model as a function of the log. Pure: events in, rows out; what is not settled yet stays in memory.
+"""The read model as a function of the log. Pure: events in, rows out; payments that have not ended stay in memory.
 
 Rows are a function of the log alone, so a rebuilt read model equals the live one row for row.
 """
@@ -22,9 +22,9 @@ from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted,
 from tollgate.contract.read_model_api import DOUBTS_MAX, SEQUENCES_MAX, DoubtView
 
 RECENTLY_ENDED_MAX = 25_000
-"""Payments whose repeats are known without asking: those of 20 s, after which `may_be_repeat` says yes, at 1,250/s."""
+"""Ended payments kept in memory to recognise repeats without a scan: 20 s at 1,250/s; older ones `may_be_repeat`."""
 WHY_CHARACTERS_MAX = 200
-"""So much is told of why an attempt is in doubt; the log has all of it."""
+"""Length at which the reported reason of a doubt is cut; the log has the whole text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class SettledRow:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A payment that was refused for good."""
+    """A rejected payment."""
 
     correlation_id: str
     amount_cents: int
@@ -52,7 +52,7 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """Every row so far is void, by the purge at this place in the log."""
+    """Every row so far is void because of the purge at this position."""
 
     position: int
 
@@ -74,7 +74,7 @@ class OpenPayment:
     """A payment that has not ended; `sequences` are those of its events.
 
     `accepted_at_us` is by a gateway's clock, `stored_at_us` by the broker's.
-    Of a payment in doubt: since when, and why.
+    The fields on doubt hold since when and why the payment is in doubt.
     """
 
     amount_cents: int
@@ -86,7 +86,7 @@ class OpenPayment:
     why_in_doubt: str = ""
 
     def doubt(self) -> DoubtView | None:
-        """What is in doubt of it; None if nothing."""
+        """The attempt in doubt; None if there is none."""
         match self.payment_state:
             case Open(attempt, in_doubt=True, is_held=is_held):
                 return DoubtView(
@@ -106,8 +106,8 @@ class OpenPayment:
 class Projection:
     """Folds the log's events.
 
-    `ended_as` tells whether a payment has a row, and of which kind; it costs a scan, and is asked only where a repeat
-    is likely.
+    `ended_as` finds whether a payment has a row, and of which kind; it costs a scan, so it is called only where a
+    repeat is likely.
     """
 
     def __init__(
@@ -115,16 +115,16 @@ class Projection:
     ) -> None:
         self._ended_as = ended_as
         self.recently_ended = OrderedDict(recently_ended)
-        """The payments that ended last, oldest first, and how: among them, repeats are known at once."""
+        """The payments that ended last, oldest first, and how: their repeats are recognised without a scan."""
         self.open: dict[str, OpenPayment] = {}
         """Payments that have not ended, oldest request first."""
         self.open_attempts: dict[str, Open] = {}
-        """Those of them with an attempt whose outcome is not known."""
+        """Those payments of `open` that have an open attempt."""
 
     def apply(self, sequence: int, event: Event, stored_at_us: int, *, is_replay: bool = False) -> Change | None:
-        """Takes the next event; the change that it makes to the rows, if any.
+        """Applies the next event. Returns the change to the rows, if any.
 
-        A replayed event has its rows in the store already: it only moves what is held in memory.
+        The rows of a replayed event are in the store already: it only changes what is held in memory.
         """
         match event:
             case PaymentRequested():
@@ -147,7 +147,7 @@ class Projection:
                 return None
 
     def oldest_open_sequence(self) -> int | None:
-        """The request's sequence of the oldest payment that has not ended."""
+        """The sequence of the request of the oldest payment that has not ended; None if all have ended."""
         return next((payment.sequences[0] for payment in self.open.values()), None)
 
     def oldest_chargeable(self) -> str | None:
@@ -158,7 +158,7 @@ class Projection:
         return None
 
     def oldest_doubt_us(self) -> int | None:
-        """Since when the oldest doubt is one; None if there is none."""
+        """Since when the oldest attempt in doubt is in doubt; None if there is none."""
         attempts = self.open_attempts.items()
         return min((self.open[one].doubted_at_us for one, attempt in attempts if attempt.in_doubt), default=None)
 
@@ -170,12 +170,12 @@ class Projection:
                 yield correlation_id, opened.attempt.attempt
 
     def is_attempt_open(self, correlation_id: str, attempt: int) -> bool:
-        """Whether that attempt still has no outcome."""
+        """Whether the attempt still has no outcome."""
         opened = self.open_attempts.get(correlation_id)
         return opened is not None and opened.attempt.attempt == attempt
 
     def in_doubt(self) -> tuple[int, list[DoubtView]]:
-        """How many attempts are in doubt, and those of them, DOUBTS_MAX at most, that have been so for longest."""
+        """How many attempts are in doubt, and the oldest of them, DOUBTS_MAX at most."""
         doubts = [self.open[one].doubt() for one, opened in self.open_attempts.items() if opened.in_doubt]
         known = [doubt for doubt in doubts if doubt is not None]
         return len(known), heapq.nsmallest(DOUBTS_MAX, known, key=lambda doubt: doubt.since_us)
@@ -219,7 +219,7 @@ class Projection:
         return RejectedRow(event.correlation_id, event.amount_cents, event.reason, [*payment.sequences, sequence])
 
     def remember_ended(self, correlation_id: str, how: EndedAs) -> None:
-        """Notes how a payment ended, and forgets who ended longest ago."""
+        """Keeps how a payment ended, and drops the one that ended longest ago."""
         self.recently_ended[correlation_id] = how
         if len(self.recently_ended) > RECENTLY_ENDED_MAX:
             self.recently_ended.popitem(last=False)

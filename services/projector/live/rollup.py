@@ -1,9 +1,9 @@
-"""The rollup: what was charged in each second, so that a summary costs the same however many payments there are. Pure.
+"""The rollup: sums of charges by second, so that a summary costs the same for any number of payments. Pure.
 
-A partial counts the payments of one processor, stamped in one second, whose PaymentProcessed lies in one chunk of the
-log. A window's whole seconds are summed from partials; only of the two seconds that its bounds cut, rows are read. The
-chunk makes it possible to tell the summary as of an earlier place in the log: the partials of all chunks before that
-place, and the rows of its own chunk.
+A partial counts the payments of one provider, stamped in one second, whose PaymentProcessed lies in one chunk of the
+log. The whole seconds of a window are summed from partials; rows are read only for the two seconds that its bounds cut.
+The chunk allows a summary as of an earlier position: the partials of all chunks before it, and the rows of its own
+chunk.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from tollgate.projector.live.projection import SettledRow
 
 CHUNK_SEQUENCES = 65_536
 ROLLUP_RECENT_MAX = 4_096
-"""So many partials of single commits may stand side by side before they are merged: about ten minutes of them."""
+"""Limit of partials of single commits before they are merged: about ten minutes of them."""
 
 _FOREVER_US = 2**62
-"""Far outside of what a stamp can be, and far enough inside of a BIGINT to be calculated with."""
+"""Far outside the range of stamps, and far enough inside a BIGINT for arithmetic."""
 
 Partial = tuple[int, int, str, int, int]
-"""Second, chunk, processor, payments, amount in cents."""
+"""Second, chunk, provider, payments, amount in cents."""
 
 
 def chunk_of(sequence: int) -> int:
@@ -29,7 +29,7 @@ def chunk_of(sequence: int) -> int:
 
 
 def first_sequence_of(chunk: int) -> int:
-    """Where in the log the chunk begins."""
+    """The first sequence of the chunk."""
     return chunk * CHUNK_SEQUENCES
 
 
@@ -45,7 +45,7 @@ def partials(rows: Sequence[SettledRow]) -> list[Partial]:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Both bounds are inclusive, in microseconds since the epoch; None leaves that side open."""
+    """A window of stamps. Both bounds are inclusive, in microseconds since the epoch; None leaves that side open."""
 
     from_us: int | None
     to_us: int | None
@@ -57,7 +57,7 @@ class Window:
         to_us = _FOREVER_US if self.to_us is None else self.to_us
         first = -(-from_us // MICROSECONDS)
         last = (to_us + 1) // MICROSECONDS - 1
-        # Where no whole second is inside, all of the window is its ragged head.
+        # A window without a whole second is all ragged head.
         is_ragged = first > last
         return {
             "from_us": from_us,

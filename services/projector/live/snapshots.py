@@ -1,7 +1,7 @@
-"""Copies of the read model that operators asked for, in a folder beside it.
+"""Copies of the read model for operator commands, in a folder beside it.
 
-While the projector runs, no other process can open its file, not even to read. Whoever asked for a copy deletes it;
-those of readers that died are removed when the projector starts, or when they are an hour old.
+While the projector runs, no other process can open its file, not even to read. The command that requested a copy
+deletes it; copies left by commands that died are removed when the projector starts, or when they are an hour old.
 """
 
 import time
@@ -16,22 +16,22 @@ SNAPSHOT_SECONDS_MAX = 3600.0
 
 
 class TooManySnapshotsError(TollgateError):
-    """As many copies as there may be are in use."""
+    """The limit of copies in use is reached."""
 
 
 class Snapshots:
-    """The folder, and the names in it."""
+    """The folder of the copies."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def clear(self) -> None:
-        """Removes every copy: for a start, when nobody can be waiting for one."""
+        """Removes every copy; for the start, when no command can be using one."""
         for path in self._copies():
             discard(path)
 
     def new_path(self) -> Path:
-        """Where the next copy goes. Raises TooManySnapshotsError."""
+        """The path of the next copy. Raises TooManySnapshotsError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for path in self._copies():
             if _age_seconds(path) > SNAPSHOT_SECONDS_MAX:
@@ -39,7 +39,7 @@ class Snapshots:
         if len(self._copies()) >= SNAPSHOTS_MAX:
             raise TooManySnapshotsError(f"{SNAPSHOTS_MAX} copies of the read model are in use; try again later")
         path = self._folder / f"{uuid4().hex}.duckdb"
-        # It counts from here on, also while it is being written.
+        # It counts towards the limit from here on, also while it is being written.
         path.touch()
         return path
 

@@ -1,6 +1,6 @@
-"""The read model's DuckDB file. It has one owner, this process; one connection writes, another reads.
+"""The read model's DuckDB file. This process is its only owner; one connection writes, another reads.
 
-Every query fetches all of its result: a half-read result keeps its transaction open, which slows commits twentyfold.
+Every query fetches its whole result: a half-read result keeps its transaction open, which slows commits twentyfold.
 """
 
 import logging
@@ -26,8 +26,8 @@ from tollgate.runtime.errors import FatalError, TollgateError
 logger = logging.getLogger(__name__)
 
 FORMAT = 3
-"""The layout that this version writes and reads. A file of any other is rebuilt. (One of 2 is laid out
-like 3, but its projector could not read messages of several events, and may have set some aside.)"""
+"""The file format that this version writes and reads. A file of another format is rebuilt. (Format 2 has the layout of
+3, but its projector could not read messages of several events, and may have set some aside.)"""
 MEMORY_LIMIT = "32MB"
 CHECKPOINT_THRESHOLD = "4MB"
 """DuckDB folds its write-ahead log into the file at this size: stalls of 14-20 ms, against 98 ms at its default."""
@@ -42,18 +42,18 @@ Totals = dict[ProviderName, Total]
 
 
 class UnusableFileError(TollgateError):
-    """The file is torn, of another format, or of another log; the text says which. It has to be rebuilt."""
+    """The file is torn, of another format, or of another log; the text states which. It has to be rebuilt."""
 
 
 class OtherLogError(UnusableFileError):
-    """The file is of another log."""
+    """The file was built from another log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything up to `position` is in the rows; reading the log again has to begin at `replay_from`.
+    """The rows hold everything up to `position`; reading the log again has to begin at `replay_from`.
 
-    `stored_at_us` is when the broker stored the message at `position`, where there was one and that is known.
+    `stored_at_us` is when the broker stored the message at `position`; None when there is none or that is not known.
     """
 
     position: int = 0
@@ -61,7 +61,7 @@ class Checkpoint:
     stored_at_us: int | None = None
 
     def mark(self, log_identity: str) -> LogMark:
-        """What is known of the log that was read."""
+        """The mark of the log that was read."""
         if self.stored_at_us is None:
             return LogMark(log_identity, end=self.position)
         return LogMark(log_identity, self.position, self.stored_at_us, self.position)
@@ -79,7 +79,7 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, log_identity: str) -> Self:
-        """Opens the file, or makes it. Raises UnusableFileError."""
+        """Opens the file, or creates it. Raises UnusableFileError."""
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             connection = duckdb.connect(str(path), config=CONFIGURATION)
@@ -107,14 +107,14 @@ class Store:
             write_checkpoint(self._writer, checkpoint)
             self._writer.commit()
         except duckdb.Error as error:
-            # Nothing is rolled back here: the connection may be past it, and the next start finds the last commit.
+            # No rollback: the connection may be unusable, and the next start continues from the last commit.
             raise FatalError(f"the read model cannot be written: {str(error).splitlines()[0]}") from error
         self.checkpoint = checkpoint
 
     def totals(self, question: SummaryQuestion, *, asked_at_us: int, log_end: int) -> tuple[Totals, int]:
-        """Sums of the charges stamped in the window, as of the moment of the question; and how many came after it.
+        """Sums of the charges stamped in the window, as of the time of the query; and how many were charged after it.
 
-        A charge counts when the log held it then (`log_end`), or when it was made by then and recorded since.
+        A charge counts when the log held it then (`log_end`), or when it was made by then and recorded later.
         """
         window = Window(question.from_us, question.to_us)
         rows = self._read(_TOTALS_NOW, {**window.parameters, "asked_at_us": asked_at_us, "log_end": log_end})
@@ -123,7 +123,7 @@ class Store:
     def totals_as_of(self, question: SummaryQuestion, position: int) -> Totals:
         """Sums of the charges stamped in the window that the log held when it ended at `position`.
 
-        What a purge voided since cannot be told: `purged_at` says how far back one can ask.
+        Not available for positions before the last purge (`purged_at`), which voided the rows.
         """
         chunk = chunk_of(position)
         known = {"chunk": chunk, "chunk_begin": first_sequence_of(chunk), "position": position}
@@ -131,11 +131,11 @@ class Store:
         return _totals(self._read(_TOTALS_AS_OF, {**window.parameters, **known}))
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A further connection to the file, for questions that take long; to be closed."""
+        """Another connection to the file, for queries that take long. The caller closes it."""
         return self._writer.cursor()
 
     def purged_at(self) -> int:
-        """Where in the log the last purge is; 0 if there was none."""
+        """The position of the last purge; 0 if there was none."""
         return int(self._read("SELECT coalesce(max(position), 0) FROM purged", {})[0][0])
 
     def unread(self) -> tuple[int, int]:
@@ -155,20 +155,20 @@ class Store:
         return settled, rejected
 
     def path(self) -> Path:
-        """Where the open file is."""
+        """The path of the open file."""
         return Path(
             self._read("SELECT path FROM duckdb_databases() WHERE database_name = current_database()", [])[0][0]
         )
 
     def copy_to(self, target: Path) -> None:
-        """Copies the file and its write-ahead log as of the last commit. Only for the thread that commits."""
+        """Copies the file and its write-ahead log as of the last commit. Only the thread that commits may call it."""
         path = self.path()
         shutil.copyfile(path, target)
         if (log := wal_of(path)).exists():
             shutil.copyfile(log, wal_of(target))
 
     def recently_ended(self, count: int) -> list[tuple[str, EndedAs]]:
-        """The payments rejected and the payments settled last, `count` of each at most, each kind oldest first."""
+        """The payments rejected last and settled last, at most `count` of each, each kind oldest first."""
         ended: list[tuple[str, EndedAs]] = []
         kinds: tuple[EndedAs, ...] = ("rejected", "settled")
         for kind in kinds:
@@ -195,7 +195,7 @@ class Store:
         return int(self._read(f"SELECT count(*) FROM {table}", {})[0][0])  # noqa: S608
 
     def _read(self, query: str, parameters: list[object] | dict[str, object]) -> list[Any]:
-        # Questions come from the event loop and from its reader thread; a cursor serves one at a time.
+        # The event loop and its reader thread both query; a cursor serves one at a time.
         with self._reading:
             return self._reader.execute(query, parameters).fetchall()
 
@@ -230,7 +230,7 @@ class Store:
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, log_identity: str) -> Checkpoint:
-    """Makes the tables where they are not there yet; how far the rows go. Raises UnusableFileError."""
+    """Creates the tables that are missing. Returns the last checkpoint. Raises UnusableFileError."""
     known = connection.execute("SELECT table_name FROM duckdb_tables() WHERE table_name = 'meta'").fetchall()
     if known:
         found = connection.execute("SELECT format, log_identity FROM meta").fetchall()
@@ -250,7 +250,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, log_identity: str) -> Checkpo
 
 
 def write_checkpoint(connection: duckdb.DuckDBPyConnection, checkpoint: Checkpoint) -> None:
-    """Adds it, inside of the transaction that writes its rows."""
+    """Adds the checkpoint. Call it inside the transaction that writes its rows."""
     connection.execute("INSERT INTO checkpoint VALUES (?, ?)", [checkpoint.position, checkpoint.replay_from])
     if checkpoint.stored_at_us is not None:
         connection.execute("INSERT INTO log_mark VALUES (?, ?)", [checkpoint.position, checkpoint.stored_at_us])

@@ -1,1 +1,1 @@
-"""Questions to the read model."""
+"""Queries on the read model."""

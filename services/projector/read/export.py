@@ -1,4 +1,4 @@
-"""`projector export`: payments to Parquet or CSV, for whoever reckons elsewhere."""
+"""`projector export`: writes payments to Parquet or CSV."""
 
 import os
 from collections.abc import Iterator
@@ -31,9 +31,9 @@ _TIME = {"parquet": "{0}::TIMESTAMPTZ", "csv": "strftime({0}, '%Y-%m-%dT%H:%M:%S
 async def export(
     settings: Settings, table: str, out: Path, *, form: str, from_us: int | None, to_us: int | None, force: bool
 ) -> int:
-    """Writes the file; the exit status. Raises CommandError."""
+    """Writes the file. Returns the exit status. Raises CommandError."""
     if table == "rejected" and not (from_us is None and to_us is None):
-        raise CommandError("rejected payments were never sent, so there is no time to choose them by")
+        raise CommandError("rejected payments have no charge time, so they cannot be selected by time")
     _check(out, force=force)
     async with model_file(settings) as model:
         with new_file(out, force=force) as temporary, closing(open_read_only(model.path)) as connection:
@@ -45,7 +45,7 @@ async def export(
 
 
 def select(table: str, form: str, from_us: int | None, to_us: int | None) -> str:
-    """The rows to write; both bounds are inclusive, and compared with `requested_at`."""
+    """The query for the rows; both bounds are inclusive, and compared with `requested_at`."""
     if table == "rejected":
         return _REJECTED
     times = {name: _TIME[form].format(name) for name in ("requested_at", "processed_at")}
@@ -55,7 +55,7 @@ def select(table: str, form: str, from_us: int | None, to_us: int | None) -> str
 
 @contextmanager
 def new_file(out: Path, *, force: bool) -> Iterator[Path]:
-    """A temporary name beside `out`; it becomes `out` when all went well, and is gone when not. Raises CommandError."""
+    """A temporary path beside `out`; renamed to `out` on success, removed otherwise. Raises CommandError."""
     temporary = out.with_name(f".{out.name}.{uuid4().hex}.new")
     try:
         yield temporary
@@ -64,7 +64,7 @@ def new_file(out: Path, *, force: bool) -> Iterator[Path]:
         if force:
             temporary.replace(out)
         else:
-            # Unlike a rename, a link never takes the place of what somebody has put there meanwhile.
+            # Unlike a rename, a link never replaces a file that was created meanwhile.
             out.hardlink_to(temporary)
     except FileExistsError:
         raise _exists(out) from None
@@ -82,7 +82,7 @@ def _check(out: Path, *, force: bool) -> None:
 
 
 def _exists(out: Path) -> CommandError:
-    return CommandError(f"{out} exists; --force writes over it")
+    return CommandError(f"{out} exists; --force overwrites it")
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, rows: str, path: Path, form: str) -> int:

@@ -1,4 +1,4 @@
-"""What operators ask of a running projector: how it is, and a copy of its file."""
+"""Operator requests to a running projector: its status, and a copy of its file."""
 
 import asyncio
 import time
@@ -16,11 +16,11 @@ from tollgate.runtime.errors import TollgateError
 
 
 class CannotAnswerError(TollgateError):
-    """The question cannot be answered now; the text says why."""
+    """The query cannot be answered now; the text states why."""
 
 
 class Inspection:
-    """Answers for read models of the log with this identity, since it was made."""
+    """Status and copies of read models of the log with this identity; its uptime begins here."""
 
     def __init__(self, snapshots: Snapshots, files: ModelFiles, clock: BrokerClock, *, log_identity: str) -> None:
         self._snapshots = snapshots
@@ -30,7 +30,7 @@ class Inspection:
         self._started_at_us = now_us()
 
     async def status(self, model: Model) -> bytes:
-        """As of the moment of the question; it waits for nothing, so that a projector that is behind can say so."""
+        """The status now. It does not wait for the log's end, so that a projector that is behind can report its lag."""
         store, follower = model.store, model.follower
         projection = follower.projection
         payments = projection.open
@@ -82,12 +82,12 @@ class Inspection:
 
 
 def oldest_chargeable_of(projection: Projection) -> OpenPayment | None:
-    """The oldest payment that could be charged; None if there is none."""
+    """The oldest payment that has not ended and is not in doubt; None if there is none."""
     return open_payment(projection, projection.oldest_chargeable())
 
 
 def open_payment(projection: Projection, correlation_id: str | None) -> OpenPayment | None:
-    """What is told of an open payment."""
+    """What a status reports of an open payment."""
     if correlation_id is None:
         return None
     payment = projection.open[correlation_id]

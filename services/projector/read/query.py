@@ -1,6 +1,6 @@
-"""`projector query`: somebody's SQL on the read model, where it can read the tables and do nothing else.
+"""`projector query`: runs an operator's SQL on the read model; it can read the tables and do nothing else.
 
-It never runs inside the projector, and the connection has neither files, network nor extensions.
+It never runs inside the projector, and the connection has no access to files, network or extensions.
 """
 
 import csv
@@ -28,7 +28,7 @@ READING_STATEMENTS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A result; `is_cut` when there were more rows than were asked for."""
+    """A result; `is_cut` when there were more rows than the limit."""
 
     columns: list[str]
     values: list[tuple[Any, ...]]
@@ -36,7 +36,7 @@ class Rows:
 
 
 async def show_query(settings: Settings, sql: str, *, form: str, rows_max: int, seconds_max: float) -> int:
-    """Prints the result; the exit status. Raises CommandError when the SQL cannot be run."""
+    """Prints the result. Returns the exit status. Raises CommandError when the SQL cannot be run."""
     async with model_file(settings) as model:
         rows = run_query(model.path, sql, rows_max=rows_max, seconds_max=seconds_max)
         click.echo(FORMS[form](rows), nl=False)
@@ -46,7 +46,7 @@ async def show_query(settings: Settings, sql: str, *, form: str, rows_max: int, 
 
 
 def run_query(path: Path, sql: str, *, rows_max: int, seconds_max: float) -> Rows:
-    """Runs one statement that reads. Raises CommandError."""
+    """Runs one read-only statement. Raises CommandError."""
     _check(sql)
     with closing(locked_connection(path)) as connection:
         alarm = Timer(seconds_max, connection.interrupt)
@@ -65,14 +65,14 @@ def run_query(path: Path, sql: str, *, rows_max: int, seconds_max: float) -> Row
 
 
 def locked_connection(path: Path) -> duckdb.DuckDBPyConnection:
-    """A connection that reads this file and reaches nothing else; its settings cannot be changed any more."""
+    """A connection that can read only this file; its settings are locked."""
     connection = open_read_only(path)
     make_views(connection)
     for setting, value in (
         ("autoinstall_known_extensions", "false"),
         ("autoload_known_extensions", "false"),
         ("allow_community_extensions", "false"),
-        # Else the name of a Python variable would be a table.
+        # Otherwise DuckDB would resolve an unknown table name to a Python variable.
         ("python_enable_replacements", "false"),
         ("enable_external_access", "false"),
         ("lock_configuration", "true"),
@@ -82,7 +82,7 @@ def locked_connection(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def as_table(rows: Rows) -> str:
-    """Columns as wide as what is in them, numbers to the right."""
+    """A table with columns as wide as their values, numbers aligned right."""
     texts = [[_text(value) for value in row] for row in rows.values]
     widths = [max([len(name), *(len(row[i]) for row in texts)]) for i, name in enumerate(rows.columns)]
     is_number = [
@@ -100,7 +100,7 @@ def as_table(rows: Rows) -> str:
 
 
 def as_csv(rows: Rows) -> str:
-    """With a header; an unknown value is empty."""
+    """CSV with a header; NULL is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(rows.columns)
@@ -109,7 +109,7 @@ def as_csv(rows: Rows) -> str:
 
 
 def as_json(rows: Rows) -> str:
-    """One object a line; decimals keep their places."""
+    """One JSON object a line; decimals keep their decimal places."""
     return "".join(
         orjson.dumps(
             dict(zip(rows.columns, row, strict=True)),
@@ -129,7 +129,7 @@ def _check(sql: str) -> None:
     except duckdb.Error as error:
         raise CommandError(_explain(error)) from None
     if len(statements) != 1 or statements[0].type not in READING_STATEMENTS:
-        raise CommandError("one statement that reads, please: SELECT, or EXPLAIN")
+        raise CommandError("only one read-only statement is allowed: SELECT or EXPLAIN")
 
 
 def _explain(error: Exception) -> str:

@@ -1,6 +1,6 @@
-"""Reading the read model from another process: a copy while the projector runs, the file itself while it does not.
+"""Read access to the read model for other processes: a copy while the projector runs, the file itself otherwise.
 
-DuckDB lets no second process open a file that a first has open for writing, not even to read.
+DuckDB does not let a process open a file that another has open for writing, not even to read.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from tollgate.projector.settings import Settings
 
 SNAPSHOT_SECONDS = 60.0
 MEMORY_LIMIT = "256MB"
-"""Of a reader. It spills to disk beyond that."""
+"""Memory limit of a reader. Beyond it DuckDB spills to disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A file that nobody writes to. Everything up to `position` is in it."""
+    """A file that no process writes to. It holds everything up to `position`."""
 
     path: Path
     position: int
@@ -33,7 +33,7 @@ class ModelFile:
 
 @contextlib.asynccontextmanager
 async def model_file(settings: Settings) -> AsyncIterator[ModelFile]:
-    """The read model as of now, for as long as it is entered. Raises CommandError or ReadModelUnavailableError."""
+    """The read model as of now, while the context is held. Raises CommandError or ReadModelUnavailableError."""
     with idle_model_file(settings) as idle:
         if idle is not None:
             yield idle
@@ -51,7 +51,7 @@ async def model_file(settings: Settings) -> AsyncIterator[ModelFile]:
 
 @contextlib.contextmanager
 def idle_model_file(settings: Settings) -> Iterator[ModelFile | None]:
-    """The file itself, which no projector can begin to write while this is entered; None when one owns it.
+    """The file itself, which no projector can open while the context is held; None when a projector owns it.
 
     Raises CommandError when there is none.
     """
@@ -59,7 +59,7 @@ def idle_model_file(settings: Settings) -> Iterator[ModelFile | None]:
         raise CommandError(f"there is no read model in {settings.data_dir}: set DATA_DIR to that of the projector")
     with settings.model_files.lock.open("a") as lock:
         try:
-            # Readers share it.
+            # Readers share the lock.
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             yield None
@@ -71,7 +71,7 @@ def idle_model_file(settings: Settings) -> Iterator[ModelFile | None]:
 
 
 def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
-    """A connection that writes nothing to the file. Times are in UTC. Raises UnusableFileError."""
+    """A read-only connection to the file. Times are in UTC. Raises UnusableFileError."""
     try:
         connection = duckdb.connect(str(path), read_only=True, config={"memory_limit": MEMORY_LIMIT, "threads": 2})
         connection.execute("SET TimeZone = 'UTC'")
@@ -81,7 +81,7 @@ def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def make_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes `settled_payments` and `rejected_payments`, for this connection alone."""
+    """Creates the views `settled_payments` and `rejected_payments`, for this connection only."""
     connection.execute(resources.files("tollgate.projector").joinpath("sql").joinpath("views.sql").read_text())
 
 
@@ -95,5 +95,5 @@ def committed_position(path: Path) -> int:
 
 
 def first_line(error: Exception) -> str:
-    """DuckDB's messages go on with hints, and pieces of the statement."""
+    """The first line of DuckDB's message; the others are hints and parts of the statement."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Where the log ended at some moment."""
+"""The log's last sequence at a given time."""
 
 import secrets
 
@@ -14,10 +14,10 @@ _INACTIVE_NS = 1_000_000_000
 
 
 async def log_end_at(broker: Broker, moment_us: int) -> int:
-    """The sequence of the last event stored at or before the moment; below the log's first one if there was none.
+    """The sequence of the last event stored at or before the time; below the log's first one if there was none.
 
-    The broker knows where to begin reading at a time: it is asked for a consumer that begins behind the moment, from
-    which nothing is read. Raises BrokerError.
+    The broker finds it: a consumer that begins after the given time is created, and nothing is read from it. Raises
+    BrokerError.
     """
     name = f"moment-{secrets.token_hex(8)}"
     config = {
@@ -35,6 +35,6 @@ async def log_end_at(broker: Broker, moment_us: int) -> int:
         timeout_seconds=TIMEOUT_SECONDS,
     )
     if "error" in answer:
-        raise BrokerError(f"the log's end at a moment cannot be told: {answer['error'].get('description')}")
+        raise BrokerError(f"the log's end at a time cannot be found: {answer['error'].get('description')}")
     await broker.client.publish(f"$JS.API.CONSUMER.DELETE.{STREAM}.{name}", b"")
     return int(answer["delivered"]["stream_seq"])

@@ -1,4 +1,4 @@
-"""`projector status`: how far the read model is behind the log, what is open, and what keeps it from being charged."""
+"""`projector status`: the lag of the read model, the open payments, and why they are not charged."""
 
 from dataclasses import asdict, dataclass
 
@@ -23,12 +23,12 @@ from tollgate.runtime.errors import BrokerError
 
 ANSWER_SECONDS = 3.0
 OPEN_LAG_SECONDS_MAX = 5.0
-"""A read model that is further behind is not asked what is open."""
+"""The open payments of a read model that is further behind are not reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far the read model is behind. `seconds` is the age of the oldest event that it lacks."""
+    """How far the read model is behind the log. `seconds` is the age of the oldest event that it lacks."""
 
     messages: int
     seconds: float
@@ -36,7 +36,7 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Beyond any of them the status is not well."""
+    """The limits of a good status."""
 
     lag_seconds_max: float = 5.0
     oldest_seconds_max: float = OLDEST_SECONDS_MAX
@@ -45,7 +45,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the projector tells of itself, held against the log, and how charging stands."""
+    """The projector's status compared with the log, and the state of charging."""
 
     status: Status
     log_end: int
@@ -55,7 +55,7 @@ class Report:
     charging: ChargingFacts
 
     def troubles(self, bounds: Bounds) -> list[str]:
-        """Why it is not well; empty when it is."""
+        """What is wrong; empty when nothing is."""
         found = [
             self._lag_trouble(bounds.lag_seconds_max),
             self._trouble_of_log(),
@@ -66,7 +66,7 @@ class Report:
         if doubt_us is not None and _seconds(self, doubt_us) > bounds.doubt_seconds_max:
             found.append(
                 f"{self.status.in_doubt} payments are in doubt, the oldest for {_seconds(self, doubt_us):.0f} s:"
-                " look at `processor status`"
+                " see `processor status`"
             )
         if clock is not None and clock.exceeds(CLOCK_OFFSET_SECONDS_MAX):
             found.append(f"the projector's clock is {clock}")
@@ -84,12 +84,12 @@ class Report:
             return None
         trouble = f"{self.lag.messages} messages behind, by more than {lag_seconds_max:g} s"
         if self.status.still_seconds > lag_seconds_max:
-            trouble += f"; it has stood still for {self.status.still_seconds:.0f} s"
+            trouble += f"; its position has not changed for {self.status.still_seconds:.0f} s"
         return trouble
 
 
 async def show_status(settings: Settings, bounds: Bounds, *, as_json: bool) -> int:
-    """Prints it; the exit status. Raises CommandError when no projector answers."""
+    """Prints the status. Returns the exit status. Raises CommandError when no projector answers."""
     try:
         async with broker_for_command(settings) as broker:
             report = await _report(broker)
@@ -104,11 +104,11 @@ async def _report(broker: Broker) -> Report:
     status = await ReadModel(broker).status(timeout_seconds=ANSWER_SECONDS)
     log = await broker.log_state(timeout_seconds=ANSWER_SECONDS)
     lag = await _lag(broker, status, log)
-    # What a read model that is behind takes for open may have ended long ago: then the queue alone tells.
+    # Payments that are open in a read model that is behind may have ended long ago: then only the queue is reported.
     oldest = status.oldest_chargeable if lag.seconds <= OPEN_LAG_SECONDS_MAX else None
     charging = await ask_charging(broker, as_waiting(broker, oldest))
     is_of_this_log = status.log_identity == log.identity
-    # By the broker's clock, as the ages are.
+    # By the broker's clock, like the ages.
     return Report(status, log.last_sequence, is_of_this_log, lag, broker.clock.now_us(), charging)
 
 
@@ -119,7 +119,7 @@ async def _lag(broker: Broker, status: Status, log: LogState) -> Lag:
 
 
 def _on_disk(settings: Settings) -> str:
-    """What is known without a projector, in a few words."""
+    """A short description of the file on disk, for when no projector answers."""
     try:
         with idle_model_file(settings) as model:
             if model is None:
@@ -141,7 +141,7 @@ def _describe(model: ModelFile) -> str:
 
 
 def as_json_text(report: Report, troubles: list[str]) -> str:
-    """One object; times as microseconds since the epoch are written out."""
+    """One JSON object; times are written as RFC 3339."""
     status = asdict(report.status)
     for name in ("committed_at_us", "started_at_us"):
         status[name.removesuffix("_us")] = format_us(status.pop(name))
@@ -167,7 +167,7 @@ def as_json_text(report: Report, troubles: list[str]) -> str:
 
 
 def as_table(report: Report, troubles: list[str]) -> str:
-    """A line for each thing an operator asks."""
+    """A table with one line for each value."""
     status = report.status
     oldest = status.oldest_open
     lines = [
@@ -182,7 +182,7 @@ def as_table(report: Report, troubles: list[str]) -> str:
             f"{oldest.correlation_id}, {_seconds(report, oldest.stored_at_us):.1f} s" if oldest else "none",
         ),
         ("clock", f"{status.clock or 'not measured yet'}"),
-        ("set aside", f"{status.poison_events} messages that are not valid, since the start"),
+        ("set aside", f"{status.poison_events} messages that are not valid, since start"),
         ("file", f"{status.file_bytes} bytes"),
         ("checkpoint", f"{status.committed_position}, at {format_us(status.committed_at_us)}"),
         ("uptime", f"{_seconds(report, status.started_at_us):.0f} s"),

@@ -1,4 +1,4 @@
-"""Builds a new read model from the whole log; messages that are not valid are set aside, as the live one does."""
+"""Builds a new read model from the whole log; messages that are not valid are set aside, as in the live one."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from tollgate.runtime.errors import FatalError, UnreadableMessageError
 
 STATE_SECONDS = 30.0
 ROWS_AT_ONCE = 2_048
-"""Rows are written in transactions of about so many."""
+"""The approximate number of rows in a transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The new file holds everything up to `position`, which took `messages`; `poison_events` were set aside."""
+    """The new file holds everything up to `position`; `messages` were read, `poison_events` of them set aside."""
 
     position: int
     messages: int
@@ -39,32 +39,32 @@ async def build(
     *,
     missing_accepted: int = 0,
 ) -> Built:
-    """Writes the file, up to the log's end at some moment after all earlier messages were read.
+    """Writes the file, up to an end of the log at a time after all earlier messages were read.
 
-    `broker` is a connection of its own. `on_progress` is told of the messages read so far, and of those that remain.
-    Raises FatalError when the log is replaced meanwhile, or when more of its messages than `missing_accepted` cannot
-    be read.
+    `broker` is a separate connection. `on_progress` receives the counts of messages read and of messages that remain.
+    Raises FatalError when the log is replaced meanwhile, or when more than `missing_accepted` of its messages cannot be
+    read.
     """
-    with closing(BulkStore(path, log_identity)) as fresh:
-        return await _Building(fresh, broker, missing_accepted).run(log_identity, on_progress)
+    with closing(BulkStore(path, log_identity)) as bulk_store:
+        return await _Building(bulk_store, broker, missing_accepted).run(log_identity, on_progress)
 
 
 class _Building:
-    """Reading and projecting go on while a thread writes the rows before; at most one batch of them waits."""
+    """One build. A thread writes one batch of rows while the next is read and projected; at most one batch waits."""
 
-    def __init__(self, fresh: BulkStore, broker: Broker, missing_accepted: int) -> None:
+    def __init__(self, bulk_store: BulkStore, broker: Broker, missing_accepted: int) -> None:
         self._broker = broker
         self._missing_accepted = missing_accepted
         self._unread: list[Unread] = []
         self._stored_at_us: int | None = None
-        self._bulk_store = fresh
+        self._bulk_store = bulk_store
         self._projection = BulkProjection(self._ended_as, valid_events)
         self._writing_rows = Rows()
         self._position = 0
         self._messages = 0
 
     async def run(self, log_identity: str, on_progress: Callable[[int, int], None]) -> Built:
-        with ThreadPoolExecutor(1, thread_name_prefix="fresh-writer") as thread:
+        with ThreadPoolExecutor(1, thread_name_prefix="bulk-writer") as thread:
             loop = asyncio.get_running_loop()
             writing: asyncio.Future[None] = loop.create_future()
             writing.set_result(None)
@@ -86,7 +86,7 @@ class _Building:
             state = await self._broker.log_state(timeout_seconds=STATE_SECONDS)
             if state.identity != log_identity:
                 raise FatalError("the log was replaced by another while it was read")
-            # Of a log that was emptied nothing can be read, and all before its beginning is known.
+            # Nothing can be read of an emptied log, and everything before its beginning was read.
             position = self._position or max(state.first_sequence - 1, 0)
             oldest = self._projection.oldest_open_sequence()
             checkpoint = Checkpoint(position, position + 1 if oldest is None else oldest, self._stored_at_us)
@@ -94,14 +94,14 @@ class _Building:
         return Built(position, self._messages, self._projection.poison_events)
 
     async def _read(self, reader: BulkReader) -> Batch:
-        """The next messages; none when there are no more that can be read."""
+        """The next messages; empty when no more can be read."""
         try:
             return await reader.batch()
         except UnreadableMessageError:
             return Batch()
 
     async def _check_gaps(self, sequences: list[int]) -> None:
-        """Raises FatalError when more messages are lost than is accepted. Those before the log's beginning are not."""
+        """Raises FatalError when more messages are lost than accepted; those before the log's beginning are purged."""
         if sequences[-1] - sequences[0] == len(sequences) - 1:
             return
         begin = (await self._broker.log_state(timeout_seconds=STATE_SECONDS)).first_sequence

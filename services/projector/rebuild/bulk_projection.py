@@ -1,9 +1,8 @@
-"""The projection of a long log at once: the same rows as `Projection` makes, several times faster. Pure.
+"""The projection of a long log: the same rows as from `Projection`, several times faster. Pure.
 
-Nearly every payment takes the plain course: requested, routed once, processed. That course is followed here, on the
-text of the events as `encode` writes it under their own subject, without an object for each event. Whatever strays from
-it (another event, a repeat, another spelling) goes through `events_in` and `Projection`, with all that was held of the
-payment until then.
+Nearly every payment is plain: requested, routed once, processed. Plain payments are projected here from the text of the
+events as `encode` writes it under their own subject, without an object for each event. Everything else (another event,
+a repeat, another spelling) goes through `valid_events` and `Projection`, the earlier events of the payment first.
 """
 
 import re
@@ -20,7 +19,7 @@ from tollgate.contract.timestamps import MICROSECONDS, InvalidTimestampError, pa
 from tollgate.projector.live.projection import Cleared, EndedAs, Projection, RejectedRow, SettledRow
 
 _HEAD = rf'"version":{VERSION},"correlationId":"([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})"'
-# Amounts and attempts of more digits are no less valid, but not plain.
+# Amounts and attempts of more digits are valid, but not plain.
 _NUMBER = "([1-9][0-9]{0,15})"
 _STAMP = r'"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})\.([0-9]{6})Z"'
 _TEXT = r'"[ !#-\[\]-~]*"'
@@ -55,12 +54,12 @@ def _processed(provider: str) -> _Matcher:
 
 
 _SECONDS_MAX = 100_000
-"""So many different seconds are kept as numbers; then it begins anew."""
-_FRESH_US = ACCEPTANCE_SECONDS_MAX * MICROSECONDS
+"""Limit of seconds whose numbers are cached; at the limit the cache is cleared."""
+_PLAIN_AGE_MAX_US = ACCEPTANCE_SECONDS_MAX * MICROSECONDS
 
 Row = tuple[Any, ...]
 ValidEvents = Callable[[int, str, bytes], Sequence[Event] | None]
-"""Of a message's sequence, subject and payload: its events; None when it is not valid."""
+"""(sequence, subject, payload) -> the message's events; None when it is not valid."""
 
 
 @dataclass(slots=True)
@@ -72,34 +71,34 @@ class Rows:
     purged_at: int | None = None
 
     def ended_as(self, correlation_id: str) -> EndedAs | None:
-        """How a payment among these rows ended."""
+        """How a payment among these rows ended; None if it is not among them."""
         if any(row[0] == correlation_id for row in self.settled):
             return "settled"
         return "rejected" if any(row[0] == correlation_id for row in self.rejected) else None
 
 
 @dataclass(frozen=True, slots=True)
-class _Course:
-    """How the plain events under a subject are spelled and followed."""
+class _Pattern:
+    """How the plain events under a subject are spelled and projected."""
 
     match: _Matcher
     follow: Callable[[Any, int, re.Match[bytes], int], bool]
     seconds: tuple[int, ...]
-    """The groups that hold times to the second; the pattern takes some that are none."""
+    """The groups that hold times to the second; the expression also matches some that are not valid times."""
     events_max: int = EVENTS_MAX
-    """Of one message."""
+    """Limit of events in one message."""
 
 
 _Plain = tuple[int, int, bytes, int, bytes]
-"""A payment on the plain course: sequence, microsecond stored and message of its request; sequence and message of its
-first intent (0 and empty while there is none)."""
+"""A plain payment: sequence, microsecond stored and text of its request; sequence and text of its first intent (0 and
+empty while there is none)."""
 
 
 class BulkProjection:
-    """Folds the log's messages; the rows that come of them are in `rows` until they are taken.
+    """Folds the log's messages; the resulting rows are in `rows` until they are taken.
 
-    `ended_as` tells how a payment ended whose rows were taken; `valid_events` (of messaging/validity.py) finds the
-    events of a message that strays.
+    `ended_as` finds how a payment ended whose rows were taken; `valid_events` (messaging/validity.py) returns the
+    events of a message that is not plain.
     """
 
     def __init__(self, ended_as: Callable[[str], EndedAs | None], valid_events: ValidEvents) -> None:
@@ -110,46 +109,46 @@ class BulkProjection:
         self._plain: dict[str, _Plain] = {}
         self._seconds: dict[bytes, int] = {}
         self.poison_events = 0
-        """Messages that are not valid; they were set aside."""
+        """Count of messages set aside because they are not valid."""
 
     def apply(self, sequence: int, subject: str, payload: bytes, stored_at_us: int) -> None:
-        """Takes the next message."""
-        course = _COURSES.get(subject)
-        matches = None if course is None else self._plain_events(course, payload)
-        if course is None or matches is None:
+        """Applies the next message."""
+        pattern = _PATTERNS.get(subject)
+        matches = None if pattern is None else self._plain_events(pattern, payload)
+        if pattern is None or matches is None:
             events = self._valid_events(sequence, subject, payload)
             self.poison_events += events is None
             for event in events or ():
                 self._apply_any(sequence, event, stored_at_us)
             return
         for match in matches:
-            if not course.follow(self, sequence, match, stored_at_us):
+            if not pattern.follow(self, sequence, match, stored_at_us):
                 self._apply_any(sequence, decode(match[0]), stored_at_us)
 
     def take(self) -> Rows:
-        """The rows since the last time."""
+        """Returns the rows since the last call."""
         rows, self.rows = self.rows, Rows()
         return rows
 
     def oldest_open_sequence(self) -> int | None:
-        """The request's sequence of the oldest payment that has not ended."""
+        """The sequence of the request of the oldest payment that has not ended; None if all have ended."""
         sequences = [payment.sequences[0] for payment in self._projection.open.values()]
         if (oldest := next(iter(self._plain.values()), None)) is not None:
             sequences.append(oldest[0])
         return min(sequences, default=None)
 
-    def _plain_events(self, course: _Course, payload: bytes) -> list[re.Match[bytes]] | None:
-        """The events of a valid message whose lines are all spelled as `encode` does; else None."""
-        if (match := course.match(payload)) is not None:
+    def _plain_events(self, pattern: _Pattern, payload: bytes) -> list[re.Match[bytes]] | None:
+        """The events of a valid message all of whose lines are spelled as `encode` spells them; None for any other."""
+        if (match := pattern.match(payload)) is not None:
             matches = [match]
         else:
             parts = split(payload)
-            if not 1 < len(parts) <= course.events_max:
+            if not 1 < len(parts) <= pattern.events_max:
                 return None
-            matches = [match for part in parts if (match := course.match(part)) is not None]
+            matches = [match for part in parts if (match := pattern.match(part)) is not None]
             if len({match[1] for match in matches}) != len(parts):
                 return None
-        seconds = course.seconds
+        seconds = pattern.seconds
         return None if any(self._second(match[one]) is None for match in matches for one in seconds) else matches
 
     def _request(self, sequence: int, match: re.Match[bytes], stored_at_us: int) -> bool:
@@ -157,7 +156,7 @@ class BulkProjection:
         correlation_id = name.decode()
         if (
             (second_us := self._second(second)) is None
-            or abs(stored_at_us - second_us - int(microsecond)) > _FRESH_US
+            or abs(stored_at_us - second_us - int(microsecond)) > _PLAIN_AGE_MAX_US
             or correlation_id in self._plain
             or correlation_id in self._projection.open
             or correlation_id in self._projection.recently_ended
@@ -223,7 +222,7 @@ class BulkProjection:
                 self.rows = Rows(purged_at=position)
 
     def _second(self, text: bytes) -> int | None:
-        """Microseconds since the epoch of a second; None when there is no such second."""
+        """Microseconds since the epoch of the second; None when it is not a valid time."""
         second_us = self._seconds.get(text)
         if second_us is None:
             try:
@@ -244,8 +243,8 @@ class BulkProjection:
 
 
 _REQUESTED = _fields("PaymentRequested", f'"amountCents":{_NUMBER}', f'"acceptedAt":{_STAMP}')
-_COURSES: dict[str, _Course] = {
-    REQUESTED: _Course(_REQUESTED, BulkProjection._request, (3,), events_max=1),  # noqa: SLF001 - methods of this file
-    **{f"payments.routed.{one}": _Course(_routed(one), BulkProjection._route, (3,)) for one in PROVIDERS},  # noqa: SLF001
-    **{f"payments.processed.{one}": _Course(_processed(one), BulkProjection._process, (5, 7)) for one in PROVIDERS},  # noqa: SLF001
+_PATTERNS: dict[str, _Pattern] = {
+    REQUESTED: _Pattern(_REQUESTED, BulkProjection._request, (3,), events_max=1),  # noqa: SLF001 - methods of this file
+    **{f"payments.routed.{one}": _Pattern(_routed(one), BulkProjection._route, (3,)) for one in PROVIDERS},  # noqa: SLF001
+    **{f"payments.processed.{one}": _Pattern(_processed(one), BulkProjection._process, (5, 7)) for one in PROVIDERS},  # noqa: SLF001
 }

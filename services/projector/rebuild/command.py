@@ -1,4 +1,4 @@
-"""`projector rebuild`: a new read model from the log, checked against the live one and put in its place."""
+"""`projector rebuild`: builds a new read model from the log, compares it with the live one, and replaces that."""
 
 import asyncio
 import gc
@@ -25,24 +25,23 @@ from tollgate.runtime.errors import FatalError
 
 ADOPTION_SECONDS_MAX = 600.0
 START_SECONDS_MAX = 30.0
-"""How long a projector that has the file open may take until it answers questions."""
+"""How long a projector that has the file open may take until it serves queries."""
 PLAIN_LINE_SECONDS = 2.0
 _POLL_SECONDS = 0.3
 
 
 @click.command(cls=Command)
 @click.option(
-    "--accept-differences", is_flag=True, help="Put the new read model in place even if it differs from the live one."
+    "--accept-differences", is_flag=True, help="Replace the live read model even if the new one differs from it."
 )
 def rebuild(*, accept_differences: bool) -> None:
-    """Builds the read model anew, beside the live one, and changes over to it.
+    """Builds a new read model beside the live one, and replaces the live one by it.
 
-    With the projector running, summaries go on meanwhile; without it, the next start takes the new file. A message
-    that is not valid is set aside, named and counted, as the projector does. Interrupted at any moment, it leaves the
-    live read model as it is. Exit status: 0 when the new read model is in place, 1 when it is not, 130 when
-    interrupted.
+    A running projector serves summaries meanwhile; without one, the next start uses the new file. A message that is
+    not valid is set aside, named and counted, as in the projector. An interrupted rebuild leaves the live read model
+    as it was. Exit status: 0 when the new read model is in place, 1 when it is not, 130 when interrupted.
     """
-    # Millions of short-lived tuples and no cycles: looking for those would take a tenth of the time.
+    # Millions of short-lived tuples and no cycles: the search for cycles would take a tenth of the time.
     gc.disable()
     run_command(lambda: _rebuild(load_for_command(Settings, user="projector"), accepts_differences=accept_differences))
 
@@ -51,13 +50,16 @@ async def _rebuild(settings: Settings, *, accepts_differences: bool) -> int:
     try:
         await rebuild_model(settings, accepts_differences=accepts_differences)
     except asyncio.CancelledError:
-        click.echo("interrupted: the read model is as it was, unless the projector had the new one already", err=True)
+        click.echo(
+            "interrupted: the read model is unchanged, unless the projector had already changed to the new one",
+            err=True,
+        )
         raise
     return 0
 
 
 async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> None:
-    """Builds, compares, changes over, and says what it found. Raises FatalError when the new one is not in place."""
+    """Builds, compares, replaces, and prints the findings. Raises FatalError when the new one is not in place."""
     files = settings.model_files
     try:
         with locked(files.rebuild_lock):
@@ -71,14 +73,14 @@ async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> Non
                             *(reading, files.rebuild, state.identity, on_progress),
                             missing_accepted=settings.log_missing_accepted,
                         )
-                _say_built(built, time.monotonic() - began)
+                _print_built(built, time.monotonic() - began)
                 await _Adoption(broker, files, state.identity, accepts_differences=accepts_differences).run()
     except LockedError:
         raise FatalError(f"another rebuild of {files.folder} is under way") from None
 
 
 class _Adoption:
-    """Putting the rebuilt file in place: by the projector that has the live one open, or here when there is none."""
+    """Puts the rebuilt file in place: in the projector that has the live one open, or here when none has."""
 
     def __init__(self, broker: Broker, files: ModelFiles, log_identity: str, *, accepts_differences: bool) -> None:
         self._broker = broker
@@ -97,10 +99,10 @@ class _Adoption:
                 if await self._ask():
                     return
                 await asyncio.sleep(_POLL_SECONDS)
-        raise FatalError("a projector has the read model open, and does not answer; nothing was changed")
+        raise FatalError("a projector has the read model open and does not answer; nothing was changed")
 
     async def _ask(self) -> bool:
-        """Asks the running projector; False when it does not answer questions (yet, or any more)."""
+        """Requests the change from the running projector. False when it does not serve queries (yet, or any more)."""
         request = ACCEPT_DIFFERENCES if self._accepts_differences else b""
         asking = asyncio.ensure_future(self._broker.ask(ADOPT, request, timeout_seconds=ADOPTION_SECONDS_MAX))
         try:
@@ -112,13 +114,15 @@ class _Adoption:
         except nats.errors.NoRespondersError:
             return False
         except (nats.errors.Error, TimeoutError, OSError) as error:
-            raise FatalError(f"whether the projector changed over is not known: {error}; its log says") from None
+            raise FatalError(
+                f"the projector's answer was lost: {error}; its program log shows whether it changed"
+            ) from None
         finally:
             asking.cancel()
         if reply.headers and ERROR_CODE_HEADER in reply.headers:
-            raise FatalError(f"the projector refused to change over: {reply.headers.get(ERROR_HEADER)}")
+            raise FatalError(f"the projector refused the new read model: {reply.headers.get(ERROR_HEADER)}")
         self._conclude(Comparison.decode(reply.data))
-        click.echo("the projector goes on with the new read model")
+        click.echo("the projector now uses the new read model")
         return True
 
     def _is_owned(self) -> bool:
@@ -130,7 +134,7 @@ class _Adoption:
 
     def _adopt_here(self) -> None:
         if not self._files.rebuild.exists():
-            raise FatalError("the projector ended while it changed over; rebuild once more")
+            raise FatalError("the projector ended during the change; run the rebuild again")
         current = self._files.current
         if not current.exists():
             click.echo("there was no read model to compare with")
@@ -150,7 +154,7 @@ class _Adoption:
 
     def _conclude(self, found: Comparison) -> None:
         if found.compared_to < found.compared_from:
-            click.echo("it has nothing in common with the live read model to compare: the log was purged in between")
+            click.echo("the two have no range of the log in common to compare: the log was purged in between")
         else:
             click.echo(
                 f"compared row for row from {found.compared_from:,} to {found.compared_to:,} of the log:"
@@ -161,19 +165,19 @@ class _Adoption:
         for difference in found.named:
             click.echo(f"  {difference}")
         if found.differences and not self._accepts_differences:
-            raise FatalError("the two differ, so nothing was changed; --accept-differences takes the new one")
+            raise FatalError("the two differ, so nothing was changed; --accept-differences installs the new one")
 
 
-def _say_built(built: Built, seconds: float) -> None:
+def _print_built(built: Built, seconds: float) -> None:
     rate = built.messages / max(seconds, 1e-9)
     click.echo(f"read {built.messages:,} messages up to {built.position:,} in {seconds:.1f} s ({rate:,.0f} messages/s)")
     if built.poison_events:
-        click.echo(f"set aside: {built.poison_events:,} messages that are not valid; they count nowhere")
+        click.echo(f"set aside: {built.poison_events:,} messages that are not valid; they are in no row")
 
 
 @contextmanager
 def _progress(expected: int) -> Iterator[Any]:
-    """A bar on a terminal, else a line now and then; called with the messages read and those that remain."""
+    """Yields a callback (messages read, messages remaining) that shows a bar on a terminal, else periodic lines."""
     began = time.monotonic()
     if not sys.stdout.isatty():
         yield _plain_lines(began)
@@ -198,14 +202,14 @@ def _progress(expected: int) -> Iterator[Any]:
 
 
 def _plain_lines(began: float) -> Any:
-    said_at = began
+    printed_at = began
 
     def on_progress(messages: int, remaining: int) -> None:
-        nonlocal said_at
+        nonlocal printed_at
         now = time.monotonic()
-        if now - said_at < PLAIN_LINE_SECONDS:
+        if now - printed_at < PLAIN_LINE_SECONDS:
             return
-        said_at = now
+        printed_at = now
         rate = messages / (now - began)
         click.echo(
             f"read {messages:,} of {messages + remaining:,} messages ({100 * messages // (messages + remaining)} %),"

@@ -1,4 +1,4 @@
--- Payments that processor $1 may hold a charge of, stamped from $2 to $3: first those that it should, at most $4.
+-- Payments that provider $1 may have charged, stamped from $2 to $3: those that it should have charged first; at most $4.
 
 SELECT correlation_id::VARCHAR, state, amount_cents, requested_at_us
 FROM (

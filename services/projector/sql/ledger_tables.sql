@@ -1,4 +1,4 @@
--- The log's own account of every payment, as `projector verify` reads it.
+-- Every payment as the log records it, for `projector verify`.
 
 CREATE TABLE settled (correlation_id UUID, processor VARCHAR, amount_cents BIGINT, requested_at_us BIGINT,
                       processed_at_us BIGINT, attempt INTEGER, processed_sequence BIGINT);

@@ -1,4 +1,4 @@
--- Rejected payments that the log and the read model tell differently.
+-- Rejected payments on which the log and the read model differ.
 
 SELECT CASE WHEN m.correlation_id IS NULL THEN 'missing in the read model'
             WHEN l.correlation_id IS NULL THEN 'in the read model, and not in the log'

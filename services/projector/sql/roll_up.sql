@@ -1,4 +1,4 @@
--- The rollup of all rows at once. DuckDB divides towards zero, a second begins below: hence the remainder.
+-- The rollup of all rows at once. DuckDB's division truncates towards zero; the remainder makes it floor.
 INSERT INTO rollup
 SELECT (requested_at_us - ((requested_at_us % 1000000) + 1000000) % 1000000) // 1000000 AS second,
        processed_sequence // $chunk_sequences AS chunk, processor, count(*), sum(amount_cents)

@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS settled (
     requested_at_us  BIGINT   NOT NULL,
     processed_at_us  BIGINT   NOT NULL,
     attempt          INTEGER  NOT NULL,
-    -- Of PaymentProcessed; a column of its own, since summaries look at it.
+    -- Of PaymentProcessed; a separate column because summaries filter by it.
     processed_sequence BIGINT NOT NULL,
     sequences        BIGINT[] NOT NULL
 );
@@ -22,8 +22,8 @@ CREATE TABLE IF NOT EXISTS rejected (
     sequences        BIGINT[] NOT NULL
 );
 
--- What was charged, by the second of its stamp: what a summary reads in place of the rows of whole seconds. `chunk` is a
--- stretch of the log (projector/live/rollup.py), so that a summary can be told as of an earlier place in the log, too.
+-- Sums of charges by the second of their stamp: a summary reads them in place of the rows of whole seconds. `chunk` is a
+-- stretch of the log (projector/live/rollup.py); it allows a summary as of an earlier position.
 CREATE TABLE IF NOT EXISTS rollup (
     second           BIGINT   NOT NULL,
     chunk            BIGINT   NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS rollup (
     amount_cents     HUGEINT  NOT NULL
 );
 
--- The same, of the latest commits; merged into `rollup` now and then. Both together are the rollup.
+-- The same for the latest commits; merged into `rollup` from time to time. Both together are the rollup.
 CREATE TABLE IF NOT EXISTS rollup_recent (
     second           BIGINT   NOT NULL,
     chunk            BIGINT   NOT NULL,
@@ -41,16 +41,16 @@ CREATE TABLE IF NOT EXISTS rollup_recent (
     amount_cents     HUGEINT  NOT NULL
 );
 
--- The place of the last purge in the log: what was before it is void, and cannot be asked for.
+-- The position of the last purge: everything before it is void, and cannot be queried.
 CREATE TABLE IF NOT EXISTS purged (position BIGINT NOT NULL);
 
--- Appended to, never updated. `position`: everything up to it is in the rows. `replay_from`: where reading the log has to
--- begin for the payments that had not ended at that position.
+-- Appended to, never updated. The rows hold everything up to `position`. Reading the log again begins at `replay_from`,
+-- for the payments that had not ended at `position`.
 CREATE TABLE IF NOT EXISTS checkpoint (position BIGINT NOT NULL, replay_from BIGINT NOT NULL);
 
--- When the broker stored the message at a checkpoint's position: by this the log is known again (contract/log_mark.py).
--- Appended to like the checkpoints. A file of an older version has none, and gets it with the next commit.
+-- When the broker stored the message at a checkpoint's position; it identifies the log (contract/log_mark.py).
+-- Appended to like the checkpoints. A file of an older version has no rows here until its next commit.
 CREATE TABLE IF NOT EXISTS log_mark (position BIGINT NOT NULL, stored_at_us BIGINT NOT NULL);
 
--- Stretches of the log, both ends included, that the broker could not deliver. What they held is in no row.
+-- Stretches of the log, both ends included, that the broker could not deliver. Their events are in no row.
 CREATE TABLE IF NOT EXISTS unread (first_sequence BIGINT NOT NULL, last_sequence BIGINT NOT NULL);

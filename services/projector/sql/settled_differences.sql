@@ -1,4 +1,4 @@
--- Settled payments of a window that the log and the read model tell differently.
+-- Settled payments of a window on which the log and the read model differ.
 
 SELECT CASE WHEN m.correlation_id IS NULL THEN 'missing in the read model'
             WHEN l.correlation_id IS NULL THEN 'in the read model, and not in the log'

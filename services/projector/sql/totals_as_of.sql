@@ -1,5 +1,5 @@
--- The sums of a window as the log held it when it ended at $position: the partials and ragged ends of the chunks before
--- that place, and the rows of its own chunk up to it.
+-- The sums of a window as of $position: the partials and ragged ends of the chunks before its chunk, and the rows of its
+-- chunk up to it.
 SELECT processor, sum(payments), sum(amount_cents)
 FROM (
     SELECT processor, payments, amount_cents

@@ -1,7 +1,7 @@
--- The sums of a window as of the moment of a question; `later` counts what was charged after it. In this order: whole
--- seconds; the ragged end before them, and behind them; and off it what came after the question, which is few rows at the
--- table's end. Rows lie in the log's order, so the ragged ends and the latest rows are found without reading the table.
--- Summed once, at the end: most of what a summary costs is planning, and each sum more is planned for itself.
+-- The sums of a window as of the time of a query; `later` counts the charges made after it. In this order: whole seconds;
+-- the ragged ends before and after them; and, subtracted, what was charged after the query, which is few rows at the end
+-- of the table. Rows are in the log's order, so the ragged ends and the latest rows are found without a full scan.
+-- Summed once, at the end: most of the cost of a summary is planning, and each further sum is planned separately.
 SELECT processor, sum(payments), sum(amount_cents), sum(later)
 FROM (
     SELECT processor, payments, amount_cents, 0 AS later

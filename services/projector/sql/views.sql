@@ -1,5 +1,5 @@
--- The read model as its readers see it: exact decimals and times (UTC, without a zone) in place of cents and microseconds.
--- For one connection alone: nothing of it is in the file.
+-- The read model for readers: exact decimals and times (UTC, without a zone) in place of cents and microseconds.
+-- Temporary, for one connection: nothing of it is in the file.
 
 CREATE TEMP MACRO decimal_amount(cents) AS (cents::DECIMAL(18, 0) * 0.01)::DECIMAL(18, 2);
 

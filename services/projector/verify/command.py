@@ -1,7 +1,7 @@
-"""`projector verify`: the read model against the log, and the log against both processors' own books.
+"""`projector verify`: compares the read model with the log, and the log with both providers' records.
 
-Payments go on meanwhile: everything is compared as of one position of the log, and the books up to a moment a little
-before it.
+Payments continue meanwhile: everything is compared as of one position of the log, and the provider records up to a time
+shortly before it.
 """
 
 import tempfile
@@ -30,9 +30,9 @@ from tollgate.projector.verify.provider_records import ProviderRecords, Provider
 from tollgate.projector.verify.reconciliation import Reconciliation
 
 SETTLE_US = 2 * MICROSECONDS
-"""An attempt whose stamp is older than a second is in the log, or is never sent; twice that for clocks that differ."""
+"""An attempt whose stamp is older than a second is in the log or is never sent; doubled for clocks that differ."""
 EARLIEST_US = 946_684_800 * MICROSECONDS
-"""The year 2000: where a window begins that is open to that side, for processors that take no open window."""
+"""The year 2000: the lower bound of a window without one, for providers that accept no open window."""
 LATEST_US = 253_402_300_799 * MICROSECONDS
 UNREADABLE = "missing in the log"
 SUMMARY_DIFFERS = "the summary differs from the log"
@@ -42,7 +42,7 @@ OPEN_SHOWN_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator chose. A bound of the window that is None is open."""
+    """The operator's options. None leaves that side of the window open."""
 
     from_us: int | None = None
     to_us: int | None = None
@@ -52,7 +52,7 @@ class Options:
 
 @dataclass(slots=True)
 class Outcome:
-    """What was compared, and what was found."""
+    """What was compared, and the findings."""
 
     position: int
     window: Window
@@ -61,7 +61,7 @@ class Outcome:
     model: dict[ProviderName, Total] = field(default_factory=dict)
     provider_records: dict[ProviderName, Total] = field(default_factory=dict)
     rejected: tuple[int, int] = (0, 0)
-    """By the log, and by the read model."""
+    """Counts in the log and in the read model."""
     open: list[Unfinished] = field(default_factory=list)
     charged_since: list[str] = field(default_factory=list)
     poison_events: int = 0
@@ -69,7 +69,7 @@ class Outcome:
 
 
 async def show_verification(settings: Settings, asking: VerifySettings, options: Options, *, as_json: bool) -> int:
-    """Prints the outcome; the exit status. Raises CommandError and BrokerError when it cannot be had."""
+    """Prints the outcome. Returns the exit status. Raises CommandError and BrokerError when nothing can be compared."""
     try:
         outcome = await verify(settings, asking, options)
     except ProviderRecordsUnreadableError as error:
@@ -79,7 +79,10 @@ async def show_verification(settings: Settings, asking: VerifySettings, options:
 
 
 async def verify(settings: Settings, asking: VerifySettings, options: Options) -> Outcome:
-    """Compares all three. Raises CommandError, BooksUnreadableError, ReadModelUnavailableError and BrokerError."""
+    """Compares all three.
+
+    Raises CommandError, ProviderRecordsUnreadableError, ReadModelUnavailableError and BrokerError.
+    """
     began_us = now_us()
     async with broker_for_command(settings) as broker, model_file(settings) as model:
         with tempfile.TemporaryDirectory() as temporary, closing(LedgerTables(model.path, Path(temporary))) as tables:
@@ -96,7 +99,7 @@ async def verify(settings: Settings, asking: VerifySettings, options: Options) -
 
 
 async def _read_log(broker: Broker, tables: LedgerTables, model: ModelFile) -> Unread:
-    """Takes the log up to where the read model is; what could not be read, up to the log's end."""
+    """Folds the log up to the read model's position. Returns what could not be read, up to the log's end."""
     log = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
     mark = tables.log_mark()
     if (contradiction := mark.contradiction(log)) is not None:
@@ -111,7 +114,7 @@ async def _read_log(broker: Broker, tables: LedgerTables, model: ModelFile) -> U
 
 
 def _compare_with_model(tables: LedgerTables, model: ModelFile, options: Options) -> Outcome:
-    # What a purge declared void, the processors may still have in their books.
+    # The providers may still have records of charges that a purge declared void.
     earliest_us = options.from_us if options.from_us is not None else tables.purged_at_us
     window = Window(
         EARLIEST_US if earliest_us is None else earliest_us, LATEST_US if options.to_us is None else options.to_us
@@ -133,7 +136,7 @@ def _compare_with_model(tables: LedgerTables, model: ModelFile, options: Options
 async def _compare_with_summary(
     broker: Broker, settings: Settings, tables: LedgerTables, outcome: Outcome, window: Window
 ) -> None:
-    """What clients are told; left out while an attempt in the window is open, and without a projector."""
+    """Compares the summary that clients get; skipped while an attempt in the window is open or without a projector."""
     attempts = [one.attempt for one in outcome.open if one.attempt is not None]
     with idle_model_file(settings) as idle:
         if idle is not None or any(one.attempt.requested_at_us in window for one in attempts):
@@ -170,12 +173,12 @@ async def _compare_with_provider_records(
 
 
 def as_table(outcome: Outcome) -> str:
-    """The three accounts side by side, then every difference in a line."""
+    """The three sets of totals side by side, then a line for each difference."""
     lines = [
         f"As of position {outcome.position} of the log; charges requested from {format_us(outcome.window.from_us)}"
-        f" to {format_us(outcome.window.to_us)}; {outcome.questions} questions to the processors.",
+        f" to {format_us(outcome.window.to_us)}; {outcome.questions} requests to the providers.",
         "",
-        f"{'':<10} {'log':>24} {'read model':>24} {'processor':>24}",
+        f"{'':<10} {'log':>24} {'read model':>24} {'provider':>24}",
     ]
     for name in PROVIDERS:
         accounts = (_total(account[name]) for account in (outcome.log, outcome.model, outcome.provider_records))
@@ -183,7 +186,7 @@ def as_table(outcome: Outcome) -> str:
     lines.append(f"{'rejected':<10} {outcome.rejected[0]:>24} {outcome.rejected[1]:>24}")
     lines += ["", *_open_lines(outcome)]
     if outcome.poison_events:
-        lines.append(f"{outcome.poison_events} messages of the log are not valid, and count nowhere.")
+        lines.append(f"{outcome.poison_events} messages of the log are not valid; they are counted nowhere.")
     if not outcome.differences.count:
         return "\n".join([*lines, "No differences."])
     lines.append(f"Differences: {outcome.differences.count}")
@@ -193,7 +196,7 @@ def as_table(outcome: Outcome) -> str:
 
 
 def as_json_text(outcome: Outcome) -> str:
-    """One object; amounts in cents."""
+    """One JSON object; amounts in cents."""
     content = {
         "equal": outcome.differences.count == 0,
         "position": outcome.position,

@@ -1,4 +1,4 @@
-"""Compares a rebuilt read model with the one it is to replace, row for row, up to where both have read the log."""
+"""Compares a rebuilt read model with the one it is to replace, row by row, up to the position both have reached."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,20 +11,20 @@ from tollgate.projector.live.store import FORMAT
 from tollgate.runtime.errors import TollgateError
 
 SEQUENCES_AT_ONCE = 16_384
-"""Rows are compared in stretches of the log of this length, so that memory stays small."""
+"""Rows are compared in stretches of the log of this length, which bounds memory."""
 DIFFERENCES_NAMED_MAX = 10
 
 
 class NotComparableError(TollgateError):
-    """The rebuilt file is not there, or not one of this log; the text says which."""
+    """The rebuilt file is missing or not of this log; the text states which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was found.
+    """The result of a comparison.
 
-    `position` is where the rebuilt file ends in the log; `compared_from` and `compared_to` are the bounds of what both
-    hold. `totals` are the rebuilt file's: processor -> (payments, cents).
+    `position` is that of the rebuilt file; `compared_from` and `compared_to` bound the part of the log that both hold.
+    `totals` are the rebuilt file's: provider -> (payments, cents).
     """
 
     position: int
@@ -41,7 +41,7 @@ class Comparison:
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
-        """What `encode` wrote."""
+        """The inverse of `encode`."""
         fields = orjson.loads(payload)
         return cls(**{**fields, "totals": {name: tuple(total) for name, total in fields["totals"].items()}})
 
@@ -52,7 +52,7 @@ def compare(live: duckdb.DuckDBPyConnection, path: Path, log_identity: str) -> C
     Raises NotComparableError.
     """
     if not path.exists():
-        raise NotComparableError(f"there is no {path.name}")
+        raise NotComparableError(f"{path.name} is missing")
     try:
         live.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS rebuilt (READ_ONLY)")
     except duckdb.Error as error:
@@ -71,12 +71,12 @@ def _compare(live: duckdb.DuckDBPyConnection, log_identity: str) -> Comparison:
         raise NotComparableError(f"it is of format and log {found}, not {(FORMAT, log_identity)}")
     (position,) = _one(live, "SELECT max(position) FROM rebuilt.checkpoint")
     if position is None:
-        raise NotComparableError("it was never finished")
+        raise NotComparableError("it is unfinished")
     while True:
         voided = _purged_at(live)
         begin, end = voided + 1, min(position, _one(live, "SELECT coalesce(max(position), 0) FROM checkpoint")[0])
         differences, named = _differences(live, begin, end)
-        # A purge meanwhile voids rows on one side.
+        # A purge meanwhile voids rows on one side only.
         if _purged_at(live) == voided:
             break
     (settled,) = _one(live, _SETTLED_BETWEEN, [begin, end])
@@ -84,7 +84,7 @@ def _compare(live: duckdb.DuckDBPyConnection, log_identity: str) -> Comparison:
     totals = {name: (count, int(cents)) for name, count, cents in live.execute(_TOTALS).fetchall()}
     if (rolled_up := {name: (int(n), int(cents)) for name, n, cents in live.execute(_ROLLED_UP).fetchall()}) != totals:
         differences += 1
-        named.append(f"the rollup of the rebuilt file says {rolled_up}, its rows {totals}")
+        named.append(f"the rollup of the rebuilt file sums to {rolled_up}, its rows to {totals}")
     return Comparison(position, begin, max(end, begin - 1), settled, rejected, totals, differences, named)
 
 

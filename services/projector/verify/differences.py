@@ -1,4 +1,4 @@
-"""What `projector verify` finds wrong: every difference is counted, a bounded number is named."""
+"""The differences that `projector verify` finds: all are counted, a bounded number is listed."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from tollgate.contract.events import ProviderName
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`correlation_id` is None where no payment can be named, `processor` where it is not of one."""
+    """A difference. `correlation_id` is None where it is not of one payment, `provider` where not of one provider."""
 
     what: str
     correlation_id: str | None
@@ -23,7 +23,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Differences:
-    """At most `named_max` are kept in full; the same one is counted once as long as it is kept."""
+    """Counts by kind. At most `named_max` are kept in full; an equal one that is kept is not counted again."""
 
     named_max: int
     named: list[Difference] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Differences:
         return self.counts.total()
 
     def add(self, difference: Difference) -> None:
-        """Takes one more."""
+        """Adds one difference."""
         detail = "" if difference.correlation_id else difference.detail
         key = (difference.what, difference.correlation_id, difference.provider, detail)
         if key in self._known:
@@ -46,5 +46,5 @@ class Differences:
             self.named.append(difference)
 
     def add_unnamed(self, what: str, count: int) -> None:
-        """Counts more of a kind than can be named."""
+        """Adds a count of a kind without listing them."""
         self.counts[what] += count

@@ -1,7 +1,7 @@
-"""The log's own account of every payment, as tables beside the read model, so that the two can be compared.
+"""Every payment as the log records it, in tables beside the read model, so that the two can be compared.
 
-DuckDB holds them in memory up to its limit, and on disk beyond; the ids in `contract.ledger` take about 100 bytes for
-each payment.
+DuckDB holds them in memory up to its limit, and on disk beyond; the ids in `contract/expected_ledger.py` take about 100
+bytes for each payment.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ _NAMES = ("settled", "rejected", "attempts")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Both bounds are inclusive, in microseconds, and compared with `requestedAt`."""
+    """A window of stamps. Both bounds are inclusive, in microseconds since the epoch."""
 
     from_us: int
     to_us: int
@@ -49,7 +49,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A payment that may have a charge at a processor in some window. `expected` is what the log says of one there."""
+    """A payment that a provider may have charged in a window. `expected` is the charge there according to the log."""
 
     correlation_id: str
     state: str
@@ -58,7 +58,7 @@ class Candidate:
 
 
 class LedgerTables:
-    """Filled from the log with `fold`; then it compares."""
+    """The tables: filled from the log with `fold`, then compared with the read model."""
 
     def __init__(self, model: Path, temporary: Path) -> None:
         self._connection = duckdb.connect(
@@ -71,13 +71,13 @@ class LedgerTables:
         self.ledger = Ledger()
         self.poison_events = 0
         self.purged_at_us: int | None = None
-        """When everything before was declared void, if it was."""
+        """The time of the last purge; None if there was none."""
 
     def close(self) -> None:
         self._connection.close()
 
     def log_mark(self) -> LogMark:
-        """What is known of the log that the read model was built from, as of its last checkpoint."""
+        """The mark of the log that the read model was built from, as of its last checkpoint."""
         ((identity, position),) = self._read(
             "SELECT log_identity, (SELECT coalesce(max(position), 0) FROM model.checkpoint) FROM model.meta"
         )
@@ -89,7 +89,7 @@ class LedgerTables:
         return LogMark(identity, sequence, stored_at_us, end=position)
 
     def fold(self, messages: Iterable[StoredMessage]) -> None:
-        """Takes the next of the log's messages."""
+        """Folds the next messages of the log."""
         for message in messages:
             events = valid_events(message.sequence, message.subject, message.payload)
             if events is None:
@@ -105,30 +105,30 @@ class LedgerTables:
         self._compare(_sql("rejected_differences"), [], differences)
 
     def total(self, provider: ProviderName, window: Window) -> Total:
-        """What the log says was charged there, with what was found to be charged since."""
+        """The provider's charges according to the log, plus those found charged but not yet recorded."""
         return self._total("charged", provider, window)
 
     def log_total(self, provider: ProviderName, window: Window) -> Total:
-        """What the log says was charged there."""
+        """The provider's charges according to the log."""
         return self._total("settled", provider, window)
 
     def model_total(self, provider: ProviderName, window: Window) -> Total:
-        """What the read model says was charged there."""
+        """The provider's charges according to the read model."""
         return self._total("model.settled", provider, window)
 
     def rejected_counts(self) -> tuple[int, int]:
-        """By the log, and by the read model."""
+        """The number of rejected payments in the log and in the read model."""
         ((log, model),) = self._read("SELECT (SELECT count(*) FROM rejected), (SELECT count(*) FROM model.rejected)")
         return log, model
 
     def add_charge_since(self, correlation_id: str, provider: ProviderName, cents: int, stamp_us: int) -> None:
-        """Remembers a charge of an open attempt whose outcome was not in the log yet."""
+        """Adds a charge of an open attempt whose outcome was not in the log yet."""
         self._connection.execute(
             "INSERT INTO charged_since VALUES (?, ?, ?, ?)", [UUID(correlation_id), provider, cents, stamp_us]
         )
 
     def candidates(self, provider: ProviderName, window: Window, count_max: int) -> list[Candidate]:
-        """Payments that the processor may hold a charge of, stamped in the window: first those that it should."""
+        """Payments that the provider may have charged in the window: those that it should have charged first."""
         rows = self._read(_sql("candidates"), [provider, *window.parameters, count_max])
         return [
             Candidate(correlation_id, state, None if cents is None else (cents, stamp_us))
@@ -136,11 +136,11 @@ class LedgerTables:
         ]
 
     def settled_page(self, window: Window, after: int, count_max: int) -> list[tuple[int, str, ProviderName, int, int]]:
-        """Settled payments of the window behind that row: row, id, processor, cents and stamp."""
+        """Settled payments of the window after row `after`: row, id, provider, cents and stamp."""
         return self._read(_SETTLED_PAGE, [after, *window.parameters, count_max])
 
     def rejected_page(self, after: int, count_max: int) -> list[tuple[int, str]]:
-        """Rejected payments behind that row: row and id."""
+        """Rejected payments after row `after`: row and id."""
         return self._read(_REJECTED_PAGE, [after, count_max])
 
     def _take(self, sequence: int, event: Event, *, ends: bool) -> None:
@@ -181,7 +181,7 @@ class LedgerTables:
     def _total(self, source: str, provider: ProviderName, window: Window) -> Total:
         query = f"""
             SELECT count(*), coalesce(sum(amount_cents), 0)::BIGINT FROM {source}
-            WHERE processor = ? AND requested_at_us BETWEEN ? AND ?"""  # noqa: S608 - the sources are ours
+            WHERE processor = ? AND requested_at_us BETWEEN ? AND ?"""  # noqa: S608 - the sources are constants
         return Total(*self._read(query, [provider, *window.parameters])[0])
 
     def _read(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:

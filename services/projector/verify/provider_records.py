@@ -1,4 +1,4 @@
-"""The payment processors' own books, asked over the few questions that they all answer."""
+"""The providers' records, read through the few endpoints that all of them have."""
 
 import asyncio
 import json
@@ -21,21 +21,21 @@ _OK, _NOT_FOUND = 200, 404
 
 
 class ProviderRecordsUnreadableError(TollgateError):
-    """A processor does not tell what it has in its books; the text says which, and why."""
+    """A provider's records cannot be read; the text states which provider's, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A charge in a processor's book."""
+    """A charge in a provider's records."""
 
     amount_cents: int
     requested_at_us: int
 
 
 class ProviderRecords:
-    """Both processors' books. At most `concurrency` questions at once, and `rate` a second, over both together.
+    """Both providers' records. At most `concurrency` requests at once, and `rate` a second, over both together.
 
-    `headers` go with each question to their provider, `token` to both.
+    `headers` are sent with each request to their provider, `token` to both.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ProviderRecords:
         await self._session.close()
 
     async def total(self, provider: ProviderName, from_us: int, to_us: int) -> Total:
-        """The charges with a stamp in the window, both bounds inclusive. Raises BooksUnreadableError."""
+        """The charges stamped in the window, both bounds inclusive. Raises ProviderRecordsUnreadableError."""
         path = f"/admin/payments-summary?from={format_us(from_us)}&to={format_us(to_us)}"
         answer = await self._ask(provider, path)
         try:
@@ -72,7 +72,7 @@ class ProviderRecords:
             raise ProviderRecordsUnreadableError(f"{provider} answered {path} with no totals: {error}") from None
 
     async def record(self, provider: ProviderName, correlation_id: str) -> Record | None:
-        """The charge of a payment; None when the processor has none. Raises BooksUnreadableError."""
+        """The charge of a payment; None when the provider has none. Raises ProviderRecordsUnreadableError."""
         path = f"/payments/{correlation_id}"
         answer = await self._ask(provider, path)
         if answer is None:
@@ -83,7 +83,7 @@ class ProviderRecords:
             raise ProviderRecordsUnreadableError(f"{provider} answered {path} with no payment: {error}") from None
 
     async def _ask(self, provider: ProviderName, path: str) -> Any:
-        """The answer's JSON; None for 404. Asked again when there is none, which is safe: these only read."""
+        """The JSON of the answer; None for 404. Retried without an answer, which is safe: these requests only read."""
         why = ""
         for again in range(TRIES):
             await asyncio.sleep(PAUSE_SECONDS * again)
@@ -102,7 +102,7 @@ class ProviderRecords:
                 except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                     why = str(error) or type(error).__name__
         raise ProviderRecordsUnreadableError(
-            f"{provider} at {self._urls[provider]} does not tell {path.partition('?')[0]}: {why}"
+            f"{provider} at {self._urls[provider]} gives no answer to {path.partition('?')[0]}: {why}"
         )
 
     async def _wait_for_turn(self) -> None:
@@ -115,5 +115,5 @@ class ProviderRecords:
 def _cents(amount: int | Decimal) -> int:
     cents = Decimal(amount) * 100
     if cents != cents.to_integral_value():
-        raise ValueError(f"{amount} is not of whole cents")
+        raise ValueError(f"{amount} has fractions of a cent")
     return int(cents)

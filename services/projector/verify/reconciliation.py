@@ -1,6 +1,6 @@
-"""Finding where a processor's book differs from the log, with nothing but its totals of a window and single payments.
+"""Finds where a provider's records differ from the log, from its totals of a window and lookups of single payments.
 
-The totals of ever smaller windows lead to the moments that differ; there, each payment is looked up.
+The windows whose totals differ are halved until they are small; then each of their payments is looked up.
 """
 
 import asyncio
@@ -16,15 +16,16 @@ from tollgate.projector.verify.log_tables import Candidate, LedgerTables, Window
 from tollgate.projector.verify.provider_records import ProviderRecords, Record
 
 SLICE_PAYMENTS_MAX = 20
-"""A window with at most so many charges is looked at payment by payment."""
+"""A window with at most this many charges is examined payment by payment."""
 SLICE_US_MIN = 1_000
-"""A window is not made narrower."""
+"""The narrowest window."""
 CANDIDATES_MAX = 1_000
 NARROWING_QUESTIONS_MAX = 2_000
 LOOKUPS_MAX = 20_000
-"""With so many questions asked about totals, or about payments, the windows that still differ are told as they are."""
+"""Limit of requests for totals, and of lookups; at the limit, windows that still differ are reported as they are."""
 PAGE_PAYMENTS = 1_000
 
+# The JSON form lists these kinds, so their text stays as it is.
 MISSING_AT_PROVIDER = "missing at the processor"
 OTHER_AMOUNT = "other amount at the processor"
 OTHER_STAMP = "other requestedAt at the processor"
@@ -42,7 +43,7 @@ _UNEXPECTED = {
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """What a processor holds in a window beyond the charges that were found one by one."""
+    """What differs in a provider's totals of a window beyond the differences found payment by payment."""
 
     provider: ProviderName
     window: Window
@@ -51,32 +52,32 @@ class _Rest:
 
 
 class Reconciliation:
-    """Compares both books with the log, and adds what differs."""
+    """Compares both providers' records with the log, and adds the differences."""
 
     def __init__(self, provider_records: ProviderRecords, tables: LedgerTables, differences: Differences) -> None:
         self._provider_records = provider_records
         self._tables = tables
         self._differences = differences
         self._records: dict[tuple[ProviderName, str], Record] = {}
-        """Charges that are not where, or not what, the log says."""
+        """Records that differ from the log in provider, amount or stamp."""
         self._rests: list[_Rest] = []
         self._narrowing_questions = 0
         self._lookups = 0
         self.charged_since: list[str] = []
-        """Open payments that were found charged: their outcome is on its way into the log."""
+        """Open payments that were found charged: their outcome is about to be recorded in the log."""
 
     async def compare(self, window: Window, *, every_payment: bool) -> dict[ProviderName, Total]:
-        """Both books' totals of the window. Raises BooksUnreadableError."""
+        """Both providers' totals of the window. Raises ProviderRecordsUnreadableError."""
         await self._look_up_open(window)
         if every_payment:
             await self._look_up_every(window)
         totals = {name: await self._narrow(name, window) for name in PROVIDERS}
         for one in self._rests:
-            self._tell(one)
+            self._report_rest(one)
         return totals
 
     async def _look_up_open(self, window: Window) -> None:
-        """An attempt without an outcome in the log may have been charged all the same."""
+        """Looks up the open attempts: one without an outcome in the log may have been charged."""
         attempts = [
             payment.attempt.attempt
             for payment in self._tables.ledger.unfinished.values()
@@ -110,7 +111,7 @@ class Reconciliation:
             )
 
     async def _narrow(self, provider: ProviderName, window: Window) -> Total:
-        """The book's total of the window; where it differs, its halves are looked at."""
+        """The provider's total of the window; where it differs, its halves are examined."""
         self._narrowing_questions += 1
         found = await self._provider_records.total(provider, window.from_us, window.to_us)
         expected = self._tables.total(provider, window)
@@ -127,7 +128,7 @@ class Reconciliation:
         return found
 
     async def _resolve(self, provider: ProviderName, window: Window, found: Total, expected: Total) -> None:
-        """Looks at each payment that may have to do with the difference; what they do not explain is the rest."""
+        """Looks up each payment that may explain the difference; what none explains is the rest."""
         candidates = self._tables.candidates(provider, window, CANDIDATES_MAX + 1)
         self._lookups += len(candidates)
         if len(candidates) > CANDIDATES_MAX or self._lookups > LOOKUPS_MAX:
@@ -141,7 +142,7 @@ class Reconciliation:
         self._rests.append(_Rest(provider, window, rest, looked_at))
 
     async def _check(self, provider: ProviderName, candidate: Candidate) -> Record | None:
-        """What the processor holds of the payment; a difference is added."""
+        """The provider's record of the payment; a difference is added to the findings."""
         record = await self._provider_records.record(provider, candidate.correlation_id)
         if candidate.expected is not None:
             self._check_expected(provider, candidate.correlation_id, candidate.expected, record)
@@ -158,11 +159,11 @@ class Reconciliation:
             self._add(MISSING_AT_PROVIDER, correlation_id, provider, detail)
             return
         if record.amount_cents != cents:
-            detail = f"log {format_cents(cents)}, processor {format_cents(record.amount_cents)}"
+            detail = f"log {format_cents(cents)}, provider {format_cents(record.amount_cents)}"
             self._add(OTHER_AMOUNT, correlation_id, provider, detail)
         if record.requested_at_us != stamp_us:
             self._records[provider, correlation_id] = record
-            detail = f"log {format_us(stamp_us)}, processor {format_us(record.requested_at_us)}"
+            detail = f"log {format_us(stamp_us)}, provider {format_us(record.requested_at_us)}"
             self._add(OTHER_STAMP, correlation_id, provider, detail)
 
     def _check_unexpected(self, provider: ProviderName, candidate: Candidate, record: Record) -> None:
@@ -175,7 +176,7 @@ class Reconciliation:
         self._add(what, candidate.correlation_id, provider, f"here too: {detail}" if what == CHARGED_TWICE else detail)
 
     def _is_under_way(self, provider: ProviderName, correlation_id: str) -> bool:
-        """Whether the payment's present attempt is there; an earlier one was proven not charged."""
+        """Whether the payment's current attempt is at this provider; an earlier one was proven not charged."""
         payment = self._tables.ledger.unfinished.get(correlation_id)
         return payment is not None and payment.attempt is not None and payment.attempt.attempt.provider == provider
 
@@ -184,8 +185,8 @@ class Reconciliation:
             self.charged_since.append(correlation_id)
             self._tables.add_charge_since(correlation_id, provider, record.amount_cents, record.requested_at_us)
 
-    def _tell(self, one: _Rest) -> None:
-        """Adds a rest, less what was found elsewhere and is stamped there."""
+    def _report_rest(self, one: _Rest) -> None:
+        """Adds a rest as a difference, less the records found by other lookups that are stamped in its window."""
         known = [
             record
             for (where, correlation_id), record in self._records.items()

@@ -39,7 +39,7 @@ async def test_beyond_the_questions_that_are_answered_at_once_one_more_is_told_s
         async def is_told() -> bool:
             with pytest.raises(ReadModelUnavailableError) as told:
                 await ReadModel(broker).summary(SummaryQuestion(), timeout_seconds=2)
-            return str(told.value) == "0 questions are being answered already"
+            return str(told.value) == "0 queries are being served already"
 
         await eventually(is_told, what="a question too many is told so")
     finally:

@@ -316,7 +316,7 @@ async def test_a_file_of_another_log_is_built_anew(
     projector.start()
     await answering(read_model)
     assert (await totals(read_model))["default"].count == 30
-    assert "building the read model anew" in projector.output()
+    assert "rebuilding the read model" in projector.output()
 
 
 async def test_a_poison_event_is_set_aside_and_named(

@@ -178,7 +178,7 @@ async def test_a_query_reaches_nothing_but_the_read_model(shared: World, tmp_pat
 
 @pytest.mark.parametrize("sql", ["", "SELECT 1; SELECT 2", "CREATE TEMP TABLE mine AS SELECT 1"])
 async def test_a_query_is_one_statement_that_reads(shared: World, sql: str) -> None:
-    with pytest.raises(CommandError, match="one statement that reads"):
+    with pytest.raises(CommandError, match="only one read-only statement"):
         await query(shared, sql)
 
 

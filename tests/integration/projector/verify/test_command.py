@@ -284,7 +284,7 @@ async def test_the_program_says_by_its_status_whether_it_differs_or_could_not_te
     assert (differs.returncode, orjson.loads(differs.stdout)["differences"]) == (1, 1)
     untold = run(PAYMENT_PROCESSOR_URL_DEFAULT="http://127.0.0.1:1")
     assert (untold.returncode, untold.stdout, untold.stderr.count(b"\n")) == (2, b"", 1)
-    assert b"default at http://127.0.0.1:1 does not tell /admin/payments-summary" in untold.stderr
+    assert b"default at http://127.0.0.1:1 gives no answer to /admin/payments-summary" in untold.stderr
 
 
 async def test_a_changed_byte_of_the_log_is_found(tmp_path: Path) -> None:

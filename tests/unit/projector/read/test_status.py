@@ -53,7 +53,7 @@ def test_a_status_of_an_older_projector_can_be_read() -> None:
         (replace(REPORT, lag=Lag(10, 5.1)), ["10 messages behind, by more than 5 s"]),
         (
             replace(REPORT, lag=Lag(10, 5.1), status=replace(STATUS, still_seconds=5.1)),
-            ["10 messages behind, by more than 5 s; it has stood still for 5 s"],
+            ["10 messages behind, by more than 5 s; its position has not changed for 5 s"],
         ),
         # A position that does not move is none while there is nothing to read.
         (replace(REPORT, lag=Lag(0, 0), status=replace(STATUS, still_seconds=500)), []),
@@ -71,7 +71,7 @@ def test_a_status_of_an_older_projector_can_be_read() -> None:
         ),
         (
             replace(REPORT, asked_at_us=604_000_000),
-            ["1 payments are in doubt, the oldest for 601 s: look at `processor status`"],
+            ["1 payments are in doubt, the oldest for 601 s: see `processor status`"],
         ),
         (
             replace(REPORT, status=replace(STATUS, clock=ClockOffset(-700_000, -600_000))),
@@ -99,7 +99,7 @@ def test_a_person_reads_it_line_by_line() -> None:
         "open         3 pending, 2 routed, 1 in doubt",
         "oldest open  4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3, 10.0 s",
         "clock        0.001 s ahead of the broker's (± 0.002 s)",
-        "set aside    4 messages that are not valid, since the start",
+        "set aside    4 messages that are not valid, since start",
         "file         4096 bytes",
         "checkpoint   88, at 1970-01-01T00:00:09.000000Z",
         "uptime       9 s",
