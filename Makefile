@@ -38,7 +38,7 @@ unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME
 UNUSABLE := $(shell test -e $(VENV) || exit 0; \
 	$(BIN)/python -c '' 2>/dev/null || { echo "its Python does not run"; exit; }; \
 	ls -d $(VENV)/lib/python*/site-packages/pip >/dev/null 2>&1 || { echo "it has no pip"; exit; }; \
-	test ! -e $(STACK_STAMP) || grep -qsF "$$(pwd -P)/$(BIN)/" $(BIN)/stack || echo "it was made in another place")
+	test ! -e $(STACK_STAMP) || grep -qsF "$$(pwd -P)/$(BIN)/" $(BIN)/gateway || echo "it was made in another place")
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
@@ -56,7 +56,7 @@ install: $(STACK_STAMP) ## Makes .venv with everything that `make run` needs.
 install-dev: $(DEV_STAMP) ## The same, with what the tests and checks need.
 
 run: install ## Starts everything; answers on http://127.0.0.1:9999 until Ctrl-C.
-	@exec $(BIN)/stack run
+	@exec $(BIN)/tollgate run
 
 test: install-dev ## Runs every test, but those that take long.
 	@$(BIN)/python -m pytest tests/unit tests/integration tests/system -n $(TEST_WORKERS) --dist worksteal -m "not soak"
@@ -127,7 +127,7 @@ simulate: install-dev ## Tries the routing on simulated courses. ARGS="--random 
 	@$(BIN)/python -m qa.routing_sim $(ARGS)
 
 replay: install ## Builds a stack from BACKUP=folder (or one of its own making) and compares its summary with it.
-	@$(BIN)/stack replay $(BACKUP)
+	@$(BIN)/tollgate replay $(BACKUP)
 
 bench-rebuild: install-dev ## Rebuilds the read model of a million payments while summaries are asked.
 	@$(BIN)/python -m qa.bench.rebuild --payments 1000000 --json build/bench-rebuild.json

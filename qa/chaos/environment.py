@@ -1,4 +1,4 @@
-"""One whole stack, as `stack run` composes it, with a second processor and a network between its programs.
+"""One whole stack, as `tollgate run` composes it, with a second processor and a network between its programs.
 
 The programs, their commands, their passwords and their supervisor are the product's own (`services/stack`). Only where
 each finds the others is changed: every address leads to a link that can be cut.
@@ -208,7 +208,7 @@ class Environment:
         return replace(program, command=command, environment=environment)
 
     def _socket(self, gateway: str) -> Path:
-        # Where `stack` puts it; a folder whose path is too long for a socket is refused by the caller.
+        # Where `tollgate run` puts it; a folder whose path is too long for a socket is refused by the caller.
         return self.settings.run / f"{gateway}.sock"
 
     async def _wait_until_ready(self) -> None:

@@ -23,7 +23,7 @@ from tollgate.runtime.process import run_together
 
 @click.group(cls=Group)
 def main() -> None:
-    """Takes payments into the log, and answers questions about them."""
+    """Accepts payments into the log and serves queries about them."""
 
 
 @main.command()

@@ -28,7 +28,7 @@ from tollgate.messaging.connection import TRANSIENT_ERRORS, Broker
 from tollgate.messaging.history import Unread, stretch
 from tollgate.messaging.jetstream_errors import STREAM_EXISTS, error_code
 from tollgate.messaging.validity import valid_events
-from tollgate.stack.checksums import checksums, first_change
+from tollgate.ops.checksums import checksums, first_change
 from tollgate.stack.errors import BackupError
 
 META_FILE = "backup.json"

@@ -1,4 +1,4 @@
-"""`stack log`: the events of the log as lines that a person reads, or as JSON."""
+"""`tollgate log`: the events of the log as lines that a person reads, or as JSON."""
 
 from collections import deque
 from collections.abc import AsyncIterator

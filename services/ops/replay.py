@@ -1,4 +1,4 @@
-"""`stack replay`: a stack made from nothing but a backup, and whether it says the same.
+"""`tollgate replay`: a stack made from nothing but a backup, and whether it says the same.
 
 It lives in a temporary folder on ports of its own, and charges nothing: neither a processor nor a simulator runs in it.
 """

@@ -1,4 +1,4 @@
-"""`stack restore`: a backup becomes the log of a broker that has none."""
+"""`tollgate restore`: a backup becomes the log of a broker that has none."""
 
 from pathlib import Path
 

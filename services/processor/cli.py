@@ -49,7 +49,7 @@ from tollgate.runtime.process import run_together
 
 @click.group(cls=Group)
 def main() -> None:
-    """Takes requests from the log and charges them."""
+    """Charges the payments of the log; status and manual resolution."""
 
 
 @main.command()

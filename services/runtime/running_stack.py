@@ -1,4 +1,4 @@
-"""Where the stack of a DATA_DIR runs: a file that `stack run` writes, and that an operator's commands read.
+"""Where the stack of a DATA_DIR runs: a file that `tollgate run` writes, and that an operator's commands read.
 
 `run/stack.json` holds the variables that the stack runs with, as far as commands need them; `run/credentials` holds the
 passwords of its broker's users, one `NATS_<USER>_PASSWORD=<password>` a line. Both are readable by their owner alone.
@@ -81,7 +81,7 @@ def _of_running_stack(data: Path) -> dict[str, str]:
     except OSError as error:
         raise FatalError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, LookupError, TypeError):
-        raise FatalError(f"{path} is not as `stack run` writes it; start the stack again, or set NATS_URL") from None
+        raise FatalError(f"{path} is not as `tollgate run` writes it; start the stack again, or set NATS_URL") from None
     return variables
 
 

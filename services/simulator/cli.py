@@ -1,4 +1,4 @@
-"""The command line: `simulator` runs one payment processor that is not real."""
+"""The program `simulator`: one simulated provider."""
 
 import os
 import secrets
@@ -76,7 +76,9 @@ class _Fault(click.ParamType[tuple[str, float]]):
 @click.option("--max-waiting", default=500, type=WholeNumber(0), hidden=True)
 @click.option("--health-interval-seconds", default=5.0, type=Number(0), hidden=True)
 def main(seed: int | None, faults: Sequence[tuple[str, float]], **others: Any) -> None:
-    """Runs a stand-in for one payment processor of the Rinha de Backend 2025, in memory unless --book is given.
+    """Runs one simulated provider.
+
+    It answers like the payment processors of the Rinha benchmark and keeps its charges in memory, or in --book.
 
     Every option can be set in the environment too: --max-payments is SIMULATOR_MAX_PAYMENTS.
     """

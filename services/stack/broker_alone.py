@@ -32,8 +32,11 @@ def broker_alone(settings: Settings) -> Iterator[str]:
     with data_dir_lock(settings), log.open("ab") as output:
         check_free([port for port in needed_ports(settings) if port.program == "nats-server"])
         credentials = ensure_credentials(settings)
+        program = settings.programs / "nats-server"
+        if not os.access(program, os.X_OK):
+            raise StackError(f"{program} is not installed: use a checkout with `make install`")
         process = subprocess.Popen(  # noqa: S603
-            [str(settings.programs / "nats-server"), *broker_arguments(settings)],
+            [str(program), *broker_arguments(settings)],
             env={**os.environ, **store_environment(settings), **broker_environment(settings, credentials)},
             stdout=output,
             stderr=subprocess.STDOUT,

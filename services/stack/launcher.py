@@ -105,7 +105,7 @@ def _check_installed(settings: Settings, groups: list[Group]) -> None:
             if not os.access(program.command[0], os.X_OK):
                 raise StackError(f"{program.command[0]} is not there: run `make install`")
     if not (settings.project / "nats.conf").is_file():
-        raise StackError(f"{settings.project} has no nats.conf: `stack` runs from a checkout (`make install`)")
+        raise StackError(f"{settings.project} has no nats.conf: `tollgate run` needs a checkout (`make install`)")
 
 
 def _start(settings: Settings, lock: int) -> subprocess.Popen[bytes]:

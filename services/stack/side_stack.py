@@ -24,7 +24,7 @@ _OURS = ("DATA_DIR", "NATS_", "PAYMENT_PROCESSOR_", "TOLLGATE_", "GATEWAY_", "AL
 
 
 class SideStack:
-    """`stack run` in `data`; with simulated processors, or without any (`charges`)."""
+    """`tollgate run` in `data`; with simulated processors, or without any (`charges`)."""
 
     def __init__(self, data: Path, *, charges: bool) -> None:
         ports = {f"TOLLGATE_{name}": str(port) for name, port in zip(_PORTS, _free_ports(len(_PORTS)), strict=True)}
@@ -53,7 +53,7 @@ class SideStack:
         self._output.parent.mkdir(parents=True, exist_ok=True)
         with self._output.open("wb") as file:
             return subprocess.Popen(  # noqa: S603
-                [str(self.settings.programs / "stack"), "run"],
+                [str(self.settings.programs / "tollgate"), "run"],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,

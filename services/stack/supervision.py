@@ -26,7 +26,7 @@ START_SECONDS = 1
 """A program that dies sooner has not started, in the supervisor's eyes; it is started again after a pause."""
 START_RETRIES = 20
 """The pauses are 1 s, 2 s, 3 s … so this is 210 s of never living for START_SECONDS. Then the supervisor gives up, and
-`stack.supervisord` says so and begins anew within a minute. Any start that lasts sets the count back to nothing."""
+`tollgate.stack.supervisord` logs it and starts again within a minute. Any start that lasts sets the count back to 0."""
 
 _PID_SUFFIX_BYTES = 8
 """The supervisor first binds its socket under a name with its process id behind."""

@@ -73,7 +73,7 @@ class Stack:
 
     @property
     def output(self) -> str:
-        """What `stack run` has said so far, over all its starts."""
+        """What `tollgate run` has said so far, over all its starts."""
         return self._output.read_text()
 
     @property
@@ -96,7 +96,7 @@ class Stack:
         await self.stop()
 
     def start(self) -> None:
-        """Starts `stack run` without waiting for it."""
+        """Starts `tollgate run` without waiting for it."""
         self.data.mkdir(parents=True, exist_ok=True)
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
@@ -112,7 +112,7 @@ class Stack:
         """Waits until the gateways say through the edge that they are ready. Raises AssertionError if not in time."""
         deadline = time.monotonic() + timeout_seconds
         while not await asyncio.to_thread(self._are_ready):
-            assert self.launcher.poll() is None, f"`stack run` ended:\n{self.output}"
+            assert self.launcher.poll() is None, f"`tollgate run` ended:\n{self.output}"
             assert time.monotonic() < deadline, f"not ready after {timeout_seconds} s:\n{self.output}"
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -144,7 +144,7 @@ class Stack:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def stop(self, number: signal.Signals = signal.SIGINT) -> float:
-        """Sends a signal to `stack run` and waits until no process is left; the seconds that took.
+        """Sends a signal to `tollgate run` and waits until no process is left; the seconds that took.
 
         Raises AssertionError when some are left after STOP_SECONDS_MAX; then they are killed.
         """
@@ -186,7 +186,7 @@ class Stack:
 
 
 def stack_command() -> list[str]:
-    return [str(BIN / "stack")]
+    return [str(BIN / "tollgate")]
 
 
 def _free_ports() -> int:

@@ -15,10 +15,10 @@ from tests.support.conditions import eventually
 from tests.support.stack import Stack
 
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "stack status": (),
-    "stack nats-url": (),
-    "stack log": ("--json",),
-    "stack backup": ("backup",),
+    "tollgate status": (),
+    "tollgate nats-url": (),
+    "tollgate log": ("--json",),
+    "tollgate backup": ("backup",),
     "projector status": ("--json",),
     "projector verify": ("--json",),
     "projector query": ("SELECT count(*) FROM settled_payments",),
@@ -57,7 +57,7 @@ async def test_every_command_finds_the_stack_by_its_data_alone_or_by_where_it_is
             assert ended.status == 0, (command, ended)
             assert "Traceback" not in ended.errors
         (tmp_path / "elsewhere").mkdir()
-        for command in ("stack log", "projector status", "processor status"):
+        for command in ("tollgate log", "projector status", "processor status"):
             ended = await run(command, folder=tmp_path / "elsewhere", DATA_DIR=str(tmp_path / "data"))
             assert ended.status == 0, (command, ended)
         refused = await run("processor resolve", str(uuid.uuid4()), "--charged", "--note", "x", folder=tmp_path)
@@ -79,7 +79,7 @@ async def test_beside_a_stack_that_has_ended_a_command_is_one_line_in_time(
     stack = Stack(tmp_path / "data")
     async with stack:
         await stack.stop(number)
-    for command in ("projector rebuild", "projector status", "processor status", "stack log"):
+    for command in ("projector rebuild", "projector status", "processor status", "tollgate log"):
         ended = await run(command, folder=tmp_path)
         assert ended.status == 1
         assert "no stack runs on" in ended.line or "cannot be reached" in ended.line

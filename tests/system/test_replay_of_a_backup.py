@@ -1,4 +1,4 @@
-"""`stack replay`: a whole stack made from a backup says the same, and charges nothing."""
+"""`tollgate replay`: a whole stack made from a backup says the same, and charges nothing."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ async def test_a_stack_made_from_a_backup_says_the_same_and_charges_nothing(tmp_
         provider_records = [await one.book(session) for one in first.simulators.values()]
         done = await asyncio.to_thread(
             subprocess.run,  # type: ignore[arg-type]
-            [BIN / "stack", "replay", tmp_path / "backup"],
+            [BIN / "tollgate", "replay", tmp_path / "backup"],
             # Its processors are named, and there; a processor would charge the open payment.
             env={**os.environ, **first.environment},
             capture_output=True,

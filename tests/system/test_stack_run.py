@@ -1,4 +1,4 @@
-"""`stack run` as a person meets it: it says what is up, keeps it up, and leaves nothing behind."""
+"""`tollgate run` as a person meets it: it says what is up, keeps it up, and leaves nothing behind."""
 
 import asyncio
 import signal

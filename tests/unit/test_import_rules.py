@@ -33,7 +33,7 @@ LAYERS = {
     "projector": {*INNER, "projector"},
     "simulator": {"runtime", "simulator"},
     "ops": {*INNER, "ops", "stack"},
-    "stack": {*INNER, "ops", "stack", "gateway", "processor", "projector"},
+    "stack": {*INNER, "stack", "gateway", "processor", "projector"},
 }
 """What each folder of `services/` may import of the others."""
 PURE = [

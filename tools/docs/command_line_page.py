@@ -1,33 +1,22 @@
 """The page reference/command-line.md, from the commands as click declares them."""
 
-import importlib
 import inspect
-import tomllib
-from pathlib import Path
 
 import click
 
-PROJECT = Path(__file__).parents[2]
+from tollgate.cli import main
+
 _LEAD = """# Command line
 
-Generated from the code by `make docs-generate`. Every program prints the same with `--help`. An operator's commands
-find the running stack by themselves: [Operator commands](../how-to/operator-commands.md).
+Generated from the code by `make docs-generate`. Every command prints the same with `--help`. An operator's commands
+find the running stack by themselves: [Operator commands](../how-to/operator-commands.md). `gateway`, `processor`,
+`projector` and `simulator` are also programs of their own: `projector status` is `tollgate projector status`.
 """
 
 
 def page() -> str:
-    """Every program that pyproject.toml installs, with its commands."""
-    scripts: dict[str, str] = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["scripts"]
-    sections = [section for name in sorted(scripts) for section in _sections(name, _command(scripts[name]))]
-    return "\n".join([_LEAD, *sections])
-
-
-def _command(entry: str) -> click.Command:
-    module, _, attribute = entry.partition(":")
-    command = getattr(importlib.import_module(module), attribute)
-    if not isinstance(command, click.Command):
-        raise TypeError(f"{entry} is no click command")
-    return command
+    """The program `tollgate` with every command."""
+    return "\n".join([_LEAD, *_sections("tollgate", main)])
 
 
 def _sections(path: str, command: click.Command, level: int = 2) -> list[str]:
@@ -35,8 +24,11 @@ def _sections(path: str, command: click.Command, level: int = 2) -> list[str]:
         return []
     sections = [_section(path, command, level)]
     if isinstance(command, click.Group):
-        for name in sorted(command.commands):
-            sections += _sections(f"{path} {name}", command.commands[name], level + 1)
+        context = click.Context(command, info_name=path)
+        for name in sorted(command.list_commands(context)):
+            child = command.get_command(context, name)
+            if child is not None:
+                sections += _sections(f"{path} {name}", child, level + 1)
     return sections
 
 

@@ -24,8 +24,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "projector verify": (),
     "processor status": (),
     "processor resolve": (str(uuid.uuid4()), "--charged", "--note", "seen"),
-    "stack log": (),
-    "stack backup": ("backup",),
+    "tollgate log": (),
+    "tollgate backup": ("backup",),
 }
 
 
@@ -99,7 +99,7 @@ def test_without_a_stack_and_without_a_variable_a_command_says_what_it_looked_fo
 
 
 def test_stack_log_without_a_stack_names_the_folder_that_it_looked_into(tmp_path: Path) -> None:
-    ended = run("stack log", tmp_path)
+    ended = run("tollgate log", tmp_path)
     assert f"no stack runs on {tmp_path}/data" in ended.line
 
 

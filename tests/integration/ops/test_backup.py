@@ -22,8 +22,8 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.history import message_at, sequence_at, stretch
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.ops.backup import ACCOUNT_FILE, ARCHIVE_FILE, META_FILE, back_up, read_account, restore
+from tollgate.ops.check_backup import check_backup
 from tollgate.ops.restore import restore_log
-from tollgate.stack.checking import check_backup
 from tollgate.stack.errors import BackupError
 from tollgate.stack.settings import Settings, read_settings
 
@@ -185,7 +185,7 @@ async def test_the_log_is_shown_by_payment_by_time_by_sequence_and_live(tmp_path
 
         async def shown(*arguments: str) -> list[str]:
             process = await asyncio.create_subprocess_exec(
-                str(BIN / "stack"), "log", *arguments, env=environment, stdout=subprocess.PIPE
+                str(BIN / "tollgate"), "log", *arguments, env=environment, stdout=subprocess.PIPE
             )
             output, _ = await process.communicate()
             assert process.returncode == 0
@@ -211,7 +211,7 @@ async def test_the_log_is_shown_by_payment_by_time_by_sequence_and_live(tmp_path
         assert [orjson.loads(line)["sequence"] for line in last] == [13, 14]
 
         process = await asyncio.create_subprocess_exec(
-            str(BIN / "stack"), "log", "-f", "--count", "1", env=environment, stdout=subprocess.PIPE
+            str(BIN / "tollgate"), "log", "-f", "--count", "1", env=environment, stdout=subprocess.PIPE
         )
         assert process.stdout is not None
         assert b"PaymentInDoubt" in await asyncio.wait_for(process.stdout.readline(), 20)
@@ -244,7 +244,7 @@ async def test_a_backup_of_a_damaged_log_names_what_is_missing_and_can_be_restor
         first.server.start()
         await first.server.ready()
         environment = {**os.environ, **first.environment}
-        command = [BIN / "stack", "backup", "--check", folder]
+        command = [BIN / "tollgate", "backup", "--check", folder]
         for _ in range(2):
             # The second one checks what the first one made.
             done = await asyncio.to_thread(

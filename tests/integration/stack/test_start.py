@@ -22,9 +22,9 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a di
 
 
 def start(data: Path, **variables: str) -> Ended:
-    """`stack run` that is expected to end by itself."""
+    """`tollgate run` that is expected to end by itself."""
     ports = {name: value for name, value in Stack(data).environment.items() if name.startswith("TOLLGATE_")}
-    ended = run_command("stack", "run", folder=data.parent, **{"DATA_DIR": str(data), **ports, **variables})
+    ended = run_command("tollgate", "run", folder=data.parent, **{"DATA_DIR": str(data), **ports, **variables})
     assert ended.status == 1
     assert ended.seconds < SECONDS_MAX
     assert not (data / "run" / "stack.json").exists()
@@ -67,7 +67,7 @@ def test_a_folder_that_a_configuration_cannot_name_is_refused(tmp_path: Path, na
         (("simulator",), {"SIMULATOR_PORT": "abc"}, "SIMULATOR_PORT"),
         (("simulator",), {"SIMULATOR_MAX_PAYMENTS": "0"}, "SIMULATOR_MAX_PAYMENTS"),
         (("simulator",), {"SIMULATOR_FEE": "2"}, "SIMULATOR_FEE"),
-        (("stack", "log"), {"TOLLGATE_PORT": "0"}, "TOLLGATE_PORT"),
+        (("tollgate", "log"), {"TOLLGATE_PORT": "0"}, "TOLLGATE_PORT"),
     ],
 )
 def test_each_program_refuses_a_bad_value_in_one_line(
@@ -123,14 +123,14 @@ def test_data_that_has_turned_read_only_is_one_line(tmp_path: Path, has_run_befo
 @pytest.mark.parametrize("beneath", ["file", "file/data"])
 def test_a_file_where_the_folder_would_be_is_one_line(tmp_path: Path, beneath: str) -> None:
     (tmp_path / "file").touch()
-    ended = run_command("stack", "run", folder=tmp_path, DATA_DIR=str(tmp_path / beneath))
+    ended = run_command("tollgate", "run", folder=tmp_path, DATA_DIR=str(tmp_path / beneath))
     assert ended.status == 1
     assert str(tmp_path / "file") in ended.line
 
 
 def test_too_few_open_files_are_one_line(tmp_path: Path) -> None:
     limited = subprocess.run(
-        ["bash", "-c", f"ulimit -n {OPEN_FILES_MIN // 2}; exec {BIN / 'stack'} run"],
+        ["bash", "-c", f"ulimit -n {OPEN_FILES_MIN // 2}; exec {BIN / 'tollgate'} run"],
         env=Stack(tmp_path / "data").environment,
         capture_output=True,
         text=True,
@@ -150,7 +150,7 @@ def test_a_soft_limit_of_open_files_is_raised(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "data")
     with socket.create_server(("127.0.0.1", int(stack.environment["TOLLGATE_PORT"]))):
         limited = subprocess.run(
-            ["bash", "-c", f"ulimit -S -n 512; exec {BIN / 'stack'} run"],
+            ["bash", "-c", f"ulimit -S -n 512; exec {BIN / 'tollgate'} run"],
             env=stack.environment,
             capture_output=True,
             text=True,

@@ -30,7 +30,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stub = folder / "python"
     ready = shlex.quote(str(shutil.copytree(folder / ".venv", folder / "ready", symlinks=True)))
     stub.write_text(f'#!/bin/sh\n[ "$2" = venv ] && exec cp -a {ready} "$3"\nexec python3 "$@"\n')
-    (folder / "ready" / "bin" / "stack").unlink()
+    (folder / "ready" / "bin" / "gateway").unlink()
     for stamp in (folder / "ready").glob(".installed*"):
         stamp.unlink()
     stub.chmod(0o755)
@@ -40,8 +40,8 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(folder: Path, *variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
     # In place of pip, which would need the network: says what it is told, and makes a program as pip does.
     pip = (
-        "printenv PIP_USER; grep -q . .venv/bin/stack 2>/dev/null"
-        ' || echo "#!$(pwd -P)/.venv/bin/python" >.venv/bin/stack; true'
+        "printenv PIP_USER; grep -q . .venv/bin/gateway 2>/dev/null"
+        ' || echo "#!$(pwd -P)/.venv/bin/python" >.venv/bin/gateway; true'
     )
     stub = folder / "python"
     python = [f"PYTHON={stub}"] if stub.exists() else []
@@ -62,7 +62,7 @@ def checkout(pristine: Path, tmp_path: Path) -> Path:
     """A copy of it that was moved nowhere, because the program names its new place."""
     folder = tmp_path / "here"
     shutil.copytree(pristine, folder, symlinks=True, ignore=shutil.ignore_patterns("ready"))
-    (folder / ".venv" / "bin" / "stack").write_text(f"#!{folder}/.venv/bin/python\n")
+    (folder / ".venv" / "bin" / "gateway").write_text(f"#!{folder}/.venv/bin/python\n")
     (folder / ".venv" / "mark").touch()
     return folder
 
@@ -95,7 +95,7 @@ def test_a_venv_that_does_not_fit_is_made_anew_and_says_why(checkout: Path, faul
     assert made.returncode == 0, made.stderr
     assert f"{UNUSABLE}{why}." in made.stdout
     assert not (checkout / ".venv" / "mark").exists()
-    assert (checkout / ".venv" / "bin" / "stack").read_text() == f"#!{checkout}/.venv/bin/python\n"
+    assert (checkout / ".venv" / "bin" / "gateway").read_text() == f"#!{checkout}/.venv/bin/python\n"
     assert make(checkout).stdout == NOTHING
 
 

@@ -1,4 +1,4 @@
-"""`stack backup --check`: whether a backup holds what the log held when it was made."""
+"""`tollgate backup --check`: whether a backup holds what the log held when it was made."""
 
 import tempfile
 from pathlib import Path
