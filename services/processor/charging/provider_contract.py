@@ -30,7 +30,7 @@ from tollgate.processor.charging.outcomes import (
     Refused,
 )
 from tollgate.processor.health.record import health_from
-from tollgate.processor.health.report import Health, NoNews
+from tollgate.processor.health.report import Health, NoHealth
 
 SOURCE_HEADERS = ("Content-Type", "Server", "Via")
 SOURCE_CHARACTERS_MAX = 80
@@ -110,16 +110,16 @@ class ProviderContract:
             return NoAnswer("429 too many requests")
         return OutsideContract(str(reply))
 
-    def health_answer(self, reply: Reply) -> Health | NoNews:
+    def health_answer(self, reply: Reply) -> Health | NoHealth:
         """The health in a complete answer of the health endpoint."""
         if reply.status == _TOO_MANY_REQUESTS:
-            return NoNews("another caller has asked within the interval (429)")
+            return NoHealth("another caller has asked within the interval (429)")
         if reply.status not in self.health_statuses:
-            return NoNews(f"status {reply.status}")
+            return NoHealth(f"status {reply.status}")
         try:
             return health_from(orjson.loads(reply.body))
         except ValueError as error:
-            return NoNews(f"status {reply.status} with an answer that cannot be read: {error}")
+            return NoHealth(f"status {reply.status} with an answer that cannot be read: {error}")
 
 
 _COMMON_ANSWERS: Mapping[tuple[int, Form], Meaning] = {

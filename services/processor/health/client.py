@@ -1,6 +1,6 @@
-"""Asks a payment processor for its health, over HTTP.
+"""Health checks of the providers over HTTP.
 
-On connections of its own: those of the charges may all be busy, above all when the health is worth knowing.
+On connections of their own: those of the charges may all be busy, above all when a provider is slow.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from aiohttp.tracing import Trace
 from tollgate.contract.events import ProviderName
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_client import error_name, reply_of
-from tollgate.processor.health.report import Health, NoNews
+from tollgate.processor.health.report import Health, NoHealth
 from tollgate.runtime.errors import TollgateError
 
 
@@ -24,8 +24,8 @@ class HealthClient:
 
     async def ask(
         self, provider: ProviderName, *, may_leave: Callable[[], bool], timeout_seconds: float
-    ) -> Health | NoNews:
-        """One call, sent once, and only if `may_leave` says yes when the connection is there.
+    ) -> Health | NoHealth:
+        """One call, sent once, and only if `may_leave` is true when the connection is open.
 
         Never raises for the network.
         """
@@ -44,23 +44,23 @@ class HealthClient:
             ):
                 return asked.contract.health_answer(await reply_of(response))
         except TimeoutError:
-            return NoNews("no answer in time")
+            return NoHealth("no answer in time")
         except _NotSentError as error:
-            return NoNews(str(error))
+            return NoHealth(str(error))
         except (aiohttp.ClientError, OSError) as error:
-            return NoNews(error_name(error))
+            return NoHealth(error_name(error))
         except ValueError as error:
-            return NoNews(str(error))
+            return NoHealth(str(error))
 
 
 class _NotSentError(TollgateError):
-    """The call must not be made, or not once more; the text says why."""
+    """The call must not be sent, or not a second time; the text gives the reason."""
 
 
 class _OneCallConnector(aiohttp.TCPConnector):
-    """Hands out one connection, and that only while `may_leave` says yes: resolving and connecting can take long.
+    """Gives one connection, and only while `may_leave` is true: resolving and connecting can take long.
 
-    One, because aiohttp sends a GET again by itself when its connection breaks. To the processor that is a second call.
+    One, because aiohttp sends a GET again by itself when its connection breaks. For the provider that is a second call.
     """
 
     def __init__(self, may_leave: Callable[[], bool]) -> None:
@@ -76,6 +76,6 @@ class _OneCallConnector(aiohttp.TCPConnector):
         connection = await super().connect(req, traces, timeout)
         if not self._may_leave():
             connection.close()
-            raise _NotSentError("not asked: this process was held up, and it may be another's turn by now")
+            raise _NotSentError("not asked: this process was held up, and another replica may hold the lease by now")
         self._is_spent = True
         return connection

@@ -1,7 +1,7 @@
-"""Asks for the payment processors' health when it is this replica's turn, and hears what the others were told.
+"""Health polling: asks the providers while this replica holds the lease, and receives the answers to other replicas.
 
-While the broker is away nobody asks: whose turn it is cannot be known then. Routing goes on with what each replica
-observes itself.
+While the broker is unavailable no replica asks, because the lease cannot be determined. Routing continues with what
+each replica observes itself.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ from tollgate.contract.events import ProviderName
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.health_bucket import Entry, HealthBucket
 from tollgate.processor.health.client import HealthClient
-from tollgate.processor.health.lease import CALL_SECONDS, FRESH_SECONDS, HealthLease
+from tollgate.processor.health.lease import CALL_SECONDS, FRESH_SECONDS, HealthLease, NewHealth
 from tollgate.processor.health.record import PROVIDERS, Record, decode_record, encode_record
-from tollgate.processor.health.report import Health, NoNews
+from tollgate.processor.health.report import Health, NoHealth
 from tollgate.runtime.errors import BrokerError
 
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
-"""How often a replica looks at least whether its turn has come nearer, or the connection has gone."""
+"""The longest pause between two checks of the lease and of the connection."""
 RETRY_SECONDS = 1.0
-"""How long it leaves the broker alone when that did not do what it was asked."""
+"""The pause after a request to the broker failed."""
 READ_TIMEOUT_SECONDS = 3.0
 WRITE_TIMEOUT_SECONDS = 1.0
 
@@ -31,7 +31,7 @@ OnHealth = Callable[[ProviderName, Health], None]
 
 
 class HealthPoller:
-    """One replica's part in the polling; `on_health` gets each answer once, whoever asked."""
+    """One replica's part in the polling; `on_health` gets each answer once, whichever replica asked."""
 
     def __init__(
         self, broker: Broker, bucket: HealthBucket, client: HealthClient, lease: HealthLease, on_health: OnHealth
@@ -44,12 +44,12 @@ class HealthPoller:
         self._writing = asyncio.Lock()
         self._was_mine = False
         self._trouble: str | None = None
-        self._silent: dict[ProviderName, str] = {}
-        self._shown: dict[ProviderName, Health] = {}
+        self._failed: dict[ProviderName, str] = {}
+        self._logged: dict[ProviderName, Health] = {}
 
     async def run(self) -> None:
-        """Polls and listens until cancelled."""
-        await self._bucket.hear(self._on_heard)
+        """Polls until cancelled."""
+        await self._bucket.hear(self._on_entry)
         while True:
             generation = await self._broker.connected()
             try:
@@ -61,7 +61,7 @@ class HealthPoller:
                     else:
                         await asyncio.sleep(min(left_seconds, TICK_SECONDS))
             except BrokerError as error:
-                self._say_trouble(str(error))
+                self._log_trouble(str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _round(self) -> None:
@@ -73,7 +73,7 @@ class HealthPoller:
         self._lease.finished(time.monotonic())
 
     async def _begin(self, record: Record) -> bool:
-        """Whether this round is ours, and in the bucket."""
+        """Writes the record of this round; False if another replica has written one."""
         try:
             revision = await self._write(record, FRESH_SECONDS)
         except BrokerError:
@@ -84,8 +84,8 @@ class HealthPoller:
             await self._read()
             return False
         self._lease.begun(revision, record, time.monotonic())
-        self._say_lease()
-        self._say_trouble(None)
+        self._log_lease()
+        self._log_trouble(None)
         return True
 
     async def _ask(self, provider: ProviderName, age: "_Age") -> None:
@@ -93,14 +93,14 @@ class HealthPoller:
             provider, may_leave=lambda: age.seconds < FRESH_SECONDS, timeout_seconds=CALL_SECONDS
         )
         if age.seconds > FRESH_SECONDS + CALL_SECONDS:
-            # This process was stopped meanwhile; others have newer answers by now.
-            answer = NoNews("held up for too long")
-        self._say_answer(provider, answer)
+            # This process was stopped meanwhile; other replicas have newer answers by now.
+            answer = NoHealth("held up for too long")
+        self._log_answer(provider, answer)
         health = answer if isinstance(answer, Health) else None
         async with self._writing:
             record = self._lease.answered(provider, health)
             if health is not None:
-                self._tell(provider, health)
+                self._report(provider, health)
             if record is not None:
                 await self._share(record)
 
@@ -108,8 +108,8 @@ class HealthPoller:
         try:
             revision = await self._write(record, WRITE_TIMEOUT_SECONDS)
         except BrokerError as error:
-            # The others hear of the next round.
-            self._say_trouble(str(error))
+            # The other replicas receive the answers of the next round.
+            self._log_trouble(str(error))
             return
         if revision is not None:
             self._lease.written(revision, record)
@@ -123,47 +123,49 @@ class HealthPoller:
         asked_at_revision = self._lease.revision
         entry = await self._bucket.read(timeout_seconds=READ_TIMEOUT_SECONDS)
         revision, record = (0, None) if entry is None else (entry.revision, decode_record(entry.payload))
-        news = self._lease.read(revision, record, time.monotonic(), asked_at_revision=asked_at_revision)
-        self._take(news)
+        self._take(self._lease.read(revision, record, time.monotonic(), asked_at_revision=asked_at_revision))
 
-    async def _on_heard(self, entry: Entry) -> None:
-        self._say_trouble(None)
-        self._take(self._lease.heard(entry.revision, decode_record(entry.payload), time.monotonic()))
+    async def _on_entry(self, entry: Entry) -> None:
+        self._log_trouble(None)
+        self._take(self._lease.receive(entry.revision, decode_record(entry.payload), time.monotonic()))
 
-    def _take(self, news: dict[ProviderName, Health]) -> None:
-        self._say_lease()
-        for provider, health in news.items():
-            self._tell(provider, health)
+    def _take(self, new: NewHealth) -> None:
+        self._log_lease()
+        for provider, health in new.items():
+            self._report(provider, health)
 
-    def _tell(self, provider: ProviderName, health: Health) -> None:
-        if self._shown.get(provider) != health:
-            self._shown[provider] = health
-            says = "it is failing" if health.failing else "it is well"
-            logger.info("%s says that %s, and takes at least %g s", provider, says, health.min_response_seconds)
+    def _report(self, provider: ProviderName, health: Health) -> None:
+        if self._logged.get(provider) != health:
+            self._logged[provider] = health
+            condition = "failing" if health.failing else "good"
+            logger.info(
+                "health of %s: %s, a payment takes at least %g s", provider, condition, health.min_response_seconds
+            )
         self._on_health(provider, health)
 
-    def _say_lease(self) -> None:
+    def _log_lease(self) -> None:
         if self._lease.is_mine == self._was_mine:
             return
         self._was_mine = self._lease.is_mine
         record = self._lease.record
         if self._was_mine:
-            logger.info("this replica now asks the payment processors for their health")
+            logger.info("this replica now asks the providers for their health")
         else:
             logger.info(
-                "this replica no longer asks for health: %s does", record.holder if record else "nobody that is known"
+                "this replica no longer asks the providers for their health; the lease is held by %s",
+                record.holder if record else "no replica",
             )
 
-    def _say_answer(self, provider: ProviderName, answer: Health | NoNews) -> None:
-        if isinstance(answer, NoNews):
-            if self._silent.get(provider) != answer.why:
-                self._silent[provider] = answer.why
-                logger.warning("%s does not tell its health: %s", provider, answer.why)
-        elif self._silent.pop(provider, None) is not None:
-            logger.info("%s tells its health again", provider)
+    def _log_answer(self, provider: ProviderName, answer: Health | NoHealth) -> None:
+        if isinstance(answer, NoHealth):
+            if self._failed.get(provider) != answer.why:
+                self._failed[provider] = answer.why
+                logger.warning("health check of %s failed: %s", provider, answer.why)
+        elif self._failed.pop(provider, None) is not None:
+            logger.info("health check of %s succeeds again", provider)
 
-    def _say_trouble(self, trouble: str | None) -> None:
-        """Once, and once when it is over: when a record was written, by whomever."""
+    def _log_trouble(self, trouble: str | None) -> None:
+        """Logs the trouble once, and once its end: when any replica has written a record."""
         if self._trouble is None and trouble is not None:
             logger.warning("health is not polled: %s", trouble)
         elif self._trouble is not None and trouble is None:

@@ -1,4 +1,4 @@
-"""The record that the replicas share about the health endpoints. Pure: what it says, and how it is written."""
+"""The record that the replicas share about the health endpoints: its content and its encoding. Pure."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from tollgate.processor.health.report import Health
 
 PROVIDERS: tuple[ProviderName, ...] = get_args(ProviderName)
 MIN_RESPONSE_SECONDS_MAX = 3_600.0
-"""A greater figure is none that a processor means."""
+"""A greater figure is treated as invalid."""
 
 
 class UnreadableHealthError(TollgateError, ValueError):
@@ -22,12 +22,12 @@ class UnreadableHealthError(TollgateError, ValueError):
 
 
 Answers = Mapping[ProviderName, Health | None]
-"""What came of the calls that have ended; None for no news."""
+"""The results of the calls that have ended; None for a failed one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One round of calls: who makes it, the how-manieth it is, and what has been answered so far.
+    """One round of calls: the replica that makes it, its number, and the answers so far.
 
     It is written first without answers, before the calls, and again after each of them.
     """
@@ -46,17 +46,17 @@ class Record:
 
 
 UNREADABLE = Record("somebody unknown", 0)
-"""Stands for what cannot be read: a sign that somebody was there, and no news."""
+"""Stands for a record that cannot be read: another replica has written it, and its answers are lost."""
 
 
 def encode_record(record: Record) -> bytes:
-    """JSON, with the answers as the processors give them."""
+    """JSON, with the answers as the providers give them."""
     answers = {name: None if health is None else _fields(health) for name, health in record.answers.items()}
     return orjson.dumps({"holder": record.holder, "round": record.round, "answers": answers})
 
 
 def decode_record(payload: bytes) -> Record:
-    """The record, or UNREADABLE. What it does not know in it, it passes over."""
+    """The record, or UNREADABLE. Unknown fields are ignored."""
     try:
         fields = orjson.loads(payload)
         answers = {

@@ -1,7 +1,7 @@
-"""Which payment processor gets a payment, and when. Pure: no I/O, no clock and no chance of its own.
+"""Routing: which provider gets a payment, and when. Pure: no I/O, no clock and no random source of its own.
 
-Time comes in as monotonic seconds, chance as a seeded `random.Random`, so that whole days can be replayed
-(`services/courses`). docs/explanation/routing.md explains the rule, and what each parameter is worth.
+Time is passed in as monotonic seconds, chance as a seeded `random.Random`, so that whole days can be replayed
+(`qa/routing_sim`). docs/explanation/routing.md explains the rule, and what each parameter is worth.
 """
 
 from tollgate.processor.routing.decision import Decision, Route, Wait

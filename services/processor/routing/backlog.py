@@ -1,4 +1,4 @@
-"""What is still in the log's queue, and how fast it is fed: enough to tell whether it will clear by itself."""
+"""The backlog: how many requests wait in the queue, and how fast they arrive. From both follows when it will clear."""
 
 from dataclasses import dataclass
 from math import inf
@@ -12,8 +12,8 @@ SAMPLE_WEIGHT = 0.4
 class Backlog:
     """This replica's share of the queue. Times are monotonic seconds.
 
-    What was delivered and what is pending add up to what has arrived; redeliveries count twice in that and are taken
-    off. Of several replicas each counts the share that it was handed.
+    Delivered and pending add up to what has arrived; redeliveries count twice in that sum and are subtracted. Each of
+    several replicas counts the share that was delivered to it.
     """
 
     pending: float = 0.0
@@ -34,7 +34,7 @@ class Backlog:
             self._sample(delivered, delivered + pending - self._redelivered, now)
 
     def clears_in_seconds(self, served_per_second: float) -> float:
-        """How long until nothing is pending, if so many are served; infinite when more arrive than that."""
+        """How long until nothing is pending at this rate; infinite when more arrive than are served."""
         spare = served_per_second - self.arrivals_per_second
         return self.pending / spare if spare > 0 else inf
 

@@ -1,6 +1,6 @@
-"""The circuit breaker: keeps payments away from a processor that fails, and finds out with single ones when it is back.
+"""The circuit breaker: keeps payments away from a provider that fails, and probes with single ones whether it is back.
 
-Closed: everything may pass. Open: nothing. Half-open: one real payment is under way as the probe.
+Closed: every payment passes. Open: none passes. Half-open: one real payment is under way as the probe.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Literal
 PROBE_PAUSE_FIRST = 1 / 8
 """The first pause before a probe, as a share of the longest; each failed probe doubles it."""
 PROBE_ANSWER_SECONDS_MAX = 15.0
-"""A probe that has no outcome after so long is given up, and the next one may go."""
+"""A probe without an outcome after this is given up, and the next one may go."""
 
 BreakerState = Literal["closed", "open", "half-open"]
 
@@ -26,28 +26,28 @@ class CircuitBreaker:
     until: float = 0.0
     """When the next probe may go."""
     due_at: float = 0.0
-    """Since when a probe has been due, or will be: the same while one after the other is withdrawn."""
+    """Since when a probe has been due, or will be. It does not change while probes are withdrawn."""
     changed_at: float = float("-inf")
-    """When it last opened or closed. What was sent before that says nothing about the time since."""
+    """When it last opened or closed. The outcome of a call sent before that is no evidence for the time since."""
     down_since: float = 0.0
-    """When it opened first since it was closed."""
+    """When it first opened after it was last closed."""
 
     @property
     def is_closed(self) -> bool:
         return self.state == "closed"
 
     def admits(self, now: float) -> bool:
-        """Whether a payment may be sent: any while closed, else the probe when it is due."""
+        """Whether a payment may be sent: any while closed, else only the probe when it is due."""
         return self.state == "closed" or now >= self.until
 
     def admit(self, now: float) -> None:
-        """A payment is sent: through an open circuit it is the probe, and holds back the next."""
+        """A payment is sent. Through an open circuit it is the probe, and the next probe waits for it."""
         if self.state != "closed":
             self.state = "half-open"
             self.until = now + PROBE_ANSWER_SECONDS_MAX
 
     def withdraw(self, admitted_at: float, now: float) -> None:
-        """What was admitted is not sent after all: if it was the probe, another may take its place."""
+        """An admitted payment is not sent after all; if it was the probe, another may go."""
         if self.state == "half-open" and admitted_at >= self.changed_at:
             self.state = "open"
             self.until = now
@@ -77,8 +77,8 @@ class CircuitBreaker:
             self.pause_seconds = self.pause_seconds_max * PROBE_PAUSE_FIRST
             self._reopen(now)
 
-    def hope(self, now: float) -> None:
-        """There is reason to believe that it is back: an open circuit is probed now, and often."""
+    def probe_soon(self, now: float) -> None:
+        """The provider may be back: an open circuit is probed now, with short pauses."""
         if self.state == "open":
             self.pause_seconds = self.pause_seconds_max * PROBE_PAUSE_FIRST
             self.until = min(self.until, now)

@@ -1,8 +1,8 @@
-"""How many payments may be under way at one processor: more while it copes, fewer when it says that it does not.
+"""How many payments may be under way at one provider: more while calls succeed, fewer after it refuses one.
 
 Additive increase, multiplicative decrease, with TCP's slow start (RFC 5681) before the first refusal and after an
-outage. It listens to what a processor refuses, not to how slow it is: by Little's law a processor that takes two
-seconds needs a thousand places to carry what one of ten milliseconds carries with six (docs/decisions/0011).
+outage. Refusals lower the limit, latency does not: by Little's law a provider that takes two seconds needs a thousand
+places to carry what one of ten milliseconds carries with six (docs/decisions/0011).
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class ConcurrencyLimit:
 
     @property
     def attainable(self) -> float:
-        """The places that it would grow to as far as is known."""
+        """The places to which it is expected to grow."""
         return float(self.ceiling) if self.threshold == inf else max(self.places, self.threshold)
 
     @property
@@ -38,18 +38,18 @@ class ConcurrencyLimit:
         return self.places <= LEAST
 
     def coped(self, in_flight: int) -> None:
-        """A call succeeded while `in_flight` were under way. What is not used is not known, and does not grow."""
+        """A call succeeded while `in_flight` were under way. The limit grows only while half of it is in use."""
         if in_flight * 2 >= self.places:
             growth = 1.0 if self.places < self.threshold else sqrt(self.places) / self.places
             self.places = min(self.places + growth, float(self.ceiling))
 
     def refused(self, in_flight: int, sent_at: float, now: float) -> None:
-        """A call was turned away, or not answered in time. All that were sent before a decrease count as one."""
+        """A call was refused, or not answered in time. All calls that were sent before a decrease count as one."""
         if sent_at >= self._shrunk_at:
             self.places = max(min(self.places, float(in_flight)) * BACKOFF, LEAST)
             self.threshold = self.places
             self._shrunk_at = now
 
     def restart(self) -> None:
-        """The processor was down: it gets its load back by and by."""
+        """The provider was down: its load is raised again step by step."""
         self.places = min(self.places, max(self.ceiling * START, LEAST))

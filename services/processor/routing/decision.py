@@ -1,4 +1,4 @@
-"""What the router can decide, and how it says why."""
+"""The router's decisions, each with its reason."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from tollgate.processor.routing.fees import saved_cents
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Charge at `processor`. It takes a place there until `observe` or `withdraw` gives it back."""
+    """Charge at `provider`. This takes a place there until `observe` or `withdraw` gives it back."""
 
     provider: ProviderName
     why: str
@@ -16,7 +16,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not now: back to the queue, to be asked again after `seconds` at the earliest."""
+    """Put the payment back to the queue, and decide again after `seconds` at the earliest."""
 
     seconds: float
     why: str
@@ -26,6 +26,6 @@ Decision = Route | Wait
 
 
 def gain(provider: ProviderName, amount_cents: int) -> str:
-    """What charging there saves or costs against the other processor, for this amount."""
+    """What charging there saves or costs against the other provider, for this amount."""
     saved = saved_cents(provider, amount_cents)
     return f"saves {saved} cents" if saved >= 0 else f"costs {-saved} cents more"

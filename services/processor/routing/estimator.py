@@ -1,24 +1,25 @@
-"""What is believed of one processor: how often a call succeeds, and how long it takes.
+"""The estimator of one provider: how often a call succeeds, and how long it takes.
 
-Success is Beta(9 + successes, 1 + failures), with both counts fading: what is not observed becomes unknown again, and
-what is unknown is trusted. It is sampled (Thompson 1933), not averaged: what did badly gets tried again now and then.
+Success is Beta(9 + successes, 1 + failures), and both counts decay: without observations the estimate returns to the
+prior, which trusts the provider. It is sampled (Thompson 1933), not averaged, so that a provider that did badly is
+tried again now and then.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
 LATENCY_LEAST_SECONDS = 0.02
-"""What a charge takes besides the processor's own time, to begin with: the log, the network."""
+"""The initial estimate of what a charge takes besides the provider's own time: the log, the network."""
 TRUST = 9.0
-"""Nothing known is as good as so many successes and one failure: nine in ten succeed."""
+"""The prior counts as this many successes and one failure: nine in ten succeed."""
 LATENCY_WEIGHT = 0.1
 """The share of the newest call in the average."""
 COUNT_MAX = 200.0
-"""Successes and failures remembered at most: enough to be sure, and soon unlearned."""
+"""The most successes and failures that are counted: enough for a sure estimate that still changes soon."""
 
 
 class Chance(Protocol):
-    """As much of `random.Random` as is needed."""
+    """The part of `random.Random` that is needed."""
 
     def betavariate(self, alpha: float, beta: float, /) -> float:
         """A sample of Beta(alpha, beta)."""
@@ -48,8 +49,8 @@ class Estimator:
         if success and seconds is not None:
             self._latency_seconds += (seconds - self._latency_seconds) * LATENCY_WEIGHT
 
-    def hear(self, min_response_seconds: float, now: float) -> None:
-        """The processor itself says how long it takes at least, which is how long it takes when not crowded."""
+    def observe_health(self, min_response_seconds: float, now: float) -> None:
+        """The health endpoint gave the provider's shortest time, which is its time while not crowded."""
         self._fade(now)
         self._latency_seconds = min_response_seconds + LATENCY_LEAST_SECONDS
 

@@ -12,7 +12,7 @@ PAUSE_SECONDS_MAX = 1.0
 
 @dataclass(slots=True)
 class Pace:
-    """One more at once with each that ends; half as many, and a growing pause, when one stays. Monotonic seconds."""
+    """One more at once after each doubt that ends; half as many, and a growing pause, after one that stays."""
 
     at_once: int = START
     pause_seconds: float = 0.0

@@ -1,23 +1,23 @@
-"""The few figures that an operator may turn; docs/how-to/tuning.md shows what each does to profit and to waiting."""
+"""The routing parameters; docs/how-to/tuning.md shows what each does to profit and to waiting."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How to weigh fee against time, and when to trust a payment processor. Raises ValueError for nonsense."""
+    """How to weigh fee against time, and when to use a provider. Raises ValueError for a value out of range."""
 
     patience_seconds: float = 15.0
     """How much later a payment may settle to be charged at the lower fee. It also prices time: a second costs the
     difference of the fees divided by this."""
     concurrency_max: int = 640
-    """Payments under way at both processors together."""
+    """Payments under way at both providers together."""
     failures_to_open: int = 3
-    """So many failures in a row open a circuit."""
+    """How many failures in a row open a circuit."""
     probe_seconds_max: float = 1.0
     """The longest pause between two probes of an open circuit; it begins at an eighth of this, and doubles."""
     memory_seconds: float = 10.0
-    """What was observed counts half after so long."""
+    """The half-life of observations."""
 
     def __post_init__(self) -> None:
         for name, least in (

@@ -1,16 +1,16 @@
-"""Who probes a provider that is down: its doubts, which may have been sent there anyway, or a new payment. Pure.
+"""What probes a provider that is down: its doubts, which may have been sent there anyway, or a new payment. Pure.
 
-A new payment that probes a provider which swallows it becomes another doubt. So it probes only where no doubt is there,
-or where doubts were of no use: they could not be sent, because their lookups fail; or they alone may be what fails.
+A new payment becomes another doubt if its probe is not answered. So it probes only where there is no doubt, or where
+doubts did not help: they could not be sent, because their lookups fail; or they alone may be what fails.
 """
 
 from dataclasses import dataclass
 from math import inf
 
 GRACE_SECONDS_MIN = 2.0
-"""So long after a probe came due it is left to the doubts. It doubles with each new payment that probed in vain."""
+"""How long a due probe is left to the doubts. It doubles with each new payment that probed in vain."""
 GRACE_SECONDS_MAX = 60.0
-"""The longest that it is left to them; and however often they probe, a new payment does once in so long."""
+"""The longest that a probe is left to them; and however often they probe, a new payment probes once in this time."""
 
 
 @dataclass(slots=True)
@@ -30,12 +30,12 @@ class Probing:
         return now >= due_at + self.grace_seconds or now >= self._new_at + GRACE_SECONDS_MAX
 
     def opened(self, now: float) -> None:
-        """The circuit was closed until now."""
+        """The circuit has opened."""
         self._new_at = now
         self.grace_seconds = GRACE_SECONDS_MIN
 
     def new_payment_probes(self, now: float) -> None:
-        """If it succeeds the circuit closes; until then it counts as one in vain."""
+        """A new payment probes. It counts as one in vain; if it succeeds, the circuit closes."""
         self._new_at = now
         if self.has_doubts:
             self.grace_seconds = min(self.grace_seconds * 2, GRACE_SECONDS_MAX)

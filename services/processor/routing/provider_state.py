@@ -1,7 +1,7 @@
-"""One payment processor as the router sees it: whether it may be asked, how much at once, and what to expect of it.
+"""The state of one provider for the router: whether it may be called, how many calls at once, and what to expect.
 
-New payments are sent; an attempt in doubt is resent. What is resent may take a share of the places, and says less of
-the processor: it is there because it had trouble before.
+New payments are sent; attempts in doubt are resent. Resent attempts may take a share of the places, and are weaker
+evidence about the provider: they are selected for having failed before.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from tollgate.processor.routing.policy import Policy
 from tollgate.processor.routing.probing import Probing
 
 Outcome = Literal["succeeded", "failed", "busy", "unanswered"]
-"""What a call says of the processor: it works; it fails; it takes no more at present; it did not answer in time."""
+"""What a call shows about the provider: it works; it fails; it takes no more at present; it did not answer in time."""
 
 DOUBTS_SHARE = 1 / 8
 """The share of the places that doubts may take from new payments."""
@@ -53,18 +53,18 @@ class ProviderState:
         return FEE_BASIS_POINTS[self.provider]
 
     @property
-    def payment_state(self) -> str:
-        """What keeps payments away from it, in a word."""
+    def condition(self) -> str:
+        """Why it takes no payment, in one word."""
         return "full" if self.breaker.is_closed else "down"
 
     def obstacle(self, now: float) -> str:
-        """What keeps payments away from it, with figures."""
+        """Why it takes no payment, with figures."""
         if self.breaker.is_closed:
             return f"{self.provider} has {self.in_flight} of {int(self.limit.places)} places taken"
         return f"{self.provider} has been down for {now - self.breaker.down_since:.0f} s"
 
     def may_be_asked(self, now: float) -> bool:
-        """Whether it takes payments, or a probe is about to find out."""
+        """Whether it takes payments, or a probe is due or under way."""
         return self.breaker.state != "open" or self.breaker.admits(now)
 
     @property
@@ -99,7 +99,7 @@ class ProviderState:
             is_exhausted = self.limit.is_least
             if outcome != "failed":
                 self.limit.refused(self.in_flight, sent_at, now)
-            # A processor that is busy is not down, unless it turns away a single payment.
+            # A busy provider is not down, unless it refuses a single payment.
             if outcome != "busy" or is_exhausted or not self.breaker.is_closed:
                 self._fail(sent_at, now)
         if outcome != "busy":
@@ -112,18 +112,18 @@ class ProviderState:
         """How many more doubts may be taken from their queue, while so many are in hand."""
         if self.breaker.is_closed:
             return max(min(self.pace.room(in_hand, now), self._doubts_max - in_hand), 0)
-        # One at a time: it is the probe, or turns out to be none. Those that were sent before do not count.
+        # One at a time: it is the probe, unless it is never sent. Those that were sent before do not count.
         unsent = in_hand - self.resent
         return min(self.pace.room(unsent, now), 1) if unsent <= 0 and self.breaker.admits(now) else 0
 
     def resend_pause_seconds(self, now: float) -> float:
-        """How long an attempt in doubt has to wait at least before it is sent again; 0 when it may be sent now."""
+        """The shortest wait before an attempt in doubt is sent again; 0 when it may be sent now."""
         if not self.breaker.is_closed:
             return 0.0 if self.breaker.admits(now) else self.breaker.until - now
         return 0.0 if self.resent < self._doubts_max else RESEND_PAUSE_SECONDS
 
     def resend(self, now: float) -> bool:
-        """An attempt in doubt takes a place; whether it is the probe."""
+        """An attempt in doubt takes a place. True if it is the probe."""
         self.breaker.admit(now)
         self.in_flight += 1
         self.resent += 1
@@ -138,13 +138,13 @@ class ProviderState:
         """The sending of an attempt in doubt has ended."""
         self.resent -= 1
         if outcome == "unanswered" and self.breaker.is_closed:
-            # It may be this payment that is never answered.
+            # The cause may be this payment, not the provider.
             self.in_flight -= 1
             return
         self.observe(outcome, seconds, now)
 
     def suspect(self, now: float) -> None:
-        """There are so many doubts that it may be down: a doubt finds out, before new payments become others."""
+        """It has so many doubts that it may be down: a doubt probes it before new payments become doubts, too."""
         self.probing.has_doubts = True
         if self.breaker.is_closed:
             self._trip(now)
@@ -155,11 +155,11 @@ class ProviderState:
 
     # Health.
 
-    def hear(self, health: Health, now: float) -> None:
-        """What it says of itself. Payments have the last word: the next probe finds out."""
+    def observe_health(self, health: Health, now: float) -> None:
+        """Its health endpoint answered. Good health closes no circuit: only a successful probe does."""
         if not health.failing:
-            self.estimator.hear(health.min_response_seconds, now)
-            self.breaker.hope(now)
+            self.estimator.observe_health(health.min_response_seconds, now)
+            self.breaker.probe_soon(now)
         elif self.breaker.is_closed:
             self._trip(now)
 

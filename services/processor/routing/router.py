@@ -1,9 +1,9 @@
-"""The choice. The rule: the dear processor only if the cheap one would settle the payment more than `patience` later.
+"""The router: the expensive provider only if the cheap one would settle the payment more than `patience` later.
 
-The cheap one is slow: fee and expected time are added up, a second priced such that `patience` costs the difference of
-the fees. It is full: payments wait in the log's queue if that will clear within `patience`, else what is too much goes
-to the dear one at once. It is down: a payment waits until waiting, and then clearing the queue, would take longer than
-`patience`; in a long outage less, because what has been gone for long is not expected back soon.
+The cheap one is slow: fee and expected time are added up, a second priced so that `patience` costs the difference of
+the fees. It is full: payments wait in the queue if that will clear within `patience`, else the overflow goes to the
+expensive one at once. It is down: a payment waits until waiting, and then clearing the queue, would take longer than
+`patience`; less in a long outage, because a provider that has been down for long is not expected back soon.
 """
 
 from math import inf
@@ -17,29 +17,29 @@ from tollgate.processor.routing.policy import Policy
 from tollgate.processor.routing.provider_state import Outcome, ProviderState
 
 OVERDUE_BATCH = 64
-"""So many are taken from the queue at once to see whether their patience is over."""
+"""How many payments are taken from the queue at once to check whether their patience is over."""
 OVERDUE_SLACK_SECONDS = 0.5
-"""Patience that ends so soon has ended: it spares a redelivery."""
+"""Patience that ends within this counts as over: that saves a redelivery."""
 OVERFLOW_SECONDS = 0.25
-"""A queue that the cheap processor works off within this is no overflow."""
+"""A queue that the cheap provider clears within this is no overflow."""
 WAIT_SECONDS = 0.5
-"""The pause of a payment that is put back. While there is no place nothing is taken, so this is no polling."""
+"""The pause of a payment that is put back. Nothing is taken while there is no place, so this is no polling."""
 OUTAGE_PATIENCES = 4.0
-"""An outage that has lasted for so many patiences is long: from then on patience shrinks as it grows."""
+"""An outage of more than this many patiences is long: from then on patience shrinks as the outage grows."""
 RETRY_PAUSE_SECONDS = 0.25
 """What a failed call costs besides its own time."""
 ARRIVALS_MARGIN = 1.25
-"""Places are kept for so many times the arrivals, so that a queue that has built up shrinks."""
+"""Places are kept for this many times the arrivals, so that a queue that has built up shrinks."""
 TURN_SECONDS = 0.04
-"""How long a place is empty between two payments: the next is asked for, delivered, and waits for others to go with."""
+"""How long a place is empty between two payments: the next is pulled, delivered, and gathered with others."""
 FASTER = 0.8
-"""Below this share of the other's time a processor counts as the faster one."""
+"""Below this share of the other's time a provider counts as the faster one."""
 SHARE_MIN = 1 / 8
-"""The share of the places that stays with the cheap processor however slow it is."""
+"""The share of the places that stays with the cheap provider however slow it is."""
 
 
 class Router:
-    """One replica's view of both payment processors, and of the queue. Times are monotonic seconds."""
+    """One replica's view of both providers, and of the queue. Times are monotonic seconds."""
 
     def __init__(self, policy: Policy, chance: Chance) -> None:
         self._policy = policy
@@ -54,12 +54,12 @@ class Router:
         self._basis_points_per_second = difference / policy.patience_seconds
         self._backlog = Backlog()
         self._overdue_at = -inf
-        """When the oldest payment in the queue may have waited long enough."""
+        """When the patience of the oldest payment in the queue may be over."""
 
     def provider_state(self, provider: ProviderName) -> ProviderState:
         return self._provider_states[provider]
 
-    # What the worker asks.
+    # For the worker.
 
     def room(self, now: float) -> int:
         """How many payments are worth taking from the queue now. Those under way have their places already."""
@@ -73,7 +73,7 @@ class Router:
         return min(cheap + expensive, self._left)
 
     def decide(self, now: float, *, amount_cents: int, waited_seconds: float) -> Decision:
-        """Where the payment goes, and why. A Route takes a place, to be given back by `observe` or `withdraw`."""
+        """Where the payment goes, and why. A Route takes a place, which `observe` or `withdraw` gives back."""
         cheap, expensive = self._cheap, self._expensive
         has_cheap = self._left > 0 and cheap.free(now, self._cheap_places(now)) > 0
         has_expensive = self._left > 0 and expensive.free(now, inf) > 0
@@ -89,7 +89,7 @@ class Router:
         return Wait(WAIT_SECONDS, f"{cheap.provider} has all {cheap.in_flight} places taken")
 
     def obstacle(self, now: float) -> str:
-        """What keeps payments from being sent now, in words; empty while the cheap provider is up and has a place."""
+        """Why payments are not sent now; empty while the cheap provider is up and has a place."""
         cheap, expensive = self._cheap, self._expensive
         if not cheap.is_down and cheap.free(now, inf) > 0 and self._left > 0:
             return ""
@@ -98,7 +98,7 @@ class Router:
         patience = f", and payments wait up to {self._patience_seconds(now):.1f} s for it" if cheap.is_down else ""
         return f"{cheap.obstacle(now)}{patience}"
 
-    # What the handler tells.
+    # For the payment handler.
 
     def observe(self, provider: ProviderName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
         """A call that took a place has ended, `seconds` after it took it (None: not known)."""
@@ -108,30 +108,30 @@ class Router:
         """A payment that took a place `seconds` ago was not sent after all."""
         self._provider_states[provider].withdraw(seconds, now)
 
-    # Doubts, which can go nowhere but to their processor.
+    # For doubts, which can be sent to their own provider only.
 
     def room_for_doubts(self, provider: ProviderName, in_hand: int, now: float) -> int:
-        """How many more doubts may be taken from the queue of `processor`, while so many are in hand."""
+        """How many more doubts may be taken from the provider's queue, while so many are in hand."""
         return self._provider_states[provider].room_for_doubts(in_hand, now)
 
     def is_probing(self, provider: ProviderName) -> bool:
-        """Whether doubts are taken from the queue of `processor` one by one, as probes."""
+        """Whether doubts are taken from the provider's queue one by one, as probes."""
         return self._provider_states[provider].is_down
 
     def resend_pause_seconds(self, provider: ProviderName, now: float) -> float:
-        """How long an attempt in doubt has to wait at least before it is sent again; 0 when it may be sent now."""
+        """The shortest wait before an attempt in doubt is sent again; 0 when it may be sent now."""
         return self._provider_states[provider].resend_pause_seconds(now)
 
     def resend(self, provider: ProviderName, now: float) -> bool:
-        """It is sent, and takes a place, to be given back by one of the next two; whether it is the probe."""
+        """An attempt in doubt takes a place, which one of the next two gives back. True if it is the probe."""
         return self._provider_states[provider].resend(now)
 
     def observe_resend(self, provider: ProviderName, outcome: Outcome, now: float, *, seconds: float) -> None:
-        """Its call has ended, `seconds` after it took its place."""
+        """The call of an attempt in doubt has ended, `seconds` after it took its place."""
         self._provider_states[provider].observe_resend(outcome, seconds, now)
 
     def withdraw_resend(self, provider: ProviderName, now: float, *, seconds: float) -> None:
-        """It took its place `seconds` ago, and was not sent after all."""
+        """An attempt in doubt that took a place `seconds` ago was not sent after all."""
         self._provider_states[provider].withdraw_resend(seconds, now)
 
     def doubt_ended(self, provider: ProviderName) -> None:
@@ -143,23 +143,23 @@ class Router:
         self._provider_states[provider].pace.stays(now)
 
     def observe_doubts(self, provider: ProviderName, *, are_there: bool) -> None:
-        """The queue of doubts handed one over, or had none when it was asked."""
+        """The queue of doubts delivered one, or was found empty."""
         self._provider_states[provider].probing.has_doubts = are_there
 
     def observe_waiting_doubts(self, provider: ProviderName, waiting: int, now: float) -> None:
-        """So many doubts were waiting when this replica started, which knows nothing of `processor` yet.
+        """So many doubts were waiting when this replica started, without observations of the provider.
 
-        As many as would open its circuit do open it: one of them probes, before new payments become doubts, too.
+        As many as the failures that open a circuit open it: one of them probes before new payments become doubts, too.
         """
         if waiting >= self._policy.failures_to_open:
             self._provider_states[provider].suspect(now)
 
     def observe_health(self, provider: ProviderName, health: Health, now: float) -> None:
-        """The health endpoint of `processor` answered."""
-        self._provider_states[provider].hear(health, now)
+        """The provider's health endpoint answered."""
+        self._provider_states[provider].observe_health(health, now)
 
     def observe_delivery(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None:
-        """The queue handed over a payment: the `delivered`th of all deliveries, with `pending` behind it."""
+        """The queue delivered a payment: the `delivered`th of all deliveries, with `pending` behind it."""
         self._backlog.observe(delivered=delivered, pending=pending, is_redelivery=is_redelivery, now=now)
 
     # The rule.
@@ -179,7 +179,7 @@ class Router:
         if not cheap.breaker.is_closed:
             why = f"probe: {cheap.provider} has been down for {now - cheap.breaker.down_since:.1f} s"
         else:
-            why = f"only choice: {cheap.provider}; {expensive.provider} is {expensive.payment_state}"
+            why = f"only choice: {cheap.provider}; {expensive.provider} is {expensive.condition}"
         return self._route(cheap, why, now, amount_cents)
 
     def _while_down(self, now: float, amount_cents: int, waited_seconds: float, *, has_expensive: bool) -> Decision:
@@ -193,7 +193,7 @@ class Router:
         why = f"{cheap.provider} is down, waited {waited_seconds:.1f} of {patience:.1f} s"
         if has_expensive:
             return self._route(self._expensive, f"patience is over: {why}", now, amount_cents)
-        return Wait(WAIT_SECONDS, f"{why}; {self._expensive.provider} is {self._expensive.payment_state}")
+        return Wait(WAIT_SECONDS, f"{why}; {self._expensive.provider} is {self._expensive.condition}")
 
     def _route(self, provider_state: ProviderState, why: str, now: float, amount_cents: int) -> Route:
         provider_state.send(now)
@@ -214,9 +214,9 @@ class Router:
         return patience * min(1.0, OUTAGE_PATIENCES * patience / max(outage, 0.1))
 
     def _overflows(self, now: float) -> bool:
-        """Whether more arrive than the cheap processor can take, so that waiting for it would not end.
+        """Whether more arrive than the cheap provider can take, so that the queue would not clear within patience.
 
-        Where it is the places of this replica that are short, the dear one helps only if it is the faster.
+        Where this replica's places are short, the expensive provider helps only if it is the faster one.
         """
         places = min(self._cheap.limit.attainable, self._cheap_places(now))
         served_per_second = self._served_per_second(now)
@@ -227,20 +227,20 @@ class Router:
         return self._backlog.clears_in_seconds(served_per_second) > self._policy.patience_seconds
 
     def _served_per_second(self, now: float) -> float:
-        """What the cheap processor gets through with all the places that it may have (Little's law)."""
+        """The cheap provider's throughput with all the places that it may have (Little's law)."""
         places = min(self._cheap.limit.attainable, self._cheap_places(now))
         return places / self._cheap.estimator.latency_seconds(now)
 
     def _is_expensive_scarce(self, now: float) -> bool:
-        """Whether not even the dear processor could clear the queue within patience: then it is not left idle."""
+        """Whether not even the expensive provider could clear the queue within patience: then it is not left idle."""
         served_per_second = self._expensive.limit.attainable / self._expensive.estimator.latency_seconds(now)
         return self._backlog.clears_in_seconds(served_per_second) > self._policy.patience_seconds
 
     def _cheap_places(self, now: float) -> float:
-        """How many of all places the cheap one may take: so many that the rest still carries what it cannot.
+        """How many of all places the cheap provider may take, so that the rest carries the arrivals that it cannot.
 
-        n places at the cheap one serve n / t. The arrivals that remain need (a - n / t) u places at the dear one.
-        Both together are the c places there are: n = (c - a u) / (1 - u / t). Times are of a call and of the turn
+        n places at the cheap one serve n / t. The remaining arrivals need (a - n / t) u places at the expensive one.
+        Both together are all c places: n = (c - a u) / (1 - u / t). t and u are the times of a call and the turn
         after it.
         """
         c = float(self._policy.concurrency_max)
@@ -254,6 +254,6 @@ class Router:
         return min(max((c - a * u) / (1 - u / t), c * SHARE_MIN), c)
 
     def _is_expensive_faster(self, now: float) -> bool:
-        """Whether a place there carries clearly more than one at the cheap processor."""
+        """Whether a place there carries clearly more than one at the cheap provider."""
         faster = self._expensive.estimator.latency_seconds(now)
         return faster < self._cheap.estimator.latency_seconds(now) * FASTER

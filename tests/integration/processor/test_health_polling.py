@@ -22,8 +22,8 @@ SHORT_INTERVAL_SECONDS = 0.3
 """Of the tests that run by default; the simulators allow one call in as long."""
 HOLDS = "this replica now asks"
 LOST = "this replica no longer asks"
-FAILING = "default says that it is failing"
-WELL = "default says that it is well"
+FAILING = "health of default: failing"
+WELL = "health of default: good"
 IN_TROUBLE = "health is not polled"
 
 

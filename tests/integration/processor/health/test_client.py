@@ -11,7 +11,7 @@ import pytest
 from tests.support.ports import free_port
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.health.client import HealthClient
-from tollgate.processor.health.report import Health, NoNews
+from tollgate.processor.health.report import Health, NoHealth
 
 ANSWER = b'{"failing":true,"minResponseTime":250}'
 
@@ -60,25 +60,25 @@ async def test_an_answer() -> None:
 @pytest.mark.parametrize("behaviour", ["reset", "close"])
 async def test_a_call_that_is_cut_off_is_not_made_again(behaviour: str) -> None:
     async with endpoint(behaviour) as (serving, client):
-        assert isinstance(await client.ask("default", may_leave=lambda: True, timeout_seconds=5), NoNews)
+        assert isinstance(await client.ask("default", may_leave=lambda: True, timeout_seconds=5), NoHealth)
         assert (serving.connections, len(serving.requests)) == (1, 1)
 
 
 async def test_a_slow_answer_is_no_news() -> None:
     async with endpoint("silent") as (serving, client):
         answer = await client.ask("default", may_leave=lambda: True, timeout_seconds=0.1)
-        assert answer == NoNews("no answer in time")
+        assert answer == NoHealth("no answer in time")
         assert len(serving.requests) == 1
 
 
 async def test_nothing_is_sent_once_it_is_too_late() -> None:
     async with endpoint("answer") as (serving, client):
         answer = await client.ask("default", may_leave=lambda: False, timeout_seconds=5)
-        assert isinstance(answer, NoNews)
+        assert isinstance(answer, NoHealth)
         assert "held up" in answer.why
         assert serving.requests == []
 
 
 async def test_a_processor_that_is_down_is_no_news() -> None:
     async with endpoint("answer") as (_, client):
-        assert await client.ask("fallback", may_leave=lambda: True, timeout_seconds=5) == NoNews("ECONNREFUSED")
+        assert await client.ask("fallback", may_leave=lambda: True, timeout_seconds=5) == NoHealth("ECONNREFUSED")

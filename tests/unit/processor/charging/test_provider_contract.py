@@ -24,7 +24,7 @@ from tollgate.processor.charging.outcomes import (
 )
 from tollgate.processor.charging.provider_client import attempt_body
 from tollgate.processor.charging.provider_contract import CONTEST, CONTRACTS, STRICT, ProviderContract, Reply
-from tollgate.processor.health.report import Health, NoNews
+from tollgate.processor.health.report import Health, NoHealth
 
 PAYMENT = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
 ATTEMPT = PaymentRouted(PAYMENT, 1990, 1, "default", 1_750_000_000_000_001, "why")
@@ -257,5 +257,5 @@ def test_any_other_answer_is_no_news_and_says_why(
     contract: ProviderContract, status: int, body: bytes, why: str
 ) -> None:
     answer = contract.health_answer(Reply(status, body))
-    assert isinstance(answer, NoNews)
+    assert isinstance(answer, NoHealth)
     assert why in answer.why

@@ -59,14 +59,14 @@ def test_the_holder_asks_again_an_interval_and_a_margin_after_its_last_answer() 
 def test_the_others_wait_longer_than_the_holder_while_it_lives() -> None:
     mine, other = lease(), lease("other")
     record = full_round(mine, 1, begun_at=100.0, ended_at=100.01)
-    other.heard(3, record, 100.0)
+    other.receive(3, record, 100.0)
     assert not other.is_mine
     assert mine.due_at < other.due_at <= 100 + INTERVAL_SECONDS * 1.2
 
 
 def test_when_the_holder_dies_before_its_calls_end_the_others_wait_for_the_last_moment_of_them() -> None:
     other = lease("other")
-    other.heard(1, Record("me", 1), 100.0)
+    other.receive(1, Record("me", 1), 100.0)
     assert other.due_at >= 100 + FRESH_SECONDS + CALL_SECONDS + INTERVAL_SECONDS + MARGIN_SECONDS
 
 
@@ -79,7 +79,7 @@ def test_a_replica_that_starts_later_takes_the_record_for_as_new_as_it_may_be_an
 
 def test_reading_the_same_record_again_does_not_put_the_takeover_off() -> None:
     other = lease("other")
-    other.heard(1, Record("me", 1), 100.0)
+    other.receive(1, Record("me", 1), 100.0)
     due_at = other.due_at
     assert other.read(1, Record("me", 1), 104.0, asked_at_revision=1) == {}
     assert other.due_at == due_at
@@ -88,15 +88,15 @@ def test_reading_the_same_record_again_does_not_put_the_takeover_off() -> None:
 def test_what_is_heard_late_changes_nothing() -> None:
     other = lease("other")
     newer = Record("me", 2, {"default": WELL})
-    other.heard(5, newer, 100.0)
-    assert other.heard(4, Record("me", 2), 101.0) == {}
+    other.receive(5, newer, 100.0)
+    assert other.receive(4, Record("me", 2), 101.0) == {}
     assert other.read(4, Record("me", 2), 101.0, asked_at_revision=3) == {}
     assert (other.revision, other.record) == (5, newer)
 
 
 def test_a_bucket_that_was_made_anew_is_taken_as_it_is_but_the_last_call_is_not_forgotten() -> None:
     other = lease("other")
-    other.heard(50, Record("me", 9), 100.0)
+    other.receive(50, Record("me", 9), 100.0)
     due_at = other.due_at
     other.read(0, None, 101.0, asked_at_revision=50)
     assert (other.revision, other.record, other.due_at) == (0, None, due_at)
@@ -107,13 +107,13 @@ def test_a_bucket_that_was_made_anew_is_taken_as_it_is_but_the_last_call_is_not_
 def test_each_answer_is_news_once() -> None:
     other = lease("other")
     first = Record("me", 1, {"default": WELL})
-    assert other.heard(2, first, 100.0) == {"default": WELL}
-    assert other.heard(3, first.with_answer("fallback", FAILING), 100.1) == {"fallback": FAILING}
-    assert other.heard(5, Record("me", 2, {"default": WELL}), 105.0) == {"default": WELL}
+    assert other.receive(2, first, 100.0) == {"default": WELL}
+    assert other.receive(3, first.with_answer("fallback", FAILING), 100.1) == {"fallback": FAILING}
+    assert other.receive(5, Record("me", 2, {"default": WELL}), 105.0) == {"default": WELL}
 
 
 def test_no_news_is_told_to_nobody() -> None:
-    assert lease("other").heard(2, Record("me", 1, dict.fromkeys(PROVIDERS)), 100.0) == {}
+    assert lease("other").receive(2, Record("me", 1, dict.fromkeys(PROVIDERS)), 100.0) == {}
 
 
 def test_the_holder_does_not_hear_its_own_answers_as_news() -> None:
@@ -123,7 +123,7 @@ def test_the_holder_does_not_hear_its_own_answers_as_news() -> None:
     assert shared is not None
     due_at = mine.due_at
     # The broker may say it before it acknowledges it.
-    assert mine.heard(2, shared, 100.1) == {}
+    assert mine.receive(2, shared, 100.1) == {}
     mine.written(2, shared)
     assert mine.due_at == due_at
 
@@ -131,7 +131,7 @@ def test_the_holder_does_not_hear_its_own_answers_as_news() -> None:
 def test_a_holder_that_was_overtaken_shares_nothing_and_waits_like_the_others() -> None:
     mine = lease()
     mine.begun(1, mine.begin(), 100.0)
-    mine.heard(2, Record("other", 2), 110.0)
+    mine.receive(2, Record("other", 2), 110.0)
     assert not mine.is_mine
     assert mine.answered("default", FAILING) is None
     mine.finished(110.1)
@@ -143,14 +143,14 @@ def test_a_round_of_which_nobody_knows_whether_it_was_written_counts_as_begun_an
     mine.put_off(100.0)
     assert mine.due_at > 100 + INTERVAL_SECONDS + FRESH_SECONDS + CALL_SECONDS
     # It was: the broker says so. It is still not this replica's round to call in.
-    mine.heard(1, Record("me", 1), 100.3)
+    mine.receive(1, Record("me", 1), 100.3)
     assert mine.due_at > 100.3 + INTERVAL_SECONDS + FRESH_SECONDS + CALL_SECONDS
     assert mine.answered("default", WELL) is None
 
 
 def test_what_cannot_be_read_counts_as_a_round_of_somebody_else() -> None:
     mine = lease()
-    assert mine.heard(3, UNREADABLE, 100.0) == {}
+    assert mine.receive(3, UNREADABLE, 100.0) == {}
     assert mine.due_at > 100 + INTERVAL_SECONDS
     assert mine.begin() == Record("me", 1)
 
@@ -218,7 +218,7 @@ class _Fleet:
 
     def _hear(self, name: str, revision: int, record: Record) -> None:
         if self._when_running(name, lambda: self._hear(name, revision, record)):
-            self.leases[name].heard(revision, record, self._clock(name))
+            self.leases[name].receive(revision, record, self._clock(name))
 
     def _tick(self, name: str) -> None:
         if not self._when_running(name, lambda: self._tick(name)):
