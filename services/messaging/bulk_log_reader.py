@@ -19,7 +19,8 @@ from nats.protocol.parser import Parser
 from tollgate.contract.subjects import STREAM
 from tollgate.messaging.acks import parse_ack_subject
 from tollgate.messaging.connection import TRANSIENT_ERRORS, Broker
-from tollgate.messaging.jetstream_errors import MESSAGE_NOT_FOUND, error_code
+from tollgate.messaging.jetstream_api import consumer_api
+from tollgate.messaging.stored_message import get_message
 from tollgate.runtime.errors import BrokerError, UnreadableMessageError
 
 logger = logging.getLogger(__name__)
@@ -112,13 +113,9 @@ class BulkReader:
         log = await self._broker.log_state(timeout_seconds=API_TIMEOUT_SECONDS)
         if not log.first_sequence <= self._next_sequence <= log.last_sequence:
             return
-        answer = await self._broker.request(
-            f"$JS.API.STREAM.MSG.GET.{STREAM}",
-            orjson.dumps({"seq": self._next_sequence}),
-            timeout_seconds=API_TIMEOUT_SECONDS,
-        )
-        if error_code(answer) == MESSAGE_NOT_FOUND:
-            raise UnreadableMessageError(self._next_sequence, log.last_sequence, answer["error"].get("description"))
+        wanted = {"seq": self._next_sequence}
+        if await get_message(self._broker, wanted, timeout_seconds=API_TIMEOUT_SECONDS) is None:
+            raise UnreadableMessageError(self._next_sequence, log.last_sequence, "no message found")
 
     async def _open(self) -> bool:
         """Makes a consumer; False when there is nothing for it to deliver."""
@@ -137,13 +134,13 @@ class BulkReader:
             stack.callback(self._parser.drop)
             name = inbox.rpartition(".")[2]
             answer = await self._broker.request(
-                f"$JS.API.CONSUMER.CREATE.{STREAM}.{name}",
+                consumer_api("CREATE", name),
                 orjson.dumps({"stream_name": STREAM, "config": _config(name, inbox, self._next_sequence)}),
                 timeout_seconds=API_TIMEOUT_SECONDS,
             )
             if "error" in answer:
                 raise BrokerError(f"no consumer of the log: {answer['error'].get('description')}")
-            stack.push_async_callback(_forgivingly, client.publish, f"$JS.API.CONSUMER.DELETE.{STREAM}.{name}", b"")
+            stack.push_async_callback(_forgivingly, client.publish, consumer_api("DELETE", name), b"")
             if answer["num_pending"] == 0 and answer["delivered"]["consumer_seq"] == 0:
                 return False
             self._delivered = 0

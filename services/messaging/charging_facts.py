@@ -7,11 +7,12 @@ import nats.errors
 
 from tollgate.contract.read_model_api import OpenPayment
 from tollgate.contract.replicas import REPLICAS, ReplicaStatus, decode_replica
-from tollgate.contract.subjects import CONSUMER, MESSAGE_BYTES_MAX, RELEASED_CONSUMER, REQUESTED, STREAM
+from tollgate.contract.subjects import CONSUMER, MESSAGE_BYTES_MAX, RELEASED_CONSUMER, REQUESTED
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.contract.waiting import ChargingFacts, Queue, WaitingPayment
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.history import next_of_subject
+from tollgate.messaging.jetstream_api import consumer_api, stream_api
 from tollgate.runtime.errors import BrokerError
 
 QUESTION_SECONDS = 3.0
@@ -39,7 +40,7 @@ async def ask_charging(broker: Broker, oldest_open: WaitingPayment | None = None
 
 async def ask_queue(broker: Broker, consumer: str) -> Queue | None:
     """A queue of the processors; None if there is none. Raises BrokerError."""
-    answer = await broker.request(f"$JS.API.CONSUMER.INFO.{STREAM}.{consumer}", b"", timeout_seconds=QUESTION_SECONDS)
+    answer = await broker.request(consumer_api("INFO", consumer), b"", timeout_seconds=QUESTION_SECONDS)
     if "error" in answer:
         if answer["error"].get("code") == 404:  # noqa: PLR2004 - HTTP's not found
             return None
@@ -89,9 +90,7 @@ async def ask_replicas(broker: Broker) -> list[ReplicaStatus]:
 
 async def log_is_full(broker: Broker) -> bool:
     """Whether the log has reached its own limit, so that the broker may refuse the next event. Raises BrokerError."""
-    answer: dict[str, Any] = await broker.request(
-        f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=QUESTION_SECONDS
-    )
+    answer: dict[str, Any] = await broker.request(stream_api("INFO"), b"", timeout_seconds=QUESTION_SECONDS)
     if "error" in answer:
         raise BrokerError(f"the log is not there: {answer['error'].get('description')}")
     bytes_max = int(answer["config"].get("max_bytes", -1))

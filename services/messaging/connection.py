@@ -12,9 +12,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from tollgate.contract.log_mark import LogState
-from tollgate.contract.subjects import STREAM
 from tollgate.contract.timestamps import parse_us
 from tollgate.messaging.broker_clock import BrokerClock
+from tollgate.messaging.jetstream_api import stream_api
 from tollgate.messaging.jetstream_errors import is_not_ready
 from tollgate.runtime.address import parse_address
 from tollgate.runtime.errors import BrokerUnavailableError, FatalError
@@ -179,7 +179,7 @@ class Broker:
     async def log_state(self, *, timeout_seconds: float) -> LogState:
         """Where the log begins and ends now. Raises BrokerUnavailableError."""
         asked_at_us = self.clock.monotonic_us()
-        info = await self.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=timeout_seconds)
+        info = await self.request(stream_api("INFO"), b"", timeout_seconds=timeout_seconds)
         if "error" in info:
             raise BrokerUnavailableError(f"the log is not there: {info['error'].get('description')}")
         # The leader of the stream answers: the server whose clock the times of storing are.

@@ -4,7 +4,6 @@ Our own, in place of nats-py's key-value client: its watch is an ordered consume
 server restarts. Here the broker itself says on a subject what it has stored; such a subscription outlives a restart.
 """
 
-from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -21,7 +20,8 @@ from tollgate.contract.health_bucket import (
     RECORD_SECONDS_MAX,
 )
 from tollgate.messaging.connection import TRANSIENT_ERRORS, Broker
-from tollgate.messaging.jetstream_errors import MESSAGE_NOT_FOUND, WRONG_LAST_SEQUENCE, error_code
+from tollgate.messaging.jetstream_errors import WRONG_LAST_SEQUENCE, error_code
+from tollgate.messaging.stored_message import get_message
 from tollgate.messaging.streams import ensure_stream
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError
 
@@ -59,19 +59,11 @@ class HealthBucket:
     async def read(self, *, timeout_seconds: float) -> Entry | None:
         """What is stored now, asked of the bucket's leader; None for nothing.
 
-        Raises BrokerUnavailableError without an answer in time, and BrokerError when there is no bucket.
+        Raises BrokerUnavailableError without an answer in time, or when there is no bucket.
         """
-        answer = await self._broker.request(
-            f"$JS.API.STREAM.MSG.GET.{BUCKET}",
-            orjson.dumps({"last_by_subj": POLL}),
-            timeout_seconds=timeout_seconds,
-        )
-        if "error" not in answer:
-            message = answer["message"]
-            return Entry(message["seq"], b64decode(message.get("data", "")))
-        if error_code(answer) == MESSAGE_NOT_FOUND:
-            return None
-        raise BrokerError(f"the bucket {BUCKET} cannot be read: {answer['error'].get('description')}")
+        wanted = {"last_by_subj": POLL}
+        message = await get_message(self._broker, wanted, timeout_seconds=timeout_seconds, stream=BUCKET)
+        return None if message is None else Entry(message.sequence, message.payload)
 
     async def write(self, payload: bytes, *, expected_revision: int, timeout_seconds: float) -> int | None:
         """Stores the record if its revision is still the expected one (0: there is none); the new revision.

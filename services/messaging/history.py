@@ -1,19 +1,13 @@
 """Looking into the log: single messages, stretches of it, and where a moment lies."""
 
 import asyncio
-from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
 
-import orjson
-
-from tollgate.contract.subjects import STREAM
-from tollgate.contract.timestamps import parse_us
 from tollgate.messaging.connection import Broker
-from tollgate.messaging.jetstream_errors import MESSAGE_NOT_FOUND, error_code
 from tollgate.messaging.log_reader import LogMessage, LogReader
-from tollgate.runtime.errors import BrokerError, BrokerUnavailableError
+from tollgate.messaging.stored_message import StoredMessage, get_message
+from tollgate.runtime.errors import BrokerError
 
 REQUEST_SECONDS = 5.0
 SILENCE_SECONDS_MAX = 30.0
@@ -24,19 +18,9 @@ SHOWN_MAX = 10
 BATCH_MESSAGES_MAX = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """One message of the log."""
-
-    sequence: int
-    subject: str
-    payload: bytes
-    stored_at_us: int
-
-
 async def message_at(broker: Broker, sequence: int) -> StoredMessage | None:
     """The message at that sequence; None when there is none. Raises BrokerUnavailableError."""
-    return await _message(broker, {"seq": sequence})
+    return await get_message(broker, {"seq": sequence}, timeout_seconds=REQUEST_SECONDS)
 
 
 async def next_of_subject(broker: Broker, subject: str, sequence: int) -> StoredMessage | None:
@@ -44,20 +28,8 @@ async def next_of_subject(broker: Broker, subject: str, sequence: int) -> Stored
 
     Raises BrokerUnavailableError.
     """
-    return await _message(broker, {"seq": sequence, "next_by_subj": subject})
-
-
-async def _message(broker: Broker, wanted: dict[str, object]) -> StoredMessage | None:
-    answer = await broker.request(
-        f"$JS.API.STREAM.MSG.GET.{STREAM}", orjson.dumps(wanted), timeout_seconds=REQUEST_SECONDS
-    )
-    if "error" not in answer:
-        message: dict[str, Any] = answer["message"]
-        payload = b64decode(message.get("data", ""))
-        return StoredMessage(message["seq"], message["subject"], payload, parse_us(message["time"]))
-    if error_code(answer) == MESSAGE_NOT_FOUND:
-        return None
-    raise BrokerUnavailableError(f"message {wanted} cannot be read: {answer['error'].get('description')}")
+    wanted = {"seq": sequence, "next_by_subj": subject}
+    return await get_message(broker, wanted, timeout_seconds=REQUEST_SECONDS)
 
 
 async def sequence_at(broker: Broker, moment_us: int) -> int:

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -16,8 +14,10 @@ from tollgate.contract.events import Event
 from tollgate.contract.log_mark import LogState
 from tollgate.contract.subjects import MESSAGE_BYTES_MAX, STREAM, SUBJECTS, message_id_of, subject_of
 from tollgate.messaging.connection import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker
-from tollgate.messaging.jetstream_errors import MESSAGE_NOT_FOUND, error_code, is_transient
+from tollgate.messaging.jetstream_api import stream_api
+from tollgate.messaging.jetstream_errors import is_transient
 from tollgate.messaging.log_watch import LogWatch
+from tollgate.messaging.stored_message import StoredMessage, get_message
 from tollgate.messaging.streams import ensure_stream
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
 
@@ -46,12 +46,6 @@ class Appended:
 
     sequence: int
     existing: Event | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    subject: str
-    payload: bytes
 
 
 class Log:
@@ -156,33 +150,20 @@ class Log:
 
         Raises BrokerUnavailableError.
         """
-        message = await self._message({"last_by_subj": subject}, timeout_seconds=timeout_seconds)
-        return 0 if message is None else int(message["seq"])
+        message = await get_message(self._broker, {"last_by_subj": subject}, timeout_seconds=timeout_seconds)
+        return 0 if message is None else message.sequence
 
     async def purge_before(self, sequence: int, *, timeout_seconds: float) -> None:
         """Removes every event before `sequence`. Raises BrokerError."""
         answer = await self._broker.request(
-            f"$JS.API.STREAM.PURGE.{STREAM}", orjson.dumps({"seq": sequence}), timeout_seconds=timeout_seconds
+            stream_api("PURGE"), orjson.dumps({"seq": sequence}), timeout_seconds=timeout_seconds
         )
         if "error" in answer:
             raise BrokerError(f"the log cannot be purged: {answer['error'].get('description')}")
 
-    async def _message_at(self, sequence: int, *, deadline: float) -> _Message | None:
+    async def _message_at(self, sequence: int, *, deadline: float) -> StoredMessage | None:
         timeout_seconds = max(deadline - asyncio.get_running_loop().time(), 0)
-        message = await self._message({"seq": sequence}, timeout_seconds=timeout_seconds)
-        return None if message is None else _Message(message["subject"], b64decode(message.get("data", "")))
-
-    async def _message(self, wanted: dict[str, object], *, timeout_seconds: float) -> dict[str, Any] | None:
-        # Not a direct get: a follower may answer that one, and not have the newest messages yet.
-        answer = await self._broker.request(
-            f"$JS.API.STREAM.MSG.GET.{STREAM}", orjson.dumps(wanted), timeout_seconds=timeout_seconds
-        )
-        if "error" not in answer:
-            message: dict[str, Any] = answer["message"]
-            return message
-        if error_code(answer) == MESSAGE_NOT_FOUND:
-            return None
-        raise BrokerUnavailableError(f"message {wanted} cannot be read: {answer['error'].get('description')}")
+        return await get_message(self._broker, {"seq": sequence}, timeout_seconds=timeout_seconds)
 
     async def _log_state(self, deadline: float) -> LogState:
         return await self._broker.log_state(timeout_seconds=max(deadline - asyncio.get_running_loop().time(), 0))
@@ -219,7 +200,7 @@ class Log:
             return answer["seq"], answer.get("duplicate", False)
 
 
-def _only_event_in(message: _Message) -> Event | None:
+def _only_event_in(message: StoredMessage) -> Event | None:
     """The message's only event; None when it has several, or what is no valid event."""
     match events_in(message.subject, message.payload):
         case [event]:

@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from tollgate.contract.subjects import STREAM
 from tollgate.messaging.acks import parse_ack_subject
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.jetstream_api import consumer_api
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.runtime.errors import BrokerError
 from tollgate.runtime.retries import Retries
@@ -189,7 +190,7 @@ class LogReader:
             with contextlib.suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()
                 if self._broker.is_connected:
-                    await client.publish(f"$JS.API.CONSUMER.DELETE.{STREAM}.{name}", b"")
+                    await client.publish(consumer_api("DELETE", name), b"")
 
     async def _create(self, name: str, inbox: str) -> None:
         config: dict[str, Any] = {
@@ -209,7 +210,7 @@ class LogReader:
         if self._subjects:
             config["filter_subjects"] = self._subjects
         answer = await self._broker.request(
-            f"$JS.API.CONSUMER.CREATE.{STREAM}.{name}",
+            consumer_api("CREATE", name),
             orjson.dumps({"stream_name": STREAM, "config": config}),
             timeout_seconds=API_TIMEOUT_SECONDS,
         )

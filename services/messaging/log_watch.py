@@ -4,14 +4,10 @@ import asyncio
 import logging
 from dataclasses import replace
 
-import orjson
-
 from tollgate.contract.log_mark import LogMark, LogState
-from tollgate.contract.subjects import STREAM
-from tollgate.contract.timestamps import parse_us
 from tollgate.messaging.connection import Broker
-from tollgate.messaging.jetstream_errors import MESSAGE_NOT_FOUND, error_code
-from tollgate.runtime.errors import BrokerUnavailableError, LogChangedError
+from tollgate.messaging.stored_message import get_message
+from tollgate.runtime.errors import LogChangedError
 
 logger = logging.getLogger(__name__)
 
@@ -107,16 +103,11 @@ class LogWatch:
 
     async def _compare_message(self, mark: LogMark, log: LogState, timeout_seconds: float) -> str | None:
         """What is wrong with the message at the mark; None if nothing. Raises LogChangedError if it is another one."""
-        answer = await self._broker.request(
-            f"$JS.API.STREAM.MSG.GET.{STREAM}", orjson.dumps({"seq": mark.sequence}), timeout_seconds=timeout_seconds
-        )
-        if "error" not in answer:
-            if (contradiction := mark.contradiction(log, parse_us(answer["message"]["time"]))) is not None:
+        message = await get_message(self._broker, {"seq": mark.sequence}, timeout_seconds=timeout_seconds)
+        if message is not None:
+            if (contradiction := mark.contradiction(log, message.stored_at_us)) is not None:
                 raise LogChangedError(contradiction)
             return None
-        if error_code(answer) != MESSAGE_NOT_FOUND:
-            why = answer["error"].get("description")
-            raise BrokerUnavailableError(f"message {mark.sequence} of the log cannot be read: {why}")
         # It may have been purged in between.
         is_damaged = mark.is_held_by(await self._broker.log_state(timeout_seconds=timeout_seconds))
         return f"the log is damaged: message {mark.sequence} cannot be read" if is_damaged else None

@@ -6,6 +6,8 @@ from dataclasses import replace
 import nats.errors
 
 from tollgate.contract.read_model_api import (
+    ACCEPT_DIFFERENCES,
+    ADOPT,
     CHARGING,
     PAYMENT,
     SNAPSHOT,
@@ -25,7 +27,7 @@ from tollgate.contract.read_model_api import (
     encode_question,
 )
 from tollgate.messaging.connection import TRANSIENT_ERRORS, Broker
-from tollgate.runtime.errors import BrokerError, TollgateError
+from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, TollgateError
 
 ERROR_CODE_HEADER = "Nats-Service-Error-Code"
 ERROR_HEADER = "Nats-Service-Error"
@@ -70,6 +72,23 @@ class ReadModel:
     async def snapshot(self, *, timeout_seconds: float) -> Snapshot:
         """Has the read model copied as of the log's present end. Raises ReadModelUnavailableError."""
         return decode_snapshot(await self._ask(SNAPSHOT, b"", timeout_seconds))
+
+    async def adopt(self, *, accepts_differences: bool, timeout_seconds: float) -> bytes | None:
+        """Has the projector put its rebuilt file in place; the encoded comparison, or None when no projector answers.
+
+        Raises QuestionRefusedError when it refuses, and BrokerUnavailableError when it may have done it all the same.
+        """
+        request = ACCEPT_DIFFERENCES if accepts_differences else b""
+        try:
+            reply = await self._broker.ask(ADOPT, request, timeout_seconds=timeout_seconds)
+        except nats.errors.NoRespondersError:
+            return None
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise BrokerUnavailableError(str(error)) from None
+        if reply.headers and ERROR_CODE_HEADER in reply.headers:
+            raise QuestionRefusedError(str(reply.headers.get(ERROR_HEADER)))
+        comparison: bytes = reply.data
+        return comparison
 
     async def _as_of_now(self, question: SummaryQuestion, timeout_seconds: float) -> SummaryQuestion:
         """Asked here, because the question may be long on its way to a projector that waits for its share of CPU."""

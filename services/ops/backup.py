@@ -15,20 +15,19 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import nats.errors
 import orjson
-from nats.aio.msg import Msg
 
 from tollgate.contract.events import PROVIDERS, Event, PaymentProcessed, PaymentRejected, ProviderName
 from tollgate.contract.expected_ledger import Ledger
 from tollgate.contract.read_model_api import Total
 from tollgate.contract.subjects import STREAM
 from tollgate.contract.timestamps import format_us, now_us
-from tollgate.messaging.connection import TRANSIENT_ERRORS, Broker
+from tollgate.messaging.connection import Broker
 from tollgate.messaging.history import Unread, stretch
-from tollgate.messaging.jetstream_errors import STREAM_EXISTS, error_code
+from tollgate.messaging.log_snapshot import CHUNK_BYTES, log_snapshot, restore_snapshot
 from tollgate.messaging.validity import valid_events
 from tollgate.ops.checksums import checksums, first_change
+from tollgate.runtime.errors import BrokerError
 from tollgate.stack.errors import BackupError
 
 META_FILE = "backup.json"
@@ -36,12 +35,6 @@ ACCOUNT_FILE = "tollgate.json"
 ARCHIVE_FILE = "stream.arc.s2"
 """What nats-server 2.15 and later make."""
 OLD_ARCHIVE_FILE = "stream.tar.s2"
-CHUNK_BYTES = 65_536
-"""Below the broker's `max_payload`, which is 128 KB."""
-CHUNK_SECONDS_MAX = 30.0
-BEGIN_SECONDS_MAX = 60.0
-"""With --check the broker reads the whole log before it answers."""
-FINISH_SECONDS_MAX = 600.0
 OPEN_NAMED_MAX = 1_000
 _ARCHIVE_MAGIC = b"NATSARC1"
 _MAGIC_WITHIN_BYTES = 64
@@ -92,22 +85,10 @@ async def restore(broker: Broker, folder: Path, *, replicas: int | None = None) 
     meta, archive = read_backup(folder)
     if replicas is not None:
         meta["config"]["num_replicas"] = replicas
-    answer = await _ask(broker, f"$JS.API.STREAM.RESTORE.{STREAM}", orjson.dumps(meta), BEGIN_SECONDS_MAX)
-    begun = orjson.loads(answer.data)
-    if "error" in begun:
-        if error_code(begun) == STREAM_EXISTS:
-            raise BackupError("the broker has a log already, and a restore never takes the place of one")
-        raise BackupError(f"the broker refuses the backup: {begun['error'].get('description')}")
-    with archive.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            answer = await _ask(broker, begun["deliver_subject"], chunk, CHUNK_SECONDS_MAX)
-            if answer.data:
-                raise BackupError(f"the broker cannot store the backup: {answer.data.decode(errors='replace')}")
-    done = orjson.loads((await _ask(broker, begun["deliver_subject"], b"", FINISH_SECONDS_MAX)).data)
-    if "error" in done:
-        raise BackupError(f"the broker cannot use the backup: {done['error'].get('description')}")
-    _compare_states(done["state"], meta["state"], read_account(folder))
-    return int(done["state"]["last_seq"])
+    with _as_backup_error(), archive.open("rb") as file:
+        state = await restore_snapshot(broker, meta, iter(lambda: file.read(CHUNK_BYTES), b""))
+    _compare_states(state, meta["state"], read_account(folder))
+    return int(state["last_seq"])
 
 
 def _compare_states(restored: dict[str, Any], backed_up: dict[str, Any], account: Account | None) -> None:
@@ -230,43 +211,22 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 
 async def _take_snapshot(broker: Broker, folder: Path, *, check: bool) -> dict[str, Any]:
-    inbox = broker.client.new_inbox()
-    subscription = await broker.client.subscribe(inbox)
+    with _as_backup_error():
+        async with log_snapshot(broker, check=check) as snapshot:
+            archive = folder / ARCHIVE_FILE
+            first = await _write_archive(snapshot.chunks, archive)
+            if _ARCHIVE_MAGIC not in first[:_MAGIC_WITHIN_BYTES]:
+                archive.rename(folder / OLD_ARCHIVE_FILE)
+            _write(folder / META_FILE, orjson.dumps(snapshot.meta, option=orjson.OPT_INDENT_2))
+            return snapshot.meta
+
+
+@contextlib.contextmanager
+def _as_backup_error() -> Iterator[None]:
     try:
-        question = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES, "jsck": check}
-        answer = await _ask(broker, f"$JS.API.STREAM.SNAPSHOT.{STREAM}", orjson.dumps(question), BEGIN_SECONDS_MAX)
-        meta = orjson.loads(answer.data)
-        if "error" in meta:
-            raise BackupError(f"the broker makes no backup: {meta['error'].get('description')}")
-        meta = {"config": meta["config"], "state": meta["state"]}
-        archive = folder / ARCHIVE_FILE
-        first = await _write_archive(_chunks(broker, subscription), archive)
-        if _ARCHIVE_MAGIC not in first[:_MAGIC_WITHIN_BYTES]:
-            archive.rename(folder / OLD_ARCHIVE_FILE)
-        _write(folder / META_FILE, orjson.dumps(meta, option=orjson.OPT_INDENT_2))
-        return meta
-    finally:
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await subscription.unsubscribe()
-
-
-async def _chunks(broker: Broker, subscription: Any) -> AsyncIterator[bytes]:
-    """The archive; each piece is acknowledged when the next is asked for, so that the broker sends no faster."""
-    while True:
-        try:
-            message: Msg = await subscription.next_msg(CHUNK_SECONDS_MAX)
-        except TRANSIENT_ERRORS:
-            raise BackupError(f"the broker sent nothing for {CHUNK_SECONDS_MAX:.0f} s") from None
-        if not message.data:
-            status = (message.headers or {}).get("Status", "204")
-            if status != "204":
-                raise BackupError(
-                    f"the broker broke the backup off: {(message.headers or {}).get('Description', status)}"
-                )
-            return
-        yield message.data
-        if message.reply:
-            await broker.client.publish(message.reply)
+        yield
+    except BrokerError as error:
+        raise BackupError(str(error)) from None
 
 
 async def _write_archive(chunks: AsyncIterator[bytes], path: Path) -> bytes:
@@ -279,13 +239,6 @@ async def _write_archive(chunks: AsyncIterator[bytes], path: Path) -> bytes:
         file.flush()
         await asyncio.to_thread(os.fsync, file.fileno())
     return first
-
-
-async def _ask(broker: Broker, subject: str, payload: bytes, timeout_seconds: float) -> Msg:
-    try:
-        return await broker.ask(subject, payload, timeout_seconds=timeout_seconds)
-    except TRANSIENT_ERRORS as error:
-        raise BackupError(f"the broker did not answer on {subject} ({error or type(error).__name__})") from None
 
 
 def _write(path: Path, content: bytes) -> None:

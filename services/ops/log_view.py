@@ -21,10 +21,11 @@ from tollgate.contract.events import (
 from tollgate.contract.money import format_cents
 from tollgate.contract.timestamps import format_us
 from tollgate.messaging.connection import Broker
-from tollgate.messaging.history import REQUEST_SECONDS, StoredMessage, message_at, sequence_at, stretch
+from tollgate.messaging.history import REQUEST_SECONDS, message_at, sequence_at, stretch
 from tollgate.messaging.log_reader import LogReader
 from tollgate.messaging.operator_command import BrokerSettings, broker_for_command
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
+from tollgate.messaging.stored_message import StoredMessage
 
 BATCH_MESSAGES_MAX = 1_000
 ANSWER_SECONDS = 5.0

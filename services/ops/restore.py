@@ -2,16 +2,12 @@
 
 from pathlib import Path
 
-from tollgate.contract.subjects import STREAM
-from tollgate.messaging.connection import Broker
+from tollgate.messaging.log_snapshot import delete_log
 from tollgate.messaging.operator_command import BrokerAddress, BrokerSettings, broker_for_command
 from tollgate.ops.backup import ACCOUNT_FILE, Account, account_of, check_archive, read_account, restore
-from tollgate.runtime.errors import BrokerError
 from tollgate.stack.broker_alone import broker_alone
 from tollgate.stack.errors import BackupError
 from tollgate.stack.settings import Settings
-
-_DELETE_SECONDS = 10.0
 
 
 async def restore_log(settings: Settings, folder: Path, *, allow_open: bool, replicas: int | None = None) -> Account:
@@ -44,7 +40,7 @@ async def _restore_at(address: BrokerSettings, folder: Path, *, allow_open: bool
             try:
                 _check_ended(account)
             except BackupError:
-                await _delete(broker)
+                await delete_log(broker)
                 raise
     return account
 
@@ -56,9 +52,3 @@ def _check_ended(account: Account) -> None:
             " a processor would send them on, and cannot know whether they were charged since."
             " Nothing was restored. See docs/how-to/backup.md, and --allow-open"
         )
-
-
-async def _delete(broker: Broker) -> None:
-    answer = await broker.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout_seconds=_DELETE_SECONDS)
-    if "error" in answer:
-        raise BrokerError(f"the restored log cannot be deleted again: {answer['error'].get('description')}")

@@ -13,6 +13,7 @@ from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.payment_state import CLOCK_OFFSET_SECONDS_MAX
 from tollgate.messaging.clock_watch import ClockWatch
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.durable_consumer import until_ensured
 from tollgate.messaging.health_bucket import HealthBucket
 from tollgate.messaging.log import Log
 from tollgate.messaging.log_watch import LogWatch
@@ -32,9 +33,8 @@ from tollgate.processor.health.client import HealthClient
 from tollgate.processor.health.lease import HealthLease, Pace
 from tollgate.processor.health.poller import HealthPoller
 from tollgate.processor.health.report import Health
-from tollgate.processor.intake.consumers import until_ensured
 from tollgate.processor.intake.progress import Progress
-from tollgate.processor.intake.pull_consumer import REQUESTS
+from tollgate.processor.intake.queues import REQUESTS
 from tollgate.processor.intake.side_queue import doubts_queue, released_queue
 from tollgate.processor.intake.worker import IN_HAND_MAX, Worker
 from tollgate.processor.operations.cli import resolve, status

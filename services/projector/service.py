@@ -7,9 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 
-import nats.micro
-from nats.micro.request import Request
-
 from tollgate.contract.read_model_api import (
     ACCEPT_DIFFERENCES,
     ADOPT,
@@ -29,11 +26,12 @@ from tollgate.contract.read_model_api import (
 )
 from tollgate.contract.timestamps import now_us
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.micro_service import Endpoint, Request, micro_service
+from tollgate.messaging.sequence_at_time import log_end_at
 from tollgate.projector.live.active_model import ActiveModel
 from tollgate.projector.live.follower import Follower
 from tollgate.projector.live.store import Store
 from tollgate.projector.read.inspection import CannotAnswerError, Inspection, oldest_chargeable_of
-from tollgate.projector.read.sequence_at_time import log_end_at
 from tollgate.projector.verify.comparison import NotComparableError
 from tollgate.runtime.errors import BrokerError, LogChangedError
 
@@ -66,22 +64,23 @@ class QuestionService:
 
     async def run(self) -> None:
         """Serves until cancelled. Raises LogChangedError when the log is not the one that was read."""
-        service = await nats.micro.add_service(
-            self._broker.client, name=SERVICE, version="1.0.0", description="Tollgate's read model"
+        endpoints = (
+            Endpoint("summary", SUMMARY, self._handler(self._summary)),
+            Endpoint("payment", PAYMENT, self._handler(self._payment)),
+            Endpoint("charging", CHARGING, self._handler(self._charging)),
+            Endpoint("status", STATUS, self._handler(self._status)),
+            Endpoint("snapshot", SNAPSHOT, self._handler(self._snapshot)),
+            Endpoint("adopt", ADOPT, self._handler(self._adopt)),
         )
         try:
-            await service.add_endpoint(name="summary", subject=SUMMARY, handler=self._endpoint(self._summary))
-            await service.add_endpoint(name="payment", subject=PAYMENT, handler=self._endpoint(self._payment))
-            await service.add_endpoint(name="charging", subject=CHARGING, handler=self._endpoint(self._charging))
-            await service.add_endpoint(name="status", subject=STATUS, handler=self._endpoint(self._status))
-            await service.add_endpoint(name="snapshot", subject=SNAPSHOT, handler=self._endpoint(self._snapshot))
-            await service.add_endpoint(name="adopt", subject=ADOPT, handler=self._endpoint(self._adopt))
-            await self._log_changed
+            async with micro_service(
+                self._broker, name=SERVICE, version="1.0.0", description="Tollgate's read model", endpoints=endpoints
+            ):
+                await self._log_changed
         finally:
-            await service.stop()
             self._thread.shutdown()
 
-    def _endpoint(self, answer: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Request], Awaitable[None]]:
+    def _handler(self, answer: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Request], Awaitable[None]]:
         """A handler that runs each query in its own task: the micro service itself calls one handler at a time."""
 
         async def handle(request: Request) -> None:

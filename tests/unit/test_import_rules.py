@@ -1,6 +1,7 @@
 """Which layer may import which: dependencies point inwards, and the pure modules use no framework."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -64,6 +65,10 @@ PURE = [
     "projector.rebuild.bulk_projection",
 ]
 PROGRAMS = ["gateway", "processor", "projector", "simulator"]
+READS_ENVIRONMENT = {
+    "runtime/running_stack.py": "an operator's command takes what is not set from the running stack",
+}
+"""Modules that read the environment and are no composition root, with the reason."""
 
 
 def files_of(layer: str) -> list[Path]:
@@ -146,6 +151,62 @@ def test_make_run_knows_of_the_services_only_their_settings() -> None:
     for path in files_of("stack"):
         of_services = {name for name in imported_modules(path) if name.startswith(services)}
         assert all(name.split(".")[2] == "settings" for name in of_services), path
+
+
+def all_files() -> list[Path]:
+    return [path for layer in LAYERS for path in files_of(layer)] + sorted(ROOT.glob("*.py"))
+
+
+def is_composition_root(path: Path) -> bool:
+    """Whether parts are joined there: a command line, settings, or the launcher of `make run`."""
+    return path.name in {"cli.py", "settings.py"} or path.parent == ROOT / "stack"
+
+
+def reads_environment(path: Path) -> bool:
+    names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    imported = imported_modules(path)
+    return bool({"environ", "getenv"} & names or {"environ", "os.environ", "os.getenv"} & imported)
+
+
+def bypasses_messaging(path: Path) -> bool:
+    """Whether the file imports nats, names a subject of JetStream's API, or uses the client inside `Broker`."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    clients = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr == "client"]
+    return (
+        "nats" in imported_packages(path)
+        or any(text.startswith("$JS.") for text in texts)
+        or any("broker" in ast.unparse(node.value).lower() for node in clients)
+    )
+
+
+def test_only_messaging_reaches_nats() -> None:
+    bypassing = [path for path in all_files() if bypasses_messaging(path)]
+    assert bypassing
+    assert [path for path in bypassing if path.parent != ROOT / "messaging"] == []
+
+
+@pytest.mark.parametrize(
+    "source", ["from nats.aio.msg import Msg", 'ask("$JS.API.INFO")', "self._broker.client.publish()"]
+)
+def test_a_file_that_bypasses_messaging_is_found(source: str, tmp_path: Path) -> None:
+    path = tmp_path / "bypass.py"
+    path.write_text(source)
+    assert bypasses_messaging(path)
+
+
+def test_only_composition_roots_read_the_environment() -> None:
+    reading = {path.relative_to(ROOT).as_posix() for path in all_files() if reads_environment(path)}
+    assert "runtime/settings.py" in reading
+    others = {path for path in reading if not is_composition_root(ROOT / path)}
+    assert others == READS_ENVIRONMENT.keys()
+
+
+def test_each_jetstream_error_code_is_written_once() -> None:
+    code = re.compile(r"\b10[01]\d\d\b")
+    numbers = [number for path in files_of("messaging") for number in code.findall(path.read_text())]
+    assert "10037" in numbers
+    assert sorted(numbers) == sorted(set(numbers))
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -6,11 +6,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from tollgate.messaging.durable_consumer import ACK_WAIT_SECONDS
+from tollgate.messaging.pull_consumer import Delivery
 from tollgate.messaging.read_model_client import ReadModelUnavailableError
 from tollgate.processor.charging.handler import Done, Result, Retry
 from tollgate.processor.charging.histories import UnknownPaymentError
-from tollgate.processor.intake.consumers import ACK_WAIT_SECONDS
-from tollgate.processor.intake.pull_consumer import Delivery
 from tollgate.runtime.errors import BrokerError
 
 logger = logging.getLogger(__name__)

@@ -4,15 +4,14 @@ import asyncio
 import logging
 import time
 
-from nats.aio.msg import Msg
-
-from tollgate.contract.replicas import REPLICAS, ReplicaStatus, encode_replica
+from tollgate.contract.replicas import ReplicaStatus
 from tollgate.contract.subjects import CONSUMER
 from tollgate.contract.waiting import WaitingPayment
 from tollgate.messaging.charging_facts import ask_queue, oldest_in
 from tollgate.messaging.clock_watch import ClockWatch
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
+from tollgate.messaging.replica_answers import replica_answers
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.intake.worker import Worker
 from tollgate.processor.routing import Router
@@ -51,17 +50,13 @@ class Progress:
 
     async def run(self) -> None:
         """Answers and logs until cancelled."""
-        subscription = await self._broker.client.subscribe(REPLICAS, cb=self._answer)
-        try:
+        async with replica_answers(self._broker, self.status):
             while True:
                 await asyncio.sleep(LOOK_SECONDS)
                 try:
                     await self._look()
                 except BrokerError as error:
                     logger.warning("how many payments wait cannot be asked: %s", error)
-        finally:
-            if self._broker.is_connected:
-                await subscription.unsubscribe()
 
     def status(self) -> ReplicaStatus:
         """How this replica is at this moment."""
@@ -83,11 +78,6 @@ class Progress:
         if (refusal := self._log.refusal) is not None:
             return f"the broker stores no event: {refusal}"
         return self._router.obstacle(time.monotonic())
-
-    async def _answer(self, message: Msg) -> None:
-        # Only there: whoever asks names the subject of the answer, and a replica may write to the log.
-        if message.reply.startswith("_INBOX"):
-            await message.respond(encode_replica(self.status()))
 
     async def _look(self) -> None:
         now = time.monotonic()

@@ -8,13 +8,14 @@ from typing import Protocol
 
 from tollgate.contract.events import Event, PaymentInDoubt, PaymentReleased, ProviderName
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.durable_consumer import Queue
+from tollgate.messaging.pull_consumer import PULL_EXPIRES_SECONDS, Deliveries, Delivery
 from tollgate.messaging.validity import valid_events
 from tollgate.processor.charging.doubt_handler import Doubt, DoubtHandler
 from tollgate.processor.charging.handler import Done, Result, Retry
 from tollgate.processor.charging.release_handler import Released, ReleaseHandler
-from tollgate.processor.intake.consumers import Queue
 from tollgate.processor.intake.in_hand import Hands
-from tollgate.processor.intake.pull_consumer import DOUBTS, PULL_EXPIRES_SECONDS, RELEASED, Deliveries, Delivery
+from tollgate.processor.intake.queues import DOUBTS, RELEASED
 from tollgate.processor.routing import Pace, Router
 from tollgate.runtime.errors import BrokerError
 from tollgate.runtime.retries import Retries

@@ -6,10 +6,11 @@ import time
 
 from tollgate.contract.events import PaymentRequested
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.pull_consumer import Deliveries, Delivery
 from tollgate.messaging.validity import valid_events
 from tollgate.processor.charging.handler import Clock, Done, PaymentHandler, Result, Work
 from tollgate.processor.intake.in_hand import Hands
-from tollgate.processor.intake.pull_consumer import REQUESTS, Deliveries, Delivery
+from tollgate.processor.intake.queues import REQUESTS
 from tollgate.processor.routing import Router
 from tollgate.runtime.errors import BrokerError, FatalError
 from tollgate.runtime.retries import Retries

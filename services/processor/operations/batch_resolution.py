@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from tollgate.contract.events import PaymentInDoubt, ProviderName
 from tollgate.contract.payment_state import Open
-from tollgate.contract.subjects import DOUBTS_CONSUMERS, STREAM
+from tollgate.contract.subjects import DOUBTS_CONSUMERS
 from tollgate.contract.timestamps import MICROSECONDS, now_us
+from tollgate.messaging.charging_facts import ask_queue
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log_reader import LogReader
 from tollgate.messaging.read_model_client import ReadModelUnavailableError
@@ -124,12 +125,10 @@ async def doubts_at(
 
     They lie behind what the queue of doubts is done with.
     """
-    answer = await broker.request(
-        f"$JS.API.CONSUMER.INFO.{STREAM}.{DOUBTS_CONSUMERS[provider]}", b"", timeout_seconds=QUESTION_TIMEOUT_SECONDS
-    )
-    if "error" in answer:
-        raise BrokerError(f"the queue of doubts cannot be asked: {answer['error'].get('description')}")
-    begin, before_us = answer["ack_floor"]["stream_seq"] + 1, now_us() - int(older_than_seconds * MICROSECONDS)
+    queue = await ask_queue(broker, DOUBTS_CONSUMERS[provider])
+    if queue is None:
+        raise BrokerError(f"the queue {DOUBTS_CONSUMERS[provider]} does not exist")
+    begin, before_us = queue.floor + 1, now_us() - int(older_than_seconds * MICROSECONDS)
     found: dict[str, None] = {}
     async with LogReader(broker, begin, subjects=[f"payments.in_doubt.{provider}"]) as reader:
         async for messages in reader.to_the_end(READ_MESSAGES_MAX):

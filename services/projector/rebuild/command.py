@@ -9,19 +9,17 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import click
-import nats.errors
 
-from tollgate.contract.read_model_api import ACCEPT_DIFFERENCES, ADOPT
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.operator_command import broker_for_command, load_for_command, run_command
-from tollgate.messaging.read_model_client import ERROR_CODE_HEADER, ERROR_HEADER
+from tollgate.messaging.read_model_client import QuestionRefusedError, ReadModel
 from tollgate.projector.live.files import LockedError, ModelFiles, discard, locked
 from tollgate.projector.live.store import Store, UnusableFileError
 from tollgate.projector.rebuild.builder import Built, build
 from tollgate.projector.settings import Settings
 from tollgate.projector.verify.comparison import Comparison, NotComparableError, compare
 from tollgate.runtime.cli import Command
-from tollgate.runtime.errors import FatalError
+from tollgate.runtime.errors import BrokerUnavailableError, FatalError
 
 ADOPTION_SECONDS_MAX = 600.0
 START_SECONDS_MAX = 30.0
@@ -103,25 +101,28 @@ class _Adoption:
 
     async def _ask(self) -> bool:
         """Requests the change from the running projector. False when it does not serve queries (yet, or any more)."""
-        request = ACCEPT_DIFFERENCES if self._accepts_differences else b""
-        asking = asyncio.ensure_future(self._broker.ask(ADOPT, request, timeout_seconds=ADOPTION_SECONDS_MAX))
+        asking = asyncio.ensure_future(
+            ReadModel(self._broker).adopt(
+                accepts_differences=self._accepts_differences, timeout_seconds=ADOPTION_SECONDS_MAX
+            )
+        )
         try:
             while not asking.done():
                 await asyncio.wait((asking,), timeout=_POLL_SECONDS)
                 if not asking.done() and not self._is_owned():
                     return False
-            reply = asking.result()
-        except nats.errors.NoRespondersError:
-            return False
-        except (nats.errors.Error, TimeoutError, OSError) as error:
+            comparison = asking.result()
+        except QuestionRefusedError as error:
+            raise FatalError(f"the projector refused the new read model: {error}") from None
+        except BrokerUnavailableError as error:
             raise FatalError(
                 f"the projector's answer was lost: {error}; its program log shows whether it changed"
             ) from None
         finally:
             asking.cancel()
-        if reply.headers and ERROR_CODE_HEADER in reply.headers:
-            raise FatalError(f"the projector refused the new read model: {reply.headers.get(ERROR_HEADER)}")
-        self._conclude(Comparison.decode(reply.data))
+        if comparison is None:
+            return False
+        self._conclude(Comparison.decode(comparison))
         click.echo("the projector now uses the new read model")
         return True
 

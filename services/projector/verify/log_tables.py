@@ -24,7 +24,7 @@ from tollgate.contract.events import (
 from tollgate.contract.expected_ledger import Ledger
 from tollgate.contract.log_mark import LogMark
 from tollgate.contract.read_model_api import Total
-from tollgate.messaging.history import StoredMessage
+from tollgate.messaging.stored_message import StoredMessage
 from tollgate.messaging.validity import valid_events
 from tollgate.projector.read.readonly import MEMORY_LIMIT
 from tollgate.projector.verify.differences import Difference, Differences

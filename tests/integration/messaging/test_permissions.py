@@ -40,13 +40,14 @@ from tollgate.contract.health_bucket import POLL, POLL_STORED
 from tollgate.contract.subjects import SUBJECTS
 from tollgate.messaging.charging_facts import ask_replicas
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.durable_consumer import Queue, ensure_consumer
 from tollgate.messaging.health_bucket import Entry, HealthBucket
 from tollgate.messaging.history import stretch
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.messaging.log_reader import LogReader
+from tollgate.messaging.pull_consumer import Deliveries, Delivery
 from tollgate.messaging.read_model_client import ReadModel
-from tollgate.processor.intake.consumers import Queue, ensure_consumer
-from tollgate.processor.intake.pull_consumer import QUEUES, Deliveries, Delivery
+from tollgate.processor.intake.queues import QUEUES
 
 API = "$JS.API"
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"

@@ -23,10 +23,10 @@ from tollgate.contract.timestamps import now_us
 from tollgate.gateway import readiness as module
 from tollgate.gateway.readiness import Readiness
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.durable_consumer import ensure_consumer
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.messaging.read_model_client import ReadModel
-from tollgate.processor.intake.consumers import ensure_consumer
-from tollgate.processor.intake.pull_consumer import REQUESTS
+from tollgate.processor.intake.queues import REQUESTS
 
 NOWHERE = "http://127.0.0.1:9"
 """A provider that refuses connections: it counts as down, and charges nothing."""

@@ -14,7 +14,7 @@ from tollgate.contract.timestamps import now_us
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.read_model_client import QuestionRefusedError, ReadModel, ReadModelUnavailableError
-from tollgate.projector.read.sequence_at_time import log_end_at
+from tollgate.messaging.sequence_at_time import log_end_at
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ class Answers:
         return SimpleNamespace(data=orjson.dumps(answer))
 
     async def request(self, _: str, payload: bytes, **__: float) -> dict[str, Any]:
-        return {"message": self._messages[orjson.loads(payload)["seq"]]}
+        sequence = orjson.loads(payload)["seq"]
+        return {"message": {"seq": sequence, "time": "2026-01-01T00:00:00Z", **self._messages[sequence]}}
 
 
 def stored(subject: str, payload: bytes) -> dict[str, Any]:

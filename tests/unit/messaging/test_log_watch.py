@@ -52,7 +52,7 @@ class ReplacedBroker:
 
     async def request(self, subject: str, payload: bytes, **_: float) -> dict[str, object]:
         assert (subject, payload) == ("$JS.API.STREAM.MSG.GET.PAYMENTS", b'{"seq":6}')
-        return {"message": {"time": "1970-01-01T00:00:00.000061Z"}}
+        return {"message": {"seq": 6, "subject": "payments.requested", "time": "1970-01-01T00:00:00.000061Z"}}
 
 
 async def test_an_answer_over_a_new_connection_moves_no_mark_before_that_was_compared() -> None:

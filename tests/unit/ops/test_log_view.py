@@ -13,7 +13,7 @@ from tollgate.contract.events import (
     PaymentRouted,
 )
 from tollgate.contract.subjects import subject_of
-from tollgate.messaging.history import StoredMessage
+from tollgate.messaging.stored_message import StoredMessage
 from tollgate.ops.log_view import Entry, as_json_line, as_line
 
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"

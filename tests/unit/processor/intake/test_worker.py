@@ -13,11 +13,11 @@ from tollgate.contract.codec import encode
 from tollgate.contract.events import PaymentRequested
 from tollgate.contract.timestamps import now_us
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.durable_consumer import Queue as BrokerQueue
+from tollgate.messaging.durable_consumer import QueueState
+from tollgate.messaging.pull_consumer import Delivery
 from tollgate.processor.charging.handler import Done, PaymentHandler, Work
 from tollgate.processor.intake import worker as module
-from tollgate.processor.intake.consumers import Queue as BrokerQueue
-from tollgate.processor.intake.consumers import QueueState
-from tollgate.processor.intake.pull_consumer import Delivery
 from tollgate.processor.intake.worker import IN_HAND_MAX, Worker
 from tollgate.processor.routing import Router
 

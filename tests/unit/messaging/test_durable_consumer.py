@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tollgate.processor.intake.consumers import Queue, definition, differences
-from tollgate.processor.intake.pull_consumer import QUEUES, REQUESTS
+from tollgate.messaging.durable_consumer import Queue, definition, differences
+from tollgate.processor.intake.queues import QUEUES, REQUESTS
 
 OF_THE_BROKER = {"replay_policy": "instant", "num_replicas": 0, "metadata": {"_nats.level": "0"}}
 """What it adds to every consumer."""

@@ -15,6 +15,7 @@ import orjson
 
 from tollgate.contract.subjects import STREAM
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.jetstream_api import consumer_api
 from tollgate.messaging.jetstream_errors import CONSUMER_NOT_FOUND, error_code
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 from tollgate.runtime.errors import BrokerError
@@ -133,7 +134,7 @@ async def _oldest_open_sequence(broker: Broker, queue: Queue) -> int:
 async def _ask(broker: Broker, verb: str, queue: Queue, question: object = None) -> dict[str, Any] | None:
     """The broker's answer; None when there is no such consumer. Raises BrokerError."""
     answer = await broker.request(
-        f"$JS.API.CONSUMER.{verb}.{STREAM}.{queue.consumer}",
+        consumer_api(verb, queue.consumer),
         b"" if question is None else orjson.dumps(question),
         timeout_seconds=API_TIMEOUT_SECONDS,
     )

@@ -8,34 +8,22 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import nats.errors
 from nats.aio.msg import Msg
 
-from tollgate.contract.events import PROVIDERS, ProviderName
-from tollgate.contract.subjects import CONSUMER, DOUBTS_CONSUMERS, RELEASED_CONSUMER, REQUESTED, STREAM
 from tollgate.messaging.acks import DeliveryInfo, parse_ack_subject
 from tollgate.messaging.connection import Broker
-from tollgate.processor.intake.consumers import Queue, QueueState, ensure_consumer
+from tollgate.messaging.durable_consumer import Queue, QueueState, ensure_consumer
+from tollgate.messaging.jetstream_api import consumer_api
 
 logger = logging.getLogger(__name__)
 
 PULL_EXPIRES_SECONDS = 5.0
 """How long a pull stays open, unless it says otherwise."""
 PULL_GRACE_SECONDS = 1.0
-
-
-REQUESTS = Queue(CONSUMER, REQUESTED, 10_000)
-"""PaymentRequested: done with when the payment has ended, or an attempt of it is in doubt."""
-DOUBTS: Mapping[ProviderName, Queue] = {
-    name: Queue(DOUBTS_CONSUMERS[name], f"payments.in_doubt.{name}", 100_000) for name in PROVIDERS
-}
-"""PaymentInDoubt: done with when that attempt is in doubt no more."""
-RELEASED = Queue(RELEASED_CONSUMER, "payments.released.*", 10_000)
-"""PaymentReleased: done with at once, except that an operator's release is a request to route the payment anew."""
-QUEUES = (REQUESTS, *DOUBTS.values(), RELEASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +104,7 @@ class Deliveries:
         """Asks for `count` more deliveries, within so long."""
         self._pulls.append(_Pull(count, asyncio.get_running_loop().time() + expires_seconds + PULL_GRACE_SECONDS))
         await self._broker.client.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._queue.consumer}",
+            consumer_api("MSG.NEXT", self._queue.consumer),
             b'{"batch":%d,"expires":%d}' % (count, int(expires_seconds * 1e9)),
             reply=self._inbox,
         )

@@ -7,6 +7,7 @@ import orjson
 from tollgate.contract.subjects import STREAM
 from tollgate.contract.timestamps import format_us
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.jetstream_api import consumer_api
 from tollgate.runtime.errors import BrokerError
 
 TIMEOUT_SECONDS = 2.0
@@ -30,11 +31,11 @@ async def log_end_at(broker: Broker, moment_us: int) -> int:
         "num_replicas": 1,
     }
     answer = await broker.request(
-        f"$JS.API.CONSUMER.CREATE.{STREAM}.{name}",
+        consumer_api("CREATE", name),
         orjson.dumps({"stream_name": STREAM, "config": config}),
         timeout_seconds=TIMEOUT_SECONDS,
     )
     if "error" in answer:
         raise BrokerError(f"the log's end at a time cannot be found: {answer['error'].get('description')}")
-    await broker.client.publish(f"$JS.API.CONSUMER.DELETE.{STREAM}.{name}", b"")
+    await broker.client.publish(consumer_api("DELETE", name), b"")
     return int(answer["delivered"]["stream_seq"])
