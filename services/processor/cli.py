@@ -54,7 +54,7 @@ def main() -> None:
 
 @main.command()
 def run() -> None:
-    """Works until stopped. Settings come from the environment (see docs/reference/settings.md)."""
+    """Runs until stopped. Settings come from the environment (see docs/reference/settings.md)."""
     run_process(serve, Settings)
 
 

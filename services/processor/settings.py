@@ -82,7 +82,7 @@ class Settings(ServiceSettings):
     )
 
     def policy(self) -> Policy:
-        """What the router goes by."""
+        """The router's parameters."""
         return Policy(
             patience_seconds=self.processor_patience_seconds,
             concurrency_max=self.processor_concurrency,

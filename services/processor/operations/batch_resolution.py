@@ -1,4 +1,4 @@
-"""Settling many doubts by one word: each is looked into and written to the log as a single one is, side by side."""
+"""Manual resolution of many attempts in doubt: each is examined and recorded as a single one is, several at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from tollgate.runtime.errors import BrokerError
 BATCH_MAX = 10_000
 """Payments in one batch."""
 AT_ONCE = 8
-"""Payments that are worked on side by side."""
+"""Payments that are resolved at the same time."""
 READ_MESSAGES_MAX = 1_000
 QUESTION_TIMEOUT_SECONDS = 5.0
 
@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Which payments: `ids`; and how the claim is handled for all of them."""
+    """The payments, `ids`, and one resolution for all of them."""
 
     ids: Sequence[str]
     requested: RequestedResolution
@@ -43,22 +43,22 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How it went."""
+    """How many payments were resolved, and how many were not."""
 
     resolved: int
     failed: int
 
 
 class BatchResolver:
-    """Resolves a batch; `make` gives a resolver that tells its steps to the function it is given."""
+    """Resolves a batch; `make` returns a resolver that reports its steps to the function that it is given."""
 
-    def __init__(self, make: Callable[[Callable[[str], None]], Resolver], say: Callable[[str], None]) -> None:
+    def __init__(self, make: Callable[[Callable[[str], None]], Resolver], report: Callable[[str], None]) -> None:
         self._make = make
-        self._say = say
+        self._report = report
         self._failed: set[str] = set()
 
     async def resolve(self, batch: Batch) -> Counted:
-        """Says a line for each payment. Those that are not charged are held together, and waited for once."""
+        """Reports a line for each payment. For `--not-charged` all are held first, and one wait serves all of them."""
         requested, is_forced = batch.requested, batch.is_forced
 
         async def examine(payment: str, resolver: Resolver) -> Examined:
@@ -67,7 +67,7 @@ class BatchResolver:
         doubts = await self._each({payment: payment for payment in batch.ids}, examine)
         if batch.is_dry_run:
             for payment, doubt in doubts.items():
-                self._say(f"{payment} would be {_outcome(requested)}: {_shown(doubt)}")
+                self._report(f"{payment} would be {_outcome(requested)}: {_shown(doubt)}")
         elif requested.is_charged:
             await self._each(doubts, lambda doubt, resolver: resolver.settle(requested, doubt), is_last=True)
         else:
@@ -79,8 +79,8 @@ class BatchResolver:
         await self._each(doubts, lambda doubt, resolver: resolver.hold(requested, doubt))
         held = {payment: doubt for payment, doubt in doubts.items() if payment not in self._failed}
         if held:
-            # Counted from the last hold.
-            self._say(f"{len(held)} held: no worker sends them any more; waiting {batch.hold_seconds:g} s")
+            # The wait begins after the last hold.
+            self._report(f"{len(held)} held: no worker sends them any more; waiting {batch.hold_seconds:g} s")
             await asyncio.sleep(batch.hold_seconds)
         await self._each(
             held, lambda doubt, resolver: resolver.release(requested, doubt, is_forced=is_forced), is_last=True
@@ -89,7 +89,7 @@ class BatchResolver:
     async def _each(
         self, these: Mapping[str, T], step: Callable[[T, Resolver], Awaitable[R]], *, is_last: bool = False
     ) -> dict[str, R]:
-        """The step for each payment, AT_ONCE at once; what came of it where it did not fail."""
+        """Takes the step for each payment, AT_ONCE at once. Returns the results of those that did not fail."""
         done: dict[str, R] = {}
         waiting = iter(these.items())
 
@@ -100,10 +100,10 @@ class BatchResolver:
                     done[payment] = await step(one, self._make(steps.append))
                 except (CannotResolveError, BrokerError, ReadModelUnavailableError) as error:
                     self._failed.add(payment)
-                    self._say(f"{payment} not resolved: {error}")
+                    self._report(f"{payment} not resolved: {error}")
                     continue
                 if is_last:
-                    self._say(f"{payment} {steps[-1]}")
+                    self._report(f"{payment} {steps[-1]}")
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
         return done
@@ -121,9 +121,9 @@ def _shown(doubt: Examined) -> str:
 async def doubts_at(
     broker: Broker, histories: Histories, provider: ProviderName, *, older_than_seconds: float, count_max: int
 ) -> list[str]:
-    """The ids of the oldest payments that have been in doubt at the provider for so long. Raises BrokerError.
+    """The ids of the oldest payments that have been in doubt at the provider for that long. Raises BrokerError.
 
-    They lie behind what the queue of doubts is done with.
+    The search begins in the log after the doubts that their queue is done with.
     """
     queue = await ask_queue(broker, DOUBTS_CONSUMERS[provider])
     if queue is None:

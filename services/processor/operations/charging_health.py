@@ -1,4 +1,4 @@
-"""Whether charging is well, for an operator: what waits too long and why, and each replica. Pure."""
+"""The health of charging, for an operator: what waits too long and why, and the state of each replica. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tollgate.contract.waiting import ChargingFacts
 
 @dataclass(frozen=True, slots=True)
 class ChargingHealth:
-    """`troubles` is empty when all is well."""
+    """`troubles` is empty when charging is healthy."""
 
     troubles: Sequence[str]
     replicas: Sequence[ReplicaStatus]
@@ -26,13 +26,16 @@ def assess(
     oldest_seconds_max: float,
     doubt_seconds_max: float,
 ) -> ChargingHealth:
-    """What is not well. `charging` is the answer of the read model, or why there is none; `now_us` is the broker's."""
+    """What waits or is in doubt for too long.
+
+    `charging` is the answer of the read model, or the reason why there is none; `now_us` is the broker's time.
+    """
     troubles = [] if (trouble := facts.trouble(oldest_seconds_max)) is None else [trouble]
     if isinstance(charging, str):
         return ChargingHealth([*troubles, f"what is charged and in doubt is unknown: {charging}"], facts.replicas)
     old = [one for one in charging.doubts if now_us - one.since_us > doubt_seconds_max * MICROSECONDS]
     if old:
-        # The oldest come first, and are all that are listed.
+        # Only the oldest are listed, and they come first.
         count = f"{len(old)} or more" if len(old) == len(charging.doubts) < charging.in_doubt else f"{len(old)}"
         seconds = (now_us - old[0].since_us) / MICROSECONDS
         troubles.append(

@@ -1,4 +1,4 @@
-"""The commands beside `run`: how charging stands, and settling a doubt by hand."""
+"""The operator's commands: the status of charging, and manual resolution of attempts in doubt."""
 
 import getpass
 import os
@@ -21,7 +21,7 @@ from tollgate.processor.settings import Settings
 from tollgate.runtime.cli import Command, Number
 
 TEXT_CHARACTERS_MAX = 500
-"""Of a note: it lies in the log for ever."""
+"""The longest note; it stays in the log for ever."""
 
 
 @click.command(cls=Command)
@@ -59,7 +59,7 @@ def _text(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     return text
 
 
-def _whoever_this_is() -> str:
+def _this_user() -> str:
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
@@ -69,7 +69,7 @@ def _whoever_this_is() -> str:
 
 
 def _ids(_ctx: click.Context, _param: click.Parameter, file: TextIO | None) -> list[str] | None:
-    """An id on each line; empty lines, and those that begin with #, are passed over."""
+    """One id a line; empty lines, and lines that begin with #, are skipped."""
     if file is None:
         return None
     lines = [(number, line.strip()) for number, line in enumerate(file, start=1)]
@@ -89,35 +89,35 @@ def _ids(_ctx: click.Context, _param: click.Parameter, file: TextIO | None) -> l
 @click.command(cls=Command)
 @click.argument("correlation_id", type=click.UUID, required=False)
 @click.option(
-    "--from", "ids", type=click.File(), callback=_ids, help="Many payments: a file with an id a line; - is stdin."
+    "--from", "ids", type=click.File(), callback=_ids, help="Many payments: a file with one id a line; - is stdin."
 )
 @click.option("--provider", type=click.Choice(PROVIDERS), help="Many payments: the oldest in doubt at this provider.")
 @click.option(
     "--older-than",
     "older_than_seconds",
     type=Number(0, 10**9),
-    help="With --provider: those that have been in doubt for so many seconds.",
+    help="With --provider: only those in doubt for at least this many seconds.",
 )
 @click.option(
     "--limit",
     default=1_000,
     show_default=True,
     type=click.IntRange(1, BATCH_MAX),
-    help="With --provider: at most so many.",
+    help="With --provider: at most this many.",
 )
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Look into each, and record nothing.")
-@click.option("--charged/--not-charged", "is_charged", default=None, help="What became of the attempt.")
-@click.option("--note", required=True, callback=_text, help="What you know it from; it stays in the log.")
-@click.option("--by", default=_whoever_this_is, callback=_text, help="Who says so; else this user and machine.")
-@click.option("--requested-at", callback=_moment, help="With --charged: the stamp of the processor's own record.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Look each payment up, and record nothing.")
+@click.option("--charged/--not-charged", "is_charged", default=None, help="Whether the attempt was charged.")
+@click.option("--note", required=True, callback=_text, help="The evidence; it stays in the log.")
+@click.option("--by", default=_this_user, callback=_text, help="The operator's name; else this user and machine.")
+@click.option("--requested-at", callback=_moment, help="With --charged: the stamp of the provider's record.")
 @click.option(
     "--hold-seconds",
     default=HOLD_SECONDS,
     show_default=True,
     type=Number(0, 86_400),
-    help="With --not-charged: how long nobody sends the attempts before they count as not charged.",
+    help="With --not-charged: how long an attempt is held, and not sent, before it is released.",
 )
-@click.option("--force", "is_forced", is_flag=True, help="Even against the processor's record, or with a short hold.")
+@click.option("--force", "is_forced", is_flag=True, help="Override the provider's record, or allow a short hold.")
 def resolve(
     *,
     correlation_id: UUID | None,
@@ -133,17 +133,17 @@ def resolve(
     hold_seconds: float,
     is_forced: bool,
 ) -> None:
-    """Settles payments in doubt by your word, which is recorded. Read docs/how-to/doubts.md before the first time.
+    """Resolves attempts in doubt manually; the log records it. Read docs/how-to/doubts.md before the first use.
 
     One payment by its id; or many at once, with --from or with --provider and --older-than: a line for each, and exit
-    status 1 if any could not be settled.
+    status 1 if any could not be resolved.
     """
     if sum(one is not None for one in (correlation_id, ids, provider)) != 1:
         raise click.UsageError("name one payment, or --from, or --provider")
     if (provider is None) != (older_than_seconds is None):
         raise click.UsageError("--provider and --older-than belong together")
     if is_charged is None:
-        raise click.UsageError("say --charged or --not-charged")
+        raise click.UsageError("--charged or --not-charged is required")
     if requested_at is not None and not (is_charged and correlation_id):
         raise click.UsageError("--requested-at belongs to --charged, and to one payment")
     batch = Batch((), RequestedResolution(is_charged, by, note, requested_at), hold_seconds, is_forced, is_dry_run)
@@ -173,7 +173,7 @@ async def _resolve(settings: Settings, correlation_id: str, batch: Batch) -> int
             batch.requested,
             hold_seconds=batch.hold_seconds,
             is_forced=batch.is_forced,
-            say=click.echo,
+            report=click.echo,
         )
     except CannotResolveError as error:
         raise CommandError(str(error)) from None
@@ -181,7 +181,7 @@ async def _resolve(settings: Settings, correlation_id: str, batch: Batch) -> int
 
 
 async def _resolve_batch(settings: Settings, selected: commands.Selected, batch: Batch) -> int:
-    counted = await commands.resolve_batch(settings, selected, batch, say=click.echo)
+    counted = await commands.resolve_batch(settings, selected, batch, report=click.echo)
     verb = "could be resolved" if batch.is_dry_run else "resolved"
     click.echo(f"{counted.resolved} {verb}, {counted.failed} not")
     return int(counted.failed > 0)

@@ -1,4 +1,4 @@
-"""What an operator asks of charging, over the broker: the commands beside `run`."""
+"""The operator's commands on charging, over the broker."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -23,23 +23,23 @@ from tollgate.processor.settings import Settings
 QUESTION_TIMEOUT_SECONDS = 5.0
 
 Selected = Callable[[Broker, Histories], Awaitable[Sequence[str]]]
-"""How the payments of a batch are found."""
+"""Finds the payments of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusAnswers:
-    """What read model, broker and replicas answered; `charging` is why the first did not, where it did not."""
+    """The answers of read model, broker and replicas; `charging` is the reason if the read model did not answer."""
 
     charging: Charging | str
     facts: ChargingFacts
     side_queues: Mapping[str, Queue]
-    """Of doubts and released payments, by consumer, where they have been made."""
+    """The queues of doubts and of releases that exist, by consumer."""
     now_us: int
     """By the broker's clock."""
 
 
 async def ask_status(settings: Settings) -> StatusAnswers:
-    """How charging stands. Raises BrokerError."""
+    """The status of charging. Raises BrokerError."""
     async with broker_for_command(settings) as broker:
         charging: Charging | str
         try:
@@ -63,25 +63,27 @@ async def resolve(
     *,
     hold_seconds: float,
     is_forced: bool,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
-    """Records the claim. Raises CannotResolveError, BrokerError and ReadModelUnavailableError."""
+    """Records the resolution. Raises CannotResolveError, BrokerError and ReadModelUnavailableError."""
     async with broker_for_command(settings, name="processor") as broker, _client(settings) as client:
-        resolver = Resolver(Log(broker), Histories(broker, ReadModel(broker)), client, say)
+        resolver = Resolver(Log(broker), Histories(broker, ReadModel(broker)), client, report)
         await resolver.resolve(correlation_id, requested, hold_seconds=hold_seconds, is_forced=is_forced)
 
 
-async def resolve_batch(settings: Settings, selected: Selected, batch: Batch, *, say: Callable[[str], None]) -> Counted:
-    """Records the claim for each payment of the batch, whose ids are `selected`. Raises as `resolve` does."""
+async def resolve_batch(
+    settings: Settings, selected: Selected, batch: Batch, *, report: Callable[[str], None]
+) -> Counted:
+    """Records the resolution of each payment that `selected` finds. Raises as `resolve` does."""
     async with broker_for_command(settings, name="processor") as broker, _client(settings) as client:
         log, histories = Log(broker), Histories(broker, ReadModel(broker))
         ids = await selected(broker, histories)
-        resolver = BatchResolver(lambda tell: Resolver(log, histories, client, tell), say)
+        resolver = BatchResolver(lambda step: Resolver(log, histories, client, step), report)
         return await resolver.resolve(replace(batch, ids=ids))
 
 
 def listed(ids: Sequence[str]) -> Selected:
-    """Those payments."""
+    """Selects the payments with those ids."""
 
     async def select(_broker: Broker, _histories: Histories) -> Sequence[str]:
         return ids
@@ -90,7 +92,7 @@ def listed(ids: Sequence[str]) -> Selected:
 
 
 def in_doubt_at(provider: ProviderName, *, older_than_seconds: float, count_max: int) -> Selected:
-    """The oldest payments that have been in doubt at that provider for so long."""
+    """Selects the oldest payments that have been in doubt at that provider for that long."""
 
     async def select(broker: Broker, histories: Histories) -> Sequence[str]:
         return await doubts_at(broker, histories, provider, older_than_seconds=older_than_seconds, count_max=count_max)

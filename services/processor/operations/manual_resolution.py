@@ -1,4 +1,4 @@
-"""What an operator claims of an attempt in doubt, and what the processor's own record says against it. Pure."""
+"""A manual resolution of an attempt in doubt: its check against the provider's record, and its events. Pure."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from tollgate.processor.charging.outcomes import Attempt, Found, LookupAnswer, M
 
 @dataclass(frozen=True, slots=True)
 class RequestedResolution:
-    """`is_charged`, with the stamp of the processor's record where the operator knows it; or not charged."""
+    """Charged, with the stamp of the provider's record where the operator has it; or not charged."""
 
     is_charged: bool
     by: str
@@ -19,7 +19,7 @@ class RequestedResolution:
 
 
 def described(record: LookupAnswer) -> str:
-    """What the processor answered, for a person."""
+    """The provider's answer to the lookup, as text."""
     match record:
         case Found(amount_cents, requested_at_us):
             return f"a record over {format_cents(amount_cents)}, requestedAt {format_us(requested_at_us)}"
@@ -30,7 +30,7 @@ def described(record: LookupAnswer) -> str:
 
 
 def objection(requested: RequestedResolution, attempt: Attempt, record: LookupAnswer) -> str | None:
-    """Why the processor's record contradicts the claim; None when it does not, or when nothing could be learned."""
+    """How the provider's record contradicts the resolution; None if it does not, or if the lookup had no answer."""
     match record:
         case Found(amount_cents) if amount_cents != attempt.amount_cents:
             return (
@@ -38,7 +38,7 @@ def objection(requested: RequestedResolution, attempt: Attempt, record: LookupAn
                 f"not over {format_cents(attempt.amount_cents)}"
             )
         case Found() if not requested.is_charged:
-            return f"{attempt.provider} holds a record of it: it was charged, and the processor service will find that"
+            return f"{attempt.provider} holds a record of it: it was charged, and the processor will settle it"
         case Found(_, stamp) if requested.requested_at_us not in {None, stamp}:
             return f"{attempt.provider} holds it under requestedAt {format_us(stamp)}"
         case Missing() if requested.is_charged:
@@ -50,7 +50,7 @@ def objection(requested: RequestedResolution, attempt: Attempt, record: LookupAn
 def charged(
     requested: RequestedResolution, attempt: Attempt, record: LookupAnswer, resolved_at_us: int
 ) -> PaymentProcessed:
-    """The charge as the operator claims it; its stamp is the operator's, else the record's, else the attempt's own."""
+    """The charge, as resolved. Its stamp is the operator's, else that of the record, else the attempt's own."""
     stamp = record.requested_at_us if isinstance(record, Found) else attempt.requested_at_us
     return PaymentProcessed(
         attempt.correlation_id,
@@ -64,7 +64,7 @@ def charged(
 
 
 def held(requested: RequestedResolution, attempt: Attempt, resolved_at_us: int) -> PaymentInDoubt:
-    """From this on no worker sends the attempt."""
+    """The hold: from this event on no worker sends the attempt."""
     return PaymentInDoubt(
         attempt.correlation_id,
         attempt.attempt,
@@ -75,11 +75,11 @@ def held(requested: RequestedResolution, attempt: Attempt, resolved_at_us: int) 
 
 
 def released(requested: RequestedResolution, attempt: Attempt, resolved_at_us: int) -> PaymentReleased:
-    """Not charged, as the operator claims: free to be routed anew."""
+    """The release, as resolved: the payment is routed anew."""
     return PaymentReleased(
         attempt.correlation_id,
         attempt.attempt,
         attempt.provider,
-        "an operator says that it was not charged",
+        "an operator resolved it as not charged",
         ManualResolution(requested.by, requested.note, resolved_at_us),
     )

@@ -1,4 +1,4 @@
-"""How charging stands, for an operator: what waits, what is in doubt, what it cost. As a table, or as JSON. Pure."""
+"""The status of charging, for an operator: what waits, what is in doubt, what it cost; as a table or as JSON. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from tollgate.processor.routing.fees import paid_and_saved_cents
 def render_json(
     charging: Charging | str, queue: Queue | None, side_queues: Mapping[str, Queue], health: ChargingHealth, now_us: int
 ) -> str:
-    """Amounts in cents, ages in seconds. `charging` is why it is unknown, where it is."""
+    """For programs: amounts in cents, ages in seconds. `charging` is the reason if it is unknown."""
     content = health_object(health)
     if queue is not None:
         content["backlog"] = _backlog(queue)
@@ -49,7 +49,7 @@ def _charging(charging: Charging, now_us: int) -> dict[str, object]:
 def render_table(
     charging: Charging | str, queue: Queue | None, side_queues: Mapping[str, Queue], health: ChargingHealth, now_us: int
 ) -> str:
-    """For a terminal. `charging` is why it is unknown, where it is."""
+    """For a terminal. `charging` is the reason if it is unknown."""
     lines = health_lines(health)
     if queue is not None:
         lines.append(f"queue      {_counted(queue)}")
@@ -67,10 +67,11 @@ def _charging_lines(charging: Charging, now_us: int) -> list[str]:
             f"{name:<10} {total.count} charged, {format_cents(total.amount_cents)}"
             for name, total in charging.totals.items()
         ),
-        f"fees       {format_cents(paid_cents)} paid, {format_cents(saved_cents)} saved by not paying the dearest",
+        f"fees       {format_cents(paid_cents)} paid, {format_cents(saved_cents)} saved against charging all at the"
+        " most expensive provider",
     ]
     if charging.doubts:
-        lines += ["", _ROW.format("in doubt", "amount", "processor", "attempt", "for", "why")]
+        lines += ["", _ROW.format("in doubt", "amount", "provider", "attempt", "for", "why")]
         lines += [_row(doubt, now_us) for doubt in charging.doubts]
     if (rest := charging.in_doubt - len(charging.doubts)) > 0:
         lines.append(f"… and {rest} more that are younger")

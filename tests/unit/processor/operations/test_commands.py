@@ -15,7 +15,7 @@ ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
     ("arguments", "why"),
     [
         (["not-an-id", "--charged", "--note", "x"], "not a valid UUID"),
-        ([ID, "--note", "x"], "say --charged or --not-charged"),
+        ([ID, "--note", "x"], "--charged or --not-charged is required"),
         ([ID, "--charged"], "--note"),
         ([ID, "--charged", "--note", " "], "1 to 500 characters"),
         ([ID, "--charged", "--note", "x" * 501], "1 to 500 characters"),

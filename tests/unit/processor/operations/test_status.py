@@ -32,9 +32,9 @@ def test_the_table_tells_counts_fees_and_queue_and_each_doubt_with_its_age() -> 
             "payments   5 pending, 4 routed, 3 in doubt",
             "default    3 charged, 60.00",
             "fallback   1 charged, 20.00",
-            "fees       6.00 paid, 6.00 saved by not paying the dearest",
+            "fees       6.00 paid, 6.00 saved against charging all at the most expensive provider",
             "",
-            "in doubt                                      amount  processor  attempt         for  why",
+            "in doubt                                      amount  provider   attempt         for  why",
             f"{ID}           19.90  default          2    1h02m03s  no answer in time",
             "… and 2 more that are younger",
         ]
