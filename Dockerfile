@@ -22,7 +22,7 @@ ENV PATH=/opt/tollgate/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DI
 COPY requirements/base.txt requirements/base.txt
 RUN pip install --quiet --require-hashes --requirement requirements/base.txt
 COPY requirements/build.txt requirements/build.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY services services
 COPY src src
 # The build's own tools live in a second environment, and stay behind with it.

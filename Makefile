@@ -1,4 +1,4 @@
-# The whole project from one place: `make` lists what there is. Needs Python 3.11 or newer, and nothing else.
+# Everything there is to do in this project: `make` lists it. Needs Python 3.11 or newer, and nothing else.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,23 +12,30 @@ STACK_STAMP := $(VENV)/.installed-stack
 DEV_STAMP := $(VENV)/.installed-dev
 # How many test processes run at once.
 TEST_WORKERS ?= 2
-# Of the running stack that `make load` loads.
+# `make load`: the DATA_DIR of the running stack.
 DATA_DIR ?= data
-# What `make measure-compose` runs.
+# `make course`, `make measure-compose`: preview, final, ramp, soak or spike.
 COURSE ?= preview
-# Of `make chaos`: the first seed, how many runs, how long faults last in each, and how many runs go side by side.
+# `make bench`: rebuild, summaries, live or kill.
+WHAT ?= rebuild
+# `make chaos…`: the first seed, the number of runs, the seconds of faults in each, and the runs at the same time.
 SEED ?= 1
 RUNS ?= 10
 SECONDS ?= 12
 JOBS ?= 2
-# Of each mutation.
+# `make chaos-mutations`: runs for each mutation.
 MUTATION_RUNS ?= 3
-# Of `make attack-edge`: one of tests/support/attacks.py, such as "upgrade, expect"; all if empty.
+# `make attack-edge`: some of tests/support/attacks.py, such as "upgrade, expect"; all if empty.
 ATTACK ?=
-# Of `make chaos-backlog`.
+# `make chaos-backlog`.
 PAYMENTS ?= 100000
-# Of `make chaos-doubts`.
+# `make chaos-doubts`.
 DOUBTS ?= 12000
+
+BENCH_rebuild := qa.bench.rebuild --payments 1000000
+BENCH_summaries := qa.bench.summaries
+BENCH_live := qa.bench.live --payments 2000000
+BENCH_kill := qa.bench.kill_projector --kills 100
 
 # Where to install is decided here, whatever somebody's pip is told otherwise.
 override PIP_USER := 0
@@ -44,113 +51,105 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
-.PHONY: help install install-dev run test test-soak attack-edge test-compose test-cluster chaos chaos-mutations chaos-disks \
-	chaos-clocks chaos-backlog chaos-doubts load load-faults load-preview load-final load-ramp measure-compose measure-startup load-soak \
-	load-spike replay simulate bench-rebuild bench-summaries bench-live bench-kill lint format docs docs-generate lock clean
+.PHONY: help install install-dev run replay test test-soak test-cluster test-compose attack-edge lint format docs docs-generate \
+	lock clean load load-faults course measure-compose measure-startup bench simulate chaos chaos-mutations chaos-disks \
+	chaos-clocks chaos-backlog chaos-doubts load-preview load-final load-ramp load-soak load-spike bench-rebuild \
+	bench-summaries bench-live bench-kill
 
-help: ## Lists the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+help: # Lists the targets that have a text behind ##, below the headings ##@.
+	@awk -F ':.*## ' '/^##@ / { print substr($$0, 5) ":" } \
+		/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(STACK_STAMP) ## Makes .venv with everything that `make run` needs.
+##@ Run
 
-install-dev: $(DEV_STAMP) ## The same, with what the tests and checks need.
+install: $(STACK_STAMP) ## Installs into .venv what `make run` needs.
 
-run: install ## Starts everything; answers on http://127.0.0.1:9999 until Ctrl-C.
+install-dev: $(DEV_STAMP) ## Installs what the tests and checks need, too.
+
+run: install ## Starts everything on http://127.0.0.1:9999 until Ctrl-C.
 	@exec $(BIN)/tollgate run
 
-test: install-dev ## Runs every test, but those that take long.
+replay: install ## Builds a stack from BACKUP=folder, or a demonstration, and compares the summaries.
+	@$(BIN)/tollgate replay $(BACKUP)
+
+##@ Test
+
+test: install-dev ## Runs unit, integration and system tests, except the long ones.
 	@$(BIN)/python -m pytest tests/unit tests/integration tests/system -n $(TEST_WORKERS) --dist worksteal -m "not soak"
 
-test-soak: install-dev ## Those that take long, one at a time: health polling at the real interval, kill after kill, a ramp.
+test-soak: install-dev ## Runs the long ones, one at a time.
 	@$(BIN)/python -m pytest tests/integration tests/system -m soak
 
-attack-edge: install-dev ## Sends requests to the edge that it and a gateway could read differently. SEED, RUNS (of the whole table), ATTACK.
+test-cluster: install-dev ## Runs three brokers and kills the leader.
+	@$(BIN)/python -m pytest tests/cluster
+
+test-compose: install-dev ## Runs the compose stack and kills each container; needs docker.
+	@$(BIN)/python -m pytest tests/compose
+
+attack-edge: install-dev ## Sends ambiguous requests to the edge: SEED, RUNS, ATTACK="upgrade, expect".
 	@EDGE_ATTACK_SEED=$(SEED) EDGE_ATTACK_ROUNDS=$(RUNS) EDGE_ATTACK_ONLY="$(ATTACK)" \
 		$(BIN)/python -m pytest -q -s tests/integration/edge/test_attacks.py
 
-test-compose: install-dev ## Runs the compose stack, and kills and restarts each container; skipped where no docker answers.
-	@$(BIN)/python -m pytest tests/compose
+##@ Measure
 
-test-cluster: install-dev ## Runs three brokers, and kills the one that leads.
-	@$(BIN)/python -m pytest tests/cluster
-
-load: install-dev ## Posts 550 payments a second for a minute to a running stack, and audits every one.
+load: install-dev ## Posts 550 payments a second for a minute to a running stack, and audits each.
 	@$(BIN)/python -m qa.load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) --json build/load.json
 
 load-faults: install-dev ## The same, while programs of the stack are killed with kill -9.
 	@$(BIN)/python -m qa.load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) \
 		--kill gateway-1,processor,projector,nats-server --json build/load-faults.json
 
-chaos: install-dev ## Breaks whole stacks at random, and checks that no payment is lost or charged twice.
+course: ## Runs a k6 course: COURSE=preview|final|ramp|soak|spike; the stack needs ALLOW_PURGE=true.
+	@qa/load/k6/run $(COURSE)
+
+measure-compose: install-dev ## Runs COURSE against the compose stack; what each container used.
+	@$(BIN)/python -m qa.load.measure $(COURSE)
+
+measure-startup: install-dev ## Measures from `compose up` to the first accepted payment.
+	@$(BIN)/python -m qa.load.startup
+
+bench: install-dev ## Measures the projector: WHAT=rebuild|summaries|live|kill.
+	@test -n "$(BENCH_$(WHAT))" || { echo "make bench WHAT=rebuild|summaries|live|kill" >&2; exit 2; }
+	@$(BIN)/python -m $(BENCH_$(WHAT)) --json build/bench-$(WHAT).json
+
+simulate: install-dev ## Compares routing policies in simulation: ARGS="--random 1000 --scale 0.1".
+	@$(BIN)/python -m qa.routing_sim $(ARGS)
+
+##@ Chaos
+
+chaos: install-dev ## Kills, stops and partitions whole stacks at random, and audits every payment.
 	@$(BIN)/python -m qa.chaos --seed $(SEED) --runs $(RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
 		--markdown build/chaos.md --json build/chaos.json
 
-chaos-mutations: install-dev ## Breaks the product on purpose, and checks that `make chaos` would see it.
+chaos-mutations: install-dev ## Breaks the product on purpose; each mutation must be detected.
 	@$(BIN)/python -m qa.chaos.mutate --seed $(SEED) --runs $(MUTATION_RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
 		--markdown build/chaos-mutations.md
 
-chaos-disks: install-dev ## Lets the disks of the broker and of the read model run full; needs root.
+chaos-disks: install-dev ## Fills the disks of the broker and of the read model; needs root.
 	@$(BIN)/python -m qa.chaos.once --disks --seed $(SEED) --seconds 16
 
-chaos-clocks: install-dev ## As `make chaos`, and the services' wall clocks are set all the while; needs libfaketime.
+chaos-clocks: install-dev ## `make chaos` while the services' clocks are changed; needs libfaketime.
 	@$(BIN)/python -m qa.chaos --clocks --seed $(SEED) --runs $(RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
 		--markdown build/chaos-clocks.md
 
-chaos-backlog: install-dev ## Accepts PAYMENTS while neither payment processor works, then drains them.
+chaos-backlog: install-dev ## Accepts PAYMENTS while both providers are down, then charges them.
 	@$(BIN)/python -m qa.chaos.backlog --payments $(PAYMENTS)
 
-chaos-doubts: install-dev ## Pays beside DOUBTS doubts at a provider that swallows everything, also after kill -9.
+chaos-doubts: install-dev ## Charges new payments beside DOUBTS doubts, also after kill -9.
 	@$(BIN)/python -m qa.chaos.doubts --doubts $(DOUBTS)
 
-load-preview: ## The contest's preview with k6, against a stack started with ALLOW_PURGE=true. See docs/how-to/load.md.
-	@qa/load/k6/run preview
-
-load-final: ## The contest's final, five minutes.
-	@qa/load/k6/run final
-
-load-ramp: ## Ever more payments a second, until they are not taken as fast as they are offered.
-	@qa/load/k6/run ramp
-
-measure-compose: install-dev ## Runs COURSE (preview, final, ...) against the compose stack; what each container used.
-	@$(BIN)/python -m qa.load.measure $(COURSE)
-
-measure-startup: install-dev ## Seconds from `compose up` to the first accepted payment.
-	@$(BIN)/python -m qa.load.startup
-
-load-soak: ## Half an hour at a steady rate, while the processors change.
-	@qa/load/k6/run soak
-
-load-spike: ## Fifteen times as many payments within a second.
-	@qa/load/k6/run spike
-
-simulate: install-dev ## Tries the routing on simulated courses. ARGS="--random 1000 --scale 0.1": see docs/explanation/routing.md.
-	@$(BIN)/python -m qa.routing_sim $(ARGS)
-
-replay: install ## Builds a stack from BACKUP=folder (or one of its own making) and compares its summary with it.
-	@$(BIN)/tollgate replay $(BACKUP)
-
-bench-rebuild: install-dev ## Rebuilds the read model of a million payments while summaries are asked.
-	@$(BIN)/python -m qa.bench.rebuild --payments 1000000 --json build/bench-rebuild.json
-
-bench-summaries: install-dev ## Asks for summaries of ten thousand, a million and ten million payments.
-	@$(BIN)/python -m qa.bench.summaries --json build/bench-summaries.json
-
-bench-live: install-dev ## Sends two million payments through the live projector, and watches its memory and its file.
-	@$(BIN)/python -m qa.bench.live --payments 2000000 --json build/bench-live.json
-
-bench-kill: install-dev ## Kills the projector a hundred times under load, and compares it with the log after each.
-	@$(BIN)/python -m qa.bench.kill_projector --kills 100 --json build/bench-kill.json
+##@ Develop
 
 lint: install-dev ## Checks style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: install-dev ## Formats the code, and mends what can be mended.
+format: install-dev ## Formats the code and fixes what ruff can fix.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: install-dev ## Builds the documentation into build/site; a broken link fails. Needs no network.
+docs: install-dev ## Builds the documentation into build/site; a broken link fails.
 	@NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict --quiet
 
 docs-generate: install-dev ## Writes the pages that are generated from the code.
@@ -162,9 +161,16 @@ lock: install-dev ## Pins the newest dependencies that pyproject.toml allows.
 	$(PIP_COMPILE) --upgrade --all-extras --output-file requirements/dev.txt pyproject.toml
 	$(PIP_COMPILE) --upgrade --output-file requirements/build.txt requirements/build.in
 
-clean: ## Removes .venv and what the tools leave behind; the data stays.
+clean: ## Removes .venv and build products; DATA_DIR stays.
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
 	find services tests qa -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Names of earlier versions.
+load-preview load-final load-ramp load-soak load-spike: load-%:
+	@$(MAKE) --no-print-directory course COURSE=$*
+
+bench-rebuild bench-summaries bench-live bench-kill: bench-%:
+	@$(MAKE) --no-print-directory bench WHAT=$*
 
 # What does not fit this place is done again, from the start.
 ifneq ($(UNUSABLE),)

@@ -1,6 +1,7 @@
-"""`make install` where a .venv is there already that does not fit."""
+"""`make install` where a .venv exists that does not fit, and the targets that `make` lists."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -120,3 +121,38 @@ def test_pip_installs_into_the_venv_whatever_the_user_has_told_it(
     made = make(checkout, *variables, **environment)
     assert made.returncode == 0, made.stderr
     assert made.stdout.splitlines() == ["Installing into .venv …", "0", "0"]
+
+
+EARLIER_NAMES = {f"bench-{what}" for what in ("rebuild", "summaries", "live", "kill")} | {
+    f"load-{course}" for course in ("preview", "final", "ramp", "soak", "spike")
+}
+
+
+def listed_targets() -> list[str]:
+    shown = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, timeout=20, check=True)
+    return shown.stdout.splitlines()
+
+
+def test_help_fits_on_a_screen_and_names_every_target() -> None:
+    lines = listed_targets()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 120
+    listed = {line.split()[1] for line in lines if line.startswith("  make ")}
+    phony = (PROJECT / "Makefile").read_text().split(".PHONY: ", 1)[1].split("\n\n", 1)[0].replace("\\\n", " ")
+    assert listed == {*phony.split()} - EARLIER_NAMES - {"help"}
+
+
+def test_every_target_named_in_the_documentation_exists() -> None:
+    names = {line.split()[1] for line in listed_targets() if line.startswith("  make ")} | EARLIER_NAMES | {"help"}
+    for page in [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").rglob("*.md")]:
+        for name in re.findall(r"(?:`|^|\$ )make ([a-z][a-z-]*[a-z])\b", page.read_text(), re.MULTILINE):
+            assert name in names, page
+
+
+def test_an_unknown_benchmark_is_one_line(checkout: Path) -> None:
+    (checkout / ".venv" / ".installed-dev").touch()
+    ended = subprocess.run(
+        ["make", "bench", "WHAT=nothing"], cwd=checkout, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[0] == "make bench WHAT=rebuild|summaries|live|kill"
