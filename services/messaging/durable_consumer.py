@@ -1,8 +1,8 @@
-"""The durable consumers that the replicas share: as they have to be, and made anew where they are not.
+"""The durable consumers that the replicas share: created, and replaced where their definition is wrong.
 
-A consumer that somebody else made may begin behind requests that have not ended, or may have passed over them while it
-had another filter; bringing it to the right definition would leave those behind for ever. So it is replaced by one that
-begins at the oldest request whose payment has not ended, as the read model knows it (docs/decisions/0023).
+A consumer that another program created may begin after requests that have not ended, or may have skipped them while it
+had another filter; a correction of its definition would never deliver those. So it is replaced by one that begins at
+the oldest request whose payment has not ended, according to the read model (docs/decisions/0023).
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from tollgate.runtime.retries import Retries
 logger = logging.getLogger(__name__)
 
 ACK_WAIT_SECONDS = 3.0
-"""A delivery that is neither acknowledged nor extended for so long is delivered again, to any replica."""
+"""A delivery that is neither acknowledged nor extended within this is delivered again, to any replica."""
 API_TIMEOUT_SECONDS = 5.0
 PAUSE_SECONDS_MIN = 0.1
 PAUSE_SECONDS_MAX = 5.0
 BEGINS_AT = "tollgate-begins-at"
-"""Marks a consumer that was made here to begin at a sequence: a number that somebody else chose means nothing."""
+"""Metadata of a consumer that was created here to begin at a sequence. A start without it is not trusted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
     """One durable consumer of the log. `ack_pending_max` bounds its deliveries not yet acknowledged, over all replicas:
-    at the bound the broker delivers nothing new, only those again, the oldest first."""
+    at the bound the broker only redelivers those, the oldest first."""
 
     consumer: str
     subject: str
@@ -44,14 +44,14 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """`floor` is the sequence up to which all is done with; `waiting` how many of the log's events are not."""
+    """`floor` is the sequence up to which every event is done; `waiting` is how many events are not done."""
 
     floor: int
     waiting: int
 
 
 async def ensure_consumer(broker: Broker, queue: Queue) -> QueueState:
-    """Makes sure of the durable consumer, and that nothing was passed over. Raises BrokerError."""
+    """Creates the durable consumer, or replaces one that may have skipped events. Raises BrokerError."""
     existing = await _ask(broker, "INFO", queue)
     begins_at: int | None = None
     if existing is not None:
@@ -60,20 +60,20 @@ async def ensure_consumer(broker: Broker, queue: Queue) -> QueueState:
             begins_at = await _oldest_open_sequence(broker, queue)
             await _ask(broker, "DELETE", queue)
             logger.error(
-                "the consumer %s was made by somebody else, with other %s; made anew, from sequence %d on",
+                "the consumer %s was created by another program, with different %s; replaced, from sequence %d on",
                 *(queue.consumer, ", ".join(differing), begins_at),
             )
     question = {"stream_name": STREAM, "config": definition(queue, begins_at)}
     made = await _ask(broker, "CREATE", queue, question)
     if made is None:
-        raise BrokerError(f"no consumer {queue.consumer}: it is not there")
+        raise BrokerError(f"no consumer {queue.consumer}: it does not exist")
     return QueueState(made["ack_floor"]["stream_seq"], made["num_pending"] + made["num_ack_pending"])
 
 
 async def until_ensured(broker: Broker, queue: Queue) -> QueueState:
-    """The same, as often as it takes."""
+    """As `ensure_consumer`, repeated until it succeeds."""
     retries = Retries(
-        *(logger, "not ready to take anything"),
+        *(logger, f"{queue.consumer} is not ready yet"),
         pause_seconds_min=PAUSE_SECONDS_MIN,
         pause_seconds_max=PAUSE_SECONDS_MAX,
     )
@@ -85,7 +85,7 @@ async def until_ensured(broker: Broker, queue: Queue) -> QueueState:
 
 
 def definition(queue: Queue, begins_at: int | None) -> dict[str, Any]:
-    """The consumer as it has to be. `begins_at` None: at the log's beginning."""
+    """The right definition of the consumer. `begins_at` None: at the log's beginning."""
     return {
         "durable_name": queue.consumer,
         "name": queue.consumer,
@@ -100,9 +100,9 @@ def definition(queue: Queue, begins_at: int | None) -> dict[str, Any]:
 
 
 def differences(config: Mapping[str, Any], queue: Queue) -> list[str]:
-    """What differs of an existing consumer so that it may have passed over, or given up, what has to be delivered.
+    """The wrong fields of an existing consumer that may have made it skip, or give up, events.
 
-    The rest (how long to wait, how much at once) is changed in place.
+    Other fields (the ack wait, the bound of deliveries) are changed in place.
     """
     begins_at = config.get("opt_start_seq")
     is_marked = str(begins_at) == config.get("metadata", {}).get(BEGINS_AT)
@@ -121,12 +121,12 @@ def _beginning(sequence: int | None) -> dict[str, Any]:
 
 
 async def _oldest_open_sequence(broker: Broker, queue: Queue) -> int:
-    """Where the oldest request of a payment that has not ended is; behind all that is known, when all have."""
+    """The sequence of the oldest request whose payment has not ended; if all have, the one after the read model's."""
     try:
         charging = await ReadModel(broker).charging(timeout_seconds=API_TIMEOUT_SECONDS)
     except ReadModelUnavailableError as error:
         raise BrokerError(
-            f"the consumer {queue.consumer} is of somebody else's making, and stays unused: {error}"
+            f"the consumer {queue.consumer} was created by another program, and stays unused: {error}"
         ) from None
     return charging.position + 1 if charging.oldest_open_sequence is None else charging.oldest_open_sequence
 
@@ -159,4 +159,4 @@ _THAT_MATTER = (
     *("priority_groups", "priority_policy", "mem_storage"),
 )
 _WHERE_NOT_NAMED = {"replay_policy": "instant"}
-"""What the broker says of a field that was left out; of the others nothing."""
+"""The values with which the broker replaces fields that were left out; other such fields it omits."""

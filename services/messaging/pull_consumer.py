@@ -1,7 +1,7 @@
-"""Taking work from the shared durable consumers: as much as there is room for, never more.
+"""Deliveries from the shared durable consumers: as many as there is room for, never more.
 
-Our own, in place of nats-py's `fetch`: that one can stall for seconds on an orphaned pull. Here pull
-requests stay open on one inbox, and what they still owe us is counted from what the broker says.
+This replaces nats-py's `fetch`, which can stall for seconds on an orphaned pull. Here pull requests stay open on one
+inbox, and the deliveries that they may still bring are counted from the broker's messages.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tollgate.messaging.jetstream_api import consumer_api
 logger = logging.getLogger(__name__)
 
 PULL_EXPIRES_SECONDS = 5.0
-"""How long a pull stays open, unless it says otherwise."""
+"""How long a pull stays open by default."""
 PULL_GRACE_SECONDS = 1.0
 
 
@@ -38,22 +38,22 @@ class Delivery:
     _reply: str
 
     async def ack(self) -> None:
-        """It is done with."""
+        """Acknowledges the event: it is done."""
         await self._answer(b"+ACK")
 
     async def retry(self, delay_seconds: float) -> None:
-        """Hands it back; the broker delivers it again after the delay."""
+        """Returns the event; the broker delivers it again after the delay."""
         await self._answer(b'-NAK {"delay": %d}' % int(delay_seconds * 1e9))
 
     async def extend(self) -> None:
-        """It is still being worked on: starts its acknowledgement deadline anew."""
+        """Extends the acknowledgement deadline: the event is still being handled."""
         await self._answer(b"+WPI")
 
-    async def _answer(self, word: bytes) -> None:
-        # An answer that is lost costs a redelivery, which the journal makes harmless.
+    async def _answer(self, body: bytes) -> None:
+        # A lost answer costs a redelivery, which the payment state makes harmless.
         with contextlib.suppress(nats.errors.Error, OSError):
             if self._broker.is_connected:
-                await self._broker.client.publish(self._reply, word)
+                await self._broker.client.publish(self._reply, body)
 
 
 class Deliveries:
@@ -70,12 +70,12 @@ class Deliveries:
         self._queue = queue
         self._on_delivery = on_delivery
         self._on_none = on_none
-        """Called when a pull was open for as long as it was to be, and there was nothing more to deliver."""
+        """Called when a pull has expired because there was nothing more to deliver."""
         self._pulls: deque[_Pull] = deque()
         self._inbox = ""
         self._generation = 0
         self.is_open = False
-        """False until `open`, and again when the broker says that the consumer is not there."""
+        """False until `open`, and again when the broker answers that the consumer does not exist."""
 
     @property
     def owed(self) -> int:
@@ -86,7 +86,7 @@ class Deliveries:
         return sum(pull.remaining for pull in self._pulls)
 
     async def open(self) -> QueueState:
-        """Makes sure of the durable consumer and listens.
+        """Ensures the durable consumer and subscribes to its deliveries.
 
         Call it again after each reconnection. Raises BrokerError.
         """
@@ -101,7 +101,7 @@ class Deliveries:
         return state
 
     async def pull(self, count: int, *, expires_seconds: float = PULL_EXPIRES_SECONDS) -> None:
-        """Asks for `count` more deliveries, within so long."""
+        """Asks for `count` more deliveries, within `expires_seconds`."""
         self._pulls.append(_Pull(count, asyncio.get_running_loop().time() + expires_seconds + PULL_GRACE_SECONDS))
         await self._broker.client.publish(
             consumer_api("MSG.NEXT", self._queue.consumer),
@@ -125,7 +125,7 @@ class Deliveries:
         )
 
     def _settle(self, count: int) -> None:
-        """The oldest pulls owe `count` fewer. Which one it was does not matter: only the sum is used."""
+        """The oldest pulls owe `count` fewer. The right pull does not matter: only the sum is used."""
         for pull in self._pulls:
             settled = min(count, pull.remaining)
             pull.remaining -= settled

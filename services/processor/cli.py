@@ -36,7 +36,7 @@ from tollgate.processor.health.report import Health
 from tollgate.processor.intake.progress import Progress
 from tollgate.processor.intake.queues import REQUESTS
 from tollgate.processor.intake.side_queue import doubts_queue, released_queue
-from tollgate.processor.intake.worker import IN_HAND_MAX, Worker
+from tollgate.processor.intake.worker import IN_HAND_FACTOR, Worker
 from tollgate.processor.operations.cli import resolve, status
 from tollgate.processor.routing import Router
 from tollgate.processor.settings import Settings
@@ -75,7 +75,7 @@ async def serve(settings: Settings) -> None:
         client = ProviderClient(
             providers,
             timeout_seconds=settings.processor_timeout_seconds,
-            connections_max=int(settings.processor_concurrency * IN_HAND_MAX),
+            connections_max=int(settings.processor_concurrency * IN_HAND_FACTOR),
         )
         try:
             state_cache = StateCache(floor + 1, BloomSet())

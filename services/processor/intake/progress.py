@@ -1,4 +1,4 @@
-"""Whether payments are charged, and what keeps them: for whoever asks this replica, and for its program log."""
+"""Whether payments are charged, and the obstacle if not: for status questions, and for the program log."""
 
 import asyncio
 import logging
@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 STILL_SECONDS_MAX = 10.0
-"""When no payment has ended for so long, and one has waited for so long, that is logged."""
+"""A line is logged when no payment has ended for this long, and one has waited for this long."""
 REPEAT_SECONDS = 30.0
 
 
 class Progress:
-    """Looks at one replica from outside of its work, so that it also tells when that hangs."""
+    """Observes one replica from outside of its tasks, so that a hanging task is noticed, too."""
 
     def __init__(
         self,
@@ -49,17 +49,17 @@ class Progress:
         self._logged_at = float("-inf")
 
     async def run(self) -> None:
-        """Answers and logs until cancelled."""
+        """Answers questions and logs until cancelled."""
         async with replica_answers(self._broker, self.status):
             while True:
                 await asyncio.sleep(LOOK_SECONDS)
                 try:
                     await self._look()
                 except BrokerError as error:
-                    logger.warning("how many payments wait cannot be asked: %s", error)
+                    logger.warning("the number of waiting payments is unknown: %s", error)
 
     def status(self) -> ReplicaStatus:
-        """How this replica is at this moment."""
+        """The present status of this replica."""
         ended_at = self._follower.ended_at
         return ReplicaStatus(
             name=self._name,
@@ -70,7 +70,7 @@ class Progress:
         )
 
     def obstacle(self) -> str:
-        """What keeps this replica from charging, as far as it knows; empty if nothing."""
+        """The known reason why this replica does not charge; empty if there is none."""
         if not self._clock.is_right:
             return f"its clock is {self._clock.offset}"
         if (fault := self._follower.log_fault) is not None:
@@ -93,9 +93,9 @@ class Progress:
         logger.warning("%s", self._line(oldest, queue.length, queue.under_way >= queue.under_way_max))
 
     def _line(self, oldest: WaitingPayment, waiting: int, is_bound_reached: bool) -> str:
-        obstacle = self.obstacle() or "no cause is known here"
+        obstacle = self.obstacle() or "the cause is unknown to this replica"
         if is_bound_reached:
-            obstacle = f"no more requests are delivered before some are done with; {obstacle}"
+            obstacle = f"no more requests are delivered before some are done; {obstacle}"
         ended_at = self._follower.ended_at
         since = "since the start" if ended_at is None else f"for {time.monotonic() - ended_at:.0f} s"
         return f"no payment has ended {since}; {waiting} wait, the oldest for {oldest.age_seconds:.0f} s: {obstacle}"

@@ -1,4 +1,4 @@
-"""The queues of the log that the replicas take work from."""
+"""The queues of the log from which the replicas take units of work."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,11 @@ from tollgate.contract.subjects import CONSUMER, DOUBTS_CONSUMERS, RELEASED_CONS
 from tollgate.messaging.durable_consumer import Queue
 
 REQUESTS = Queue(CONSUMER, REQUESTED, 10_000)
-"""PaymentRequested: done with when the payment has ended, or an attempt of it is in doubt."""
+"""PaymentRequested: done when the payment has ended, or an attempt of it is in doubt."""
 DOUBTS: Mapping[ProviderName, Queue] = {
     name: Queue(DOUBTS_CONSUMERS[name], f"payments.in_doubt.{name}", 100_000) for name in PROVIDERS
 }
-"""PaymentInDoubt: done with when that attempt is in doubt no more."""
+"""PaymentInDoubt: done when that attempt is no longer in doubt."""
 RELEASED = Queue(RELEASED_CONSUMER, "payments.released.*", 10_000)
-"""PaymentReleased: done with at once, except that an operator's release is a request to route the payment anew."""
+"""PaymentReleased: done at once, except an operator's release: its payment is routed anew."""
 QUEUES = (REQUESTS, *DOUBTS.values(), RELEASED)

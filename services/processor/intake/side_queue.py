@@ -1,4 +1,4 @@
-"""Taking from the queues beside that of requests: doubts at each provider, and what operators released."""
+"""Intake from the side queues: the doubts at each provider, and the attempts that operators released."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from tollgate.messaging.validity import valid_events
 from tollgate.processor.charging.doubt_handler import Doubt, DoubtHandler
 from tollgate.processor.charging.handler import Done, Result, Retry
 from tollgate.processor.charging.release_handler import Released, ReleaseHandler
-from tollgate.processor.intake.in_hand import Hands
+from tollgate.processor.intake.delivery_tasks import DeliveryTasks
 from tollgate.processor.intake.queues import DOUBTS, RELEASED
 from tollgate.processor.routing import Pace, Router
 from tollgate.runtime.errors import BrokerError
@@ -24,38 +24,38 @@ from tollgate.runtime.tasks import end
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-"""How often it is looked whether more may be taken, while nothing happens."""
+"""The pause between two checks whether more may be taken, while no delivery ends."""
 OPEN_PAUSE_SECONDS_MAX = 5.0
-"""The longest pause between two tries to make sure of the queue."""
+"""The longest pause between two tries to open the queue."""
 PROBE_POLL_SECONDS = 0.05
-"""The same while a provider is down, and the next probe is soon due."""
+"""The same as POLL_SECONDS while a provider is down, and the next probe is soon due."""
 PROBE_PULL_SECONDS = 1.0
-"""How long a doubt that is to probe is waited for; there is none if none comes."""
+"""How long a pull for a doubt that is to probe stays open. If none is delivered, there is none."""
 
 
 class Rule(Protocol):
-    """How much is taken from a queue. Times are monotonic seconds."""
+    """Decides how much is taken from a queue. Times are monotonic seconds."""
 
     @property
     def poll_seconds(self) -> float:
-        """How soon `room` is asked again."""
+        """How soon `room` is called again."""
 
     @property
     def pull_seconds(self) -> float:
         """How long a pull stays open."""
 
     def opened(self, waiting: int, now: float) -> None:
-        """The queue has so many events that are not done with."""
+        """The queue has so many events that are not done."""
 
     def room(self, in_hand: int, now: float) -> int:
         """How many more may be taken."""
 
     def observe(self, *, are_there: bool) -> None:
-        """The queue handed one over, or had none."""
+        """The queue delivered an event, or was found empty."""
 
 
 class SideQueue:
-    """Takes from one queue what its rule has room for."""
+    """Takes from one queue as much as its rule has room for."""
 
     def __init__(
         self, broker: Broker, queue: Queue, rule: Rule, handle: Callable[[Delivery, Event], Awaitable[Result]]
@@ -70,24 +70,24 @@ class SideQueue:
             pause_seconds_min=POLL_SECONDS,
             pause_seconds_max=OPEN_PAUSE_SECONDS_MAX,
         )
-        self._hands = Hands(self._decoded, what=queue.consumer)
+        self._tasks = DeliveryTasks(self._decoded, what=queue.consumer)
         self._stopping = False
 
     async def run(self) -> None:
-        """Takes and works until cancelled; then finishes what is under way."""
-        keeping = asyncio.ensure_future(self._hands.keep())
+        """Takes and handles events until cancelled; then finishes what is under way."""
+        extending = asyncio.ensure_future(self._tasks.extend_deadlines())
         try:
             while True:
                 generation = await self._open()
                 while self._deliveries.is_open and self._broker.generation == generation:
                     await self._pull_what_fits()
                     await self._until_changed()
-                # The broker may go on saying that there is no consumer.
+                # A broker that keeps answering that there is no consumer must not be polled in a tight loop.
                 await asyncio.sleep(PROBE_POLL_SECONDS)
         finally:
             self._stopping = True
-            await self._hands.drain()
-            await end(keeping)
+            await self._tasks.drain()
+            await end(extending)
 
     async def _open(self) -> int:
         while True:
@@ -102,15 +102,15 @@ class SideQueue:
             return generation
 
     async def _pull_what_fits(self) -> None:
-        free = self._rule.room(len(self._hands) + self._deliveries.owed, time.monotonic())
+        free = self._rule.room(len(self._tasks) + self._deliveries.owed, time.monotonic())
         if free > 0 and self._broker.is_connected:
             await self._deliveries.pull(free, expires_seconds=self._rule.pull_seconds)
 
     async def _until_changed(self) -> None:
-        self._hands.changed.clear()
+        self._tasks.changed.clear()
         try:
             async with asyncio.timeout(self._rule.poll_seconds):
-                await self._hands.changed.wait()
+                await self._tasks.changed.wait()
         except TimeoutError:
             return
 
@@ -119,22 +119,22 @@ class SideQueue:
             await delivery.retry(0)
             return
         self._rule.observe(are_there=True)
-        if self._hands.take(delivery):
-            self._hands.begin(delivery)
+        if self._tasks.take(delivery):
+            self._tasks.begin(delivery)
 
     def _on_none(self) -> None:
-        if not self._hands:
+        if not self._tasks:
             self._rule.observe(are_there=False)
 
     async def _decoded(self, delivery: Delivery) -> Result:
         events = valid_events(delivery.info.sequence, delivery.subject, delivery.payload) or ()
-        # Nobody stores several of these together; if somebody does, none is lost.
+        # These events are never stored in groups; if they were, none would be lost here.
         results = [await self._handle(delivery, event) for event in events]
         return next((result for result in results if isinstance(result, Retry)), Done())
 
 
 def doubts_queue(broker: Broker, provider: ProviderName, handler: DoubtHandler, router: Router) -> SideQueue:
-    """The doubts at one provider."""
+    """The queue of doubts at one provider."""
 
     async def handle(delivery: Delivery, event: Event) -> Result:
         if not isinstance(event, PaymentInDoubt):
@@ -145,7 +145,7 @@ def doubts_queue(broker: Broker, provider: ProviderName, handler: DoubtHandler, 
 
 
 def released_queue(broker: Broker, handler: ReleaseHandler) -> SideQueue:
-    """What operators released."""
+    """The queue of attempts that operators released."""
 
     async def handle(delivery: Delivery, event: Event) -> Result:
         if not isinstance(event, PaymentReleased):
@@ -159,7 +159,7 @@ def released_queue(broker: Broker, handler: ReleaseHandler) -> SideQueue:
 
 
 class DoubtRule:
-    """The router's, who knows whether the provider is down."""
+    """The rule of a queue of doubts: the router's, because it depends on whether the provider is down."""
 
     def __init__(self, router: Router, provider: ProviderName) -> None:
         self._router = router
@@ -187,7 +187,7 @@ class DoubtRule:
 
 
 class ReleaseRule:
-    """As many as can be routed."""
+    """The rule of the queue of releases: as many as can be routed."""
 
     poll_seconds = POLL_SECONDS
     pull_seconds = PULL_EXPIRES_SECONDS
@@ -205,7 +205,7 @@ class ReleaseRule:
         del are_there
 
     def answered(self, result: Result, now: float) -> None:
-        """Those that have to wait slow down the taking of others."""
+        """A release that has to wait slows down the taking of others."""
         if isinstance(result, Done):
             self._pace.ended()
         else:
@@ -213,5 +213,5 @@ class ReleaseRule:
 
 
 def _passed_over(delivery: Delivery, event: Event) -> Done:
-    logger.error("message %d is a %s, and is passed over", delivery.info.sequence, type(event).__name__)
+    logger.error("message %d is a %s, and is skipped", delivery.info.sequence, type(event).__name__)
     return Done()

@@ -1,4 +1,4 @@
-"""One replica: takes as many requests as it has room for, keeps them its own while it works, hands the rest back."""
+"""The worker of one replica: takes as many requests as it has room for, and handles them."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.pull_consumer import Deliveries, Delivery
 from tollgate.messaging.validity import valid_events
 from tollgate.processor.charging.handler import Clock, Done, PaymentHandler, Result, Work
-from tollgate.processor.intake.in_hand import Hands
+from tollgate.processor.intake.delivery_tasks import DeliveryTasks
 from tollgate.processor.intake.queues import REQUESTS
 from tollgate.processor.routing import Router
 from tollgate.runtime.errors import BrokerError, FatalError
@@ -19,21 +19,21 @@ from tollgate.runtime.tasks import end
 logger = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.02
-"""How long a delivery waits for others to go with. What begins together is written, stored and read back together,
-for a fifth less CPU in broker and replica; nobody waits for a charge (docs/decisions/0018)."""
+"""How long a delivery waits for others. Requests that begin together are written, stored and read back together, for a
+fifth less CPU in broker and replica; no client waits for a charge (docs/decisions/0018)."""
 IDLE_POLL_SECONDS = 0.05
-"""How often the worker looks whether a circuit may be probed again while it takes nothing."""
+"""The pause between two checks whether a circuit may be probed again, while nothing is taken."""
 OPEN_PAUSE_SECONDS_MAX = 5.0
-"""The longest pause between two tries to make sure of the queue."""
-IN_HAND_MAX = 1.25
-"""So many times the calls that may be under way: the rest are payments before their call, or behind it until their
-outcome is stored. Were they bounded with the calls, a slow processor's would take the places of the fast one's."""
+"""The longest pause between two tries to open the queue."""
+IN_HAND_FACTOR = 1.25
+"""Payments in hand per call that may be under way. The rest are payments before their call, or after it until their
+outcome is stored. In one bound with the calls, a slow provider's payments would take the places of the fast one's."""
 PULL_MIN = 16
-"""A pull asks for so many, so that one pull serves many payments; for fewer only when no other is open."""
+"""The smallest pull, so that one pull serves many payments; smaller only when none is open."""
 
 
 class Worker:
-    """Has up to `concurrency` payments at a processor at once, and IN_HAND_MAX times as many in hand."""
+    """Has up to `concurrency` calls to providers under way, and IN_HAND_FACTOR times as many payments in hand."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Worker:
         self._broker = broker
         self._handler = handler
         self._router = router
-        self._in_hand_max = int(concurrency * IN_HAND_MAX)
+        self._in_hand_max = int(concurrency * IN_HAND_FACTOR)
         self._start_sequence = start_sequence
         self._deliveries = Deliveries(broker, REQUESTS, self._on_delivery)
         self._opening = Retries(
@@ -57,30 +57,30 @@ class Worker:
             pause_seconds_min=IDLE_POLL_SECONDS,
             pause_seconds_max=OPEN_PAUSE_SECONDS_MAX,
         )
-        self._hands = Hands(self._handle, what="request")
+        self._tasks = DeliveryTasks(self._handle, what="request")
         self._gathered: list[Delivery] = []
         self._stopping = False
 
     @property
     def in_hand(self) -> int:
-        """Payments that are worked on, or are about to be."""
-        return len(self._hands)
+        """The number of payments that are handled, or are about to be."""
+        return len(self._tasks)
 
     async def run(self) -> None:
-        """Takes and works until cancelled; then finishes what is under way."""
-        keeping = asyncio.ensure_future(self._hands.keep())
+        """Takes and handles requests until cancelled; then finishes what is under way."""
+        extending = asyncio.ensure_future(self._tasks.extend_deadlines())
         try:
             while True:
                 generation = await self._open()
                 while self._deliveries.is_open and self._broker.generation == generation:
                     await self._pull_what_fits()
                     await self._until_changed()
-                # The broker may go on saying that there is no consumer.
+                # A broker that keeps answering that there is no consumer must not be polled in a tight loop.
                 await asyncio.sleep(IDLE_POLL_SECONDS)
         finally:
             self._stopping = True
             await self._drain()
-            await end(keeping)
+            await end(extending)
 
     async def _open(self) -> int:
         while True:
@@ -92,7 +92,7 @@ class Worker:
                 continue
             self._opening.succeeded()
             if floor + 1 < self._start_sequence:
-                raise FatalError("the consumer of requests was set back; starting again to read the log from there")
+                raise FatalError("the consumer of requests was set back; restarting to read the log from there")
             return generation
 
     async def _pull_what_fits(self) -> None:
@@ -101,15 +101,15 @@ class Worker:
             return
         owed = self._deliveries.owed
         room = self._router.room(now) - len(self._gathered)
-        free = min(room, self._in_hand_max - len(self._hands)) - owed
+        free = min(room, self._in_hand_max - len(self._tasks)) - owed
         if free >= PULL_MIN or (free > 0 and not owed):
             await self._deliveries.pull(free)
 
     async def _until_changed(self) -> None:
-        self._hands.changed.clear()
+        self._tasks.changed.clear()
         try:
             async with asyncio.timeout(IDLE_POLL_SECONDS):
-                await self._hands.changed.wait()
+                await self._tasks.changed.wait()
         except TimeoutError:
             return
 
@@ -117,7 +117,7 @@ class Worker:
         if self._stopping:
             await delivery.retry(0)
             return
-        if not self._hands.take(delivery):
+        if not self._tasks.take(delivery):
             return
         self._router.observe_delivery(
             delivered=delivery.info.consumer_sequence,
@@ -131,7 +131,7 @@ class Worker:
 
     def _begin(self) -> None:
         for delivery in self._gathered:
-            self._hands.begin(delivery)
+            self._tasks.begin(delivery)
         self._gathered.clear()
 
     async def _handle(self, delivery: Delivery) -> Result:
@@ -146,4 +146,4 @@ class Worker:
         for delivery in self._gathered:
             await delivery.retry(0)
         self._gathered.clear()
-        await self._hands.drain()
+        await self._tasks.drain()

@@ -73,7 +73,7 @@ async def test_no_request_is_passed_over_for_ever_when_the_queue_was_made_by_som
             await eventually(all_charged, what="all eight payments are charged", timeout_seconds=30)
             await eventually(is_done, what="all requests are done with")
             await asyncio.sleep(0.5)
-            assert processor.output().count("made by somebody else") == 1
+            assert processor.output().count("created by another program") == 1
             assert processor.output().count("cannot be taken") == 0
             assert await all_charged()
 

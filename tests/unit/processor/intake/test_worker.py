@@ -18,7 +18,7 @@ from tollgate.messaging.durable_consumer import QueueState
 from tollgate.messaging.pull_consumer import Delivery
 from tollgate.processor.charging.handler import Done, PaymentHandler, Work
 from tollgate.processor.intake import worker as module
-from tollgate.processor.intake.worker import IN_HAND_MAX, Worker
+from tollgate.processor.intake.worker import IN_HAND_FACTOR, Worker
 from tollgate.processor.routing import Router
 
 CONCURRENCY = 40
@@ -84,7 +84,7 @@ class Storing:
     async def handle(self, _: Work) -> Done:
         self.in_hand += 1
         self.in_hand_max = max(self.in_hand_max, self.in_hand)
-        if self.in_hand == int(CONCURRENCY * IN_HAND_MAX):
+        if self.in_hand == int(CONCURRENCY * IN_HAND_FACTOR):
             self.is_full.set()
         await self.stores.wait()
         self.in_hand -= 1
@@ -113,7 +113,7 @@ async def test_payments_whose_outcomes_are_being_stored_leave_room_for_others_an
         return router.asked >= asked + 2
 
     await eventually(has_looked_again, what="the worker looks whether there is room")
-    assert handler.in_hand_max == int(CONCURRENCY * IN_HAND_MAX) > CONCURRENCY
+    assert handler.in_hand_max == int(CONCURRENCY * IN_HAND_FACTOR) > CONCURRENCY
     handler.stores.set()
     working.cancel()
     await asyncio.wait([working])

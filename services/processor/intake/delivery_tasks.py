@@ -1,4 +1,4 @@
-"""What one replica has in hand of a queue: each delivery is worked on once, kept its own meanwhile, and answered."""
+"""The deliveries of a queue that one replica has in hand: each is handled once, extended meanwhile, and answered."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 EXTEND_SECONDS = ACK_WAIT_SECONDS / 3
 DRAIN_SECONDS = 2.5
-"""How long a stopping replica lets calls finish; what is left then is delivered again, and found in the log."""
+"""How long a stopping replica waits for calls to finish; the rest is delivered again, and found in the log."""
 
 
 @dataclass(slots=True)
@@ -26,8 +26,8 @@ class _InFlight:
     extended_at: float
 
 
-class Hands:
-    """The deliveries of one queue; `handle` works on one and says how it is answered, `what` names it in the log."""
+class DeliveryTasks:
+    """A task for each delivery of one queue. The result of `handle` answers it; `what` names it in the program log."""
 
     def __init__(self, handle: Callable[[Delivery], Awaitable[Result]], *, what: str) -> None:
         self._handle = handle
@@ -35,41 +35,41 @@ class Hands:
         self._in_flight: dict[int, _InFlight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.changed = asyncio.Event()
-        """Set when one was answered."""
+        """Set when a delivery was answered."""
 
     def __len__(self) -> int:
         return len(self._in_flight)
 
     def take(self, delivery: Delivery) -> bool:
-        """Keeps the delivery from going to others, until `begin`. False if it is here already.
+        """Extends the delivery from now on. False if its event is in hand already.
 
-        Delivered again while it is worked on, only the newest delivery can be answered.
+        Of an event that is delivered again while it is handled, only the newest delivery can be answered.
         """
-        working = self._in_flight.get(delivery.info.sequence)
-        if working is not None:
-            working.delivery = delivery
+        in_flight = self._in_flight.get(delivery.info.sequence)
+        if in_flight is not None:
+            in_flight.delivery = delivery
             return False
         self._in_flight[delivery.info.sequence] = _InFlight(delivery, time.monotonic())
         return True
 
     def begin(self, delivery: Delivery) -> None:
-        """Works on what was taken."""
+        """Starts the task of a delivery that was taken."""
         task = asyncio.create_task(self._work(delivery))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def keep(self) -> None:
-        """Starts the deadlines of what is in hand anew, until cancelled."""
+    async def extend_deadlines(self) -> None:
+        """Extends the acknowledgement deadlines of the deliveries in hand, until cancelled."""
         while True:
             await asyncio.sleep(EXTEND_SECONDS / 4)
             now = time.monotonic()
-            for working in list(self._in_flight.values()):
-                if now - working.extended_at >= EXTEND_SECONDS:
-                    working.extended_at = now
-                    await working.delivery.extend()
+            for in_flight in list(self._in_flight.values()):
+                if now - in_flight.extended_at >= EXTEND_SECONDS:
+                    in_flight.extended_at = now
+                    await in_flight.delivery.extend()
 
     async def drain(self) -> None:
-        """Lets what has begun finish, within DRAIN_SECONDS."""
+        """Waits up to DRAIN_SECONDS for the tasks to finish, and cancels the rest."""
         if not self._tasks:
             return
         _, running = await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
