@@ -1,12 +1,12 @@
-# One image for every service of Tollgate, the last one; the command says which. Broker and proxy (`--target broker`, `edge`)
-# are the published images with a user of their own, to whom the folders belong that volumes are mounted on.
+# The last stage is one image for every service of Tollgate; the command chooses the service. Broker and proxy (`--target
+# broker`, `edge`) are the published images with a user of their own, who owns the folders that volumes are mounted on.
 
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 ARG NATS_IMAGE=nats:2.15.1-alpine
 ARG CADDY_IMAGE=caddy:2.11.7-alpine
 
 FROM ${NATS_IMAGE} AS broker
-# A new volume takes its owner from the folder that it is mounted on.
+# A new volume gets the owner of the folder that it is mounted on.
 RUN for user in gateway processor projector operator; do mkdir -p /credentials/$user; done \
     && mkdir -p /data && chmod 0700 /data && chown -R 10002:10002 /data /credentials
 USER 10002:10002
@@ -25,7 +25,7 @@ COPY requirements/build.txt requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY services services
 COPY src src
-# The build's own tools live in a second environment, and stay behind with it.
+# The build tools are in a second environment, which is not copied into the image.
 RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --quiet --require-hashes --requirement requirements/build.txt \
     && /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /build/wheels . \
@@ -38,7 +38,7 @@ RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nolog
     && install -d -m 0700 -o tollgate -g tollgate /data
 COPY --from=build /opt/tollgate /opt/tollgate
 # Bytecode is compiled above, and the root filesystem may be read-only.
-# One heap for all threads: each further one keeps what it has freed.
+# One heap for all threads, because each further heap keeps the memory that it has freed.
 ENV PATH=/opt/tollgate/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 MALLOC_ARENA_MAX=1 DATA_DIR=/data
 USER tollgate
 VOLUME /data

@@ -1,5 +1,5 @@
-"""The log contract: the events, subjects, money and time that every service agrees on.
+"""The log contract: events, subjects, money and time, shared by all services.
 
-It imports no service and no framework. What is written here is what lies in the log for years, so a change here is a
-change of a public format: see `docs/reference/events.md`.
+It imports no service and no framework. Events stay in the log for years, so a change here changes a public format: see
+`docs/reference/events.md`.
 """

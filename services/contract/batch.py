@@ -1,10 +1,10 @@
-"""A message of the log: one event, or several that were stored at once, each on a line of its own. Pure.
+"""A message of the log: one event, or several that were stored together, one per line. Pure.
 
-Events of one message are of different payments, all of one type, and those with a processor of the same: so a message
-lies under the one subject that is theirs (contract/subjects.py). Its lines have the order in which they count.
+The events of one message belong to different payments and have the same type and, where they name one, the same
+provider, so they share one subject (contract/subjects.py). Readers apply them in the order of the lines.
 
-`events_in` is the only way from a message to its events: every reader goes through it, so all of them count, and set
-aside, the same. Who may publish under a subject is a matter of permissions; so an event is valid only under its own.
+Every reader decodes messages with `events_in`, so all of them accept and set aside the same ones. The broker's
+permissions decide which user may publish under a subject; therefore an event is valid only under its own subject.
 """
 
 from collections.abc import Iterable
@@ -15,15 +15,15 @@ from tollgate.contract.events import Event, LedgerPurged
 from tollgate.contract.subjects import PURGED, REQUESTED, subject_of
 
 EVENTS_MAX = 32
-"""Events of one message. Those that are stored together are under 400 bytes each, so that they fit into
-`contract.stream.MESSAGE_BYTES_MAX`."""
+"""Events of one message. Those that are stored together have under 400 bytes each, so that they fit into
+`contract.subjects.MESSAGE_BYTES_MAX`."""
 _ALONE = frozenset((REQUESTED, PURGED))
-"""Under these a message is one event: its message id is that of the event, and readers of headers rely on it."""
+"""Under these subjects a message holds one event: readers of headers take the message id for the event's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A message that is not valid where it lies. Readers set it aside."""
+    """A message that is not valid under its subject. Readers set it aside."""
 
     why: str
 
@@ -34,15 +34,15 @@ def join(events: Iterable[bytes]) -> bytes:
 
 
 def split(payload: bytes) -> list[bytes]:
-    """The lines of a message, at least one; whether they are events, `events_in` says."""
+    """The lines of a message, at least one. They are not decoded or checked."""
     return payload.split(b"\n")
 
 
 def events_in(subject: str, payload: bytes) -> list[Event] | Malformed:
-    """The event in each line of the message under that subject, in order.
+    """The events of a message under that subject, in order.
 
-    A message is valid as a whole or not at all. Malformed is one with a line that is no event, or an event that belongs
-    under another subject; with two events of one payment; and with more lines than it may have.
+    A message is valid as a whole or not at all. It is malformed if a line is no event or belongs under another
+    subject, if two events are of the same payment, or if it has too many lines.
     """
     parts = split(payload)
     lines_max = 1 if subject in _ALONE else EVENTS_MAX
@@ -54,7 +54,7 @@ def events_in(subject: str, payload: bytes) -> list[Event] | Malformed:
         if isinstance(event, Malformed):
             return event
         events.append(event)
-    if len(events) > 1 and (twice := _named_twice(events)) is not None:
+    if len(events) > 1 and (twice := _repeated_payment(events)) is not None:
         return Malformed(f"two events of payment {twice} in one message")
     return events
 
@@ -64,7 +64,7 @@ def part_of(subject: str, payload: bytes, correlation_id: str) -> bytes | None:
 
     `correlation_id` is in lower case.
     """
-    # Looking for the id spares decoding the rest of the log.
+    # Searching for the id first avoids decoding most messages.
     if correlation_id.encode() not in payload:
         return None
     events = events_in(subject, payload)
@@ -82,20 +82,23 @@ def _event_in(subject: str, part: bytes) -> Event | Malformed:
     except MalformedEventError as error:
         return Malformed(str(error))
     if (own := subject_of(event)) != subject:
-        return Malformed(f"a {type(event).__name__} under {subject}, which counts under {own} alone")
+        return Malformed(f"a {type(event).__name__} under {subject}, which is valid under {own} only")
     if not isinstance(event, LedgerPurged) and event.correlation_id.encode() not in part:
-        # JSON may write any letter as an escape; readers that look for an id in the text would not find it.
+        # JSON may write any letter as an escape; readers that search the text for an id would not find it.
         return Malformed("the correlationId is written with escapes")
     return event
 
 
-def _named_twice(events: list[Event]) -> str | None:
-    """A payment that has two of the events: which of them counts must not depend on the reader."""
-    seen: set[str] = set()
+def _repeated_payment(events: list[Event]) -> str | None:
+    """The first payment with two of the events; None if each has one.
+
+    Readers could otherwise differ in which of the two they apply.
+    """
+    ids: set[str] = set()
     for event in events:
         if isinstance(event, LedgerPurged):
             continue
-        if event.correlation_id in seen:
+        if event.correlation_id in ids:
             return event.correlation_id
-        seen.add(event.correlation_id)
+        ids.add(event.correlation_id)
     return None

@@ -1,7 +1,7 @@
-"""How far a service's wall clock is from the broker's, from the times that the broker's answers carry. Pure.
+"""The difference between a service's wall clock and the broker's, from the times in the broker's answers. Pure.
 
-The broker's time is related to the service's monotonic clock, which nobody sets: so a wall clock that is set shows at
-once, without a question (docs/decisions/0024). All times are in microseconds.
+The broker's time is related to the service's monotonic clock, which is never set. A wall clock that is set is therefore
+detected at once, without a request (docs/decisions/0024). All times are in microseconds.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from typing import Self
 from tollgate.contract.timestamps import MICROSECONDS
 
 DRIFT_US_PER_SECOND = 500
-"""How far two clocks may run apart: NTP slews one by no more."""
+"""The largest drift between two clocks: NTP slews a clock by no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """The wall clock minus the broker's clock: somewhere from `low_us` to `high_us`."""
+    """The wall clock minus the broker's clock: between `low_us` and `high_us`."""
 
     low_us: int
     high_us: int
@@ -26,11 +26,11 @@ class ClockOffset:
 
     @property
     def uncertainty_us(self) -> int:
-        """The true offset is no further from the middle."""
+        """The largest distance of the true offset from the middle."""
         return (self.high_us - self.low_us + 1) // 2
 
     def exceeds(self, bound_seconds: float) -> bool:
-        """Whether the clocks differ by more than the bound for certain, wherever in its range the offset lies."""
+        """Whether the clocks certainly differ by more than the bound, wherever in the range the offset is."""
         bound_us = bound_seconds * MICROSECONDS
         return self.low_us > bound_us or self.high_us < -bound_us
 
@@ -45,7 +45,7 @@ class ClockOffset:
 
 @dataclass(frozen=True, slots=True)
 class BrokerTime:
-    """The broker's clock minus this process's monotonic clock: from `low_us` to `high_us`, as of `measured_at_us`."""
+    """The broker's clock minus this process's monotonic clock: between `low_us` and `high_us`, at `measured_at_us`."""
 
     low_us: int
     high_us: int
@@ -53,34 +53,35 @@ class BrokerTime:
     """By the monotonic clock."""
 
     @classmethod
-    def of_answer(cls, asked_at_us: int, told_us: int, answered_at_us: int) -> Self:
-        """Of one answer, asked for and received at these moments of the monotonic clock, that carries the time.
+    def of_answer(cls, asked_at_us: int, broker_us: int, answered_at_us: int) -> Self:
+        """From one answer with the broker's time `broker_us`; the other two are times of the monotonic clock.
 
-        The broker read its clock somewhere in between: a slow answer makes the range wider, never wrong.
+        The broker read its clock at some time between request and answer: a slow answer widens the range, and the
+        range still holds the true value.
         """
-        # Each time was cut to whole microseconds.
+        # Each time was truncated to whole microseconds.
         slack_us = _drift_us(answered_at_us - asked_at_us) + 1
-        return cls(told_us - answered_at_us - slack_us, told_us - asked_at_us + slack_us, answered_at_us)
+        return cls(broker_us - answered_at_us - slack_us, broker_us - asked_at_us + slack_us, answered_at_us)
 
     def then(self, newer: "BrokerTime") -> "BrokerTime":
-        """What both measurements allow; the newer alone where they contradict, since a clock was set in between."""
+        """The intersection of both measurements; the newer alone if they contradict, because a clock was set since."""
         older = self._at(newer.measured_at_us)
         low_us, high_us = max(older.low_us, newer.low_us), min(older.high_us, newer.high_us)
         return newer if low_us > high_us else BrokerTime(low_us, high_us, newer.measured_at_us)
 
     def offset(self, before_us: int, wall_us: int, after_us: int) -> ClockOffset:
-        """Of a wall clock that was read between these two moments of the monotonic clock."""
+        """The offset of a wall clock that was read between these two times of the monotonic clock."""
         now = self._at(after_us)
         return ClockOffset(wall_us - after_us - now.high_us, wall_us - before_us - now.low_us)
 
     def _at(self, monotonic_us: int) -> "BrokerTime":
-        """As of a later moment: the clocks may have run apart since."""
+        """The same at a later time: wider, by what the clocks may have drifted since."""
         drift_us = _drift_us(monotonic_us - self.measured_at_us)
         return BrokerTime(self.low_us - drift_us, self.high_us + drift_us, monotonic_us)
 
 
 def clock_json(offset: ClockOffset) -> dict[str, float]:
-    """As `--json` of the operator's commands shows it: how far ahead, below zero when behind."""
+    """The offset in the `--json` output of operator commands; negative when behind."""
     return {
         "ahead_seconds": offset.middle_us / MICROSECONDS,
         "uncertainty_seconds": offset.uncertainty_us / MICROSECONDS,

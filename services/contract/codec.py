@@ -1,7 +1,7 @@
-"""Events as JSON that a person can read in `nats stream view`, and back.
+"""Encodes events as JSON, readable in `nats stream view`, and decodes them.
 
-Field names are those of `schemas/*.json`. A reader ignores fields it does not know, and refuses versions it does not
-know: a newer version may have changed a meaning. Older versions are read for ever (contract/upcasting.py).
+Field names are those of `schemas/*.json`. A reader ignores unknown fields and refuses unknown versions, because a newer
+version may have changed a meaning. Older versions stay readable (contract/upcasting.py).
 """
 
 import re
@@ -28,11 +28,11 @@ from tollgate.contract.timestamps import InvalidTimestampError, format_us, parse
 from tollgate.contract.upcasting import PRESENT_VERSION, UnreadableVersionError, upcast
 
 VERSION = PRESENT_VERSION
-"""The version that is written, and the newest that is read; older ones are upcast."""
+"""The version that is written, and the newest that can be read. Older ones are upcast."""
 
 
 class MalformedEventError(TollgateError, ValueError):
-    """The message is not an event of this contract; the text says why."""
+    """The message is not an event of this contract; the text is the reason."""
 
 
 def encode(event: Event) -> bytes:
@@ -49,7 +49,7 @@ def decode(payload: bytes) -> Event:
     if not isinstance(fields, dict):
         raise MalformedEventError("not a JSON object")
     version, kind = fields.get("version"), fields.get("type")
-    # `type`, not equality alone: true equals 1.
+    # Not isinstance: a bool is an int to isinstance.
     if type(version) is not int or not 0 <= version <= VERSION:
         raise MalformedEventError(f"version {version!r} is not known here (known: 0 to {VERSION})")
     decoder = _DECODERS.get(kind) if isinstance(kind, str) else None
@@ -74,7 +74,7 @@ def _encode_attempt_fact(event: PaymentInDoubt | PaymentReleased) -> dict[str, o
 
 
 def _encode_resolution(resolution: ManualResolution | None) -> dict[str, object]:
-    """The field is there only where an operator spoke."""
+    """The field is present only in events that an operator wrote."""
     if resolution is None:
         return {}
     return {

@@ -1,16 +1,16 @@
-"""The facts that the log holds. Each is immutable; amounts are cents, times microseconds since the epoch (UTC).
+"""The events of the log. Each is immutable; amounts are cents, times microseconds since the epoch (UTC).
 
 The life of a payment:
 
     PaymentRequested                      accepted; durable before the client is answered
-      └─ PaymentRouted (attempt n)        the intent, in the log before the first byte leaves
+      └─ PaymentRouted (attempt n)        the intent, in the log before the first byte is sent
            ├─ PaymentProcessed            charged: the end
            ├─ PaymentRejected             refused for good: the end
-           ├─ PaymentReleased             proven not charged; free to be routed anew
-           └─ PaymentInDoubt              the outcome is unknown; from here on only a charge ends the attempt,
-                                          or an operator's word
+           ├─ PaymentReleased             proven not charged; may be routed anew
+           └─ PaymentInDoubt              the outcome is unknown; from here on only a charge or a manual resolution
+                                          ends the attempt
 
-What a sequence of them means is in `contract/payment_state.py`.
+`contract/payment_state.py` defines what a sequence of events means.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ PROVIDERS: tuple[ProviderName, ...] = get_args(ProviderName)
 
 @dataclass(frozen=True, slots=True)
 class ManualResolution:
-    """Who of the operators said what the event says, when, and why: nobody else can know it of a doubt."""
+    """The operator who resolved a payment in doubt, the reason given, and the time."""
 
     by: str
     note: str
@@ -31,7 +31,7 @@ class ManualResolution:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequested:
-    """A client asked for this payment and was, or is about to be, told that it is accepted."""
+    """A client requested this payment; the 202 was sent, or is about to be."""
 
     correlation_id: str
     amount_cents: int
@@ -52,10 +52,10 @@ class PaymentRouted:
 
 @dataclass(frozen=True, slots=True)
 class PaymentInDoubt:
-    """A sending of `attempt` has, or may have, an unknown outcome. It is recorded before it is sent again.
+    """A sending of `attempt` has, or may have, an unknown outcome. It is stored before the attempt is sent again.
 
-    With a `resolution` an operator holds the attempt, which is in doubt already: nobody sends it any more.
-    `request_sequence` is where the payment's request lies in the log; older events do not tell it.
+    With a `resolution` an operator holds the attempt, which is in doubt already: no replica sends it again.
+    `request_sequence` is the sequence of the payment's request; older events lack it.
     """
 
     correlation_id: str
@@ -68,7 +68,7 @@ class PaymentInDoubt:
 
 @dataclass(frozen=True, slots=True)
 class PaymentReleased:
-    """`attempt` was not charged, and nothing has taken its place yet: that is proven, or an operator's `word`."""
+    """`attempt` is proven not charged, or an operator recorded so in `resolution`."""
 
     correlation_id: str
     attempt: int
@@ -81,7 +81,7 @@ class PaymentReleased:
 class PaymentProcessed:
     """The payment is charged at `processor`, whose record carries `requested_at_us`.
 
-    The processor said so, or an operator's `word`.
+    The provider's answer proves it, or an operator recorded it in `resolution`.
     """
 
     correlation_id: str
@@ -108,7 +108,7 @@ class PaymentRejected:
 
 @dataclass(frozen=True, slots=True)
 class LedgerPurged:
-    """Everything before this event is void."""
+    """All earlier events are void."""
 
     who: str
     purged_at_us: int

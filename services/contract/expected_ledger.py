@@ -1,7 +1,7 @@
-"""What the log says was charged: the simplest fold there is.
+"""The charges recorded in the log, as a simple fold over its events.
 
-The read model is checked against it, so it shares nothing with the projection but the events and the rule of
-`contract/payment_state.py`. It remembers the id of every payment that ended, about 100 bytes each.
+Verification compares the read model with it, so it shares only the events and `contract/payment_state.py` with the
+projection. It keeps the id of every ended payment, about 100 bytes each.
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Ledger:
         """By correlationId, oldest request first."""
 
     def apply(self, sequence: int, event: Event) -> bool:
-        """Takes the next event; whether it ends a payment, or voids all of them."""
+        """Applies the next event. Returns whether it ends a payment or voids all of them."""
         match event:
             case LedgerPurged():
                 self._settled.clear()

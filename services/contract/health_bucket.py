@@ -1,6 +1,6 @@
 """Where the processor replicas keep who asks for the payment processors' health, and what was answered.
 
-A key-value bucket as NATS tools know it (`nats kv get HEALTH poll`), with one key.
+A key-value bucket that NATS tools can read (`nats kv get HEALTH poll`), with one key.
 """
 
 BUCKET = "KV_HEALTH"
@@ -9,8 +9,8 @@ BUCKET_SUBJECTS = "$KV.HEALTH.>"
 POLL = "$KV.HEALTH.poll"
 """The key."""
 POLL_STORED = "processor.health"
-"""What the broker has stored under the key, it says here; nobody else may."""
+"""The broker republishes each stored record on this subject; no user may publish here."""
 BUCKET_BYTES_MAX = 65_536
 RECORD_BYTES_MAX = 1_024
 RECORD_SECONDS_MAX = 60
-"""What nobody has renewed for so long is forgotten: no replica that starts later takes it for news."""
+"""A record that is not renewed for so long expires, so that a replica that starts later does not use an old one."""

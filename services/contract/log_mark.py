@@ -1,7 +1,7 @@
-"""What a reader knows of the log that it has read, and whether the log at hand is still that one. Pure.
+"""Detects that the log is not the one that a reader has read: replaced, restored from an older copy, or damaged. Pure.
 
-A sequence alone proves nothing: a log that was put back to an older copy and has grown since has the same sequences.
-So a mark holds what the broker stored at the sequence, too: the microsecond, which it gives to each message itself.
+A sequence alone proves nothing: a log that was restored from an older copy and has grown since has the same sequences.
+So a mark also holds the time of storing, in microseconds, that the broker assigned to the message at that sequence.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class LogState:
     """The log's ends at one moment; `identity` differs after the stream was deleted and made anew.
 
-    Nothing is ever deleted but from the front, so that between its ends no message is missing unless it was damaged.
+    Messages are deleted from the front only, so a message missing between the ends means that the log is damaged.
     """
 
     first_sequence: int
@@ -20,19 +20,19 @@ class LogState:
     last_stored_at_us: int = 0
     """When the last message was stored."""
     messages: int | None = None
-    """How many the broker says that it holds; None where it was not asked."""
+    """How many messages the broker reports; None where it was not asked."""
 
     @property
     def missing(self) -> int:
-        """How many messages between the ends the broker does not have."""
+        """How many messages between the ends are missing."""
         if self.messages is None or not self.last_sequence:
             return 0
         return max(self.last_sequence - self.first_sequence + 1 - self.messages, 0)
 
     def damage(self, missing_accepted: int = 0) -> str | None:
-        """What is wrong with the log by the broker's own account; None if nothing.
+        """What is missing according to the broker's own count; None if nothing.
 
-        `missing_accepted` is how many missing messages an operator knows of, and goes on without.
+        `missing_accepted` is how many missing messages an operator has accepted.
         """
         if self.missing <= missing_accepted:
             return None
@@ -55,14 +55,14 @@ class LogMark:
     end: int = 0
 
     def moved(self, sequence: int, stored_at_us: int) -> "LogMark":
-        """The mark behind that message, if it is a later one."""
+        """The mark at that message, if its sequence is greater."""
         return LogMark(self.identity, sequence, stored_at_us, self.end) if sequence > self.sequence else self
 
     def contradiction(self, log: LogState, stored_at_us: int | None = None) -> str | None:
-        """How the log shows that it is not the one that was read, or no longer all of it; None when it does not.
+        """Why the log cannot be the one that was read, or is no longer all of it; None if nothing contradicts it.
 
-        `stored_at_us` is when the message at the mark's sequence was stored, where the log was asked for it. A message
-        that was purged since shows nothing.
+        `stored_at_us` is when the message at the mark's sequence was stored, if it was read. A message that was purged
+        since proves nothing.
         """
         if log.identity != self.identity:
             return "the log was replaced by another"
@@ -75,5 +75,5 @@ class LogMark:
         return None
 
     def is_held_by(self, log: LogState) -> bool:
-        """Whether the mark's message should be in the log still."""
+        """Whether the mark's message should still be in the log."""
         return self.sequence > 0 and log.first_sequence <= self.sequence <= log.last_sequence

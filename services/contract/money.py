@@ -24,7 +24,7 @@ def cents_from_decimal(amount: Decimal) -> int:
     # Compared before it is scaled: scaling 1e999999 would build an integer of a million digits.
     if amount > AMOUNT_CENTS_MAX // 100:
         raise InvalidAmountError(f"amount must be at most {format_cents(AMOUNT_CENTS_MAX)}")
-    # Integers from here on: a decimal context would round what is finer than it can hold.
+    # Integers from here on: a decimal context would round digits beyond its precision.
     digits = amount.as_tuple().digits
     coefficient, shift = int("".join(map(str, digits))), int(amount.as_tuple().exponent) + 2
     if shift >= 0:

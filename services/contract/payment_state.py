@@ -1,18 +1,18 @@
-"""Where a payment stands after a sequence of its events: the rule that keeps it from being charged twice.
+"""The state of a payment after a sequence of its events: the rule that keeps it from being charged twice.
 
-Several processor replicas may work on the same payment at once: one that is paused or cut off does not know that its
-delivery went to another. None of them decides by its own clock or memory. Each writes what it means to do, reads the
-log up to its own event, and acts only if the event is valid there. The log has one order, so all of them, and every
-reader after them, come to the same answer:
+Several processor replicas may work on the same payment at once: a replica that is paused or cut off cannot detect that
+its delivery went to another. No replica decides by its own clock or memory. Each writes its intended action, reads the
+log up to its own event, and acts only if the event is valid there. The log has one order, so all replicas and readers
+compute the same state:
 
-- the first intent for an attempt's number counts, later ones are void;
-- an attempt is released, and so may be followed by another, only while nobody has put it in doubt; whoever sends an
-  attempt that it did not itself just record puts it in doubt first;
-- an attempt that is in doubt cannot be rejected either: the sending that is in doubt may still charge;
-- a rejection ends the payment only while the attempt that it was said of is open: one that comes late, after an
-  operator has released that attempt, is no word on the next;
-- an operator's word counts only on the attempt that is in doubt where the word stands: that it was charged, at once;
-  that it was not, once an earlier word holds it, so that no worker sends it meanwhile (docs/decisions/0014);
+- the first intent for an attempt's number is valid, later ones are void;
+- an attempt can be released, and so followed by another, only before it is put in doubt; a replica that sends an
+  attempt whose intent it did not itself just store puts it in doubt first;
+- an attempt in doubt cannot be rejected either: the sending that is in doubt may still charge;
+- a rejection ends the payment only while the attempt that it names is open: one that comes late, after an operator has
+  released that attempt, has no effect on the next attempt;
+- a manual resolution is valid only for the attempt that is in doubt at its place in the log: "charged" at once, "not
+  charged" after an earlier one holds the attempt, so that no replica sends it meanwhile (docs/decisions/0014);
 - an end is final.
 """
 
@@ -32,17 +32,17 @@ from tollgate.contract.timestamps import MICROSECONDS
 
 ACCEPTANCE_SECONDS_MAX = 20
 """A gateway checks that a payment is new and stores it in under 5 s. One that was paused in between takes longer, and
-then neither its check nor the broker's duplicate window vouches any more for the request being the first."""
+then neither its check nor the broker's duplicate window proves any more that the request is the first."""
 
 
 STORING_SECONDS_MAX = 1
-"""An intent that was stored longer after its stamp is sent by nobody: its author may have given it up while it was on
-its way, and a summary may have called the window of its stamp settled since."""
+"""An intent that was stored longer after its stamp is never sent: its author may have timed out meanwhile, and a
+summary may have reported the window of its stamp as settled since."""
 CLOCK_OFFSET_SECONDS_MAX = STORING_SECONDS_MAX / 2
-"""A processor whose clock is further from the broker's than this writes no intent: behind the broker's, its stamps
-would leave no time for storing, and each intent would be void."""
+"""A processor whose clock differs from the broker's by more writes no intent: behind the broker's, its stamps would
+leave no time for storing, and each intent would be late."""
 CLOCK_OFFSET_SECONDS_WARNED = CLOCK_OFFSET_SECONDS_MAX / 2
-"""A clock that is further off than this is warned of, and what only measures waiting is corrected by the difference."""
+"""A larger difference is logged as a warning, and times that only measure waiting are corrected by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ class Open:
     sequence: int
     in_doubt: bool = False
     is_held: bool = False
-    """In doubt, and an operator wants nobody to send it again."""
+    """In doubt, and an operator is resolving it: no replica sends it again."""
     is_late: bool = False
-    """Its intent was stored too late to be sent. Whoever finds it so, its author included, releases it."""
+    """Its intent was stored too late to be sent. The replica that finds it so releases it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ PaymentState = Unrouted | Open | Ended
 
 
 def evolve(payment_state: PaymentState, sequence: int, event: Event) -> PaymentState:  # noqa: PLR0911 - a rule each
-    """The standing after `event`, which lies at `sequence`. The same object comes back when the event is void."""
+    """The payment state after `event`, which is at `sequence`. Returns the same object when the event is void."""
     match payment_state, event:
         case Ended(), _:
             return payment_state
@@ -106,7 +106,7 @@ def evolve(payment_state: PaymentState, sequence: int, event: Event) -> PaymentS
 def _evolve_by_resolution(
     payment_state: PaymentState, event: PaymentInDoubt | PaymentReleased | PaymentProcessed
 ) -> PaymentState:
-    """An operator can tell of a doubt, and of nothing else."""
+    """A manual resolution is valid for an attempt in doubt only."""
     match payment_state, event:
         case Open(current, in_doubt=True), _ if (event.attempt, event.provider) != (
             current.attempt,
@@ -126,7 +126,7 @@ def _evolve_by_resolution(
 def is_late(event: Event, stored_at_us: int) -> bool:
     """Whether the event is an intent that was stored too late to be sent.
 
-    By the time of storing and not by anybody's clock at reading: so all readers, its author too, say the same.
+    It depends on the time of storing, not on a reader's clock, so that all readers compute the same.
     """
     return (
         isinstance(event, PaymentRouted) and stored_at_us - event.requested_at_us > STORING_SECONDS_MAX * MICROSECONDS
@@ -134,5 +134,5 @@ def is_late(event: Event, stored_at_us: int) -> bool:
 
 
 def may_be_repeat(request: PaymentRequested, stored_at_us: int) -> bool:
-    """Whether the request was stored so long after its acceptance that it has to be checked for being a repeat."""
+    """Whether the request was stored so long after its acceptance that it must be checked for being a repeat."""
     return abs(stored_at_us - request.accepted_at_us) > ACCEPTANCE_SECONDS_MAX * MICROSECONDS

@@ -1,8 +1,8 @@
-"""What is asked of the read model over NATS request/reply: subjects, questions and answers.
+"""The read model's API over NATS request/reply: subjects, questions, answers and their encoding.
 
 Gateways and processors ask for summaries and payments, operators for the status and for a snapshot.
 
-Questions and answers are JSON. A fault is told by the micro protocol's `Nats-Service-Error-Code` header.
+Questions and answers are JSON. An error is in the micro protocol's `Nats-Service-Error-Code` header.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -22,13 +22,13 @@ CHARGING = "projector.charging"
 SNAPSHOT = "projector.snapshot"
 
 SEQUENCES_MAX = 64
-"""So many events of one payment are remembered: the first, and the latest."""
+"""Events of one payment that are kept: the first, and the latest."""
 DOUBTS_MAX = 100
-"""So many doubts are listed, the oldest; of the rest, only how many there are. It keeps the answer under 64 KB."""
+"""Doubts that are listed, the oldest first; the others are only counted. It keeps the answer under 64 KB."""
 ADOPT = "projector.adopt"
-"""Asks the projector to go on with the read model that was rebuilt beside its own."""
+"""Asks the projector to replace its read model by the rebuilt one beside it."""
 ACCEPT_DIFFERENCES = b"accept-differences"
-"""What asks for it even if the two differ."""
+"""The payload that asks for it even if the two differ."""
 
 PaymentStatus = Literal["pending", "routed", "in_doubt", "processed", "rejected"]
 
@@ -45,9 +45,9 @@ class Total:
 class SummaryQuestion:
     """Both bounds are inclusive, in microseconds since the epoch; None leaves that side open.
 
-    `as_of_sequence` asks for the summary as it was when the log ended there, `as_of_us` for that of a moment; at most
-    one of them is given. Otherwise `asked_at_us` and `log_end` are the moment of the question, and the log's last
-    sequence then; without them it is the moment at which the question arrives.
+    `as_of_sequence` asks for the summary as it was when the log ended there, `as_of_us` for that at a time; at most
+    one of them is given. Otherwise `asked_at_us` is the time of the question and `log_end` the log's last sequence
+    then; without them, both are taken when the question arrives.
     """
 
     from_us: int | None = None
@@ -66,10 +66,10 @@ class SummaryQuestion:
 class Summary:
     """The answer: totals by processor.
 
-    `settled` says that no attempt stamped inside the window is open; `open_attempts` counts those that are. A settled
-    window that ended a second ago is final: an attempt is in the log within a second of its stamp, or is never sent.
-    `position` is the log's sequence that the answer holds everything up to. Of the past only totals and position are
-    told.
+    `settled`: no attempt stamped inside the window is open; `open_attempts` counts those that are. A settled window
+    that ended a second ago is final: an attempt is in the log within a second of its stamp, or is never sent.
+    `position` is the log's sequence up to which the answer is complete. An answer about the past has only totals and
+    position.
     """
 
     totals: dict[ProviderName, Total] = field(default_factory=lambda: {name: Total() for name in PROVIDERS})
@@ -80,7 +80,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class DoubtView:
-    """An attempt whose outcome is unknown, since when and why; `is_held`: an operator wants it not to be sent again."""
+    """An attempt in doubt, since when and why; `is_held`: an operator is resolving it, and it is not sent again."""
 
     correlation_id: str
     amount_cents: int
@@ -94,9 +94,9 @@ class DoubtView:
 
 @dataclass(frozen=True, slots=True)
 class PaymentView:
-    """A payment as the read model knows it; `sequences` are those of its events, in the log's order.
+    """A payment in the read model; `sequences` are those of its events, in the log's order.
 
-    `doubt` is there while it is in doubt.
+    `doubt` is set while it is in doubt.
     """
 
     correlation_id: str
@@ -112,7 +112,10 @@ class PaymentView:
 
 @dataclass(frozen=True, slots=True)
 class OpenPayment:
-    """A payment that has not ended. By the clock of the gateway, and by the broker's; and where its request is."""
+    """A payment that has not ended.
+
+    `accepted_at_us` is by the gateway's clock, `stored_at_us` by the broker's; `sequence` is that of its request.
+    """
 
     correlation_id: str
     accepted_at_us: int
@@ -122,7 +125,7 @@ class OpenPayment:
 
 @dataclass(frozen=True, slots=True)
 class Charging:
-    """How charging stands: payments by state, the oldest doubts (DOUBTS_MAX at most), and what was charged where."""
+    """Counts of open payments by state, the oldest doubts (DOUBTS_MAX at most), and the totals by provider."""
 
     pending: int
     routed: int
@@ -131,20 +134,20 @@ class Charging:
     totals: dict[ProviderName, Total]
     position: int
     oldest_chargeable: OpenPayment | None = None
-    """The oldest of those that are not in doubt."""
+    """The oldest payment that has not ended and is not in doubt."""
     oldest_open_sequence: int | None = None
-    """Where the oldest request of a payment that has not ended is; None when all have."""
+    """The sequence of the oldest request of a payment that has not ended; None when all have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a running projector is, as of `position`.
+    """The status of a running projector at `position`.
 
-    `settled` and `rejected` count rows; `pending`, `routed` and `in_doubt` payments that have not ended.
-    `committed_at_us` is when its file last changed, `committed_position` what it then held everything up to.
-    `log_fault` says what is missing of the log, or that it went back; None if nothing.
+    `settled` and `rejected` count rows; `pending`, `routed` and `in_doubt` count payments that have not ended.
+    `committed_at_us` is when its file last changed, `committed_position` the position in it.
+    `log_fault` is what is missing of the log, or that it went back; None if nothing.
     `oldest_chargeable` is the oldest open payment that is not in doubt; `oldest_doubt_us` is when the oldest doubt
-    began, by the broker's clock. `still_seconds` is for how long the position has not moved.
+    began, by the broker's clock. `still_seconds` is how long the position has not moved.
     """
 
     position: int
@@ -165,16 +168,16 @@ class Status:
     oldest_doubt_us: int | None = None
     still_seconds: float = 0.0
     clock: ClockOffset | None = None
-    """Of the projector, against the broker's."""
+    """The projector's wall clock minus the broker's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A copy of the read model's file in the projector's folder of snapshots, for whoever asked to read and delete."""
+    """A copy of the read model's file in the projector's folder of snapshots. The caller reads and deletes it."""
 
     name: str
     position: int
-    """Everything up to it is in the copy."""
+    """The position of the copy."""
 
 
 def encode_question(question: SummaryQuestion) -> bytes:
@@ -255,6 +258,6 @@ def _object(payload: bytes, kind: type) -> dict[str, Any]:
 
 
 def _known(fields: dict[str, Any], kind: type) -> dict[str, Any]:
-    """Those that this version knows."""
+    """The fields that this version has."""
     known = {one.name for one in dataclass_fields(kind)}
     return {name: value for name, value in fields.items() if name in known}

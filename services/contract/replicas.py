@@ -1,4 +1,4 @@
-"""What each processor replica answers when all of them are asked how they are: subject, answer, encoding. Pure."""
+"""The status request that every processor replica answers: subject, answer, encoding. Pure."""
 
 from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
@@ -8,24 +8,24 @@ import orjson
 from tollgate.contract.clock_offset import ClockOffset
 
 REPLICAS = "processor.status"
-"""Asked of all replicas at once; each of them answers for itself."""
+"""Every replica receives the request and answers for itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """How one processor replica is.
+    """The status of one processor replica.
 
-    `obstacle` is what keeps it from charging, in words; empty if it knows of nothing. `ended_seconds_ago` is how long
-    ago the log last showed it the end of a payment, whichever replica charged it; None if none since its start.
+    `obstacle` is what keeps it from charging, as a text; empty if nothing is known. `ended_seconds_ago` is how long ago
+    it last read the end of a payment in the log, whichever replica charged it; None if none since its start.
     """
 
     name: str
     obstacle: str
     in_hand: int
-    """Payments that it works on."""
+    """Payments that it is working on."""
     ended_seconds_ago: float | None
     clock: ClockOffset | None
-    """Its clock against the broker's; None if that could not be measured yet."""
+    """Its wall clock minus the broker's; None if that could not be measured yet."""
 
 
 def encode_replica(status: ReplicaStatus) -> bytes:

@@ -1,7 +1,7 @@
-"""The one stream and its fixed subjects.
+"""The log's stream, its fixed subjects, and the message id of each event.
 
-The subjects do not name the payment: the server keeps about 150 bytes of memory for every subject it holds, so a
-subject for each payment would make its memory grow with the log.
+The subjects do not contain the payment's id: the server keeps about 150 bytes of memory for every subject, so its
+memory would grow with the log.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ RELEASED_CONSUMER = "released"
 CONSUMERS = (CONSUMER, *DOUBTS_CONSUMERS.values(), RELEASED_CONSUMER)
 
 MESSAGE_BYTES_MAX = 16_384
-"""The largest message. An event is under 1 KB, with an operator's note under 8; those that share one are under 13."""
+"""The largest message. One event is under 1 KB, with an operator's note under 8 KB; a full batch is under 13 KB."""
 
 
 _SUBJECT_OF: Mapping[tuple[type[Event], ProviderName | None], str] = {
@@ -56,7 +56,7 @@ _SUBJECT_OF: Mapping[tuple[type[Event], ProviderName | None], str] = {
 
 
 def subject_of(event: Event) -> str:
-    """The one subject that the event is published on; under any other it is not valid (contract/batch.py)."""
+    """The subject that the event is published on; under any other it is not valid (contract/batch.py)."""
     match event:
         case PaymentRouted() | PaymentInDoubt() | PaymentReleased() | PaymentProcessed():
             return _SUBJECT_OF[type(event), event.provider]
@@ -65,7 +65,7 @@ def subject_of(event: Event) -> str:
 
 
 def message_id_of(event: Event) -> str | None:  # noqa: PLR0911 - a row of the table each
-    """The Nats-Msg-Id by which the broker drops repeats inside its duplicate window; None where repeats are meant."""
+    """The Nats-Msg-Id by which the broker drops repeats inside its duplicate window; None where repeats are allowed."""
     match event:
         case PaymentRequested():
             return event.correlation_id
@@ -84,5 +84,5 @@ def message_id_of(event: Event) -> str | None:  # noqa: PLR0911 - a row of the t
 
 
 def _suffix(resolution: ManualResolution | None) -> str:
-    """Sets an operator's word apart: it may be void, and then no worker's event may pass for a repeat of it."""
+    """Makes the id of a manual resolution distinct: a void one must not make the broker drop a replica's own event."""
     return "" if resolution is None else f":{resolution.resolved_at_us}"

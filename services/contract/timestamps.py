@@ -36,14 +36,14 @@ def format_us(timestamp_us: int) -> str:
 def parse_us(text: str) -> int:
     """Microseconds since the epoch of an ISO 8601 timestamp; without an offset it is read as UTC.
 
-    Digits finer than a microsecond are cut off. Raises InvalidTimestampError.
+    Digits finer than a microsecond are dropped. Raises InvalidTimestampError.
     """
-    # Checked first: `fromisoformat` also takes week dates, and some texts that are no dates at all.
+    # Checked first: `fromisoformat` also accepts week dates, and some texts that are no dates.
     if not _ISO_8601.fullmatch(text[: TEXT_CHARACTERS_MAX + 1]):
         raise InvalidTimestampError(f"not an ISO 8601 date and time: {text[:TEXT_CHARACTERS_MAX]!r}")
     try:
         moment = datetime.fromisoformat(text.upper())
-        # Into UTC: a moment whose year UTC cannot write could not be written to the log either.
+        # Converted to UTC, which refuses a year out of its range: such a time could not be written to the log either.
         return ((moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
     except (ValueError, OverflowError):
         raise InvalidTimestampError(f"not an ISO 8601 date and time: {text!r}") from None

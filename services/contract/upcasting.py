@@ -1,8 +1,8 @@
-"""Events of earlier versions as the present version writes them: what was stored once is never rewritten.
+"""Converts the fields of earlier event versions to those of the present version. Stored events are never rewritten.
 
 Each step is a pure function from the fields of one version to those of the next; a reader applies all that are needed.
 
-Version 0 carried money as a decimal in `amount`, a text such as "19.90". Version 1 has it in cents in `amountCents`.
+Version 0 has the amount as a decimal text in `amount`, such as "19.90"; version 1 has it in cents in `amountCents`.
 Nothing else differs. The schemas of version 0 are in `schemas/v0/`.
 """
 
@@ -18,11 +18,11 @@ _DECIMAL = re.compile(r"(0|[1-9]\d{0,15})\.(\d\d)", re.ASCII)
 
 
 class UnreadableVersionError(TollgateError, ValueError):
-    """The fields are not those of the version that they claim to be of; the text says why."""
+    """The fields do not match their version; the text is the reason."""
 
 
 def upcast(fields: Fields, version: int) -> Fields:
-    """The fields, which are of that version, as of the present one; they themselves are left alone.
+    """The fields of that version, converted to the present one; `fields` is not changed.
 
     Raises UnreadableVersionError.
     """
@@ -33,7 +33,7 @@ def upcast(fields: Fields, version: int) -> Fields:
 
 def _amount_to_cents(fields: Fields) -> Fields:
     """0 -> 1."""
-    # In version 0 `amountCents` was a field that nobody knew.
+    # In version 0 `amountCents` was an unknown field, which readers ignored.
     upcasted = {
         **{name: value for name, value in fields.items() if name not in ("amount", "amountCents")},
         "version": 1,

@@ -1,4 +1,4 @@
-"""Whether payments wait too long for being charged, and what keeps them, from what broker and replicas tell. Pure."""
+"""Whether payments wait too long to be charged, and why, from the state of the broker and the replicas. Pure."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from tollgate.contract.replicas import ReplicaStatus
 
 OLDEST_SECONDS_MAX = 60.0
-"""A payment that could be charged and has waited longer is a trouble: the longest patience is over by then."""
+"""A chargeable payment that has waited longer makes the status bad: the longest patience is over by then."""
 DOUBT_SECONDS_MAX = 600.0
-"""A doubt that is older needs somebody: lookups and repeated sendings have had their time."""
+"""A doubt that is older needs an operator: lookups and repeated sendings have had enough time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue of the processors, as the broker counts it."""
+    """A queue of the processors, with the broker's counts."""
 
     waiting: int
-    """Never delivered yet."""
+    """Not delivered yet."""
     under_way: int
-    """Delivered, and not done with; those that wait for their next try included."""
+    """Delivered and not acknowledged, including those that wait for their next try."""
     redelivered: int
     """Those of them that were delivered more than once."""
     under_way_max: int
-    """At so many the broker delivers nothing more."""
+    """At so many under way the broker stops delivering."""
     pulls: int
-    """Open questions of replicas for more."""
+    """Open pull requests of the replicas."""
     floor: int
-    """Everything up to this sequence of the log is done with."""
+    """Everything up to this sequence of the log is acknowledged."""
     is_paused: bool = False
 
     @property
@@ -40,10 +40,10 @@ class WaitingPayment:
     """The oldest payment that could be charged: requested and not ended, and no attempt of it in doubt."""
 
     sequence: int
-    """Of its request."""
+    """The sequence of its request."""
     age_seconds: float
     correlation_id: str = ""
-    """Empty where only the queue is known."""
+    """Empty if only the queue was read."""
 
     def __str__(self) -> str:
         what = self.correlation_id or f"request {self.sequence}"
@@ -52,29 +52,29 @@ class WaitingPayment:
 
 @dataclass(frozen=True, slots=True)
 class ChargingFacts:
-    """What is known of charging at one moment. `queue` is None when the broker has no queue of requests."""
+    """The state of charging at one time. `queue` is None when the broker has no queue of requests."""
 
     queue: Queue | None
     replicas: Sequence[ReplicaStatus]
     oldest: WaitingPayment | None
     log_is_full: bool = False
     is_elsewhere: bool = False
-    """Released payments wait in a queue of their own."""
+    """Released payments wait in the queue for released payments."""
 
     def trouble(self, oldest_seconds_max: float) -> str | None:
-        """What waits, for how long and why, once the oldest payment has waited longer; None if none has."""
+        """What waits, for how long and why, if the oldest payment has waited longer; None otherwise."""
         if self.oldest is None or self.oldest.age_seconds <= oldest_seconds_max:
             return None
         waiting = f"; {self.queue.length} in the queue" if self.queue is not None else ""
         return f"payments wait, the oldest, {self.oldest}{waiting}: {'; '.join(self.causes())}"
 
     def causes(self) -> list[str]:
-        """What is known to keep payments from being charged."""
+        """The known reasons why payments are not charged."""
         causes = [*self._of_queue(), *self._of_replicas()]
         if self.log_is_full:
             causes.append("the log is full")
         if self._is_lost_to_queue():
-            causes.append("the queue of requests begins behind the oldest, so nobody is given it")
+            causes.append("the queue of requests begins after the oldest, so it is never delivered")
         return causes or ["no cause is known; the processors' program logs may name one"]
 
     def _of_queue(self) -> list[str]:
@@ -84,7 +84,7 @@ class ChargingFacts:
         if self.queue.is_paused:
             causes.append("an operator has paused the queue of requests")
         if self.queue.under_way >= self.queue.under_way_max:
-            causes.append(f"{self.queue.under_way} requests are delivered and not done with, which is the most")
+            causes.append(f"{self.queue.under_way} requests are delivered and not acknowledged, which is the limit")
         return causes
 
     def _of_replicas(self) -> list[str]:

@@ -1,1 +1,1 @@
-"""The HTTP edge: takes payments into the log, and answers questions about them."""
+"""The gateway: writes requested payments to the log, and answers questions about them over HTTP."""

@@ -1,4 +1,4 @@
-"""Accepting a payment: durable in the log exactly once, or refused."""
+"""Accepts a payment: stores its request in the log exactly once, or refuses it."""
 
 import logging
 from http import HTTPStatus
@@ -17,12 +17,12 @@ from tollgate.runtime.errors import BrokerUnavailableError, LogFullError
 logger = logging.getLogger(__name__)
 
 IN_FLIGHT_MAX = 4_096
-"""Payments waiting for the broker at once, in one gateway; one more is told to come back."""
+"""Payments that wait for the broker at once, in one gateway; one more is answered 503."""
 LOOKUP_TIMEOUT_SECONDS = 2.0
 
 
 class Acceptance:
-    """Writes new payments to the log; knows those that were asked for before."""
+    """Writes the requests of new payments to the log, and recognises repeats."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Acceptance:
         try:
             await self._dedup_index.looked(timeout_seconds=self._timeout_seconds)
             if (fault := self._dedup_index.log_fault) is not None:
-                # A repeat of a payment whose request is missing would be charged again.
+                # A repeat of a payment whose request is missing from the log would be charged again.
                 raise unavailable(fault)
             if not self._dedup_index.is_current:
                 raise unavailable("the gateway has not read the log far enough to tell new payments from repeats")
@@ -69,7 +69,7 @@ class Acceptance:
             )
 
     async def _known_cents(self, order: PaymentOrder) -> int | None:
-        """The amount that an earlier request named; None for a payment that is new."""
+        """The amount of an earlier request; None if the payment is new."""
         if order.correlation_id not in self._known_ids:
             return None
         try:
@@ -87,6 +87,6 @@ class Acceptance:
             raise unavailable("the log did not acknowledge the payment in time; send it again") from None
         except LogFullError as error:
             logger.error("the log refuses payments: %s", error)
-            raise unavailable("the log takes no payments now") from None
+            raise unavailable("the log accepts no payments now") from None
         existing = appended.existing
         return existing.amount_cents if isinstance(existing, PaymentRequested) else order.amount_cents

@@ -1,4 +1,4 @@
-"""The HTTP routes. Each handler reads the request, asks one use case, and renders the answer."""
+"""The HTTP routes. Each handler parses the request, calls one use case, and renders the answer."""
 
 import functools
 import logging
@@ -114,7 +114,7 @@ def _not_found(router: Routes) -> Handler:
 
 
 def _guarded(handler: Handler) -> Handler:
-    """Turns problems into answers, and anything unforeseen into a 500 that tells the client nothing of the inside."""
+    """Answers a Problem with its status, and any other exception with a 500 that reveals nothing internal."""
 
     @functools.wraps(handler)
     async def guarded(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""The `gateway` program, and its composition root."""
+"""The `gateway` program and its composition root."""
 
 import click
 
@@ -33,13 +33,13 @@ def run() -> None:
 
 
 async def serve(settings: Settings) -> None:
-    """Joins the parts and runs them until cancelled."""
+    """Builds the parts and runs them until cancelled."""
     broker = Broker(settings.nats_url, name=settings.gateway_name, ca_file=settings.nats_ca_file)
     watch = LogWatch(broker, missing_accepted=settings.log_missing_accepted)
     log = Log(broker, watch)
     read_model = ReadModel(broker)
     known_ids = BloomSet()
-    # Half of the broker's memory for message ids: what the set may lack, the broker still knows.
+    # Half of the broker's duplicate window: it still covers the ids that the set may lack.
     dedup_index = DedupIndex(broker, known_ids, lag_seconds_max=settings.log_duplicate_window_seconds / 2, watch=watch)
     acceptance = Acceptance(
         log, read_model, known_ids, dedup_index, broker.clock, timeout_seconds=settings.gateway_accept_timeout_seconds
@@ -56,7 +56,7 @@ async def serve(settings: Settings) -> None:
 
 
 async def _stay_connected(broker: Broker, log: Log, dedup_index: DedupIndex) -> None:
-    """The edge listens from the start, and says 503 until this has found the broker."""
+    """Connects to the broker and follows the log. HTTP is served meanwhile, with 503 until the log was read once."""
     stamps = "payments are stamped by the broker's clock"
     async with broker:
         await log.wait_until_exists()

@@ -1,4 +1,4 @@
-"""Keeps the set of seen payments in step with the log, and says whether it is."""
+"""The dedup index: follows the log's requests, and reports whether the set of known ids is current."""
 
 import asyncio
 import logging
@@ -22,14 +22,14 @@ BATCH_MESSAGES_MAX = 5_000
 PURGE_TIMEOUT_SECONDS = 60.0
 STATE_TIMEOUT_SECONDS = 5.0
 PAUSE_SECONDS = 0.5
-"""Between two readings. The broker itself drops repeats of what came in between, and a delivery of each request to each
-gateway as it comes would cost more CPU than accepting it. Longer pauses make bursts that hold up requests."""
+"""Between two readings. The broker itself drops repeats of what arrived in between, and delivering each request to each
+gateway at once would cost more CPU than accepting it. Longer pauses cause bursts that delay requests."""
 
 
 class DedupIndex:
-    """Follows the requests in the log, as `watch` sees it.
+    """Adds the id of each request in the log to `known_ids`; `watch` checks that the log is the same.
 
-    `lag_seconds_max` is how far behind the set may be to be relied on.
+    The set is current while it is at most `lag_seconds_max` behind the log.
     """
 
     def __init__(
@@ -45,30 +45,30 @@ class DedupIndex:
         self._looked = asyncio.Event()
         self._current_at = float("-inf")
         self.position = 0
-        """Whatever was requested up to this sequence of the log is in the set."""
+        """The set holds all requests up to this sequence of the log."""
 
     @property
     def is_current(self) -> bool:
-        """Whether each request that the broker may have forgotten the message id of is in the set.
+        """Whether the set holds every request whose message id may have left the broker's duplicate window.
 
-        Not behind a new connection until the log was found to be the same.
+        False after a new connection until the log was found to be the same.
         """
         return self._watch.is_sure and self._now() - self._current_at < self._lag_seconds_max
 
     @property
     def log_fault(self) -> str | None:
-        """What is missing of the log; None if nothing."""
+        """What is missing from the log; None if nothing."""
         return self._watch.fault
 
     @property
     def is_started(self) -> bool:
-        """Whether the log was read to its end once."""
+        """Whether the log has been read to its end once."""
         return self._started.is_set()
 
     async def looked(self, *, timeout_seconds: float) -> None:
-        """Waits until the log was read to its end once, and found to be the same behind a new connection.
+        """Waits until the log was read to its end once and, after a new connection, found to be the same.
 
-        Returns at the bound all the same.
+        Returns after `timeout_seconds` in any case.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
@@ -77,7 +77,7 @@ class DedupIndex:
                     await self._looked.wait()
 
     async def run(self) -> None:
-        """Follows the log until cancelled, in bursts. Raises LogChangedError when it is not the one that was read."""
+        """Follows the log until cancelled, one reading per pause. Raises LogChangedError when the log is another."""
         retries = Retries(
             *(logger, "the log cannot be read"), pause_seconds_min=PAUSE_SECONDS, pause_seconds_max=PAUSE_SECONDS
         )
@@ -91,7 +91,7 @@ class DedupIndex:
             await asyncio.sleep(pause_seconds)
 
     async def _read(self) -> None:
-        """Reads what was requested, or purged, until now. Raises BrokerError."""
+        """Reads all requests and purges stored until now. Raises BrokerError."""
         await self._broker.connected()
         asked_at = self._now()
         log = await self._watch.look(timeout_seconds=STATE_TIMEOUT_SECONDS)
@@ -108,16 +108,16 @@ class DedupIndex:
         return max(newest)
 
     async def _read_up_to(self, sequence: int) -> bool:
-        """Whether it could be: in a cluster, the reader's server may be behind the one that named the sequence.
+        """Returns whether it got there: in a cluster, the reader's server may be behind the one with that sequence.
 
-        Nothing is read while no requests come: the reader begins behind the last one, and for a new reader the broker
-        looks through all that was stored since, which in a long backlog's wake are the outcomes of all its payments.
+        Nothing is read while there are no new requests: the reader begins after the last one, and for a new reader the
+        broker scans everything stored since, which after a long backlog are the outcomes of all its payments.
         """
         if sequence >= self._reader.next_sequence:
             async with self._reader as reader:
                 async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
                     await self._note_all(messages)
-            # What came in while it was left: nobody might look again for long.
+            # What arrived while the reader closed: the next reading may be a long time away.
             while messages := self._reader.take(BATCH_MESSAGES_MAX):
                 await self._note_all(messages)
         return self._reader.next_sequence > sequence
@@ -131,8 +131,8 @@ class DedupIndex:
             if await self._is_purge(message.sequence):
                 self._known_ids.clear()
         elif message.message_id is not None:
-            # An id that was used again after a purge carries the epoch behind an @. A header that is not that of its
-            # event makes a gateway ask the read model once more, which knows: no event is taken from here.
+            # An id that was used again after a purge has the epoch after an @. A header that does not match its event
+            # only causes one needless question to the read model: no event is decoded here.
             self._known_ids.add(message.message_id.partition("@")[0])
 
     @staticmethod
@@ -140,9 +140,9 @@ class DedupIndex:
         return asyncio.get_running_loop().time()
 
     async def _is_purge(self, sequence: int) -> bool:
-        """Whether the event itself says so: only headers were read, and a subject is no event."""
+        """Whether the message is a valid LedgerPurged: only its subject and headers were read so far."""
         deadline = asyncio.get_running_loop().time() + PURGE_TIMEOUT_SECONDS
         if isinstance(await self._log.event_at(sequence, deadline=deadline), LedgerPurged):
             return True
-        logger.error("message %d of the log is no valid event, and purges nothing", sequence)
+        logger.error("message %d of the log is no valid event, so it purges nothing", sequence)
         return False

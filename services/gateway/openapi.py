@@ -31,7 +31,7 @@ class PaymentOrderBody:
 
 
 class SummaryBody:
-    """Totals by processor."""
+    """Totals by provider."""
 
 
 class PaymentBody:
@@ -73,7 +73,7 @@ _SCHEMAS: dict[type, dict[str, Any]] = {
             "amount": {"type": "number"},
             "doubt": {
                 "type": "object",
-                "description": "Only while it is in doubt: the attempt whose outcome is unknown.",
+                "description": "The attempt whose outcome is unknown; present only while the payment is in doubt.",
                 "properties": {
                     "processor": {"type": "string", "enum": ["default", "fallback"]},
                     "attempt": {"type": "integer"},
@@ -107,7 +107,7 @@ def documentation(app: Application) -> OpenAPIHandler:
         docs.set_type_schema(kind, schema)
 
     def declare_version(_: OpenAPIHandler, document: OpenAPI) -> None:
-        # The bundled page renders 3.0; nothing in the document needs more.
+        # The bundled page renders 3.0, and the document needs nothing newer.
         document.openapi = "3.0.3"
 
     docs.events.on_docs_created += declare_version  # type: ignore[misc]
@@ -128,7 +128,7 @@ def _add_order_body(_: OpenAPIHandler, operation: Operation) -> None:
 
 def _bound(which: str) -> ParameterInfo:
     return ParameterInfo(
-        f"{which} of the window, inclusive; ISO 8601, UTC where it names no offset.",
+        f"{which} of the window, inclusive; ISO 8601, UTC if it has no offset.",
         value_type=str,
         source=ParameterSource.QUERY,
         required=False,
@@ -139,24 +139,22 @@ def _bound(which: str) -> ParameterInfo:
 OPERATIONS: dict[str, EndpointDocs] = {
     "post_payment": EndpointDocs(
         summary="Request a payment",
-        description="Answered once the request is durable. The same request again is answered the same, and changes "
-        "nothing.",
+        description="Answered once the request is durable. A repeat of the same request gets the same answer and "
+        "changes nothing.",
         responses={
-            202: ResponseInfo(
-                "Accepted.", headers={"Location": HeaderInfo(str, "Where the payment can be looked at.")}
-            ),
+            202: ResponseInfo("Accepted.", headers={"Location": HeaderInfo(str, "The path of the payment.")}),
             400: _problem("The body cannot be read."),
-            409: _problem("The correlationId was used with another amount."),
+            409: _problem("The correlationId was requested before with another amount."),
             413: _problem("The body is larger than 64 KB."),
             415: _problem("The body is not JSON in UTF-8."),
-            422: _problem("A field is missing or not allowed."),
+            422: _problem("A field is missing, or its value is not allowed."),
             503: _problem("The payment cannot be made durable now; send it again."),
         },
         on_created=_add_order_body,
     ),
     "get_payment": EndpointDocs(
-        summary="Look at a payment",
-        description="Its state, and its events as the log holds them.",
+        summary="Get a payment",
+        description="Its state, and its events as stored in the log.",
         parameters={
             "correlation_id": ParameterInfo(
                 "The payment's id.", value_type=str, source=ParameterSource.PATH, required=True
@@ -165,19 +163,19 @@ OPERATIONS: dict[str, EndpointDocs] = {
         responses={
             200: ResponseInfo("The payment.", content=[ContentInfo(PaymentBody)]),
             404: _problem("No such payment."),
-            422: _problem("Not a UUID."),
-            503: _problem("The read model or the log is away."),
+            422: _problem("The id is not a UUID."),
+            503: _problem("The read model or the log is not available."),
         },
     ),
     "get_summary": EndpointDocs(
         summary="Sum the charged payments of a window",
-        description="By the time that each charge is stamped with (`requestedAt`).",
+        description="A payment is in the window if the stamp of its charge (`requestedAt`) is.",
         parameters={
             "from": _bound("Begin"),
             "to": _bound("End"),
             "asOf": ParameterInfo(
-                "The summary as it was when the log ended there: a place in the log (`Tollgate-Position` of an earlier "
-                "answer), or a moment (ISO 8601): the last event stored at or before it.",
+                "Asks for the summary of an earlier state of the log: up to a position (`Tollgate-Position` of an "
+                "earlier answer), or up to the last event stored at or before a time (ISO 8601).",
                 value_type=str,
                 source=ParameterSource.QUERY,
                 required=False,
@@ -190,39 +188,43 @@ OPERATIONS: dict[str, EndpointDocs] = {
                 headers={
                     "Tollgate-Settled": HeaderInfo(
                         str,
-                        "true: no attempt stamped inside the window is open. Final, if the window ended a second ago. "
-                        "Absent with `asOf`.",
+                        "true if no attempt stamped inside the window is open; the answer is then final if the window "
+                        "ended a second ago. Absent with `asOf`.",
                     ),
                     "Tollgate-Open": HeaderInfo(
-                        int, "Attempts stamped inside the window whose outcome is open. Absent with `asOf`."
+                        int, "The number of open attempts stamped inside the window. Absent with `asOf`."
                     ),
-                    "Tollgate-Position": HeaderInfo(int, "The log's sequence that the answer holds everything up to."),
+                    "Tollgate-Position": HeaderInfo(int, "The sequence up to which the answer reflects the log."),
                 },
                 content=[ContentInfo(SummaryBody)],
             ),
             400: _problem(
-                "A bound or `asOf` cannot be read, the bounds are reversed, or `asOf` lies beyond the log's end, in "
-                "the future, or before a purge."
+                "A bound or `asOf` cannot be read, the bounds are reversed, or `asOf` is beyond the log's end, in the "
+                "future, or before a purge."
             ),
-            503: _problem("The read model is away."),
+            503: _problem("The read model is not available."),
         },
     ),
     "purge": EndpointDocs(
         summary="Empty the log and the read model",
-        responses={200: "Purged.", 403: _problem("Purging is switched off."), 503: _problem("The broker is away.")},
+        responses={
+            200: "Purged.",
+            403: _problem("Purging is switched off."),
+            503: _problem("The broker is not available."),
+        },
     ),
-    "get_healthcheck": EndpointDocs(summary="The process answers", responses={204: "It does."}),
-    "get_livez": EndpointDocs(summary="The process answers", responses={204: "It does."}),
+    "get_healthcheck": EndpointDocs(summary="Check that the process answers", responses={204: "It answers."}),
+    "get_livez": EndpointDocs(summary="Check that the process answers", responses={204: "It answers."}),
     "get_startedz": EndpointDocs(
-        summary="The log was read once: the edge may send payments here",
-        responses={204: "It was.", 503: _problem("It is still being read.")},
+        summary="Check that the log has been read once, so that the edge may send payments here",
+        responses={204: "The log has been read once.", 503: _problem("The log is still being read.")},
     ),
     "get_readyz": EndpointDocs(
-        summary="Payments can be accepted",
+        summary="Check that payments can be accepted",
         responses={
-            204: "They can, and nothing is known to be wrong.",
-            200: "They can; `warnings` names what is not well besides, such as payments that wait to be charged.",
-            503: _problem("Why they cannot."),
+            204: "Payments can be accepted, and there are no warnings.",
+            200: "Payments can be accepted; `warnings` lists other problems, such as payments that wait too long.",
+            503: _problem("Payments cannot be accepted; the detail is the reason."),
         },
     ),
 }

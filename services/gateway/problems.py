@@ -1,4 +1,4 @@
-"""What a client is told when its request is not served: RFC 9457 problem details."""
+"""Error answers as RFC 9457 problem details."""
 
 from http import HTTPStatus
 
@@ -31,10 +31,10 @@ def malformed(detail: str) -> Problem:
 
 
 def invalid(detail: str) -> Problem:
-    """422: the request can be read, and asks for something that is not allowed."""
+    """422: the request can be read, but a value is not allowed."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
 
 
 def unavailable(detail: str) -> Problem:
-    """503: nothing was accepted that is not durable; the same request may be sent again."""
+    """503: the request cannot be served now; it may be sent again unchanged."""
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)

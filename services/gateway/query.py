@@ -1,4 +1,4 @@
-"""Questions about the log, and its purge."""
+"""Queries of summaries and payments, the gateway's readiness, and the purge of the log."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ PURGE_TIMEOUT_SECONDS = 10.0
 
 
 class Ledger:
-    """What is in the log, as the read model and the log itself tell it."""
+    """Answers queries from the read model and the log."""
 
     def __init__(self, broker: Broker, log: Log, read_model: ReadModel, dedup_index: DedupIndex) -> None:
         self._broker = broker
@@ -50,7 +50,7 @@ class Ledger:
             raise unavailable(f"the payment cannot be shown now: {error}") from None
 
     async def purge(self) -> None:
-        """Voids everything so far: records that it was asked for, then empties the log. Raises Problem (503)."""
+        """Voids all earlier events: stores LedgerPurged, then removes earlier messages. Raises Problem (503)."""
         try:
             purged = await self._log.append(LedgerPurged("gateway", now_us()), timeout_seconds=PURGE_TIMEOUT_SECONDS)
             await self._log.purge_before(purged.sequence, timeout_seconds=PURGE_TIMEOUT_SECONDS)
@@ -65,12 +65,12 @@ class Ledger:
         if not self._dedup_index.is_current:
             return "the log is still being read"
         if (refusal := self._log.refusal) is not None:
-            return f"the log takes no payments: {refusal}"
+            return f"the log accepts no payments: {refusal}"
         return self._dedup_index.log_fault
 
     @property
     def is_started(self) -> bool:
-        """Whether this gateway has ever been able to tell new payments from repeats."""
+        """Whether this gateway has read the log to its end once, so that it can tell new payments from repeats."""
         return self._dedup_index.is_started
 
     async def _history(self, view: PaymentView) -> list[tuple[int, bytes]]:

@@ -1,4 +1,4 @@
-"""What a gateway that accepts payments tells besides: that they wait, or that its clock is off."""
+"""Warnings of a gateway that accepts payments: payments wait too long, or its clock is off."""
 
 import asyncio
 
@@ -10,9 +10,9 @@ from tollgate.messaging.broker_clock import BrokerClock
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 
 ANSWER_SECONDS = 0.5
-"""Whoever asks whether the gateway is ready gives up after a second."""
+"""Callers of `/readyz` are expected to time out after a second."""
 FRESH_SECONDS = 2.0
-"""The read model is asked no more often, however many ask whether the gateway is ready."""
+"""The read model is asked at most once in this time, however often `/readyz` is called."""
 
 
 class Readiness:
@@ -23,16 +23,16 @@ class Readiness:
         self._clock = clock
         self._asking = asyncio.Lock()
         self._asked_at = float("-inf")
-        self._told: list[str] = []
+        self._of_read_model: list[str] = []
 
     async def warnings(self) -> list[str]:
-        """What is not well besides; empty if nothing is."""
+        """The present warnings; empty if there are none."""
         async with self._asking:
             now = asyncio.get_running_loop().time()
             if now - self._asked_at >= FRESH_SECONDS:
-                self._told = await self._ask()
+                self._of_read_model = await self._ask()
                 self._asked_at = asyncio.get_running_loop().time()
-        return [*self._of_clock(), *self._told]
+        return [*self._of_clock(), *self._of_read_model]
 
     def _of_clock(self) -> list[str]:
         offset = self._clock.offset()
@@ -49,7 +49,7 @@ class Readiness:
 
 
 def waiting_warnings(status: Status, now_us: int) -> list[str]:
-    """What the read model knows of payments that wait too long. Pure."""
+    """Warnings about payments that wait too long, from the read model's status. Pure."""
     warnings = []
     oldest, doubt_us = status.oldest_chargeable, status.oldest_doubt_us
     if oldest is not None and (seconds := (now_us - oldest.stored_at_us) / MICROSECONDS) > OLDEST_SECONDS_MAX:

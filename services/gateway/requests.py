@@ -1,4 +1,4 @@
-"""A payment request as a client sends it: read strictly, since what is let in here will be charged. Pure."""
+"""Parses a client's payment request strictly, because what is accepted here is charged. Pure."""
 
 import json
 import re
@@ -23,7 +23,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 
 @dataclass(frozen=True, slots=True)
 class PaymentOrder:
-    """What the client asks for; `correlation_id` is in lower case."""
+    """The requested payment; `correlation_id` is in lower case."""
 
     correlation_id: str
     amount_cents: int
@@ -61,7 +61,7 @@ def _check_media(content_type: str | None, content_encoding: str | None) -> None
 
 @lru_cache(maxsize=32)
 def _is_json_in_utf_8(content_type: str) -> bool:
-    """Parameters other than the charset do not change what the bytes of JSON mean."""
+    """Whether the media type is JSON in UTF-8; parameters other than the charset do not matter."""
     message = Message()
     message["Content-Type"] = content_type
     charsets = [value for name, value in message.get_params([]) if name.lower() == "charset"]

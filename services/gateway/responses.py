@@ -1,4 +1,4 @@
-"""Answers as JSON: money as exact decimals with two places. Pure."""
+"""Renders answers as JSON: money as exact decimals with two places. Pure."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from tollgate.contract.timestamps import MICROSECONDS, format_us
 
 def render_summary(summary: Summary) -> bytes:
     """{"default": {"totalRequests": 1, "totalAmount": 19.90}, "fallback": …}"""
-    # Written by hand: a float would be the only other way to a JSON number in orjson.
+    # Not orjson: it would write the amounts from floats.
     parts = (f'"{name}":{_render_total(total)}' for name, total in summary.totals.items())
     return ("{" + ",".join(parts) + "}").encode()
 
 
 def render_payment(view: PaymentView, history: Sequence[tuple[int, bytes]], *, now_us: int) -> bytes:
-    """The payment's state and its events, (sequence, event's JSON) each, as the log holds them.
+    """The payment's state and its events, each (sequence, event's JSON), as stored in the log.
 
-    While it is in doubt, also the attempt that is, and for how long.
+    While the payment is in doubt, also the attempt in doubt and its age.
     """
     events = ",".join(f'{{"sequence":{sequence},"event":{_for_clients(event)}}}' for sequence, event in history)
     head = orjson.dumps({"correlationId": view.correlation_id, "state": view.state}).decode()
@@ -28,12 +28,12 @@ def render_payment(view: PaymentView, history: Sequence[tuple[int, bytes]], *, n
 
 
 def _for_clients(event: bytes) -> str:
-    """The event without who of the operators spoke, and what that person noted: neither is meant for clients."""
+    """The event without the operator's name and note, which are not for clients."""
     if b'"operatorWord"' not in event:
         return event.decode()
     fields = orjson.loads(event)
-    if isinstance(word := fields.get("operatorWord"), dict):
-        fields["operatorWord"] = {name: word[name] for name in word if name not in ("by", "note")}
+    if isinstance(resolution := fields.get("operatorWord"), dict):
+        fields["operatorWord"] = {name: resolution[name] for name in resolution if name not in ("by", "note")}
     return orjson.dumps(fields).decode()
 
 

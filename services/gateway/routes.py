@@ -1,4 +1,4 @@
-"""Which path and method leads to which handler: exactly as written, and HEAD wherever GET is."""
+"""The router: paths match exactly, and HEAD is served wherever GET is."""
 
 from blacksheep import Request
 from blacksheep.server.routing import Route, RouteMatch, Router
@@ -7,20 +7,20 @@ _METHODS = ("GET", "POST")
 
 
 class Routes(Router):
-    """The framework's router. It answers HEAD as GET, of which uvicorn sends the header alone."""
+    """The framework's router. It serves HEAD as GET; uvicorn sends only the header."""
 
     def add_exact(self, method: str, path: str, handler: object) -> None:
-        """As `add`; but the path with a slash at its end is another one, which is not served."""
+        """As `add`, but does not match the path with a slash at its end."""
         self.add_route(method, _ExactRoute(path, handler))
 
     def get_match(self, request: Request) -> RouteMatch | None:
-        # From here on it is a GET, also for handlers that would set Content-Length to 0. uvicorn knows that it was not.
+        # From here on it is a GET, so that no handler sets Content-Length to 0. uvicorn keeps the original method.
         if request.method == "HEAD":
             request.method = "GET"
         return super().get_match(request)
 
     def methods_of(self, path: str) -> str:
-        """What is served at the path, as the header Allow lists it; empty where nothing is."""
+        """The methods served at the path, as in the header Allow; empty if there are none."""
         methods = [method for method in _METHODS if self.get_matching_route(method, path) is not None]
         return ", ".join("GET, HEAD" if method == "GET" else method for method in methods)
 

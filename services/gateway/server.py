@@ -1,4 +1,4 @@
-"""Serving the application with uvicorn inside a running loop."""
+"""Serves the application with uvicorn inside a running loop."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from tollgate.gateway.settings import Settings
 from tollgate.runtime.errors import FatalError
 
 KEEP_ALIVE_SECONDS = 300
-"""Longer than the proxy keeps idle connections: so it is never this side that closes one under a request."""
+"""Longer than the edge keeps idle connections, so that this side never closes one while a request arrives."""
 CONNECTIONS_BACKLOG = 2_048
 DRAIN_SECONDS = 2
 """How long a stopping server lets requests finish."""
@@ -53,9 +53,9 @@ async def serve_http(app: Application, settings: Settings) -> None:
         await serving
         raise
     except SystemExit:
-        # uvicorn's word for a socket that cannot be bound; it has logged why.
+        # uvicorn exits when a socket cannot be bound; it has logged why.
         raise FatalError("the gateway cannot listen") from None
     except OSError as error:
-        # Else the loop's end cuts off the application's, with a traceback.
+        # Otherwise the end of the loop interrupts the application's shutdown, with a traceback.
         await server.lifespan.shutdown()
         raise FatalError(f"the gateway cannot listen: {error}") from None

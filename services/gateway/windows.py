@@ -1,4 +1,4 @@
-"""The window of a summary as a client asks for it. Pure."""
+"""Parses the window of a summary request. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ _SEQUENCE_DIGITS_MAX = 18
 def parse_window(query: Mapping[str, Sequence[str]]) -> SummaryQuestion:
     """Reads `from` and `to`, each optional, inclusive, ISO 8601, and `asOf`. Raises Problem (400).
 
-    A name that is not known is refused: a misspelt bound would otherwise answer for another window than was asked.
+    An unknown parameter is refused: otherwise a misspelt bound would get the answer for another window.
     """
     unknown = sorted(set(query) - {"from", "to", "asOf"})
     if unknown:
@@ -21,7 +21,7 @@ def parse_window(query: Mapping[str, Sequence[str]]) -> SummaryQuestion:
     from_ns, to_ns = _moment_ns(query, "from"), _moment_ns(query, "to")
     if from_ns is not None and to_ns is not None and from_ns > to_ns:
         raise malformed("'from' must not be later than 'to'")
-    # Between two microseconds nothing is stamped: such a window ends before it begins, and is empty.
+    # Stamps have whole microseconds: a window between two of them ends before it begins, and is empty.
     from_us = None if from_ns is None else first_us(from_ns)
     to_us = None if to_ns is None else last_us(to_ns)
     return SummaryQuestion(from_us, to_us, *_as_of(query))

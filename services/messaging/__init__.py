@@ -1,1 +1,1 @@
-"""Everything towards NATS: the connection, the log and its readers, questions to the read model, operator commands."""
+"""Access to NATS: the connection, the log and its readers, queries to the read model, operator commands."""

@@ -1,4 +1,4 @@
-"""The service's wall clock beside the broker's."""
+"""Measures how far the service's wall clock is from the broker's."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ def monotonic_us() -> int:
 
 
 class BrokerClock:
-    """Takes every answer that carries the broker's time, and tells how far the wall clock is from it."""
+    """Computes the offset of the wall clock from the broker's answers that carry its time."""
 
     def __init__(self, *, wall: Callable[[], int] = now_us, monotonic: Callable[[], int] = monotonic_us) -> None:
         self._wall = wall
@@ -21,12 +21,12 @@ class BrokerClock:
         self._broker_time: BrokerTime | None = None
 
     def monotonic_us(self) -> int:
-        """What `observe` takes."""
+        """The monotonic clock, for `observe`."""
         return self._monotonic()
 
-    def observe(self, asked_at_us: int, told_us: int) -> None:
-        """An answer has come now that was asked for at `asked_at_us` and carries the broker's time."""
-        newer = BrokerTime.of_answer(asked_at_us, told_us, self._monotonic())
+    def observe(self, asked_at_us: int, broker_us: int) -> None:
+        """Records an answer that arrived now: requested at `asked_at_us`, with the broker's time `broker_us`."""
+        newer = BrokerTime.of_answer(asked_at_us, broker_us, self._monotonic())
         self._broker_time = newer if self._broker_time is None else self._broker_time.then(newer)
 
     @property
@@ -35,14 +35,14 @@ class BrokerClock:
         return None if self._broker_time is None else self._broker_time.measured_at_us
 
     def offset(self) -> ClockOffset | None:
-        """The difference at this moment; None before the first answer."""
+        """The present offset; None before the first answer."""
         if self._broker_time is None:
             return None
         before_us, wall_us = self._monotonic(), self._wall()
         return self._broker_time.offset(before_us, wall_us, self._monotonic())
 
     def now_us(self) -> int:
-        """The time of day: the wall clock's, corrected where it differs by more than CLOCK_OFFSET_SECONDS_WARNED."""
+        """The wall clock's time, corrected if it differs by more than CLOCK_OFFSET_SECONDS_WARNED."""
         wall_us, offset = self._wall(), self.offset()
         if offset is None or not offset.exceeds(CLOCK_OFFSET_SECONDS_WARNED):
             return wall_us

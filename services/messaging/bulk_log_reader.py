@@ -1,7 +1,7 @@
-"""Reading a long stretch of the log at once, several times faster than message by message.
+"""Reads a long stretch of the log in batches, several times faster than message by message.
 
-Connection, login and reconnecting are nats-py's, but its parser is replaced by one that cuts the log's messages out of
-what the socket gave, without an object and a task switch for each. All else that the broker says goes the usual way.
+Connection, login and reconnecting are nats-py's, but its parser is replaced by one that extracts the log's messages
+from the received bytes, without an object and a task switch for each. All other frames are parsed by nats-py.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_MESSAGES = 4_096
 BATCH_BYTES = 1024 * 1024
-"""Of what the socket gave: a message may hold many events."""
+"""Received bytes: a message may hold many events."""
 BATCHES_AHEAD = 2
 SILENCE_SECONDS_MAX = 3.0
 """Without a batch for so long, the consumer is made anew."""
@@ -36,12 +36,12 @@ _PATIENCE_SECONDS = 0.5
 _HEARTBEAT_NS = 1_000_000_000
 _INACTIVE_NS = 5_000_000_000
 _TOKENS, _SEQUENCE_TOKEN = 9, 5
-"""Of a reply subject, and where the log's sequence is; newer servers put two more behind ACK (messaging/acks.py)."""
+"""Tokens of a reply subject, and the index of the log's sequence; newer servers add two after ACK (acks.py)."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Messages in the log's order, a list for each thing that is known of them, all of one length."""
+    """Messages in the log's order, as one list per property, all of the same length."""
 
     sequences: list[int] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Batch:
     payloads: list[bytes] = field(default_factory=list)
     last_consumer_sequence: int = 0
     pending: int = 0
-    """How many more the log held behind the last one, when that was sent."""
+    """How many messages the log held after the last one, when that was sent."""
 
 
 class BulkReader:
@@ -75,7 +75,7 @@ class BulkReader:
         await self._close()
 
     async def batch(self) -> Batch:
-        """The next messages; none when the log has no more. Waits for the broker as long as it takes.
+        """The next messages; an empty batch when the log has no more. Waits for the broker without a bound.
 
         Raises UnreadableMessageError when the broker cannot deliver the next message.
         """
@@ -101,12 +101,12 @@ class BulkReader:
             await self._close()
 
     async def _next(self) -> Batch | None:
-        """The next batch, or the part of it that has come after a silence; None when nothing has."""
+        """The next batch, or after SILENCE_SECONDS_MAX the part of it that has arrived; None if nothing has."""
         try:
             async with asyncio.timeout(SILENCE_SECONDS_MAX):
                 return await self._parser.batches.get()
         except TimeoutError:
-            # The broker counts messages that it cannot deliver: the last batch may never be full.
+            # The broker also counts messages that it cannot deliver, so the last batch may never be full.
             return self._parser.take_part()
 
     async def _check_next(self) -> None:
@@ -118,7 +118,7 @@ class BulkReader:
             raise UnreadableMessageError(self._next_sequence, log.last_sequence, "no message found")
 
     async def _open(self) -> bool:
-        """Makes a consumer; False when there is nothing for it to deliver."""
+        """Creates a consumer. Returns False when there is nothing for it to deliver."""
         client = self._broker.client
         inbox = client.new_inbox()
 
@@ -130,7 +130,7 @@ class BulkReader:
         async with contextlib.AsyncExitStack() as stack:
             subscription = await client.subscribe(inbox, cb=on_control)
             stack.push_async_callback(_forgivingly, subscription.unsubscribe)
-            self._parser.collect(subscription._id)  # noqa: SLF001 - the number that the broker names it by
+            self._parser.collect(subscription._id)  # noqa: SLF001 - the id in the broker's frames
             stack.callback(self._parser.drop)
             name = inbox.rpartition(".")[2]
             answer = await self._broker.request(
@@ -154,7 +154,7 @@ class BulkReader:
 
 
 class _BulkParser(Parser):
-    """Collects the messages of one subscription in batches; the rest goes to nats-py, one whole frame at a time."""
+    """Collects the messages of one subscription in batches; passes all other frames, each whole, to nats-py."""
 
     def __init__(self, client: Any) -> None:
         self._subscription: bytes | None = None
@@ -164,24 +164,24 @@ class _BulkParser(Parser):
         super().__init__(client)
 
     def take_over(self) -> None:
-        """Takes the place of the client's own parser, with what that had not parsed yet."""
+        """Replaces the client's own parser, and takes over the bytes that it had not parsed yet."""
         own = self.nc._ps  # noqa: SLF001
         self._rest = bytes(own.buf)
         self.nc._ps = self  # noqa: SLF001
 
     def collect(self, subscription: int) -> None:
-        """From here on the messages of this subscription are collected."""
+        """Starts collecting the messages of this subscription."""
         self._subscription = str(subscription).encode()
 
     def drop(self) -> None:
-        """From here on none are, and those that nobody took are dropped; reading what else the broker says goes on."""
+        """Stops collecting and drops the collected messages. Other frames are still parsed."""
         self._subscription = None
         self._batch, self._batch_bytes = Batch(), 0
         while not self.batches.empty():
             self.batches.get_nowait()
 
     def take_part(self) -> Batch | None:
-        """What has come of a batch that is not full; None if nothing."""
+        """The messages of a batch that is not full; None if there are none."""
         batch, self._batch, self._batch_bytes = self._batch, Batch(), 0
         return batch if batch.sequences else None
 
@@ -190,7 +190,7 @@ class _BulkParser(Parser):
         super().reset()
 
     async def parse(self, data: bytes = b"") -> None:
-        """Called by nats-py with what the socket gave; waits when nobody takes the batches."""
+        """Called by nats-py with the received bytes; waits while BATCHES_AHEAD batches are not taken."""
         buffer = self._rest + data
         size, position = len(buffer), 0
         subscription, batch = self._subscription, self._batch
@@ -229,7 +229,7 @@ class _BulkParser(Parser):
             self._batch, self._batch_bytes = Batch(), 0
             putting = asyncio.ensure_future(self.batches.put(batch))
             while not (await asyncio.wait((putting,), timeout=_PATIENCE_SECONDS))[0]:
-                # The pongs that are missing lie unread behind this batch: our own silence is not the broker's.
+                # The missing pongs are unread, after this batch: the connection is not stale, we are slow.
                 self.nc._pings_outstanding = 0  # noqa: SLF001
 
 
@@ -250,6 +250,6 @@ def _config(name: str, inbox: str, start_sequence: int) -> dict[str, Any]:
 
 
 async def _forgivingly(step: Any, *arguments: Any) -> None:
-    """For leaving a consumer: the broker forgets it by itself, should this not reach it."""
+    """Runs a cleanup step and ignores its failure: the broker removes an inactive consumer by itself."""
     with contextlib.suppress(nats.errors.Error, OSError):
         await step(*arguments)

@@ -1,4 +1,4 @@
-"""Asking broker and processor replicas how charging stands."""
+"""Gathers the state of charging from the broker and the processor replicas."""
 
 import asyncio
 from typing import Any
@@ -17,9 +17,9 @@ from tollgate.runtime.errors import BrokerError
 
 QUESTION_SECONDS = 3.0
 GATHER_SECONDS_MAX = 1.0
-"""How long answers of replicas are waited for."""
+"""The longest wait for answers of replicas."""
 QUIET_SECONDS = 0.25
-"""After a pause of this length between two answers no further one is expected."""
+"""After such a pause between two answers no further one is expected."""
 
 
 def as_waiting(broker: Broker, payment: OpenPayment | None) -> WaitingPayment | None:
@@ -30,7 +30,7 @@ def as_waiting(broker: Broker, payment: OpenPayment | None) -> WaitingPayment | 
 
 
 async def ask_charging(broker: Broker, oldest_open: WaitingPayment | None = None) -> ChargingFacts:
-    """How charging stands; `oldest_open` is what the read model tells, where it does. Raises BrokerError."""
+    """The state of charging; `oldest_open` comes from the read model, if that answered. Raises BrokerError."""
     queue, released, replicas, is_full = await asyncio.gather(
         ask_queue(broker, CONSUMER), ask_queue(broker, RELEASED_CONSUMER), ask_replicas(broker), log_is_full(broker)
     )
@@ -39,12 +39,12 @@ async def ask_charging(broker: Broker, oldest_open: WaitingPayment | None = None
 
 
 async def ask_queue(broker: Broker, consumer: str) -> Queue | None:
-    """A queue of the processors; None if there is none. Raises BrokerError."""
+    """The queue of that name; None if there is none. Raises BrokerError."""
     answer = await broker.request(consumer_api("INFO", consumer), b"", timeout_seconds=QUESTION_SECONDS)
     if "error" in answer:
         if answer["error"].get("code") == 404:  # noqa: PLR2004 - HTTP's not found
             return None
-        raise BrokerError(f"the queue {consumer} cannot be asked: {answer['error'].get('description')}")
+        raise BrokerError(f"the state of the queue {consumer} cannot be read: {answer['error'].get('description')}")
     return Queue(
         waiting=answer["num_pending"],
         under_way=answer["num_ack_pending"],
@@ -57,7 +57,7 @@ async def ask_queue(broker: Broker, consumer: str) -> Queue | None:
 
 
 async def oldest_in(broker: Broker, queue: Queue) -> WaitingPayment | None:
-    """The oldest request that is not done with; None if there is none. Raises BrokerUnavailableError."""
+    """The oldest request that is not acknowledged; None if there is none. Raises BrokerUnavailableError."""
     if not queue.length:
         return None
     message = await next_of_subject(broker, REQUESTED, queue.floor + 1)
@@ -67,7 +67,7 @@ async def oldest_in(broker: Broker, queue: Queue) -> WaitingPayment | None:
 
 
 async def ask_replicas(broker: Broker) -> list[ReplicaStatus]:
-    """What each replica answers that is there and does not hang."""
+    """The answers of the replicas that answer in time."""
     inbox = broker.client.new_inbox()
     subscription = await broker.client.subscribe(inbox)
     replicas: list[ReplicaStatus] = []
@@ -77,11 +77,11 @@ async def ask_replicas(broker: Broker) -> list[ReplicaStatus]:
             while True:
                 message = await subscription.next_msg(QUIET_SECONDS if replicas else GATHER_SECONDS_MAX)
                 if message.headers and "Status" in message.headers:
-                    # Nobody listens.
+                    # The broker reports that there are no subscribers.
                     break
                 replicas.append(decode_replica(message.data))
     except (TimeoutError, nats.errors.Error):
-        # Whoever has not answered by now does not.
+        # Replicas that have not answered by now are left out.
         pass
     finally:
         await subscription.unsubscribe()
@@ -89,14 +89,14 @@ async def ask_replicas(broker: Broker) -> list[ReplicaStatus]:
 
 
 async def log_is_full(broker: Broker) -> bool:
-    """Whether the log has reached its own limit, so that the broker may refuse the next event. Raises BrokerError."""
+    """Whether the log has reached its size limit, so that the broker may refuse the next event. Raises BrokerError."""
     answer: dict[str, Any] = await broker.request(stream_api("INFO"), b"", timeout_seconds=QUESTION_SECONDS)
     if "error" in answer:
-        raise BrokerError(f"the log is not there: {answer['error'].get('description')}")
+        raise BrokerError(f"there is no log: {answer['error'].get('description')}")
     bytes_max = int(answer["config"].get("max_bytes", -1))
     return bytes_max > 0 and int(answer["state"]["bytes"]) + MESSAGE_BYTES_MAX > bytes_max
 
 
 def age_seconds(broker: Broker, moment_us: int) -> float:
-    """How long ago a moment of the broker's clock is, by that clock."""
+    """Seconds since `moment_us`, both by the broker's clock."""
     return max(broker.clock.now_us() - moment_us, 0) / MICROSECONDS

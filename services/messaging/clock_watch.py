@@ -1,4 +1,4 @@
-"""Keeps the difference between a service's clock and the broker's known, and logs it while it is too large."""
+"""Measures the difference between a service's clock and the broker's, and logs it while it is too large."""
 
 import asyncio
 import logging
@@ -13,9 +13,9 @@ from tollgate.runtime.errors import BrokerError
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""How often the wall clock is compared with what is known of the broker's; that asks nobody."""
+"""How often the wall clock is compared with the last measurement; this sends no request."""
 MEASURE_SECONDS = 5.0
-"""How old the last answer of the broker may grow before it is asked for its time."""
+"""The age of the last measurement at which the broker is asked for its time."""
 MEASURE_TIMEOUT_SECONDS = 5.0
 REPEAT_SECONDS = 60.0
 
@@ -23,8 +23,11 @@ Grade = Literal["right", "off", "too far off"]
 
 
 class ClockWatch:
-    """`consequence` says for the program log what the service does while its clock is off, and `too_far` what it does
-    beyond CLOCK_OFFSET_SECONDS_MAX."""
+    """Measures and logs the clock's offset.
+
+    The program log names what the service does while its clock is off: `consequence`, and `too_far` beyond
+    CLOCK_OFFSET_SECONDS_MAX.
+    """
 
     def __init__(self, broker: Broker, *, consequence: str, too_far: str) -> None:
         self._broker = broker
@@ -39,15 +42,15 @@ class ClockWatch:
 
     @property
     def is_right(self) -> bool:
-        """Whether nothing says that the clock is off by more than CLOCK_OFFSET_SECONDS_MAX."""
+        """Whether there is no sign that the clock is off by more than CLOCK_OFFSET_SECONDS_MAX."""
         return not self._suspected.is_set() and _grade(self.offset) != "too far off"
 
     def now_us(self) -> int:
-        """The time of day, corrected where the wall clock is off."""
+        """The wall clock's time, corrected if it is off."""
         return self._broker.clock.now_us()
 
     def suspect(self) -> None:
-        """Something was stored at a time that does not fit: `is_right` is false until the broker was asked anew."""
+        """Called when a time of storing contradicts the clock: `is_right` is false until the next measurement."""
         self._suspected.set()
 
     async def run(self) -> None:
@@ -71,7 +74,7 @@ class ClockWatch:
             await self._broker.connected()
             await self._broker.log_state(timeout_seconds=MEASURE_TIMEOUT_SECONDS)
         except BrokerError:
-            # Whoever needs the broker logs that it is away.
+            # The connection logs that the broker is away.
             await asyncio.sleep(LOOK_SECONDS)
             return
         self._suspected.clear()

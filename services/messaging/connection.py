@@ -1,4 +1,4 @@
-"""One connection to NATS, and the few questions that every service asks of the log."""
+"""One connection to NATS, its requests, and the state of the log."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ REQUEST_TIMEOUT_SECONDS = 1.0
 RETRY_PAUSE_SECONDS = 0.05
 
 _REFUSED = "authorization"
-"""In what nats-server answers to a wrong password, and in what nats-py makes of it."""
+"""Part of nats-server's error for a wrong password, and of nats-py's."""
 
 TRANSIENT_ERRORS = (
     nats.errors.TimeoutError,
@@ -43,7 +43,7 @@ TRANSIENT_ERRORS = (
 
 
 class _Client(Client):
-    """nats-py takes `tls://` for a wish: it gives its password to a server without TLS as well."""
+    """Refuses a server without TLS for `tls://`: nats-py treats that as optional, and would send its password."""
 
     def _connect_command(self) -> bytes:
         server = self._current_server
@@ -54,12 +54,12 @@ class _Client(Client):
 
 
 class Broker:
-    """A connection that comes back by itself.
+    """A connection that reconnects by itself.
 
-    `ca_file` names the authority of a broker with TLS, where it is none of the system's.
+    `ca_file` is the certificate of the authority of a broker with TLS, if it is none of the system's.
 
-    `generation` counts the connections made: whoever rests on server-side state that dies with a connection or a
-    server compares it, or waits for the next with `lost`.
+    `generation` counts the connections made. Code that depends on server-side state of one connection compares it, or
+    waits with `lost` until that connection is gone.
     """
 
     def __init__(self, url: str, *, name: str, ca_file: str = "") -> None:
@@ -72,10 +72,10 @@ class Broker:
         self.shown_url = self._address.shown
         """Without credentials."""
         self.clock = BrokerClock()
-        """What the broker's answers tell of its clock."""
+        """Updated from the broker's answers."""
         self.generation = 0
         self.refused = asyncio.Event()
-        """Set when the broker lets this user not in, or its certificate is not trusted: asking again will not help."""
+        """Set when the broker refuses this user, or its certificate is not trusted: another try will not help."""
         self.closed = asyncio.Event()
         """Set when the connection is closed and will not come back."""
         self.client = _Client()
@@ -88,7 +88,7 @@ class Broker:
         """Connects, waiting for the broker as long as it takes; cancel it to give up."""
         await self.client.connect(
             list(self._address.servers),
-            # Not in the URLs: nats-py would lack them for servers that it learns of from others.
+            # Not in the URLs: nats-py would lack them for servers that other servers announce.
             user=self._address.user,
             password=self._address.password,
             token=self._address.token,
@@ -119,7 +119,7 @@ class Broker:
             logger.warning("the connection to the broker did not close in time")
 
     def why_not_connected(self) -> str:
-        """What keeps the connection from coming about, in one line without secrets."""
+        """Why there is no connection, in one line without secrets."""
         where = f"the broker at {self.shown_url}"
         why = self.client.last_error
         if _REFUSED not in str(why).lower():
@@ -131,7 +131,7 @@ class Broker:
         return f"{where} asks for a user and a password, and NATS_URL has none"
 
     async def connected(self) -> int:
-        """Waits until there is a connection; its generation."""
+        """Waits until there is a connection. Returns its generation."""
         await self._up.wait()
         return self.generation
 
@@ -142,16 +142,16 @@ class Broker:
             await self._changed.wait()
 
     async def until_closed(self) -> None:
-        """Returns never; raises FatalError when the connection is closed for good."""
+        """Never returns. Raises FatalError when the connection is closed for good."""
         await self.closed.wait()
         raise FatalError("the broker closed the connection for good")
 
     async def ask(
         self, subject: str, payload: bytes, *, timeout_seconds: float, headers: dict[str, str] | None = None
     ) -> Msg:
-        """One request, sent once. Raises one of TRANSIENT_ERRORS when it is not answered."""
+        """Sends a request once. Raises one of TRANSIENT_ERRORS when it is not answered."""
         reply: Msg = await self.client.request(subject, payload, timeout=timeout_seconds, headers=headers)
-        # nats-py waits with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation that comes with the reply.
+        # nats-py uses `asyncio.wait_for`, which in Python 3.11 loses a cancellation that arrives with the reply.
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise asyncio.CancelledError
@@ -177,12 +177,12 @@ class Broker:
             await asyncio.sleep(RETRY_PAUSE_SECONDS)
 
     async def log_state(self, *, timeout_seconds: float) -> LogState:
-        """Where the log begins and ends now. Raises BrokerUnavailableError."""
+        """The log's present ends. Raises BrokerUnavailableError."""
         asked_at_us = self.clock.monotonic_us()
         info = await self.request(stream_api("INFO"), b"", timeout_seconds=timeout_seconds)
         if "error" in info:
-            raise BrokerUnavailableError(f"the log is not there: {info['error'].get('description')}")
-        # The leader of the stream answers: the server whose clock the times of storing are.
+            raise BrokerUnavailableError(f"there is no log: {info['error'].get('description')}")
+        # The leader of the stream answers: the server whose clock stamps the stored messages.
         self.clock.observe(asked_at_us, parse_us(info["ts"]))
         state = info["state"]
         return LogState(
@@ -215,7 +215,7 @@ class Broker:
             self._said_waiting = True
             logger.warning("waiting for the broker at %s: %s", self.shown_url, error or type(error).__name__)
         elif not isinstance(error, (OSError, nats.errors.StaleConnectionError)):
-            # A connection that breaks is told once, by the disconnection.
+            # A broken connection is logged once, in _on_disconnected.
             logger.error("broker: %s", error or type(error).__name__)
 
 

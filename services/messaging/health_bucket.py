@@ -1,7 +1,7 @@
-"""The bucket that the processor replicas share: one record, changed by compare-and-set, and told to all of them.
+"""The key-value bucket that the processor replicas share: one record, changed by compare-and-set, and republished.
 
-Our own, in place of nats-py's key-value client: its watch is an ordered consumer that falls silent for good when the
-server restarts. Here the broker itself says on a subject what it has stored; such a subscription outlives a restart.
+It does not use nats-py's key-value client, whose watch is an ordered consumer that stops for good when the server
+restarts. Here the broker republishes what it stores on a subject; such a subscription survives a restart.
 """
 
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ _NANOSECONDS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is stored; each change has a greater revision than the last."""
+    """A stored record; each change has a greater revision than the last."""
 
     revision: int
     payload: bytes
@@ -43,11 +43,14 @@ class HealthBucket:
         self._broker = broker
 
     async def ensure(self, *, replicas: int, timeout_seconds: float) -> None:
-        """Makes the bucket, or brings an existing one to its definition. Raises BrokerError."""
+        """Creates the bucket, or updates an existing one to its definition. Raises BrokerError."""
         await ensure_stream(self._broker, _definition(replicas), timeout_seconds=timeout_seconds)
 
-    async def hear(self, on_change: Callable[[Entry], Awaitable[None]]) -> None:
-        """From now on, over every reconnection, `on_change` gets what is stored. What is missed meanwhile: `read`."""
+    async def subscribe(self, on_change: Callable[[Entry], Awaitable[None]]) -> None:
+        """Calls `on_change` for each stored record from now on, also after reconnecting.
+
+        Changes during a disconnection are missed; `read` returns the last.
+        """
 
         async def on_message(message: Msg) -> None:
             sequence = (message.headers or {}).get("Nats-Sequence", "")
@@ -57,19 +60,19 @@ class HealthBucket:
         await self._broker.client.subscribe(POLL_STORED, cb=on_message)
 
     async def read(self, *, timeout_seconds: float) -> Entry | None:
-        """What is stored now, asked of the bucket's leader; None for nothing.
+        """The present record, from the bucket's leader; None if there is none.
 
-        Raises BrokerUnavailableError without an answer in time, or when there is no bucket.
+        Raises BrokerUnavailableError when there is no answer in time, or no bucket.
         """
         wanted = {"last_by_subj": POLL}
         message = await get_message(self._broker, wanted, timeout_seconds=timeout_seconds, stream=BUCKET)
         return None if message is None else Entry(message.sequence, message.payload)
 
     async def write(self, payload: bytes, *, expected_revision: int, timeout_seconds: float) -> int | None:
-        """Stores the record if its revision is still the expected one (0: there is none); the new revision.
+        """Stores the record if its revision is still the expected one (0: there is none). Returns the new revision.
 
-        None when somebody else was first. Sent once: after a BrokerUnavailableError nobody knows whether it was stored.
-        Raises BrokerError when the broker refuses it for any other reason.
+        Returns None when another replica was first. Sent once: after a BrokerUnavailableError it is unknown whether the
+        record was stored. Raises BrokerError when the broker refuses it for any other reason.
         """
         headers = {"Nats-Expected-Last-Subject-Sequence": str(expected_revision)}
         try:
@@ -89,8 +92,8 @@ def _definition(replicas: int) -> dict[str, object]:
     return {
         "name": BUCKET,
         "subjects": [BUCKET_SUBJECTS],
-        # On the disk, though it is worth seconds only: a stream in memory is gone when the server restarts, and then
-        # somebody would have to be allowed to make it anew, and the last call would be forgotten.
+        # On disk, though a record is valid for seconds only: a stream in memory is lost when the server restarts. A
+        # service would then need the permission to create it, and the time of the last call would be lost.
         "storage": "file",
         "retention": "limits",
         "discard": "new",
@@ -104,6 +107,6 @@ def _definition(replicas: int) -> dict[str, object]:
         # No message ids are used; the window must not be longer than the age.
         "duplicate_window": _NANOSECONDS,
         "deny_delete": True,
-        # Only what was stored is said there, with its sequence, in the order in which it was stored.
+        # Only stored records are republished, with their sequence, in the order of storing.
         "republish": {"src": POLL, "dest": POLL_STORED},
     }

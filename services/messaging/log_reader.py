@@ -1,7 +1,7 @@
-"""Reading the log in order, for as long as the service lives.
+"""Reads the log in order for the lifetime of a service.
 
-Our own, in place of nats-py's ordered consumer: that one notices a gap only when the next message comes. When the
-server restarts and forgets the (memory-only) consumer, no next message ever comes and it stays silent for good.
+It does not use nats-py's ordered consumer, which detects a gap only when the next message arrives. When the server
+restarts and loses the (memory-only) consumer, no further message arrives and that consumer stops for good.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
 SILENCE_SECONDS_MAX = 3.0
-"""Without a message or a heartbeat for so long, the consumer is made anew."""
+"""Without a message or a heartbeat for so long, the consumer is created anew."""
 BUFFERED_MESSAGES_MAX = 16_384
 BUFFERED_BYTES_MAX = 4 * 1024 * 1024
-"""Above either the reader stops taking messages; the broker's flow control then stops sending them."""
+"""Above either bound the reader stops taking messages; the broker's flow control then stops sending them."""
 BATCH_BYTES_MAX = 512 * 1024
-"""Payloads of a batch, save for its last message: about 2,000 events, however many share a message."""
+"""Payload bytes of a batch, except for its last message: about 2,000 events, however many share a message."""
 API_TIMEOUT_SECONDS = 5.0
 RETRY_SECONDS_MIN = 0.2
 RETRY_SECONDS_MAX = 3.0
@@ -43,7 +43,7 @@ RETRY_SECONDS_MAX = 3.0
 
 @dataclass(frozen=True, slots=True)
 class LogMessage:
-    """One message of the log; `pending` is how many more the consumer had to deliver after it."""
+    """One message of the log; `pending` is how many messages the consumer had left to deliver after it."""
 
     sequence: int
     subject: str
@@ -54,9 +54,9 @@ class LogMessage:
 
 
 class LogReader:
-    """Delivers the log's messages from `start_sequence` on, each once, in order, without a gap, while it is entered.
+    """Delivers the log's messages from `start_sequence` on, each once, in order, without a gap. A context manager.
 
-    `subjects` narrows what is delivered; `headers_only` leaves the payloads out. With a `watch`, reading ends with
+    `subjects` limits which are delivered; `headers_only` omits the payloads. With a `watch`, reading ends with
     LogChangedError when the log is not the one that was read before.
     """
 
@@ -82,13 +82,13 @@ class LogReader:
         self._broken = asyncio.Event()
         self._delivered = 0
         self._epoch = 0
-        self._heard_at = 0.0
+        self._received_at = 0.0
         self.current_at = float("-inf")
-        """When (loop time) the broker last said that it had nothing further to deliver."""
+        """When (loop time) the broker last reported that it had nothing further to deliver."""
 
     async def __aenter__(self) -> Self:
         self._running = asyncio.ensure_future(self._run())
-        # Whoever waits for messages learns of its end, too.
+        # Wakes `batch`, which then raises what reading ended with.
         self._running.add_done_callback(lambda _: self._filled.set())
         return self
 
@@ -99,26 +99,26 @@ class LogReader:
             await end(self._running)
 
     async def batch(self, messages_max: int) -> list[LogMessage]:
-        """The next messages, at least one; waits for it. Raises what reading ended with, if it did."""
+        """The next messages; waits for at least one. Raises the exception that ended reading, if there is one."""
         while not self._buffer:
-            await self._stirred()
+            await self._changed()
         return self.take(messages_max)
 
     @property
     def next_sequence(self) -> int:
-        """Everything asked for before it has been taken over from the broker."""
+        """All requested messages before this sequence have been received from the broker."""
         return self._next_sequence
 
     async def to_the_end(self, messages_max: int) -> AsyncIterator[list[LogMessage]]:
-        """The next messages in batches, up to where the log ends when this is called. Raises as `batch` does."""
+        """The next messages in batches, up to the log's end at the time of the call. Raises as `batch` does."""
         since = self._now()
         while self._buffer or self.current_at < since:
             if not self._buffer:
-                await self._stirred()
+                await self._changed()
             yield self.take(messages_max)
 
     def take(self, messages_max: int) -> list[LogMessage]:
-        """The next messages that are here already, perhaps none."""
+        """The next messages that were already received, possibly none."""
         taken: list[LogMessage] = []
         taken_bytes = 0
         while self._buffer and len(taken) < messages_max and taken_bytes < BATCH_BYTES_MAX:
@@ -133,19 +133,19 @@ class LogReader:
     def _fullness(self) -> float:
         return max(len(self._buffer) / BUFFERED_MESSAGES_MAX, self._buffered_bytes / BUFFERED_BYTES_MAX)
 
-    async def _stirred(self) -> None:
-        """Waits until there is a message, or the broker has said that there is none. Raises what reading ended with."""
+    async def _changed(self) -> None:
+        """Waits until there is a message, or the broker reports that there is none. Raises as `batch` does."""
         if self._running is not None and self._running.done():
             self._running.result()
         self._filled.clear()
         await self._filled.wait()
 
     def _is_current(self) -> None:
-        self.current_at = self._heard_at
+        self.current_at = self._received_at
         self._filled.set()
 
     async def _run(self) -> None:
-        """Keeps a consumer open until cancelled, making it anew after a gap, a silence or a lost connection."""
+        """Keeps a consumer open until cancelled; creates it anew after a gap, a silence or a lost connection."""
         retries = Retries(
             *(logger, "reading the log is interrupted"),
             pause_seconds_min=RETRY_SECONDS_MIN,
@@ -176,7 +176,7 @@ class LogReader:
         epoch = self._epoch
 
         async def on_message(message: Msg) -> None:
-            # A request that is sent again may make the consumer over the next connection, on a log not looked at yet.
+            # A repeated request may create the consumer over the next connection, whose log was not checked yet.
             is_of_connection = self._broker.is_connected and self._broker.generation == generation
             if epoch == self._epoch and is_of_connection:
                 await self._on_message(message)
@@ -216,7 +216,7 @@ class LogReader:
         )
         if "error" in answer:
             raise BrokerError(f"no consumer of the log: {answer['error'].get('description')}")
-        self._heard_at = self._now()
+        self._received_at = self._now()
         if answer["num_pending"] == 0 and self._delivered == 0:
             self._is_current()
 
@@ -226,10 +226,10 @@ class LogReader:
         try:
             while not lost.done() and not broken.done():
                 await asyncio.wait((lost, broken), timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                # A full buffer is our own silence, not the broker's.
-                is_waiting_for_us = self._fullness() >= 1
-                if self._now() - self._heard_at > SILENCE_SECONDS_MAX and not is_waiting_for_us:
-                    logger.warning("the log's consumer is silent; making it anew")
+                # With a full buffer the broker sends nothing because this side takes nothing.
+                is_full = self._fullness() >= 1
+                if self._now() - self._received_at > SILENCE_SECONDS_MAX and not is_full:
+                    logger.warning("the log's consumer sends nothing; creating it anew")
                     return
                 await self._look()
         finally:
@@ -237,7 +237,7 @@ class LogReader:
             broken.cancel()
 
     async def _on_message(self, message: Msg) -> None:
-        self._heard_at = self._now()
+        self._received_at = self._now()
         headers = message.headers
         if headers is not None and "Status" in headers:
             await self._on_control(message, headers)
@@ -272,13 +272,13 @@ class LogReader:
         if last_delivered is None:
             return
         if int(last_delivered) != self._delivered:
-            self._break(f"heartbeat names {last_delivered}, {self._delivered} came")
+            self._break(f"the heartbeat counts {last_delivered} messages, and {self._delivered} arrived")
         elif stalled_reply is None:
             self._is_current()
 
     def _break(self, why: str) -> None:
         if not self._broken.is_set():
-            logger.info("the log's consumer is made anew: %s", why)
+            logger.info("the log's consumer is created anew: %s", why)
             self._epoch += 1
             self._broken.set()
 

@@ -1,4 +1,4 @@
-"""Whether the log is still the one that a service has read, and whether anything of it is missing."""
+"""Checks that the log is still the one that a service has read, and that no message of it is missing."""
 
 import asyncio
 import logging
@@ -12,18 +12,18 @@ from tollgate.runtime.errors import LogChangedError
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
-"""A look at the log is due after so long, and after each new connection."""
+"""The log is checked after so long, and after each new connection."""
 ANSWER_SECONDS_MAX = 5.0
 CONFIRMATIONS = 3
 CONFIRMATION_PAUSE_SECONDS = 0.2
 
 
 class LogWatch:
-    """Holds the mark of what was read, and compares it with the log.
+    """Holds the mark of the last message read, and compares it with the log.
 
-    The broker may have been put back to an older copy whenever it was away: with a new connection the message at the
-    mark is asked for as well, while otherwise the log's ends are enough. `missing_accepted` is how many missing
-    messages are no fault (LOG_MISSING_ACCEPTED).
+    Whenever the broker was away, its log may have been restored from an older copy: after a new connection the message
+    at the mark is compared as well, otherwise only the log's ends. `missing_accepted` is how many missing messages are
+    no fault (LOG_MISSING_ACCEPTED).
     """
 
     def __init__(self, broker: Broker, mark: LogMark | None = None, *, missing_accepted: int = 0) -> None:
@@ -35,16 +35,16 @@ class LogWatch:
         self.mark = mark
         """None until the first look."""
         self.fault: str | None = None
-        """What is missing of the log, as of the last look; None if nothing."""
+        """What is missing from the log, as of the last check; None if nothing."""
 
     @property
     def is_due(self) -> bool:
-        """Whether nobody has looked since the present connection was made, or not for LOOK_SECONDS."""
+        """Whether the log was not checked since the present connection was made, or not for LOOK_SECONDS."""
         return self._generation != self._broker.generation or self._now() - self._looked_at > LOOK_SECONDS
 
     @property
     def is_sure(self) -> bool:
-        """Whether the log was found to be the one that was read since the present connection was made."""
+        """Whether the log was found to be the same since the present connection was made."""
         return self._broker.is_connected and self._generation == self._broker.generation
 
     async def sure(self) -> None:
@@ -54,21 +54,21 @@ class LogWatch:
             await self._looked.wait()
 
     def note(self, sequence: int, stored_at_us: int) -> None:
-        """Moves the mark to a message that was read, unless that is an earlier one."""
+        """Moves the mark to a message that was read, unless it is an earlier one."""
         if self.mark is not None:
             self.mark = self.mark.moved(sequence, stored_at_us)
 
     def note_end(self, sequence: int) -> None:
-        """Remembers that the broker acknowledged an event at this sequence."""
+        """Records that the broker acknowledged an event at this sequence."""
         if self.mark is not None and sequence > self.mark.end:
             self.mark = replace(self.mark, end=sequence)
 
     async def look(self, *, timeout_seconds: float = ANSWER_SECONDS_MAX) -> LogState:
-        """The log's state. Raises LogChangedError when it is not the log that was read, and BrokerUnavailableError."""
+        """Checks the log and returns its state. Raises LogChangedError when it is another, BrokerUnavailableError."""
         while True:
             generation, mark = await self._broker.connected(), self.mark
             log = await self.ends(timeout_seconds=timeout_seconds)
-            # An answer that came over another connection may be of another log, and the mark must not move to its end.
+            # An answer over another connection may be of another log, and the mark must not move to its end.
             if self._broker.is_connected and self._broker.generation == generation:
                 break
         if mark is None:
@@ -77,21 +77,21 @@ class LogWatch:
         fault = log.damage(self._missing_accepted)
         if generation != self._generation and mark.is_held_by(log) and mark.sequence < log.last_sequence:
             fault = await self._compare_message(mark, log, timeout_seconds) or fault
-        self._say(fault)
+        self._report(fault)
         self._generation, self._looked_at = generation, self._now()
         self._looked.set()
         self.note(log.last_sequence, log.last_stored_at_us)
         return log
 
     async def ends(self, *, timeout_seconds: float = ANSWER_SECONDS_MAX) -> LogState:
-        """The log's state, compared with the mark by its ends alone; raises as `look` does.
+        """The log's state, after comparing only its ends with the mark. Raises as `look` does.
 
-        Of a replicated log, a server that begins to lead may for a moment not show its newest messages: a log that
-        seems to have gone back is asked again.
+        A server that has just become the leader of a replicated log may not show its newest messages yet, so a log that
+        seems to have gone back is asked for its state again.
         """
         confirmations = 0
         while True:
-            # What is read while the answer is on its way lies behind it.
+            # Taken first: messages that are read before the answer arrives may be newer than the answer.
             mark = self.mark
             log = await self._broker.log_state(timeout_seconds=timeout_seconds)
             if mark is None or (contradiction := mark.contradiction(log)) is None:
@@ -102,21 +102,21 @@ class LogWatch:
             await asyncio.sleep(CONFIRMATION_PAUSE_SECONDS)
 
     async def _compare_message(self, mark: LogMark, log: LogState, timeout_seconds: float) -> str | None:
-        """What is wrong with the message at the mark; None if nothing. Raises LogChangedError if it is another one."""
+        """What is wrong with the message at the mark; None if nothing. Raises LogChangedError if it is another."""
         message = await get_message(self._broker, {"seq": mark.sequence}, timeout_seconds=timeout_seconds)
         if message is not None:
             if (contradiction := mark.contradiction(log, message.stored_at_us)) is not None:
                 raise LogChangedError(contradiction)
             return None
-        # It may have been purged in between.
+        # It may have been purged meanwhile.
         is_damaged = mark.is_held_by(await self._broker.log_state(timeout_seconds=timeout_seconds))
         return f"the log is damaged: message {mark.sequence} cannot be read" if is_damaged else None
 
-    def _say(self, fault: str | None) -> None:
+    def _report(self, fault: str | None) -> None:
         if fault is not None and fault != self.fault:
             logger.error("%s (docs/how-to/damaged-log.md)", fault)
         elif fault is None and self.fault is not None:
-            logger.warning("nothing of the log is missing any more")
+            logger.warning("no message of the log is missing any more")
         self.fault = fault
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Running one command of an operator: a bounded connection, one line for what goes wrong, and an exit status."""
+"""Runs one operator command: connects within a bound, prints an error as one line, and exits with a status."""
 
 import asyncio
 import contextlib
@@ -27,16 +27,16 @@ from tollgate.runtime.tasks import end
 T = TypeVar("T")
 
 CONNECT_SECONDS = 3.0
-"""For a broker that is being started again. One that refuses the user is not asked again."""
+"""Covers a restart of the broker. After a refusal of the user there is no further try."""
 INTERRUPTED_STATUS = 130
 
 
 class CommandError(TollgateError):
-    """The command cannot do what it was asked to; the text is the one line that the operator reads."""
+    """The command failed; the text is its one line of output."""
 
 
 class Moment(click.ParamType[int]):
-    """An ISO 8601 date and time, in UTC where it names no offset; microseconds since the epoch.
+    """An ISO 8601 date and time, in UTC if it has no offset, as microseconds since the epoch.
 
     Digits finer than a microsecond are rounded down, or up where the moment is a window's lower bound.
     """
@@ -54,7 +54,7 @@ class Moment(click.ParamType[int]):
 
 
 def waiting_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the bounds beyond which a status is not well because payments wait."""
+    """Adds the options for how long payments may wait before the status is not well."""
     for name, default, what in (
         ("--doubt-seconds-max", DOUBT_SECONDS_MAX, "A doubt that is older is not well."),
         ("--oldest-seconds-max", OLDEST_SECONDS_MAX, "A payment that could be charged and waits longer is not well."),
@@ -64,7 +64,7 @@ def waiting_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class BrokerSettings(Protocol):
-    """How a command comes to the broker."""
+    """The settings that a command needs to connect to the broker."""
 
     @property
     def nats_url(self) -> str: ...
@@ -75,14 +75,14 @@ class BrokerSettings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """A broker that is known otherwise than by the environment."""
+    """The address of a broker that does not come from the environment."""
 
     nats_url: str
     nats_ca_file: str = ""
 
 
 def load_for_command(declared: type[T], *, user: str = "operator") -> T:
-    """The settings of a command that goes to the broker as `user`: those of the running stack, where none are set.
+    """The settings of a command that connects to the broker as `user`; those not set come from the running stack.
 
     Raises FatalError.
     """
@@ -91,15 +91,15 @@ def load_for_command(declared: type[T], *, user: str = "operator") -> T:
 
 def run_command(command: Callable[[], Coroutine[Any, Any, int]], *, failure_status: int = 1) -> NoReturn:
     """Runs the command and exits with its status, or with `failure_status` and one line on stderr. Ctrl-C ends it."""
-    # What the libraries and the reconnecting would say goes into the one line, or is of no use to who waits.
+    # Records of the libraries and of reconnecting are dropped: the one line has the reason.
     configure_logging("CRITICAL")
     logging.getLogger("nats").setLevel(logging.CRITICAL + 1)
-    # What is set aside in the log is told by whoever reads it.
+    # Messages of the log that are set aside are reported.
     logging.getLogger("tollgate.messaging.validity").setLevel(logging.ERROR)
     try:
         status = uvloop.run(_interruptible(command()))
     except BrokenPipeError:
-        # Whoever read the output has seen enough; what is still buffered goes nowhere, without a complaint at exit.
+        # The reader closed the pipe, such as `head`. Buffered output is dropped without an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     except (CommandError, FatalError, BrokerError, ReadModelUnavailableError, OSError) as error:
@@ -110,7 +110,7 @@ def run_command(command: Callable[[], Coroutine[Any, Any, int]], *, failure_stat
 
 @contextlib.asynccontextmanager
 async def broker_for_command(settings: BrokerSettings, *, name: str = "operator") -> AsyncIterator[Broker]:
-    """A connection, or BrokerUnavailableError with the reason when there is none within CONNECT_SECONDS."""
+    """Connects. Raises BrokerUnavailableError with the reason when there is no connection within CONNECT_SECONDS."""
     broker = Broker(settings.nats_url, name=name, ca_file=settings.nats_ca_file)
     connecting = asyncio.ensure_future(broker.__aenter__())
     refused = asyncio.ensure_future(broker.refused.wait())

@@ -1,4 +1,4 @@
-"""Asking the projector, over NATS request/reply."""
+"""Queries the read model, over NATS request/reply."""
 
 import asyncio
 from dataclasses import replace
@@ -35,15 +35,15 @@ _BAD_QUESTION = "400"
 
 
 class ReadModelUnavailableError(TollgateError):
-    """The projector is away, or did not answer inside the bound; the text says which."""
+    """The projector did not answer inside the bound; the text is the reason."""
 
 
 class QuestionRefusedError(TollgateError):
-    """The read model cannot answer this question, now or later; the text says why."""
+    """The read model cannot answer this query, now or later; the text is the reason."""
 
 
 class ReadModel:
-    """The questions that the read model answers."""
+    """The queries that the read model answers."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -58,19 +58,19 @@ class ReadModel:
         return decode_summary(await self._ask(SUMMARY, encode_question(question), left_seconds))
 
     async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView | None:
-        """What is known of a payment at the log's present end; None if nothing. Raises ReadModelUnavailableError."""
+        """The payment as of the log's present end; None if there is none. Raises ReadModelUnavailableError."""
         return decode_payment(await self._ask(PAYMENT, correlation_id.encode(), timeout_seconds))
 
     async def charging(self, *, timeout_seconds: float) -> Charging:
-        """How charging stands at the log's present end. Raises ReadModelUnavailableError."""
+        """The state of charging as of the log's present end. Raises ReadModelUnavailableError."""
         return decode_charging(await self._ask(CHARGING, b"", timeout_seconds))
 
     async def status(self, *, timeout_seconds: float) -> Status:
-        """How the projector is, without waiting for it to catch up. Raises ReadModelUnavailableError."""
+        """The projector's status, without waiting for it to catch up. Raises ReadModelUnavailableError."""
         return decode_status(await self._ask(STATUS, b"", timeout_seconds))
 
     async def snapshot(self, *, timeout_seconds: float) -> Snapshot:
-        """Has the read model copied as of the log's present end. Raises ReadModelUnavailableError."""
+        """Makes the projector copy the read model as of the log's present end. Raises ReadModelUnavailableError."""
         return decode_snapshot(await self._ask(SNAPSHOT, b"", timeout_seconds))
 
     async def adopt(self, *, accepts_differences: bool, timeout_seconds: float) -> bytes | None:
@@ -91,13 +91,13 @@ class ReadModel:
         return comparison
 
     async def _as_of_now(self, question: SummaryQuestion, timeout_seconds: float) -> SummaryQuestion:
-        """Asked here, because the question may be long on its way to a projector that waits for its share of CPU."""
+        """Adds the present time and the log's end: the query may reach a projector that waits for CPU much later."""
         asked_at_us = self._broker.clock.now_us()
         self._check_connection()
         try:
             log = await self._broker.log_state(timeout_seconds=timeout_seconds)
         except BrokerError:
-            raise ReadModelUnavailableError("the broker does not say where the log ends") from None
+            raise ReadModelUnavailableError("the broker did not answer where the log ends") from None
         return replace(question, asked_at_us=asked_at_us, log_end=log.last_sequence)
 
     def _check_connection(self) -> None:

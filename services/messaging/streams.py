@@ -1,4 +1,4 @@
-"""Defining streams on the broker."""
+"""Creates and updates streams on the broker."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from tollgate.runtime.errors import BrokerError
 
 
 async def ensure_stream(broker: Broker, definition: Mapping[str, object], *, timeout_seconds: float) -> None:
-    """Creates the stream, or brings an existing one to this definition. Raises BrokerError."""
+    """Creates the stream, or updates an existing one to this definition. Raises BrokerError."""
     name = str(definition["name"])
     payload = orjson.dumps(definition)
     for verb in ("CREATE", "UPDATE"):

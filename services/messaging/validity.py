@@ -1,4 +1,4 @@
-"""The events of a message for programs that go on after one that is not valid: it is said in their log, and counted."""
+"""The events of a message, for readers that continue after an invalid one and log it."""
 
 import logging
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 def valid_events(sequence: int, subject: str, payload: bytes) -> Sequence[Event] | None:
-    """The events of the message, in order; None, and a line in the program's log, when it is not valid."""
+    """The events of the message, in order. Logs an error and returns None when the message is not valid."""
     events = events_in(subject, payload)
     if isinstance(events, Malformed):
         logger.error("message %d of the log is not valid, and is set aside: %s", sequence, events.why)

@@ -1,1 +1,1 @@
-"""What every service's shell shares: the connection to the broker, writing and reading the log, running a process."""
+"""Shared by all programs: settings, exceptions, command lines, and running a process."""

@@ -1,4 +1,4 @@
-"""Where the broker is, and as whom a service goes there: NATS_URL, with its password set apart."""
+"""The broker's address: NATS_URL, with its credentials separated from the server addresses."""
 
 import re
 from dataclasses import dataclass, field
@@ -21,22 +21,22 @@ class Address:
 
     @property
     def shown(self) -> str:
-        """What may be logged."""
+        """The servers without credentials, for logs."""
         return ", ".join(server.partition("://")[2] for server in self.servers)
 
     def inbox_prefix(self, otherwise: str) -> str:
-        """What the broker's answers come back under: a user may listen to no inboxes but its own.
+        """The prefix of reply subjects: a user may subscribe to its own inboxes only.
 
-        `otherwise` names them where there is no user.
+        Without a user, `otherwise` takes the place of its name.
         """
         return "_INBOX_" + re.sub(r"[^A-Za-z0-9]", "_", self.user or otherwise)
 
 
 def parse_address(url: str) -> Address:
-    """Reads `nats://user:password@host:4222`, or several with a comma between, all with the first one's credentials.
+    """Parses `nats://user:password@host:4222`, or several separated by commas, all with the first one's credentials.
 
-    A character of the password that means something in a URL is written as `%2F`. Raises FatalError; it shows nothing
-    of the URL, because what cannot be told apart may be a piece of the password.
+    Reserved characters of the password are percent-encoded, such as `%2F`. Raises FatalError, whose text has no part of
+    the URL, because any part of an unreadable URL may belong to the password.
     """
     try:
         first, *others = (_split(one) for one in url.split(","))
@@ -45,7 +45,7 @@ def parse_address(url: str) -> Address:
         raise FatalError("NATS_URL is not of the form nats://user:password@host:port") from None
     user, password = (None if one is None else unquote(one) for one in (first.username, first.password))
     if password is None:
-        # A name alone is a token, for nats-py as for the nats CLI.
+        # A user without a password is a token, as in nats-py and the nats CLI.
         return Address(servers, token=user)
     return Address(servers, user, password)
 

@@ -1,18 +1,18 @@
-"""Millions of payments that were met before, in two bytes each.
+"""A set of millions of correlationIds in two bytes each.
 
-A Bloom filter tells the new from those that may have been met; only the latter cost a question to somebody who knows.
+It is a Bloom filter: an id that it does not contain is new; one that it contains may be known, and must be looked up.
 """
 
 from rbloom import Bloom
 
 FALSE_POSITIVES = 0.0005
-"""So many new payments cost a needless question."""
+"""The share of new payments that cause a needless lookup."""
 FIRST_CAPACITY = 500_000
 """Ids in the first filter (about 1 MB); each further one holds twice as many as the one before."""
 
 
 class BloomSet:
-    """A set of correlationIds that may say yes to one it does not hold, and never no to one it holds."""
+    """A set of correlationIds. `in` may be true for an id that was not added, and is never false for one that was."""
 
     def __init__(self, first_capacity: int = FIRST_CAPACITY) -> None:
         self._first_capacity = self._capacity = self._room = first_capacity

@@ -1,4 +1,4 @@
-"""Command lines that refuse a bad value in one line: the option or its variable, the value, and what is allowed."""
+"""Command lines that refuse a bad value in one line: option or variable, value, and what is allowed."""
 
 from typing import Any, NoReturn
 
@@ -11,7 +11,7 @@ USAGE_STATUS = 2
 
 
 class Command(click.Command):
-    """Refuses a bad value in one line, in place of click's usage and error. Exits with USAGE_STATUS."""
+    """Refuses a bad value in one line, without click's usage text. Exits with USAGE_STATUS."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
@@ -29,7 +29,7 @@ class Group(click.Group):
 
 
 class WholeNumber(click.IntRange):
-    """A whole number within bounds; the bounds are told of a text that is no number, too."""
+    """A whole number within bounds. The error names the bounds also for a text that is no number."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         try:
@@ -39,14 +39,14 @@ class WholeNumber(click.IntRange):
 
 
 class Number(click.FloatRange):
-    """A number within bounds; the bounds are told of a text that is no number, too."""
+    """A number within bounds. The error names the bounds also for a text that is no number."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
             number = float(super().convert(value, param, ctx))
         except click.BadParameter:
             number = float("nan")
-        if number != number:  # noqa: PLR0124 - the one number that is not itself: click takes `nan` for any range
+        if number != number:  # noqa: PLR0124 - NaN, which click accepts in any range
             self.fail(f"{value} is no number in {self._describe_range()}", param, ctx)
         return number
 

@@ -1,4 +1,4 @@
-"""A header by which a provider recognises us, from a setting or from a file. Its value is never shown."""
+"""A header that authenticates requests at a provider, from a setting or from a file. Its value is never shown."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from tollgate.runtime.errors import SettingError
 from tollgate.runtime.settings import setting
 
 HEADER_CHARACTERS_MAX = 8_190
-"""Name and value together; common servers take no longer line."""
+"""Name and value together; common servers refuse longer lines."""
 _HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>[\x21-\x7e]+([ \t]+[\x21-\x7e]+)*)[ \t]*")
 _ALLOWED = "one header, `Name: value`, in visible ASCII"
 _OURS = {
@@ -62,7 +62,7 @@ def fallback_header_file() -> Any:
 
 
 def either(header: Credential | None, in_file: Credential | None, provider: ProviderName) -> Credential | None:
-    """The one that is set. Raises SettingError when both are."""
+    """The header that is set. Raises SettingError when both are."""
     if header is not None and in_file is not None:
         of = provider.upper()
         raise SettingError(f"PAYMENT_PROCESSOR_HEADER_{of} and PAYMENT_PROCESSOR_HEADER_FILE_{of} exclude each other")

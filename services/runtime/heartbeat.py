@@ -1,4 +1,4 @@
-"""A file whose age tells from outside whether a service is well, without starting a program inside of it."""
+"""A file whose age shows whether a service is well, so that a health check needs no program in its container."""
 
 import asyncio
 import logging
@@ -11,9 +11,9 @@ BEAT_SECONDS = 2.0
 
 
 async def beat(file: str, is_well: Callable[[], bool]) -> None:
-    """Touches the file every BEAT_SECONDS while `is_well`, until cancelled; an empty name means none.
+    """Touches the file every BEAT_SECONDS while `is_well`, until cancelled; an empty name means no file.
 
-    A service that hangs touches nothing either: its event loop does this.
+    It runs in the service's event loop, so a service that hangs does not touch the file either.
     """
     can_write = True
     while True:

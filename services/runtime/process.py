@@ -1,4 +1,4 @@
-"""Running one service: logging, signals, and an exit that says in one line why."""
+"""Runs one service: program log, signals, and an exit with its reason in one line."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ T = TypeVar("T")
 WIND_DOWN_SECONDS = 5.0
 """How long a service may finish what is under way before it is cut off."""
 COLLECT_EVERY_OBJECTS = 10_000
-"""The collector of cycles looks at the youngest objects after so many more allocations than deallocations."""
+"""The garbage collector examines the youngest objects after so many more allocations than deallocations."""
 
 
 def configure_logging(level: str = "INFO") -> None:
@@ -42,7 +42,7 @@ def run(service: Callable[[T], Coroutine[Any, Any, None]], settings: type[T]) ->
     when a setting cannot be used, or the service cannot go on.
     """
     configure_logging()
-    # Only the owner reads what a service writes. A socket that others connect to gets a mode of its own.
+    # Only the owner may read what a service writes. A socket for other users gets its own mode.
     os.umask(0o077)
     _spare_the_collector()
     try:
@@ -51,14 +51,14 @@ def run(service: Callable[[T], Coroutine[Any, Any, None]], settings: type[T]) ->
         logger.critical("%s", error)
         sys.exit(1)
     finally:
-        # What stays frozen is never freed, and DuckDB's binding tells of each of its objects that is left over.
+        # Frozen objects are never freed, and DuckDB's binding reports each of its objects that is left at exit.
         gc.unfreeze()
 
 
 def _spare_the_collector() -> None:
-    """Takes what was imported out of the collector's sight.
+    """Freezes the imported objects, so that the garbage collector skips them.
 
-    It looked at all of it again and again: 60 % of a gateway's CPU time at 200 payments a second went there.
+    Examining them took 60 % of a gateway's CPU time at 200 payments a second.
     """
     gc.collect()
     gc.freeze()
@@ -66,9 +66,9 @@ def _spare_the_collector() -> None:
 
 
 async def run_together(main: Coroutine[Any, Any, None], *background: Coroutine[Any, Any, None]) -> None:
-    """Runs all side by side until `main` returns or any of them fails; that error is raised.
+    """Runs all concurrently until `main` returns or any of them fails; raises that error.
 
-    When it is over, or cancelled, `main` winds down first, while the others still serve it.
+    At the end, or when cancelled, `main` is ended first, while the others still run.
     """
     running = [asyncio.ensure_future(one) for one in (main, *background)]
     try:

@@ -1,10 +1,10 @@
-"""How often to try again what fails, and how often to say so."""
+"""Pauses between retries, and how often failures are logged."""
 
 import logging
 
 
 class Retries:
-    """Of one thing that is tried until it works: pauses that double up to a bound, and ever fewer lines."""
+    """For an operation that is retried until it succeeds: pauses double up to a bound, and log lines get rarer."""
 
     def __init__(
         self, logger: logging.Logger, what: str, *, pause_seconds_min: float, pause_seconds_max: float
@@ -16,7 +16,7 @@ class Retries:
         self._failures = 0
 
     def failed(self, why: object) -> float:
-        """How many seconds to wait before the next try. The first failure is told, the second, fourth, eighth …"""
+        """Seconds to wait before the next try. Logs the first failure, the second, fourth, eighth …"""
         self._failures += 1
         if self._failures & (self._failures - 1) == 0:
             times = "" if self._failures == 1 else f" ({self._failures} times)"

@@ -25,17 +25,17 @@ VARIABLES = (
     "PAYMENT_PROCESSOR_HEADER_FILE_FALLBACK",
     "PROCESSOR_TIMEOUT_SECONDS",
 )
-"""What the file holds of the stack's variables: no credentials of a provider, unless they are in a file."""
+"""The variables that the file holds. A provider's credentials are not among them, only the path of their file."""
 _VERSION = 1
 
 
 def stack_file(data: Path) -> Path:
-    """Exists while a stack runs on that DATA_DIR, and after one that was killed."""
+    """The file that exists while a stack runs on that DATA_DIR, and after one that was killed."""
     return data / "run" / "stack.json"
 
 
 def credentials_file(data: Path) -> Path:
-    """Stays when the stack ends: the log is bound to no passwords, but clients may be."""
+    """The file with the passwords. It stays when the stack ends, because clients may have been given them."""
     return data / "run" / "credentials"
 
 
@@ -47,15 +47,14 @@ def describe(variables: Mapping[str, str], *, has_own_broker: bool) -> str:
 
 
 def command_environment(user: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for a command that goes to the broker as `user`.
+    """The environment for a command that connects to the broker as `user`.
 
-    What is set counts. Beside a running stack, its variables stand for those that are not. A NATS_URL without a user
-    gets `user`, and NATS_<USER>_PASSWORD where that is known. Raises FatalError when a file of the stack cannot be
-    read.
+    Variables that are set have precedence; those that are not come from a running stack. A NATS_URL without a user gets
+    `user` and NATS_<USER>_PASSWORD, if that is known. Raises FatalError when a file of the stack cannot be read.
     """
     given = {name: value for name, value in environment.items() if value}
     if "NATS_URL" not in given:
-        # Passwords that are set belong to a broker that is named, and the stack's to its own.
+        # A password that is set belongs to the broker in NATS_URL; the stack's broker has its own.
         given = {name: value for name, value in given.items() if name != _password(user)}
         given = {**_of_running_stack(Path(given.get("DATA_DIR", "./data"))), **given}
     if "NATS_URL" in given and _password(user) in given:
@@ -64,7 +63,7 @@ def command_environment(user: str, environment: Mapping[str, str] = os.environ) 
 
 
 def read_passwords(text: str) -> dict[str, str]:
-    """From the lines of a credentials file, by variable."""
+    """The passwords in the text of a credentials file, by variable."""
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
@@ -90,7 +89,7 @@ def _password(user: str) -> str:
 
 
 def _with_user(url: str, user: str, password: str) -> str:
-    """The URL with that user, unless it names one, or a token, itself. An unusable one is returned as it is."""
+    """The URL with that user, unless it has a user or a token. An invalid URL is returned unchanged."""
     try:
         address = parse_address(url)
     except FatalError:

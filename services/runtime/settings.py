@@ -1,4 +1,4 @@
-"""Settings from the environment: how each is declared, checked and refused.
+"""Declares, reads and checks settings from the environment.
 
 A program declares its settings as a class of `environ.config`, with the functions below as its variables, and reads
 them with `load`. A value that cannot be used is one line: the variable, its value, and what is allowed.
@@ -20,7 +20,7 @@ from tollgate.runtime.errors import FatalError, SettingError
 
 T = TypeVar("T")
 Convert = Callable[[str], T]
-"""From the variable's text to its value. Raises ValueError for a text that is not allowed."""
+"""Converts the variable's text to its value. Raises ValueError for a text that is not allowed."""
 
 PORT_MAX = 65_535
 SOCKET_PATH_BYTES_MAX = 100
@@ -35,7 +35,7 @@ _HEADER_VALUE = re.compile(r"[!-~]([ -~]{0,8190}[!-~])?")
 
 
 def load(declared: type[T], environment: Mapping[str, str] = os.environ) -> T:
-    """The settings that the environment chooses; an empty variable counts as one that is not set.
+    """The settings from the environment; an empty variable counts as not set.
 
     Raises SettingError for the first value that cannot be used.
     """
@@ -104,19 +104,19 @@ def port(default: int, *, what: str) -> Any:
 
 
 def switch(default: bool, *, what: str) -> Any:
-    """True or false. Any other word is refused: a typing error must not switch anything."""
+    """True or false. Any other text is refused, so that a typing error switches nothing."""
 
     def convert(text: str) -> bool:
-        word = text.strip().lower()
-        if word not in _TRUE + _FALSE:
+        choice = text.strip().lower()
+        if choice not in _TRUE + _FALSE:
             raise ValueError(text)
-        return word in _TRUE
+        return choice in _TRUE
 
     return setting(default, convert, "true or false", what=what)
 
 
 def matching(default: str, pattern: re.Pattern[str], allowed: str, *, what: str, is_secret: bool = False) -> Any:
-    """A text that the pattern matches whole."""
+    """A text that matches the whole pattern."""
 
     def convert(given: str) -> str:
         if given and not pattern.fullmatch(given):
@@ -169,7 +169,7 @@ def new_file(default: str, *, what: str) -> Any:
 
 
 def socket(default: str, *, what: str) -> Any:
-    """Where to make a unix socket; empty for none."""
+    """The path for a unix socket; empty for none."""
 
     def convert(given: str) -> str:
         is_usable = given.isprintable() and len(os.fsencode(given)) <= SOCKET_PATH_BYTES_MAX
@@ -227,7 +227,7 @@ def log_duplicate_window_seconds() -> Any:
 
 @environ.config(prefix="")
 class ServiceSettings:
-    """What every service has."""
+    """The settings of every service."""
 
     nats_url: str = broker_address("nats://127.0.0.1:4222", what="The broker, with user and password.")
     nats_ca_file: str = file(
@@ -249,7 +249,7 @@ def _web_address(text: str) -> str:
         return text
     parts = urlsplit(text)
     is_plain = text.isascii() and text.isprintable() and not (" " in text or parts.query or parts.fragment)
-    # Reading the port refuses one that is no number, or too large.
+    # Reading `port` raises ValueError for one that is no number, or too large.
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or not is_plain:
         raise ValueError(text)
     return text.rstrip("/")

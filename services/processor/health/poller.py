@@ -49,7 +49,7 @@ class HealthPoller:
 
     async def run(self) -> None:
         """Polls until cancelled."""
-        await self._bucket.hear(self._on_entry)
+        await self._bucket.subscribe(self._on_entry)
         while True:
             generation = await self._broker.connected()
             try:

@@ -47,7 +47,7 @@ async def test_a_full_log_is_answered_503_and_payments_are_accepted_again_when_t
             async with session.get(f"{gateway.url}/readyz") as ready:
                 assert (ready.status, (await ready.json())["detail"]) == (
                     503,
-                    "the log takes no payments: maximum bytes exceeded",
+                    "the log accepts no payments: maximum bytes exceeded",
                 )
             await log.ensure(LogLimits(bytes_max=200_000))
             assert (await pay(session, gateway)).status == 202

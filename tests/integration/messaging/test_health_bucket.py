@@ -24,7 +24,7 @@ async def heard_from(bucket: HealthBucket) -> list[Entry]:
     async def on_change(entry: Entry) -> None:
         heard.append(entry)
 
-    await bucket.hear(on_change)
+    await bucket.subscribe(on_change)
     return heard
 
 

@@ -125,10 +125,10 @@ async def test_the_reader_knows_whether_it_is_current(log: Log, broker: Broker, 
         await eventually(is_current, what="current again")
 
 
-async def test_whoever_waits_for_messages_learns_that_reading_has_failed(
+async def test_a_caller_that_waits_for_messages_gets_the_error_that_ended_reading(
     log: Log, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: LogReader) -> None:
+    def fail(_: LogReader, _generation: int) -> None:
         raise RuntimeError("unforeseen")
 
     monkeypatch.setattr(LogReader, "_consumer", fail)

@@ -546,7 +546,7 @@ async def take_and_acknowledge(broker: Broker, queue: Queue) -> None:
 async def test_the_processors_may_share_whose_turn_it_is_to_ask_for_health(own: GuardedNatsServer) -> None:
     async with Broker(own.url("processor"), name="1") as one, Broker(own.url("processor"), name="2") as other:
         heard: asyncio.Queue[Entry] = asyncio.Queue()
-        await HealthBucket(other).hear(heard.put)
+        await HealthBucket(other).subscribe(heard.put)
         await other.client.flush()
         known = await HealthBucket(one).read(timeout_seconds=5)
         assert known is not None

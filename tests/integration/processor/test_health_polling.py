@@ -196,7 +196,7 @@ async def test_a_holder_that_is_stopped_around_its_calls_makes_none_too_many(
 ) -> None:
     async with fleet_of(nats_server, broker, tmp_path, SHORT_INTERVAL_SECONDS) as fleet:
         stopper = Stopper(fleet)
-        await fleet.bucket.hear(stopper.on_change)
+        await fleet.bucket.subscribe(stopper.on_change)
         for _ in range(6):
             stopped = await stopper.stop_the_next()
             await fleet.taken_over_from(stopped)

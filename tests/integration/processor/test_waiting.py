@@ -159,7 +159,7 @@ async def test_the_queue_was_made_anew_behind_payments_that_wait(world: World) -
         timeout_seconds=2,
     )
     assert "error" not in answer
-    await world.named_by_both("the queue of requests begins behind the oldest")
+    await world.named_by_both("the queue of requests begins after the oldest")
 
 
 async def test_the_log_is_full(world: World) -> None:

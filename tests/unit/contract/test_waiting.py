@@ -23,7 +23,7 @@ FACTS = ChargingFacts(QUEUE, [WELL], OLDEST)
         (replace(FACTS, queue=replace(QUEUE, is_paused=True)), ["an operator has paused the queue of requests"]),
         (
             replace(FACTS, queue=replace(QUEUE, under_way=10_000)),
-            ["10000 requests are delivered and not done with, which is the most"],
+            ["10000 requests are delivered and not acknowledged, which is the limit"],
         ),
         (replace(FACTS, queue=replace(QUEUE, pulls=0)), ["processors answer, and none asks for requests"]),
         # Replicas with the same obstacle share a line.
@@ -38,7 +38,7 @@ FACTS = ChargingFacts(QUEUE, [WELL], OLDEST)
         (replace(FACTS, log_is_full=True), ["the log is full"]),
         (
             replace(FACTS, queue=replace(QUEUE, floor=61)),
-            ["the queue of requests begins behind the oldest, so nobody is given it"],
+            ["the queue of requests begins after the oldest, so it is never delivered"],
         ),
         # It may be in the queue of released payments.
         (
