@@ -125,9 +125,7 @@ async def _oldest_open_sequence(broker: Broker, queue: Queue) -> int:
     try:
         charging = await ReadModel(broker).charging(timeout_seconds=API_TIMEOUT_SECONDS)
     except ReadModelUnavailableError as error:
-        raise BrokerError(
-            f"the consumer {queue.consumer} was created by another program, and stays unused: {error}"
-        ) from None
+        raise BrokerError(f"the consumer {queue.consumer} has a wrong definition, and stays unused: {error}") from None
     return charging.position + 1 if charging.oldest_open_sequence is None else charging.oldest_open_sequence
 
 
