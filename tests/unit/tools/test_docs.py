@@ -1,5 +1,7 @@
 """The generated pages are what the code declares, and the built site loads nothing from other hosts."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,10 @@ import pytest
 from tools.docs import command_line_page, settings_page
 from tools.docs.only_local import foreign_addresses
 
-REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
+PROJECT = Path(__file__).parents[3]
+REFERENCE = PROJECT / "docs" / "reference"
+NAMING = ("services", "qa", "tests", "tools", "caddy", "*.md", "*.conf", "*.yml", "Makefile")
+_PAGE = re.compile(r"\bdocs/(?:decisions/\d{4}|[\w/-]+\.(?:md|svg))")
 HINT = "run `make docs-generate` and commit what it writes"
 
 
@@ -18,6 +23,22 @@ def test_the_page_of_settings_is_what_the_code_declares() -> None:
 
 def test_the_page_of_the_command_line_is_what_the_code_declares() -> None:
     assert (REFERENCE / "command-line.md").read_text() == command_line_page.page(), HINT
+
+
+def _named_pages() -> Iterator[tuple[Path, str]]:
+    for pattern in NAMING:
+        for path in PROJECT.glob(pattern):
+            files = path.rglob("*") if path.is_dir() else [path]
+            for file in files:
+                if file.is_file() and file.suffix != ".pyc":
+                    yield from ((file, page) for page in _PAGE.findall(file.read_text(errors="replace")))
+
+
+def test_every_page_that_is_named_outside_of_the_site_exists() -> None:
+    named = list(_named_pages())
+    assert len(named) > 50
+    missing = {f"{file.relative_to(PROJECT)}: {page}" for file, page in named if not list(PROJECT.glob(f"{page}*"))}
+    assert not missing
 
 
 def test_a_page_of_settings_without_a_table_is_refused() -> None:
