@@ -42,6 +42,7 @@ from tollgate.processor.routing import Router
 from tollgate.processor.settings import Settings
 from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.cli import Group
+from tollgate.runtime.clock import SystemClock
 from tollgate.runtime.heartbeat import beat
 from tollgate.runtime.process import run as run_process
 from tollgate.runtime.process import run_together
@@ -86,14 +87,18 @@ async def serve(settings: Settings) -> None:
                 consequence=f"nothing is charged once it is off by more than {CLOCK_OFFSET_SECONDS_MAX} s",
                 too_far="nothing is charged until it is right again",
             )
+            system_clock = SystemClock()
             read_model = ReadModel(broker)
             histories = Histories(broker, read_model)
             payment_states, store = PaymentStates(state_cache, histories), GroupCommit(log)
-            attempts = Attempts(store, follower, client)
+            attempts = Attempts(store, follower, client, system_clock)
             payments = PaymentHandler(
-                store, follower, payment_states, attempts, router, read_model=read_model, clock=clock
+                *(store, follower, payment_states, attempts, router),
+                read_model=read_model,
+                clock=clock,
+                system_clock=system_clock,
             )
-            doubts = DoubtHandler(follower, payment_states, attempts, router)
+            doubts = DoubtHandler(follower, payment_states, attempts, router, clock=system_clock)
             worker = Worker(
                 broker, payments, router, clock, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )

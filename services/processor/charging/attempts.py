@@ -1,7 +1,6 @@
 """Operations on one attempt: send it, judge the answer, record in the log what the answer proves."""
 
 import asyncio
-from typing import Protocol
 
 from tollgate.contract.events import (
     Event,
@@ -11,7 +10,6 @@ from tollgate.contract.events import (
     PaymentReleased,
     ProviderName,
 )
-from tollgate.contract.timestamps import now_us
 from tollgate.messaging.log import Appended
 from tollgate.processor.charging.outcomes import (
     Answer,
@@ -32,9 +30,9 @@ from tollgate.processor.charging.outcomes import (
     after_lookup,
     after_sending,
 )
-from tollgate.processor.charging.provider_client import ProviderClient
-from tollgate.processor.charging.state_follower import Follower
+from tollgate.processor.charging.ports import LogAppender, LogFollower, Providers
 from tollgate.processor.routing import Outcome
+from tollgate.runtime.clock import Clock
 
 INTENT_TIMEOUT_SECONDS = 5.0
 OUTCOME_TIMEOUT_SECONDS = 30.0
@@ -44,16 +42,11 @@ APPENDS_MAX = 128
 sooner, and the requests that gateways are waiting to accept would queue behind all of them."""
 
 
-class Appender(Protocol):
-    """Stores events: the log itself, or a group commit."""
-
-    async def append(self, event: Event, *, timeout_seconds: float) -> Appended: ...
-
-
 class Attempts:
     """The operations on an attempt, shared by all handlers. Those that append raise BrokerError."""
 
-    def __init__(self, log: Appender, follower: Follower, client: ProviderClient) -> None:
+    def __init__(self, log: LogAppender, follower: LogFollower, client: Providers, clock: Clock) -> None:
+        self._clock = clock
         self._log = log
         self._follower = follower
         self._client = client
@@ -79,7 +72,7 @@ class Attempts:
         """Records what was proven. True if that ends the payment; if False, the next step follows from its state."""
         match step:
             case Settle(requested_at_us):
-                await self.store(_processed(attempt, requested_at_us), OUTCOME_TIMEOUT_SECONDS)
+                await self.store(_processed(attempt, requested_at_us, self._clock.now_us()), OUTCOME_TIMEOUT_SECONDS)
                 return True
             case Reject(reason):
                 # The rejection may be void: another replica may have put the attempt in doubt meanwhile.
@@ -129,9 +122,14 @@ def in_doubt(attempt: Attempt, why: str, request_sequence: int | None) -> Paymen
     )
 
 
-def _processed(attempt: Attempt, requested_at_us: int) -> PaymentProcessed:
+def _processed(attempt: Attempt, requested_at_us: int, processed_at_us: int) -> PaymentProcessed:
     return PaymentProcessed(
-        attempt.correlation_id, attempt.amount_cents, attempt.attempt, attempt.provider, requested_at_us, now_us()
+        attempt.correlation_id,
+        attempt.amount_cents,
+        attempt.attempt,
+        attempt.provider,
+        requested_at_us,
+        processed_at_us,
     )
 
 

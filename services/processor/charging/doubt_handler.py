@@ -8,19 +8,18 @@ in doubt: the payment has ended, or an operator released the attempt. The releas
 
 import logging
 import random
-import time
 from dataclasses import dataclass
 
-from tollgate.contract.events import PaymentInDoubt
+from tollgate.contract.events import PaymentInDoubt, ProviderName
 from tollgate.contract.payment_state import Open
-from tollgate.contract.timestamps import MICROSECONDS, now_us
+from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.processor.charging.attempts import INTENT_TIMEOUT_SECONDS, Attempts, outcome_of
 from tollgate.processor.charging.handler import Done, Result, Retry, retry_delay_seconds
 from tollgate.processor.charging.histories import UnknownPaymentError
 from tollgate.processor.charging.outcomes import Attempt, SendAgain, Settle, after_lookup
 from tollgate.processor.charging.payment_states import PaymentStates
-from tollgate.processor.charging.state_follower import Follower
-from tollgate.processor.routing import Router
+from tollgate.processor.charging.ports import DoubtRouter, LogFollower
+from tollgate.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +43,16 @@ class Doubt:
 class DoubtHandler:
     """Handles doubts by the rule of `contract/payment_state.py`, as `PaymentHandler` handles requests."""
 
-    def __init__(self, follower: Follower, payment_states: PaymentStates, attempts: Attempts, router: Router) -> None:
+    def __init__(
+        self,
+        follower: LogFollower,
+        payment_states: PaymentStates,
+        attempts: Attempts,
+        router: DoubtRouter,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
         self._follower = follower
         self._payment_states = payment_states
         self._attempts = attempts
@@ -104,20 +112,20 @@ class DoubtHandler:
         return Done()
 
     async def _send_again(self, doubt: Doubt, attempt: Attempt) -> Result:
-        taken_at = time.monotonic()
+        taken_at = self._clock.monotonic_seconds()
         pause_seconds = self._router.resend_pause_seconds(attempt.provider, taken_at)
         if pause_seconds > 0:
             return Retry(pause_seconds)
         is_probe = self._router.resend(attempt.provider, taken_at)
         try:
             if not await self._may_send_again(doubt, attempt):
-                self._router.withdraw_resend(attempt.provider, time.monotonic(), seconds=time.monotonic() - taken_at)
+                self._withdraw(attempt.provider, taken_at)
                 return self._retry(doubt)
             answer = await self._attempts.send(attempt)
         except BaseException:
-            self._router.withdraw_resend(attempt.provider, time.monotonic(), seconds=time.monotonic() - taken_at)
+            self._withdraw(attempt.provider, taken_at)
             raise
-        now = time.monotonic()
+        now = self._clock.monotonic_seconds()
         self._router.observe_resend(attempt.provider, outcome_of(answer), now, seconds=now - taken_at)
         step = await self._attempts.judge(attempt, answer, in_doubt=True)
         if not isinstance(step, Settle):
@@ -126,19 +134,25 @@ class DoubtHandler:
         self._router.doubt_ended(attempt.provider)
         return Done()
 
+    def _withdraw(self, provider: ProviderName, taken_at: float) -> None:
+        now = self._clock.monotonic_seconds()
+        self._router.withdraw_resend(provider, now, seconds=now - taken_at)
+
     async def _may_send_again(self, doubt: Doubt, attempt: Attempt) -> bool:
         """Whether, by the log at this moment, the attempt is still in doubt and no operator holds it."""
-        asked_at, asked_at_us = time.monotonic(), now_us()
+        asked_at, asked_at_us = self._clock.monotonic_seconds(), self._clock.now_us()
         await self._follower.caught_up(attempt.provider, timeout_seconds=RESEND_SECONDS_MAX)
         payment_state = await self._in_doubt(doubt)
         # Both clocks, as for the stamp of an intent.
-        age_seconds = max(time.monotonic() - asked_at, (now_us() - asked_at_us) / MICROSECONDS)
+        age_seconds = max(
+            self._clock.monotonic_seconds() - asked_at, (self._clock.now_us() - asked_at_us) / MICROSECONDS
+        )
         if age_seconds > RESEND_SECONDS_MAX:
             return False
         return payment_state is not None and payment_state.attempt == attempt and not payment_state.is_held
 
     def _stays(self, doubt: Doubt, *, longest: float = RETRY_SECONDS_MAX) -> Retry:
-        self._router.doubt_stays(doubt.event.provider, time.monotonic())
+        self._router.doubt_stays(doubt.event.provider, self._clock.monotonic_seconds())
         return self._retry(doubt, longest=longest)
 
     @staticmethod

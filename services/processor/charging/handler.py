@@ -9,26 +9,24 @@ An attempt whose outcome is unknown is put in doubt. That event is a unit of wor
 
 import logging
 import random
-import time
 from dataclasses import dataclass
-from typing import Protocol
 
 from tollgate.contract.events import PaymentRequested, PaymentRouted, ProviderName
 from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted, may_be_repeat
-from tollgate.contract.timestamps import MICROSECONDS, now_us
+from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.messaging.log import Appended
-from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
+from tollgate.messaging.read_model_client import ReadModelUnavailableError
 from tollgate.processor.charging.attempts import (
     INTENT_TIMEOUT_SECONDS,
-    Appender,
     Attempts,
     in_doubt,
     outcome_of,
     released,
 )
 from tollgate.processor.charging.payment_states import PaymentStates
-from tollgate.processor.charging.state_follower import Follower
-from tollgate.processor.routing import Route, Router
+from tollgate.processor.charging.ports import BrokerAlignedClock, LogAppender, LogFollower, PaymentLookup, PaymentRouter
+from tollgate.processor.routing import Route
+from tollgate.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -74,31 +72,22 @@ def retry_delay_seconds(deliveries: int, spread: float, *, longest: float = RETR
     return float(pause * (1 + spread) / 2)
 
 
-class Clock(Protocol):
-    """The time of day, and whether it is near enough to the broker's for an intent's stamp."""
-
-    @property
-    def is_right(self) -> bool: ...
-
-    def now_us(self) -> int: ...
-
-    def suspect(self) -> None: ...
-
-
 class PaymentHandler:
     """Joins the pure parts (outcomes, routing, payment state) to the log and the providers."""
 
     def __init__(
         self,
-        log: Appender,
-        follower: Follower,
+        log: LogAppender,
+        follower: LogFollower,
         payment_states: PaymentStates,
         attempts: Attempts,
-        router: Router,
+        router: PaymentRouter,
         *,
-        read_model: ReadModel,
-        clock: Clock,
+        read_model: PaymentLookup,
+        clock: BrokerAlignedClock,
+        system_clock: Clock,
     ) -> None:
+        self._system_clock = system_clock
         self._clock = clock
         self._read_model = read_model
         self._log = log
@@ -159,7 +148,7 @@ class PaymentHandler:
     async def _route_and_send(self, work: Work, number: int) -> Result | None:
         if not (self._clock.is_right and self._follower.may_take):
             return self._retry(work, at_least_seconds=CLOCK_PAUSE_SECONDS)
-        decided_at = time.monotonic()
+        decided_at = self._system_clock.monotonic_seconds()
         decision = self._router.decide(
             decided_at,
             amount_cents=work.request.amount_cents,
@@ -187,15 +176,23 @@ class PaymentHandler:
                 return None
             # Stamped after that wait, not before.
             intent = PaymentRouted(
-                request.correlation_id, request.amount_cents, number, decision.provider, now_us(), decision.why
+                request.correlation_id,
+                request.amount_cents,
+                number,
+                decision.provider,
+                self._system_clock.now_us(),
+                decision.why,
             )
-            stamped_at = time.monotonic()
+            stamped_at = self._system_clock.monotonic_seconds()
             appended = await self._log.append(intent, timeout_seconds=INTENT_TIMEOUT_SECONDS)
         await self._follower.reached(appended.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)
         if not await self._is_mine(work, intent, appended):
             return None
         # Both clocks: one jumps when it is set, the other stands still while the machine sleeps.
-        age_seconds = max(time.monotonic() - stamped_at, (now_us() - intent.requested_at_us) / MICROSECONDS)
+        age_seconds = max(
+            self._system_clock.monotonic_seconds() - stamped_at,
+            (self._system_clock.now_us() - intent.requested_at_us) / MICROSECONDS,
+        )
         if age_seconds > STAMP_AGE_SECONDS_MAX:
             await self._attempts.append(
                 released(intent, "not sent: its stamp had grown too old"), INTENT_TIMEOUT_SECONDS
@@ -213,7 +210,7 @@ class PaymentHandler:
 
     async def _send(self, work: Work, attempt: PaymentRouted, decided_at: float) -> Result | None:
         answer = await self._attempts.send(attempt)
-        now = time.monotonic()
+        now = self._system_clock.monotonic_seconds()
         self._router.observe(attempt.provider, outcome_of(answer), now, seconds=now - decided_at)
         step = await self._attempts.judge(attempt, answer, in_doubt=False)
         return Done() if await self._attempts.record(attempt, step, work.sequence) else None
@@ -224,7 +221,7 @@ class PaymentHandler:
         return Done()
 
     def _withdraw(self, provider: ProviderName, taken_at: float) -> None:
-        now = time.monotonic()
+        now = self._system_clock.monotonic_seconds()
         self._router.withdraw(provider, now, seconds=now - taken_at)
 
     @staticmethod

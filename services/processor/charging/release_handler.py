@@ -10,7 +10,7 @@ from tollgate.contract.events import PaymentReleased
 from tollgate.processor.charging.attempts import INTENT_TIMEOUT_SECONDS
 from tollgate.processor.charging.handler import Done, PaymentHandler, Result, Work
 from tollgate.processor.charging.histories import Histories
-from tollgate.processor.charging.state_follower import Follower
+from tollgate.processor.charging.ports import LogFollower
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Released:
 class ReleaseHandler:
     """Handles releases."""
 
-    def __init__(self, payments: PaymentHandler, follower: Follower, histories: Histories) -> None:
+    def __init__(self, payments: PaymentHandler, follower: LogFollower, histories: Histories) -> None:
         self._payments = payments
         self._follower = follower
         self._histories = histories

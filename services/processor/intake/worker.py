@@ -8,7 +8,8 @@ from tollgate.contract.events import PaymentRequested
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.pull_consumer import Deliveries, Delivery
 from tollgate.messaging.validity import valid_events
-from tollgate.processor.charging.handler import Clock, Done, PaymentHandler, Result, Work
+from tollgate.processor.charging.handler import Done, PaymentHandler, Result, Work
+from tollgate.processor.charging.ports import BrokerAlignedClock
 from tollgate.processor.intake.delivery_tasks import DeliveryTasks
 from tollgate.processor.intake.queues import REQUESTS
 from tollgate.processor.routing import Router
@@ -40,7 +41,7 @@ class Worker:
         broker: Broker,
         handler: PaymentHandler,
         router: Router,
-        clock: Clock,
+        clock: BrokerAlignedClock,
         *,
         concurrency: int,
         start_sequence: int,

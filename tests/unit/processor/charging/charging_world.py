@@ -26,9 +26,8 @@ from tollgate.contract.events import (
 from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted, evolve
 from tollgate.contract.subjects import message_id_of
 from tollgate.contract.timestamps import MICROSECONDS
-from tollgate.messaging.log import Appended, Log
+from tollgate.messaging.log import Appended
 from tollgate.messaging.read_model_client import ReadModel
-from tollgate.processor.charging import handler as handling
 from tollgate.processor.charging.attempts import Attempts
 from tollgate.processor.charging.doubt_handler import Doubt, DoubtHandler
 from tollgate.processor.charging.handler import STAMP_AGE_SECONDS_MAX, Done, PaymentHandler, Result, Work
@@ -36,13 +35,13 @@ from tollgate.processor.charging.histories import Histories, StoredRequest
 from tollgate.processor.charging.history import History
 from tollgate.processor.charging.outcomes import Answer, Attempt, Found, LookupAnswer, NoAnswer, NotReached, Unknown
 from tollgate.processor.charging.payment_states import PaymentStates
-from tollgate.processor.charging.provider_client import ProviderClient, attempt_body
+from tollgate.processor.charging.provider_client import attempt_body
 from tollgate.processor.charging.provider_contract import CONTEST, ProviderContract, Reply
 from tollgate.processor.charging.release_handler import Released, ReleaseHandler
 from tollgate.processor.charging.state_cache import StateCache
-from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.operations.resolve import hold_seconds_min
-from tollgate.processor.routing import Decision, Outcome, Route, Router, Wait
+from tollgate.processor.routing import Decision, Outcome, Route, Wait
+from tollgate.runtime.clock import Clock, SystemClock
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError
 
 T = TypeVar("T")
@@ -174,8 +173,8 @@ def _ask(call: Call) -> Generator[Call, Any, Any]:
     return (yield call)
 
 
-class Clock:
-    """Stands in for the `time` module and for `now_us`: it moves by a microsecond with each look, or when told to."""
+class ManualClock:
+    """A clock that a test sets: it moves by a microsecond with each look, or when told to."""
 
     def __init__(self) -> None:
         self._now_us = 1_750_000_000 * MICROSECONDS
@@ -184,7 +183,7 @@ class Clock:
         self._now_us += 1
         return self._now_us
 
-    def monotonic(self) -> float:
+    def monotonic_seconds(self) -> float:
         return self.now_us() / MICROSECONDS
 
     def sleep(self, seconds: float) -> None:
@@ -197,7 +196,8 @@ class RightClock:
     After `looks` it agrees no more.
     """
 
-    def __init__(self, looks: float = inf) -> None:
+    def __init__(self, looks: float = inf, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._looks = looks
         self.suspicions = 0
 
@@ -207,7 +207,7 @@ class RightClock:
         return self._looks >= 0
 
     def now_us(self) -> int:
-        return handling.now_us()  # type: ignore[attr-defined]
+        return self._clock.now_us()
 
     def suspect(self) -> None:
         self.suspicions += 1
@@ -276,7 +276,7 @@ class Item:
 class WorkerProcess:
     """One replica: the real handlers and journal. What it waits for is in `call`; None while it has nothing to do."""
 
-    def __init__(self, start_sequence: int, *, remembered_max: int) -> None:
+    def __init__(self, start_sequence: int, clock: Clock, *, remembered_max: int) -> None:
         self.state_cache = StateCache(
             start_sequence, set(), ended_max=remembered_max, doubts_max=remembered_max, forgotten_max=remembered_max
         )
@@ -288,20 +288,16 @@ class WorkerProcess:
         self.item: Item | None = None
         """What it works on."""
         self._running: Coroutine[Call, Any, Result] | None = None
-        follower, router = cast("Follower", self), cast("Router", self.router)
         payment_states = PaymentStates(self.state_cache, self)
-        attempts = Attempts(cast("Log", self), follower, cast("ProviderClient", self))
+        attempts = Attempts(self, self, self, clock)
         self._payments = PaymentHandler(
-            cast("Log", self),
-            follower,
-            payment_states,
-            attempts,
-            router,
+            *(self, self, payment_states, attempts, self.router),
             read_model=cast("ReadModel", None),
-            clock=RightClock(),
+            clock=RightClock(clock=clock),
+            system_clock=clock,
         )
-        self._doubts = DoubtHandler(follower, payment_states, attempts, router)
-        self._releases = ReleaseHandler(self._payments, follower, cast("Histories", self))
+        self._doubts = DoubtHandler(self, payment_states, attempts, self.router, clock=clock)
+        self._releases = ReleaseHandler(self._payments, self, cast("Histories", self))
 
     def deliver(self, item: Item) -> Result | None:
         assert self._running is None, "the model has a worker do one thing at a time"
@@ -444,7 +440,7 @@ class World:
         self, *, worker_count: int = 3, is_forgetful: bool = False, contract: ProviderContract = CONTEST
     ) -> None:
         self.contract = contract
-        self.clock = Clock()
+        self.clock = ManualClock()
         self.log: list[Event] = []
         self.charges: list[Attempt] = []
         self.late_charges: list[Attempt] = []
@@ -710,7 +706,7 @@ class World:
                 return False
 
     def _worker(self, start_sequence: int) -> WorkerProcess:
-        return WorkerProcess(start_sequence, remembered_max=1 if self._is_forgetful else 50_000)
+        return WorkerProcess(start_sequence, self.clock, remembered_max=1 if self._is_forgetful else 50_000)
 
     def _run(self, number: int, item: Item | None = None) -> Result | None:
         result = None if self.call_of(number) is not None or item is None else self.step(number, Fate.WELL, item=item)

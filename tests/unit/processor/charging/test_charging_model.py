@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from tests.unit.processor.charging.charging_world import World
-from tollgate.processor.charging import attempts
-from tollgate.processor.charging import doubt_handler as doubts
-from tollgate.processor.charging import handler as handling
 from tollgate.processor.charging.provider_contract import CONTEST, STRICT, Form, Meaning, ProviderContract
 
 STORIES = 3_000
@@ -57,11 +54,6 @@ class ChargingMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
-        self._patch = pytest.MonkeyPatch()
-        for module in (handling, doubts):
-            self._patch.setattr(module, "time", self.world.clock)
-        for module in (handling, doubts, attempts):
-            self._patch.setattr(module, "now_us", self.world.clock.now_us)
 
     @rule(data=st.data())
     def something_happens(self, data: st.DataObject) -> None:
@@ -77,7 +69,6 @@ class ChargingMachine(RuleBasedStateMachine):
             self.world.check()
         finally:
             self.world.close()
-            self._patch.undo()
 
 
 def test_a_payment_is_charged_at_most_once_whatever_happens_and_ends_when_it_stops() -> None:

@@ -35,7 +35,7 @@ from tollgate.contract.events import (
 )
 from tollgate.contract.payment_state import Ended, Open, Unrouted
 from tollgate.contract.timestamps import now_us
-from tollgate.messaging.log import Appended, Log
+from tollgate.messaging.log import Appended
 from tollgate.messaging.read_model_client import ReadModel
 from tollgate.processor.charging.attempts import APPENDS_MAX, Attempts
 from tollgate.processor.charging.doubt_handler import RESEND_SECONDS_MAX
@@ -56,8 +56,7 @@ from tollgate.processor.charging.histories import Histories
 from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.provider_client import ProviderClient
 from tollgate.processor.charging.state_cache import StateCache
-from tollgate.processor.charging.state_follower import Follower
-from tollgate.processor.routing import Router
+from tollgate.runtime.clock import SystemClock
 from tollgate.runtime.errors import BrokerUnavailableError
 
 MakeWorld = Callable[..., World]
@@ -473,17 +472,23 @@ class SilentLog:
         self.on_the_way -= 1
         raise BrokerUnavailableError(f"{event} not within {timeout_seconds} s")
 
+    async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
+        raise AssertionError(f"nothing was stored, so {sequence} is not waited for ({timeout_seconds} s)")
+
+    async def caught_up(self, provider: ProviderName, *, timeout_seconds: float) -> None:
+        raise AssertionError(f"there is no doubt at {provider} to wait for ({timeout_seconds} s)")
+
 
 def handler_of(log: SilentLog, router: Switchboard, clock: RightClock) -> PaymentHandler:
-    follower = cast("Follower", log)
     return PaymentHandler(
-        cast("Log", log),
-        follower,
+        log,
+        log,
         PaymentStates(log.state_cache, cast("Histories", None)),
-        Attempts(cast("Log", log), follower, cast("ProviderClient", None)),
-        cast("Router", router),
+        Attempts(log, log, cast("ProviderClient", None), SystemClock()),
+        router,
         read_model=cast("ReadModel", None),
         clock=clock,
+        system_clock=SystemClock(),
     )
 
 
