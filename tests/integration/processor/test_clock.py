@@ -44,7 +44,7 @@ async def request(log: Log) -> str:
     return correlation_id
 
 
-async def test_a_processor_whose_clock_is_off_writes_nothing_says_so_at_once_and_goes_on_when_it_is_right(
+async def test_a_processor_whose_clock_is_off_writes_no_intent_logs_that_at_once_and_continues_when_it_is_right(
     nats_server: NatsServer, broker: Broker, log: Log, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     clock, environment = settable_clock(tmp_path / "processor.clock")
@@ -105,7 +105,7 @@ async def test_a_processor_whose_clock_is_off_writes_nothing_says_so_at_once_and
         assert len(routed) == len({event.correlation_id for event in routed}) == 11, "one intent for each payment"
 
 
-async def test_a_processor_that_starts_with_a_wrong_clock_burns_no_event(
+async def test_a_processor_that_starts_with_a_wrong_clock_writes_no_void_intent(
     nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path
 ) -> None:
     clock, environment = settable_clock(tmp_path / "processor.clock")
@@ -123,7 +123,7 @@ async def test_a_processor_that_starts_with_a_wrong_clock_burns_no_event(
         assert processor.is_running
 
 
-async def test_a_gateway_whose_clock_is_off_stamps_by_the_brokers(
+async def test_a_gateway_whose_clock_is_off_stamps_by_the_brokers_clock(
     nats_server: NatsServer, broker: Broker, log: Log, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     clock, environment = settable_clock(tmp_path / "gateway.clock")

@@ -161,7 +161,7 @@ async def rests_without_the_broker(fleet: Fleet) -> None:
         assert replica.output().count(IN_TROUBLE) <= count + 1
 
 
-async def test_one_replica_asks_for_all_whatever_is_killed_or_stopped(
+async def test_one_replica_polls_for_all_when_any_process_is_killed_or_paused(
     nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path
 ) -> None:
     async with fleet_of(nats_server, broker, tmp_path, SHORT_INTERVAL_SECONDS) as fleet:
@@ -191,7 +191,7 @@ async def test_at_the_interval_of_the_real_processors(
 
 
 @pytest.mark.soak
-async def test_a_holder_that_is_stopped_around_its_calls_makes_none_too_many(
+async def test_a_holder_that_is_paused_around_its_calls_makes_none_too_many(
     nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path
 ) -> None:
     async with fleet_of(nats_server, broker, tmp_path, SHORT_INTERVAL_SECONDS) as fleet:
@@ -206,7 +206,7 @@ async def test_a_holder_that_is_stopped_around_its_calls_makes_none_too_many(
 
 
 @pytest.mark.soak
-async def test_a_turn_that_was_taken_by_a_stopped_replica_is_not_used_when_it_goes_on(
+async def test_a_round_begun_by_a_paused_replica_makes_no_call_after_it_resumes(
     nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path
 ) -> None:
     """The moment that a lease alone does not cover: the turn is taken, and the call not yet made."""

@@ -53,7 +53,7 @@ async def world(nats_server: NatsServer, tmp_path: Path, log: Log) -> AsyncItera
 
 
 @pytest.mark.parametrize("grows", [False, True])
-async def test_a_processor_ends_when_the_log_went_back_and_charges_what_comes_then(
+async def test_a_processor_ends_when_the_log_went_back_and_charges_new_payments_after_its_restart(
     nats_server: NatsServer, broker: Broker, log: Log, world: World, *, grows: bool
 ) -> None:
     await world.pay(2)

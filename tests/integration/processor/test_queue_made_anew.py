@@ -35,7 +35,7 @@ async def request(broker: Broker, verb: str, question: object = None) -> dict[st
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-async def test_no_request_is_passed_over_for_ever_when_the_queue_was_made_by_somebody_else(
+async def test_no_request_is_skipped_for_ever_when_another_program_created_the_queue(
     kind: str, nats_server: NatsServer, tmp_path: Path, broker: Broker, log: Log
 ) -> None:
     foreign = {
@@ -78,7 +78,7 @@ async def test_no_request_is_passed_over_for_ever_when_the_queue_was_made_by_som
             assert await all_charged()
 
 
-async def test_a_queue_that_cannot_be_judged_yet_is_tried_ever_less_often(
+async def test_a_queue_that_cannot_be_checked_yet_is_retried_with_growing_pauses(
     nats_server: NatsServer, tmp_path: Path, broker: Broker, log: Log
 ) -> None:
     """Without the projector nobody knows where the oldest request is that has not ended."""

@@ -89,7 +89,7 @@ async def answers(broker: Broker) -> bool:
     return True
 
 
-async def test_nothing_is_wrong_while_nothing_waits(world: World) -> None:
+async def test_charging_is_healthy_while_nothing_waits(world: World) -> None:
     await ensure_consumer(world.broker, REQUESTS)
     for program in ("processor", "projector"):
         ended = await world.status(program, *BOUND)
@@ -125,7 +125,7 @@ async def test_a_processors_clock_is_off(world: World) -> None:
         await world.named_by_both("its clock is 2.00")
 
 
-async def test_both_providers_are_down_and_the_program_log_says_so_too(world: World) -> None:
+async def test_both_providers_are_down_and_the_program_log_has_that_too(world: World) -> None:
     with world.processor() as processor:
         for _ in range(5):
             await world.request()
@@ -150,7 +150,7 @@ async def test_an_operator_has_paused_the_queue(world: World) -> None:
     await world.named_by_both("an operator has paused the queue of requests")
 
 
-async def test_the_queue_was_made_anew_behind_payments_that_wait(world: World) -> None:
+async def test_the_queue_was_recreated_after_payments_that_wait(world: World) -> None:
     await world.request()
     config = {"durable_name": CONSUMER, "filter_subject": "payments.requested", "ack_policy": "explicit"}
     answer = await world.broker.request(
@@ -176,7 +176,7 @@ async def test_the_log_is_full(world: World) -> None:
                 await world.named("the broker stores no event: maximum bytes exceeded", "processor")
 
 
-async def test_a_read_model_that_hangs_does_not_hide_what_waits(world: World) -> None:
+async def test_a_hanging_read_model_does_not_hide_waiting_payments(world: World) -> None:
     await ensure_consumer(world.broker, REQUESTS)
     await world.request()
     world.projector.pause()
@@ -199,7 +199,7 @@ async def test_the_broker_is_away(tmp_path: Path) -> None:
         assert "cannot be reached" in ended.line
 
 
-async def test_a_doubt_that_needs_somebody_is_named_and_keeps_nothing_else_from_being_well(world: World) -> None:
+async def test_an_old_doubt_is_named_and_does_not_affect_other_health(world: World) -> None:
     await ensure_consumer(world.broker, REQUESTS)
     payment = await world.request()
     await world.log.append(PaymentRouted(payment, 1990, 1, "default", now_us(), "why"), timeout_seconds=5)
@@ -215,7 +215,7 @@ async def test_a_doubt_that_needs_somebody_is_named_and_keeps_nothing_else_from_
     assert (await world.status("projector", "--oldest-seconds-max", "600")).status == 0
 
 
-async def test_a_gateway_that_accepts_names_what_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_gateway_that_accepts_names_waiting_payments(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async with aiohttp.ClientSession() as session:
         with Gateway(world.url, world.folder) as gateway:
             await gateway.ready(session)

@@ -84,7 +84,7 @@ def test_without_a_doubt_a_new_payment_is_the_probe_at_once() -> None:
     probe_with_a_new_payment(router, due)
 
 
-def test_doubts_that_cannot_be_sent_leave_the_probe_to_a_new_payment_soon_and_then_ever_later() -> None:
+def test_doubts_whose_lookups_fail_leave_the_probe_to_a_new_payment_soon_and_later_each_time() -> None:
     """Their lookups fail, so that they take no place."""
     router = new_router()
     router.observe_doubts("default", are_there=True)
@@ -101,7 +101,7 @@ def test_doubts_that_cannot_be_sent_leave_the_probe_to_a_new_payment_soon_and_th
     assert waits[-1] == pytest.approx(GRACE_SECONDS_MAX, abs=1.5)
 
 
-def test_doubts_that_alone_may_be_what_fails_leave_a_probe_to_a_new_payment_now_and_then() -> None:
+def test_a_new_payment_probes_now_and_then_although_doubts_probe_because_only_the_doubts_may_fail() -> None:
     router = new_router()
     router.observe_doubts("default", are_there=True)
     due, began = take_down(router), NOW
@@ -113,7 +113,7 @@ def test_doubts_that_alone_may_be_what_fails_leave_a_probe_to_a_new_payment_now_
     assert not router.provider_state("default").is_down
 
 
-def test_a_probe_that_a_doubt_gives_back_may_go_to_the_next_at_once() -> None:
+def test_after_a_doubt_withdraws_its_probe_the_next_doubt_probes_at_once() -> None:
     router = new_router()
     router.observe_doubts("default", are_there=True)
     due = take_down(router)
@@ -154,7 +154,7 @@ def test_doubts_take_a_share_of_the_places_and_no_more() -> None:
     assert router.resend_pause_seconds("default", NOW) == 0
 
 
-def test_however_many_lookups_fail_new_payments_go_where_they_went() -> None:
+def test_failing_lookups_do_not_change_where_new_payments_are_routed() -> None:
     router = new_router()
     for _ in range(1_000):
         router.doubt_stays("default", NOW)
@@ -176,7 +176,7 @@ def test_doubts_that_are_never_answered_open_no_circuit_and_take_no_places() -> 
 
 
 @pytest.mark.parametrize("outcome", ["failed", "succeeded"])
-def test_the_answer_to_a_doubt_counts_as_that_to_any_payment(outcome: Outcome) -> None:
+def test_the_answer_to_a_doubt_counts_like_the_answer_to_any_payment(outcome: Outcome) -> None:
     router = new_router()
     for _ in range(POLICY.failures_to_open):
         assert not router.resend("default", NOW)
@@ -184,7 +184,7 @@ def test_the_answer_to_a_doubt_counts_as_that_to_any_payment(outcome: Outcome) -
     assert router.provider_state("default").is_down == (outcome == "failed")
 
 
-def test_the_pace_quickens_with_doubts_that_end_and_slows_down_with_those_that_stay() -> None:
+def test_the_pace_rises_with_doubts_that_end_and_falls_with_doubts_that_stay() -> None:
     pace = Pace()
     assert pace.room(0, NOW) == START
     pace.ended()
@@ -204,7 +204,7 @@ def test_the_pace_quickens_with_doubts_that_end_and_slows_down_with_those_that_s
     assert pace.room(pace_module.MAX + 1, now) == 0
 
 
-def test_doubts_that_stay_at_the_same_time_slow_it_down_once() -> None:
+def test_doubts_that_stay_within_one_pause_lower_the_pace_once() -> None:
     pace = Pace()
     for _ in range(20):
         pace.stays(NOW)

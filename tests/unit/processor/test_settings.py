@@ -12,7 +12,7 @@ from tollgate.runtime.settings import load
 SECRET = "s3cr3t-t0k3n"  # noqa: S105 - of nobody
 
 
-def test_both_providers_follow_the_contests_contract_and_get_no_header_unless_told() -> None:
+def test_by_default_both_providers_have_the_benchmarks_contract_and_no_header() -> None:
     providers = load(Settings, {}).providers()
     assert {provider.contract for provider in providers.values()} == {CONTEST}
     assert [provider.headers for provider in providers.values()] == [{}, {}]

@@ -131,7 +131,7 @@ def last_kind(world: World, correlation_id: str, kind: str) -> Callable[[], "asy
     return lambda: asyncio.ensure_future(is_last())
 
 
-async def test_a_payment_is_charged_at_the_cheaper_processor_with_its_intent_in_the_log_first(world: World) -> None:
+async def test_a_payment_is_charged_at_the_cheaper_provider_with_its_intent_in_the_log_first(world: World) -> None:
     with world.replica():
         (correlation_id,) = await world.request()
         await world.settled(1)
@@ -159,7 +159,7 @@ async def test_a_lost_answer_sends_the_payment_back_only_where_it_may_have_been_
     assert ["PaymentRequested", "PaymentRouted", "PaymentInDoubt", "PaymentProcessed"] in kinds
 
 
-async def test_a_500_after_the_charge_is_found_out_by_asking(world: World) -> None:
+async def test_a_charge_before_a_500_is_found_by_the_lookup(world: World) -> None:
     await world.default.switch(world.session, "faults", error_after_charge_ratio=1)
     with world.replica():
         (correlation_id,) = await world.request()
@@ -167,7 +167,7 @@ async def test_a_500_after_the_charge_is_found_out_by_asking(world: World) -> No
     assert await world.kinds(correlation_id) == ["PaymentRequested", "PaymentRouted", "PaymentProcessed"]
 
 
-async def test_a_500_without_a_charge_frees_the_payment_for_the_fallback(world: World) -> None:
+async def test_a_500_without_a_charge_releases_the_payment_for_the_fallback(world: World) -> None:
     await world.default.switch(world.session, "configurations/failure", failure=True)
     with world.replica(PROCESSOR_PATIENCE_SECONDS="0.5"):
         await world.request(20)
@@ -184,7 +184,7 @@ async def test_an_answer_that_comes_too_late_does_not_charge_elsewhere(world: Wo
     assert (await world.fallback.book(world.session)) == {}
 
 
-async def test_a_replica_killed_in_the_middle_of_a_charge_loses_and_doubles_nothing(world: World) -> None:
+async def test_a_replica_killed_in_the_middle_of_a_charge_loses_no_payment_and_charges_none_twice(world: World) -> None:
     await world.default.switch(world.session, "configurations/delay", delay=500)
     with world.replica() as replica:
         await world.request(20)
@@ -194,7 +194,7 @@ async def test_a_replica_killed_in_the_middle_of_a_charge_loses_and_doubles_noth
         await world.settled(20)
 
 
-async def test_a_paused_replica_that_wakes_up_does_not_charge_what_another_took_over(world: World) -> None:
+async def test_a_resumed_replica_does_not_charge_what_another_reclaimed(world: World) -> None:
     await world.default.switch(world.session, "configurations/delay", delay=300)
     with world.replica("1") as sleeper:
         await world.request(40)
@@ -208,7 +208,7 @@ async def test_a_paused_replica_that_wakes_up_does_not_charge_what_another_took_
             await world.settled(40)
 
 
-async def test_the_broker_may_be_killed_while_payments_are_charged(world: World) -> None:
+async def test_payments_are_charged_once_when_the_broker_is_killed_meanwhile(world: World) -> None:
     await world.default.switch(world.session, "configurations/delay", delay=100)
     with world.replica("1"), world.replica("2"):
         await world.request(100)
@@ -219,7 +219,7 @@ async def test_the_broker_may_be_killed_while_payments_are_charged(world: World)
         await world.settled(100)
 
 
-async def test_with_both_processors_down_payments_wait_in_the_log_and_are_charged_later(world: World) -> None:
+async def test_with_both_providers_down_payments_wait_in_the_log_and_are_charged_later(world: World) -> None:
     world.default.kill()
     world.fallback.kill()
     with world.replica(PROCESSOR_CONCURRENCY="16"):
@@ -236,7 +236,9 @@ async def test_with_both_processors_down_payments_wait_in_the_log_and_are_charge
     assert attempts < 300 + 100, "the queue was left alone while nothing could be charged"
 
 
-async def test_with_both_down_the_queue_is_left_alone_but_for_probes_and_is_drained_oldest_first(world: World) -> None:
+async def test_with_both_down_only_probes_are_taken_and_the_queue_is_drained_oldest_first_afterwards(
+    world: World,
+) -> None:
     async def deliveries() -> int:
         info = await world.broker.request("$JS.API.CONSUMER.INFO.PAYMENTS.processor", b"", timeout_seconds=5)
         return int(info["delivered"]["consumer_seq"])
@@ -260,7 +262,7 @@ async def test_with_both_down_the_queue_is_left_alone_but_for_probes_and_is_drai
     assert len(late) < 30, f"not the oldest first: {late}"
 
 
-async def test_a_decision_says_why_what_else_there_was_and_what_it_saves(world: World) -> None:
+async def test_a_decision_records_its_reason_the_alternative_and_the_saving(world: World) -> None:
     with world.replica():
         await world.request()
         await world.settled(1)
@@ -270,14 +272,14 @@ async def test_a_decision_says_why_what_else_there_was_and_what_it_saves(world: 
     assert routed.why.endswith("; saves 199 cents")
 
 
-async def test_a_patience_that_makes_no_sense_is_refused_in_one_line(world: World) -> None:
+async def test_a_patience_out_of_range_is_refused_in_one_line(world: World) -> None:
     with world.replica(PROCESSOR_PATIENCE_SECONDS="-1") as replica:
         assert replica.wait(10) == 1
         assert "PROCESSOR_PATIENCE_SECONDS is '-1': it must be a number of seconds from 0.1" in replica.output()
         assert "Traceback" not in replica.output()
 
 
-async def test_a_payment_that_the_processor_refuses_for_good_is_rejected(world: World) -> None:
+async def test_a_payment_that_the_provider_refuses_for_good_is_rejected(world: World) -> None:
     await world.default.switch(world.session, "configurations/token", token="123")
     # The processors take amounts up to 1e9; this one is above.
     correlation_id = str(uuid.uuid4())
@@ -302,7 +304,7 @@ async def test_a_request_that_was_stored_late_is_charged_unless_it_is_a_repeat(w
     assert (await world.kinds(second))[-1] == "PaymentProcessed"
 
 
-async def test_a_message_that_is_no_event_holds_nothing_up(world: World) -> None:
+async def test_a_message_that_is_no_event_delays_no_payment(world: World) -> None:
     await world.broker.ask("payments.requested", b"\x00 not an event", timeout_seconds=5)
     with world.replica() as replica:
         await world.request()
@@ -348,7 +350,7 @@ async def _has(simulator: Simulator, session: aiohttp.ClientSession, count: int)
     return len(await simulator.book(session)) == count
 
 
-async def test_an_intent_that_reached_the_log_late_is_sent_by_nobody(world: World) -> None:
+async def test_an_intent_that_was_stored_late_is_never_sent(world: World) -> None:
     [correlation_id] = await world.request()
     stamp = now_us() - 5_000_000
     await world.log.append(PaymentRouted(correlation_id, 1990, 1, "default", stamp, "late"), timeout_seconds=10)

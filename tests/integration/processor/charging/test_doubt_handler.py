@@ -109,7 +109,7 @@ def has(simulator: Simulator, session: aiohttp.ClientSession, ids: set[str]) -> 
     return is_so
 
 
-async def test_doubts_of_an_older_log_hold_up_nobody_also_after_kill_9_and_end_when_their_provider_answers(
+async def test_doubts_of_an_older_log_delay_no_payment_also_after_kill_9_and_end_when_their_provider_answers(
     world: World, session: aiohttp.ClientSession
 ) -> None:
     await world.default.switch(session, "configurations/delay", delay=60_000)
@@ -133,7 +133,7 @@ async def test_doubts_of_an_older_log_hold_up_nobody_also_after_kill_9_and_end_w
     assert not book.keys() & (await world.fallback.book(session)).keys(), "charged twice"
 
 
-async def test_lookups_that_fail_turn_no_new_payment_away_from_their_provider(
+async def test_failing_lookups_route_no_new_payment_away_from_the_provider(
     world: World, session: aiohttp.ClientSession
 ) -> None:
     await world.default.switch(session, "faults", lookup_no_route_ratio=1)

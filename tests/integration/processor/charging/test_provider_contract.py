@@ -171,7 +171,7 @@ async def test_a_proxys_502_while_the_handler_goes_on_leaves_one_charge(world: W
     assert not doubted & {event.correlation_id for event in events if isinstance(event, PaymentReleased)}
 
 
-async def test_what_an_ingress_answers_rejects_nothing_opens_the_breaker_and_is_in_the_program_log(
+async def test_the_answers_of_an_ingress_reject_nothing_open_the_breaker_and_are_in_the_program_log(
     world: World,
 ) -> None:
     world.ingress.statuses = cycle(INGRESS_STATUSES)
@@ -193,7 +193,7 @@ async def test_what_an_ingress_answers_rejects_nothing_opens_the_breaker_and_is_
     assert 0 < output.count("outside of its contract") <= OUTSIDE_LINES_MAX
 
 
-async def test_an_answer_whose_headers_are_no_text_is_in_doubt_as_any_other(world: World) -> None:
+async def test_an_answer_with_binary_headers_leaves_the_payment_in_doubt_as_any_other(world: World) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 403 No\r\nServer: \xff\xfe\xc3\xa9\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -209,9 +209,7 @@ async def test_an_answer_whose_headers_are_no_text_is_in_doubt_as_any_other(worl
     assert doubt.why == "status 403 (???)"
 
 
-async def test_an_expired_token_rejects_nothing_and_a_new_one_settles_what_is_in_doubt(
-    world: World, tmp_path: Path
-) -> None:
+async def test_an_expired_token_rejects_nothing_and_a_new_one_settles_the_doubts(world: World, tmp_path: Path) -> None:
     file = tmp_path / "header"
     file.write_text("Authorization: Bearer expired\n")
     world.ingress.credential = CREDENTIAL
@@ -226,7 +224,7 @@ async def test_an_expired_token_rejects_nothing_and_a_new_one_settles_what_is_in
     assert len(await world.default.book(world.session)) == 3
 
 
-async def test_a_credential_goes_with_every_request_to_its_provider_and_into_no_line(world: World) -> None:
+async def test_a_credential_is_sent_with_every_request_to_its_provider_and_never_logged(world: World) -> None:
     world.ingress.credential = CREDENTIAL
     # An error after the charge makes it look the payment up.
     await world.default.switch(world.session, "faults", error_after_charge_ratio=1)
@@ -258,7 +256,7 @@ async def test_a_credential_that_cannot_be_sent_is_one_line_at_the_start(world: 
     assert "Traceback" not in output
 
 
-async def test_a_failing_provider_that_answers_503_with_its_health_is_heard(world: World) -> None:
+async def test_health_in_a_503_of_a_failing_provider_is_used(world: World) -> None:
     await world.poll_health()
     await world.default.switch(world.session, "faults", health_503_ratio=1)
     await world.default.switch(world.session, "configurations/failure", failure=True)
@@ -282,7 +280,7 @@ async def test_a_strict_contract_releases_nothing_after_an_error(world: World) -
     assert len(await world.default.book(world.session)) == 2
 
 
-async def test_the_contests_injected_500_releases_at_once(world: World) -> None:
+async def test_the_benchmarks_injected_500_releases_at_once(world: World) -> None:
     await world.default.switch(world.session, "configurations/failure", failure=True)
     with world.replica():
         await world.request(2)

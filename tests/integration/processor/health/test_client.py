@@ -58,13 +58,13 @@ async def test_an_answer() -> None:
 
 
 @pytest.mark.parametrize("behaviour", ["reset", "close"])
-async def test_a_call_that_is_cut_off_is_not_made_again(behaviour: str) -> None:
+async def test_a_call_that_is_cut_off_is_not_repeated(behaviour: str) -> None:
     async with endpoint(behaviour) as (serving, client):
         assert isinstance(await client.ask("default", may_leave=lambda: True, timeout_seconds=5), NoHealth)
         assert (serving.connections, len(serving.requests)) == (1, 1)
 
 
-async def test_a_slow_answer_is_no_news() -> None:
+async def test_a_slow_answer_is_a_failed_check() -> None:
     async with endpoint("silent") as (serving, client):
         answer = await client.ask("default", may_leave=lambda: True, timeout_seconds=0.1)
         assert answer == NoHealth("no answer in time")
@@ -79,6 +79,6 @@ async def test_nothing_is_sent_once_it_is_too_late() -> None:
         assert serving.requests == []
 
 
-async def test_a_processor_that_is_down_is_no_news() -> None:
+async def test_a_provider_that_is_down_is_a_failed_check() -> None:
     async with endpoint("answer") as (_, client):
         assert await client.ask("fallback", may_leave=lambda: True, timeout_seconds=5) == NoHealth("ECONNREFUSED")

@@ -119,7 +119,7 @@ async def _answers(broker: Broker) -> bool:
         return False
 
 
-async def test_a_doubt_that_was_charged_ends_under_the_stamp_of_the_processors_record(world: World) -> None:
+async def test_a_doubt_resolved_as_charged_ends_under_the_stamp_of_the_providers_record(world: World) -> None:
     payment = await world.doubtful()
     await world.resolve(payment, CHARGED, Answering(Found(1990, STAMP_US + 7)))
     (end,) = await world.last_events(1)
@@ -132,7 +132,7 @@ async def test_a_doubt_that_was_charged_ends_under_the_stamp_of_the_processors_r
     assert (view.state, view.doubt) == ("processed", None)
 
 
-async def test_where_the_processor_cannot_be_asked_the_operators_stamp_counts_or_the_attempts_own(world: World) -> None:
+async def test_where_the_lookup_fails_the_operators_stamp_counts_or_else_the_attempts_own(world: World) -> None:
     for requested, stamp in ((CHARGED, STAMP_US), (replace(CHARGED, requested_at_us=STAMP_US + 9), STAMP_US + 9)):
         await world.resolve(await world.doubtful(), requested, Answering(NoAnswer("gone")))
         (end,) = await world.last_events(1)
@@ -151,7 +151,7 @@ async def test_where_the_processor_cannot_be_asked_the_operators_stamp_counts_or
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_a_word_that_the_processors_record_contradicts_is_refused_unless_it_is_forced(
+async def test_a_resolution_that_the_providers_record_contradicts_is_refused_unless_forced(
     world: World, requested: RequestedResolution, answer: LookupAnswer, why: str
 ) -> None:
     payment = await world.doubtful()
@@ -186,7 +186,7 @@ async def test_not_charged_first_holds_the_attempt_and_a_charge_that_arrives_mea
     assert [type(one) for one in await world.last_events(2)] == [PaymentInDoubt, PaymentReleased]
 
 
-async def test_a_word_that_comes_after_the_processors_answer_is_void_and_says_so(world: World) -> None:
+async def test_a_resolution_after_the_providers_answer_is_void_and_reported_as_such(world: World) -> None:
     payment = await world.doubtful()
 
     class EndedMeanwhile:
@@ -200,7 +200,7 @@ async def test_a_word_that_comes_after_the_processors_answer_is_void_and_says_so
         payment = await world.doubtful()
 
 
-async def test_a_word_that_is_overtaken_by_another_operators_is_void_and_says_so(world: World) -> None:
+async def test_a_resolution_after_another_operators_is_void_and_reported_as_such(world: World) -> None:
     payment = await world.doubtful()
     word = ManualResolution("bea", "no", 1)
 
@@ -220,7 +220,7 @@ async def test_a_word_that_is_overtaken_by_another_operators_is_void_and_says_so
     assert view.state == "routed"
 
 
-async def test_what_is_not_in_doubt_is_refused(world: World) -> None:
+async def test_a_payment_that_is_not_in_doubt_is_refused(world: World) -> None:
     with pytest.raises(CannotResolveError, match=r"no payment .* was requested"):
         await world.resolve(str(uuid.uuid4()), CHARGED, Answering(Missing()))
     payment = str(uuid.uuid4())
@@ -242,7 +242,7 @@ async def test_a_payment_with_a_longer_history_than_the_read_model_keeps_is_read
     assert end.attempt == SEQUENCES_MAX // 2 + 1
 
 
-async def test_a_doubt_whose_processor_is_gone_is_shown_released_and_charged_elsewhere(
+async def test_a_doubt_whose_provider_is_gone_is_shown_released_and_charged_elsewhere(
     world: World, tmp_path: Path
 ) -> None:
     """The programs themselves: the worker finds the doubt, status and gateway show it, the operator ends it."""
@@ -293,7 +293,7 @@ async def test_a_doubt_whose_processor_is_gone_is_shown_released_and_charged_els
             assert "Traceback" not in said
 
 
-async def test_without_a_broker_a_command_says_so_in_one_line(tmp_path: Path) -> None:
+async def test_without_a_broker_a_command_reports_that_in_one_line(tmp_path: Path) -> None:
     said = await command({"NATS_URL": "nats://127.0.0.1:1"}, "status", fails=1)
     assert said.startswith("the broker at 127.0.0.1:1 cannot be reached: ")
     assert said.count("\n") == 1

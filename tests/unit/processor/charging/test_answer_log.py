@@ -33,7 +33,7 @@ async def test_each_provider_and_each_subject_has_its_own_lines(caplog: pytest.L
     assert caplog.messages == ["default: lookups: x", "default: payments: x", "fallback: payments: x"]
 
 
-async def test_a_quiet_time_ends_the_counting_and_the_next_is_a_line_at_once_again(
+async def test_after_a_quiet_time_the_next_answer_is_a_line_at_once_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(answer_log, "REPORT_SECONDS", 0.01)

@@ -71,7 +71,7 @@ class ChargingMachine(RuleBasedStateMachine):
             self.world.close()
 
 
-def test_a_payment_is_charged_at_most_once_whatever_happens_and_ends_when_it_stops() -> None:
+def test_a_payment_is_charged_at_most_once_under_any_faults_and_ends_when_they_stop() -> None:
     run_state_machine_as_test(
         ChargingMachine,
         settings=settings(
@@ -105,11 +105,11 @@ def tell_stories(
     return witnessed
 
 
-def test_it_is_charged_at_most_once_in_thousands_of_seeded_stories(make_world: Callable[..., World]) -> None:
+def test_it_is_charged_at_most_once_in_thousands_of_seeded_runs(make_world: Callable[..., World]) -> None:
     assert tell_stories(make_world, is_forgetful=False) >= WITNESSED
 
 
-def test_it_is_charged_at_most_once_by_workers_that_have_forgotten_how_it_ended(
+def test_it_is_charged_at_most_once_by_workers_that_have_dropped_its_end(
     make_world: Callable[..., World],
 ) -> None:
     assert tell_stories(make_world, is_forgetful=True) >= WITNESSED
@@ -132,7 +132,7 @@ def test_it_is_charged_at_most_once_by_providers_of_which_little_is_known(make_w
     ],
     ids=["502 of a proxy", "500 of a proxy", "404 of an ingress", "401 of an ingress"],
 )
-def test_a_contract_that_takes_the_answer_of_another_for_the_providers_own_is_caught(
+def test_a_contract_that_takes_a_proxys_answer_for_the_providers_own_is_caught(
     make_world: Callable[..., World],
     taken_for_own: dict[tuple[int, Form], Meaning],
     missing_forms: set[Form],

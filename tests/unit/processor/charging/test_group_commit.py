@@ -56,7 +56,7 @@ def committing_to(log: MessageLog) -> GroupCommit:
     return GroupCommit(cast("Log", log))
 
 
-async def test_intents_of_one_moment_share_a_message_for_each_processor() -> None:
+async def test_intents_of_one_moment_share_a_message_for_each_provider() -> None:
     log = MessageLog()
     events = [routed(1), routed(2, "fallback"), routed(3)]
     appended = await asyncio.gather(*appending(committing_to(log), *events))
@@ -64,7 +64,7 @@ async def test_intents_of_one_moment_share_a_message_for_each_processor() -> Non
     assert [one.sequence for one in appended] == [1, 2, 1]
 
 
-async def test_outcomes_wait_for_others_a_little() -> None:
+async def test_outcomes_wait_a_little_for_others() -> None:
     log = MessageLog()
     commit = committing_to(log)
     first = appending(commit, processed(1))
@@ -82,7 +82,7 @@ async def test_a_message_that_is_full_goes_at_once(monkeypatch: pytest.MonkeyPat
     assert log.messages == [events[:EVENTS_MAX], events[EVENTS_MAX:]]
 
 
-async def test_what_comes_while_a_message_is_stored_goes_into_the_next() -> None:
+async def test_an_event_that_arrives_while_a_message_is_stored_goes_into_the_next() -> None:
     log = MessageLog()
     log.stores.clear()
     commit = committing_to(log)
@@ -101,20 +101,20 @@ async def test_two_events_of_one_payment_never_share_a_message() -> None:
     assert log.messages == [[routed(1), routed(2)], [routed(1), routed(3)]]
 
 
-async def test_whatever_is_off_the_plain_course_goes_alone() -> None:
+async def test_events_that_are_not_grouped_are_stored_alone() -> None:
     log = MessageLog()
     doubts = [PaymentInDoubt(OTHER_PAYMENT.format(number), 1, "default", "why") for number in (1, 2)]
     await asyncio.gather(*appending(committing_to(log), *doubts))
     assert log.messages == [[doubts[0]], [doubts[1]]]
 
 
-async def test_all_learn_that_their_message_was_not_stored() -> None:
+async def test_every_caller_gets_the_error_when_the_message_was_not_stored() -> None:
     log = MessageLog(BrokerUnavailableError("away"))
     results = await asyncio.gather(*appending(committing_to(log), routed(1), routed(2)), return_exceptions=True)
     assert [str(result) for result in results] == ["away", "away"]
 
 
-async def test_one_that_is_cancelled_leaves_the_others_to_it() -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_append_of_the_others() -> None:
     log = MessageLog()
     log.stores.clear()
     given_up, kept = appending(committing_to(log), routed(1), routed(2))

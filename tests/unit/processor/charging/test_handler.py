@@ -133,7 +133,7 @@ def test_nothing_is_sent_while_the_log_is_not_read_up_to_the_intent(make_world: 
     assert world.call_of(0) is None
 
 
-def test_an_intent_that_another_worker_was_first_with_is_not_sent(make_world: MakeWorld) -> None:
+def test_an_intent_stored_after_that_of_another_worker_is_not_sent(make_world: MakeWorld) -> None:
     world = make_world()
     world.step(0, Fate.WELL, "default")
     world.step(1, Fate.WELL, "fallback")
@@ -145,7 +145,7 @@ def test_an_intent_that_another_worker_was_first_with_is_not_sent(make_world: Ma
     assert kinds(world) == [PaymentRouted, PaymentRouted, PaymentInDoubt]
 
 
-def test_an_intent_that_was_doubted_meanwhile_is_not_sent_as_if_it_were_not(make_world: MakeWorld) -> None:
+def test_an_intent_that_was_put_in_doubt_meanwhile_is_not_sent_as_a_new_attempt(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Reach, 0)
     go_on_until(world, Send, 1)
@@ -165,7 +165,7 @@ def test_a_timeout_is_recorded_as_a_doubt_at_once(make_world: MakeWorld) -> None
     assert [item.sequence for item in world.undone()] == [3], "the request is done with, and the doubt is to be done"
 
 
-def test_a_request_is_not_done_with_before_the_log_holds_its_doubt(make_world: MakeWorld) -> None:
+def test_a_request_is_not_done_before_the_log_holds_its_doubt(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
     world.step(0, Fate.REQUEST_LOST)
@@ -175,7 +175,7 @@ def test_a_request_is_not_done_with_before_the_log_holds_its_doubt(make_world: M
     assert [item.sequence for item in world.undone()] == [1]
 
 
-def test_a_request_whose_attempt_is_in_doubt_is_done_with_without_a_call(make_world: MakeWorld) -> None:
+def test_a_request_whose_attempt_is_in_doubt_is_done_without_a_call(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
     world.step(0, Fate.REQUEST_LOST)
@@ -185,7 +185,7 @@ def test_a_request_whose_attempt_is_in_doubt_is_done_with_without_a_call(make_wo
     assert kinds(world) == [PaymentRouted, PaymentInDoubt]
 
 
-def test_a_doubt_of_a_payment_that_its_worker_had_in_hand_is_not_looked_up_in_the_log(make_world: MakeWorld) -> None:
+def test_a_doubt_of_a_payment_that_the_same_worker_sent_is_not_looked_up_in_the_log(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
     world.step(0, Fate.REQUEST_LOST)
@@ -194,7 +194,7 @@ def test_a_doubt_of_a_payment_that_its_worker_had_in_hand_is_not_looked_up_in_th
     assert "read in the log itself" not in world.witnessed
 
 
-def test_a_doubt_that_nothing_is_known_of_is_looked_up_in_the_log_once(make_world: MakeWorld) -> None:
+def test_a_doubt_that_is_not_cached_is_looked_up_in_the_log_once(make_world: MakeWorld) -> None:
     world = make_world()
     sent = go_on_until(world, Send)
     world.step(0, Fate.REQUEST_LOST)
@@ -210,7 +210,7 @@ def test_a_doubt_that_nothing_is_known_of_is_looked_up_in_the_log_once(make_worl
     assert not world.undone()
 
 
-def test_a_doubt_that_an_operator_released_is_done_with_and_its_release_is_routed_anew(make_world: MakeWorld) -> None:
+def test_a_doubt_that_an_operator_released_is_done_and_its_payment_is_routed_anew(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
     world.step(0, Fate.REQUEST_LOST)
@@ -228,7 +228,7 @@ def test_a_doubt_that_an_operator_released_is_done_with_and_its_release_is_route
     assert not world.undone()
 
 
-def test_a_release_by_whoever_has_the_payment_in_hand_is_nothing_to_be_done(make_world: MakeWorld) -> None:
+def test_a_release_by_a_worker_is_done_without_a_call(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
     world.step(0, Fate.CONNECTION_REFUSED)
@@ -260,7 +260,7 @@ def test_an_attempt_that_is_found_open_is_put_in_doubt_before_it_is_sent_again(m
     assert kinds(world) == [PaymentRouted, PaymentInDoubt]
 
 
-def test_nothing_that_a_later_sending_answers_ends_a_doubt_but_a_charge(make_world: MakeWorld) -> None:
+def test_only_a_charge_among_the_answers_to_a_later_sending_ends_a_doubt(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
     world.step(0, Fate.CHARGED_LATE)
@@ -299,7 +299,7 @@ def test_a_refusal_without_a_doubt_rejects(make_world: MakeWorld) -> None:
 
 
 @pytest.mark.parametrize("fate", [Fate.CONNECTION_REFUSED, Fate.TOO_MANY_REQUESTS])
-def test_an_attempt_that_never_reached_the_processor_is_released_and_the_next_may_go_elsewhere(
+def test_an_attempt_that_never_reached_the_provider_is_released_and_the_next_may_go_elsewhere(
     make_world: MakeWorld, fate: Fate
 ) -> None:
     world = make_world()
@@ -327,7 +327,7 @@ def test_a_failed_attempt_that_charged_is_processed(make_world: MakeWorld) -> No
     assert kinds(world) == [PaymentRouted, PaymentProcessed]
 
 
-def test_a_stamp_that_grew_old_in_the_writing_is_not_sent(make_world: MakeWorld) -> None:
+def test_an_attempt_whose_stamp_grew_old_while_it_was_stored_is_not_sent(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Reach)
     world.clock.sleep(STAMP_AGE_SECONDS_MAX + 0.1)
@@ -339,7 +339,7 @@ def test_a_stamp_that_grew_old_in_the_writing_is_not_sent(make_world: MakeWorld)
     assert kinds(world) == [PaymentRouted, PaymentReleased, PaymentRouted]
 
 
-def test_a_stamp_that_is_young_enough_is_sent(make_world: MakeWorld) -> None:
+def test_an_attempt_whose_stamp_is_young_enough_is_sent(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Reach)
     world.clock.sleep(STAMP_AGE_SECONDS_MAX - 0.1)
@@ -347,7 +347,7 @@ def test_a_stamp_that_is_young_enough_is_sent(make_world: MakeWorld) -> None:
     assert isinstance(world.call_of(0), Send)
 
 
-def test_an_ended_payment_that_is_delivered_again_is_done_without_a_word(make_world: MakeWorld) -> None:
+def test_an_ended_payment_that_is_delivered_again_is_done_without_an_event(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
     finish(world)
@@ -356,7 +356,7 @@ def test_an_ended_payment_that_is_delivered_again_is_done_without_a_word(make_wo
     assert kinds(world) == [PaymentRouted, PaymentProcessed]
 
 
-def test_a_payment_that_the_router_lets_wait_goes_back_to_the_queue_for_as_long(make_world: MakeWorld) -> None:
+def test_a_payment_that_has_to_wait_goes_back_to_the_queue_for_the_routers_pause(make_world: MakeWorld) -> None:
     world = make_world()
     result = world.step(0, Fate.WELL, None)
     assert isinstance(result, Retry)
@@ -364,7 +364,7 @@ def test_a_payment_that_the_router_lets_wait_goes_back_to_the_queue_for_as_long(
     assert kinds(world) == []
 
 
-def test_a_doubt_waits_for_its_own_processor_when_that_takes_nothing(make_world: MakeWorld) -> None:
+def test_a_doubt_waits_for_its_own_provider_when_that_takes_nothing(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
     world.step(0, Fate.CHARGED_LATE)
@@ -410,7 +410,7 @@ def in_doubt_and_looked_up(make_world: MakeWorld) -> World:
     return world
 
 
-def test_an_attempt_in_doubt_is_sent_again_only_after_the_log_was_asked_for_an_operators_word(
+def test_an_attempt_in_doubt_is_sent_again_only_after_the_log_was_checked_for_a_hold(
     make_world: MakeWorld,
 ) -> None:
     world = in_doubt_and_looked_up(make_world)
@@ -433,13 +433,15 @@ def test_an_attempt_that_an_operator_released_meanwhile_is_not_sent_again(make_w
     assert world.payment_state() == Unrouted(2)
 
 
-def test_an_attempt_in_doubt_is_not_sent_by_a_worker_that_slept_after_it_asked_the_log(make_world: MakeWorld) -> None:
+def test_an_attempt_in_doubt_is_not_sent_by_a_worker_that_was_paused_after_it_checked_the_log(
+    make_world: MakeWorld,
+) -> None:
     world = in_doubt_and_looked_up(make_world)
     world.clock.sleep(RESEND_SECONDS_MAX + 1)
     assert isinstance(world.step(0, Fate.WELL), Retry)
 
 
-def test_an_attempt_that_is_held_is_only_looked_for_and_a_charge_that_is_found_ends_it(make_world: MakeWorld) -> None:
+def test_a_held_attempt_is_only_looked_up_and_a_found_charge_ends_it(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
     world.step(0, Fate.CHARGED_LATE)
@@ -492,7 +494,7 @@ def handler_of(log: SilentLog, router: Switchboard, clock: RightClock) -> Paymen
     )
 
 
-async def test_events_beyond_the_bound_wait_until_others_have_been_answered() -> None:
+async def test_events_beyond_the_bound_wait_until_others_are_stored() -> None:
     log = SilentLog()
     handler = handler_of(log, Switchboard(), RightClock())
     works = [
@@ -546,7 +548,7 @@ class SuspectClock(RightClock):
         return not self.suspicions
 
 
-async def test_an_intent_that_was_stored_late_puts_the_clock_under_suspicion_before_the_next_is_written() -> None:
+async def test_after_an_intent_was_stored_late_the_clock_is_checked_before_the_next_intent() -> None:
     log, clock = LateLog(), SuspectClock()
     handler = handler_of(log, Switchboard(), clock)
     request = PaymentRequested(OTHER_PAYMENT.format(1), AMOUNT_CENTS, now_us())

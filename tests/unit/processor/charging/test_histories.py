@@ -62,7 +62,7 @@ async def ask_for_many(histories: Histories, counted: Counted) -> list[History]:
     return await asyncio.gather(*asking)
 
 
-async def test_a_read_model_is_asked_for_so_many_payments_at_once() -> None:
+async def test_questions_to_the_read_model_at_once_are_bounded() -> None:
     asked = Asked()
     histories = Histories(cast("Broker", None), cast("ReadModel", asked))
     assert await ask_for_many(histories, asked) == [History([])] * 100

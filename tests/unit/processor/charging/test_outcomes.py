@@ -67,7 +67,7 @@ def test_a_found_record_settles_under_its_own_stamp(cause: Answer, in_doubt: boo
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("amount_cents", [1989, 1991, 199_000])
-def test_a_record_of_another_amount_rejects_and_names_the_processor(cause: Answer, amount_cents: int) -> None:
+def test_a_record_of_another_amount_rejects_and_names_the_provider(cause: Answer, amount_cents: int) -> None:
     step = after_lookup(ATTEMPT, cause, Found(amount_cents, 1_000_001), in_doubt=False)
     assert isinstance(step, Reject)
     assert step.reason.startswith("default ")
@@ -109,17 +109,17 @@ def test_a_duplicate_without_a_record_stays_in_doubt(in_doubt: bool) -> None:
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("in_doubt", [False, True])
-def test_a_lookup_without_an_answer_teaches_nothing(cause: Answer, in_doubt: bool) -> None:
+def test_a_lookup_without_an_answer_proves_nothing(cause: Answer, in_doubt: bool) -> None:
     assert after_lookup(ATTEMPT, cause, NoAnswer("timeout"), in_doubt=in_doubt) == StayInDoubt("timeout")
     assert after_lookup(ATTEMPT, cause, OutsideContract("401"), in_doubt=in_doubt) == StayInDoubt("401")
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda value: type(value).__name__)
-def test_no_answer_frees_a_payment_in_doubt_for_another_processor(answer: Answer) -> None:
+def test_no_answer_releases_a_payment_in_doubt(answer: Answer) -> None:
     assert isinstance(after_sending(ATTEMPT, answer, in_doubt=True), Settle | LookUp | StayInDoubt)
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("found", LOOKUP_ANSWERS, ids=lambda value: type(value).__name__)
-def test_no_lookup_frees_a_payment_in_doubt_for_another_processor(cause: Answer, found: LookupAnswer) -> None:
+def test_no_lookup_releases_a_payment_in_doubt(cause: Answer, found: LookupAnswer) -> None:
     assert isinstance(after_lookup(ATTEMPT, cause, found, in_doubt=True), Settle | StayInDoubt)

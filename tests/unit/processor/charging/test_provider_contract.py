@@ -84,7 +84,7 @@ def test_an_answer_to_a_payment_means_what_the_table_says(contract: ProviderCont
 )
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body[:20].decode("latin-1"))
 @every_contract
-def test_what_a_box_in_between_answers_leaves_the_attempt_in_doubt(
+def test_the_answer_of_a_proxy_leaves_the_attempt_in_doubt(
     contract: ProviderContract, status: int, body: bytes
 ) -> None:
     answer = contract.payment_answer(Reply(status, body))
@@ -136,7 +136,7 @@ def read(body: bytes) -> LookupAnswer:
 
 
 @given(ATTEMPTS)
-def test_a_processor_that_gives_back_what_it_was_sent_is_read_exactly(attempt: PaymentRouted) -> None:
+def test_a_record_that_repeats_the_attempt_is_read_exactly(attempt: PaymentRouted) -> None:
     assert CONTEST.lookup_answer(Reply(200, attempt_body(attempt)), attempt.correlation_id) == Found(
         attempt.amount_cents, attempt.requested_at_us
     )
@@ -194,19 +194,19 @@ STAMP = '"requestedAt":"2025-06-15T15:06:40.000001Z"'
     ],
     ids=lambda body: body[:60].decode("latin-1"),
 )
-def test_a_record_that_cannot_be_read_teaches_nothing(body: bytes) -> None:
+def test_an_unreadable_record_proves_nothing(body: bytes) -> None:
     answer = read(body)
     assert isinstance(answer, OutsideContract)
     assert answer.why
 
 
 @given(st.binary(max_size=80))
-def test_no_bytes_at_all_make_reading_a_record_fail(body: bytes) -> None:
+def test_reading_a_record_fails_for_no_bytes(body: bytes) -> None:
     assert isinstance(read(body), OutsideContract | Found)
 
 
 @every_contract
-def test_the_record_of_another_payment_teaches_nothing(contract: ProviderContract) -> None:
+def test_the_record_of_another_payment_proves_nothing(contract: ProviderContract) -> None:
     other = f'{{"correlationId":"{PAYMENT[:-1]}4","amount":19.90,{STAMP}}}'.encode()
     answer = contract.lookup_answer(Reply(200, other), PAYMENT)
     assert answer == OutsideContract("status 200 with the record of another payment")
@@ -253,7 +253,7 @@ def test_health_is_taken_at_200_and_at_503(
     ],
 )
 @every_contract
-def test_any_other_answer_is_no_news_and_says_why(
+def test_any_other_answer_is_a_failed_check_with_its_reason(
     contract: ProviderContract, status: int, body: bytes, why: str
 ) -> None:
     answer = contract.health_answer(Reply(status, body))

@@ -55,17 +55,17 @@ def state_cache_of(
     return state_cache
 
 
-def test_a_payment_that_nothing_is_known_of_is_unrouted() -> None:
+def test_a_payment_without_events_is_unrouted() -> None:
     assert StateCache(1, set()).payment_state(PAYMENT, 1) == Unrouted(1)
 
 
-def test_a_request_older_than_its_memory_is_left_to_the_log_itself() -> None:
+def test_a_request_older_than_the_cache_is_looked_up_in_the_log() -> None:
     state_cache = StateCache(10, set())
     assert state_cache.payment_state(PAYMENT, 9) is None
     assert state_cache.payment_state(PAYMENT, 10) == Unrouted(1)
 
 
-def test_a_payment_stands_where_its_events_put_it() -> None:
+def test_the_payment_state_follows_from_the_events() -> None:
     request = PaymentRequested(PAYMENT, 1990, 1)
     intent = routed(PAYMENT)
     assert state_cache_of([request]).payment_state(PAYMENT, 1) == Unrouted(1)
@@ -88,21 +88,21 @@ def test_payments_do_not_disturb_each_other() -> None:
     assert state_cache.payment_state(OTHER, 1) == Ended()
 
 
-def test_it_remembers_as_many_ended_payments_as_it_is_bound_to_and_forgets_the_oldest_first() -> None:
+def test_the_bound_of_ended_payments_drops_the_oldest_first() -> None:
     state_cache = state_cache_of([processed(PAYMENT), processed(OTHER), processed(THIRD)], ended_max=2)
     assert state_cache.payment_state(PAYMENT, 1) is None
     assert state_cache.payment_state(OTHER, 1) == Ended()
     assert state_cache.payment_state(THIRD, 1) == Ended()
 
 
-def test_of_what_it_forgot_it_knows_at_least_that_it_is_not_another_payment() -> None:
+def test_a_dropped_payment_does_not_make_another_one_unknown() -> None:
     state_cache = state_cache_of([processed(PAYMENT), processed(OTHER)], ended_max=1)
     assert state_cache.complete_from == 1
     assert state_cache.payment_state(PAYMENT, 1) is None
     assert state_cache.payment_state(THIRD, 1) == Unrouted(1)
 
 
-def test_a_backlog_far_longer_than_its_memory_is_not_read_up_payment_by_payment() -> None:
+def test_a_backlog_far_longer_than_the_cache_is_not_looked_up_payment_by_payment() -> None:
     backlog = [f"00000000-0000-4000-9000-{number:012d}" for number in range(2_000)]
     state_cache = StateCache(1, BloomSet(500), ended_max=10, forgotten_max=2_000)
     for sequence, payment in enumerate(backlog[:1_000], start=2_001):
@@ -115,14 +115,14 @@ def test_a_backlog_far_longer_than_its_memory_is_not_read_up_payment_by_payment(
     assert len(unknown) < 20, "but for a few of which the filter is not sure"
 
 
-def test_what_it_forgot_for_good_it_no_longer_vouches_for() -> None:
+def test_requests_no_newer_than_the_dropped_ids_are_looked_up_in_the_log() -> None:
     state_cache = state_cache_of([processed(PAYMENT), processed(OTHER)], ended_max=1, forgotten_max=0)
     assert state_cache.complete_from == 2
     assert state_cache.payment_state(THIRD, 1) is None
     assert state_cache.payment_state(THIRD, 2) == Unrouted(1)
 
 
-def test_up_to_its_bound_it_forgets_nothing() -> None:
+def test_up_to_its_bound_the_cache_drops_nothing() -> None:
     state_cache = state_cache_of([processed(PAYMENT), processed(OTHER)], ended_max=2)
     assert state_cache.complete_from == 1
     assert state_cache.payment_state(PAYMENT, 1) == Ended()
@@ -138,7 +138,7 @@ def fed(state_cache: StateCache, events: Sequence[tuple[int, Event]]) -> StateCa
     return state_cache
 
 
-def test_it_remembers_as_many_doubts_as_it_is_bound_to_and_leaves_the_others_to_the_log() -> None:
+def test_doubts_beyond_the_bound_are_looked_up_in_the_log() -> None:
     state_cache = StateCache(1, set(), doubts_max=1)
     fed(state_cache, [*doubted(PAYMENT, 4), *doubted(OTHER, 6)])
     assert state_cache.payment_state(PAYMENT, 1) is None
@@ -147,7 +147,7 @@ def test_it_remembers_as_many_doubts_as_it_is_bound_to_and_leaves_the_others_to_
     assert state_cache.payment_state(THIRD, 3) == Open(routed(THIRD), 9, in_doubt=True)
 
 
-def test_a_doubt_is_known_by_an_event_of_it_only_after_its_request_was_told() -> None:
+def test_a_doubt_is_known_by_one_of_its_events_only_after_a_question_with_its_request() -> None:
     state_cache = fed(StateCache(1, set()), doubted(PAYMENT, 4))
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) is None, (
         "its request may be older than all that is known"
@@ -156,7 +156,7 @@ def test_a_doubt_is_known_by_an_event_of_it_only_after_its_request_was_told() ->
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
 
 
-def test_a_payment_from_before_its_memory_is_known_once_its_history_was_adopted_and_followed_from_there() -> None:
+def test_a_payment_older_than_the_cache_is_known_and_followed_after_its_history_was_adopted() -> None:
     state_cache = fed(StateCache(10, set()), [(12, processed(OTHER))])
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) is None
     state_cache.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
@@ -165,13 +165,13 @@ def test_a_payment_from_before_its_memory_is_known_once_its_history_was_adopted_
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Ended()
 
 
-def test_a_history_that_is_older_than_what_was_read_of_the_payment_since_is_not_adopted() -> None:
+def test_a_history_older_than_the_payments_last_applied_event_is_not_adopted() -> None:
     state_cache = fed(StateCache(10, set()), [(12, processed(OTHER)), (13, released(PAYMENT))])
     state_cache.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) is None
 
 
-def test_a_history_is_adopted_as_far_as_the_journal_has_read() -> None:
+def test_a_history_is_adopted_up_to_the_position_of_the_cache() -> None:
     state_cache = fed(StateCache(10, set()), [(12, processed(OTHER))])
     state_cache.adopt(PAYMENT, history.History([*doubted(PAYMENT, 4), (20, processed(PAYMENT))]), as_of=12)
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
@@ -184,13 +184,13 @@ def test_a_history_from_before_a_purge_is_not_adopted() -> None:
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Ended()
 
 
-def test_a_rejection_of_which_nothing_else_is_known_ends_nothing() -> None:
+def test_a_rejection_without_known_earlier_events_ends_nothing() -> None:
     """In an old log it does not name its attempt, and may be void: of an attempt that was in doubt before."""
     state_cache = fed(StateCache(10, set()), [(12, rejected(PAYMENT))])
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) is None
 
 
-def test_an_open_payment_is_never_forgotten() -> None:
+def test_an_open_payment_is_never_dropped() -> None:
     others = [processed(f"00000000-0000-4000-9000-{number:012d}") for number in range(50)]
     state_cache = state_cache_of([routed(PAYMENT), *others], ended_max=3)
     assert state_cache.payment_state(PAYMENT, 1) == Open(routed(PAYMENT), 1)
@@ -207,12 +207,12 @@ def test_a_purge_voids_everything_before_it() -> None:
     [in_doubt(PAYMENT), released(PAYMENT), routed(PAYMENT), routed(PAYMENT, 2)],
     ids=lambda event: type(event).__name__,
 )
-def test_a_late_event_of_a_forgotten_payment_does_not_bring_it_back_to_life(late: Event) -> None:
+def test_a_late_event_of_a_dropped_payment_does_not_reopen_it(late: Event) -> None:
     state_cache = state_cache_of([routed(PAYMENT), processed(PAYMENT), processed(OTHER), late], ended_max=1)
     assert state_cache.payment_state(PAYMENT, 1) in (None, Ended())
 
 
-def test_a_late_event_of_an_ended_payment_does_not_bring_it_back_when_it_is_forgotten() -> None:
+def test_a_late_event_of_an_ended_payment_does_not_reopen_it_after_it_was_dropped() -> None:
     state_cache = state_cache_of(
         [routed(PAYMENT), processed(PAYMENT), in_doubt(PAYMENT), processed(OTHER)], ended_max=1
     )
@@ -224,7 +224,7 @@ def test_a_late_event_of_an_ended_payment_does_not_bring_it_back_when_it_is_forg
     [in_doubt(PAYMENT), released(PAYMENT), routed(PAYMENT, 2)],
     ids=lambda event: type(event).__name__,
 )
-def test_a_payment_whose_beginning_it_has_not_read_is_left_to_the_log_itself(event: Event) -> None:
+def test_a_payment_whose_first_events_were_not_read_is_looked_up_in_the_log(event: Event) -> None:
     state_cache = state_cache_of([event], start_sequence=10)
     assert state_cache.payment_state(PAYMENT, 5) is None
 
@@ -268,14 +268,14 @@ def said_by_the_log(events: Sequence[Event], payment: str) -> PaymentState:
 
 
 @given(histories(are_starts_early=True))
-def test_a_journal_that_forgets_nothing_says_what_the_log_says(history: History) -> None:
+def test_a_cache_that_drops_nothing_has_the_states_of_the_log(history: History) -> None:
     state_cache = state_cache_of(history.events)
     for request_sequence, payment in enumerate(PAYMENTS, start=1):
         assert state_cache.payment_state(payment, request_sequence) == said_by_the_log(history.events, payment)
 
 
 @given(histories(are_starts_early=False))
-def test_a_journal_that_forgets_or_starts_late_says_what_the_log_says_or_nothing(history: History) -> None:
+def test_a_cache_that_drops_or_starts_late_has_the_states_of_the_log_or_none(history: History) -> None:
     start = history.start_sequence
     state_cache = state_cache_of(
         history.events[start - 1 :],
@@ -295,7 +295,7 @@ def test_a_request_from_before_a_purge_is_not_charged_after_it() -> None:
     assert state_cache.payment_state(THIRD, 4) == Unrouted()
 
 
-def test_a_late_intent_stands_as_late_until_it_is_released_and_a_void_one_changes_nothing() -> None:
+def test_a_late_intent_is_late_until_it_is_released_and_a_void_one_changes_nothing() -> None:
     state_cache = StateCache(1, set())
     state_cache.apply(2, routed(PAYMENT), is_late=True)
     assert state_cache.payment_state(PAYMENT, 1) == Open(routed(PAYMENT), 2, is_late=True)

@@ -64,13 +64,13 @@ def test_the_others_wait_longer_than_the_holder_while_it_lives() -> None:
     assert mine.due_at < other.due_at <= 100 + INTERVAL_SECONDS * 1.2
 
 
-def test_when_the_holder_dies_before_its_calls_end_the_others_wait_for_the_last_moment_of_them() -> None:
+def test_when_the_holder_dies_during_its_calls_the_others_wait_until_the_calls_would_have_ended() -> None:
     other = lease("other")
     other.receive(1, Record("me", 1), 100.0)
     assert other.due_at >= 100 + FRESH_SECONDS + CALL_SECONDS + INTERVAL_SECONDS + MARGIN_SECONDS
 
 
-def test_a_replica_that_starts_later_takes_the_record_for_as_new_as_it_may_be_and_learns_the_answers() -> None:
+def test_a_replica_that_starts_later_treats_the_record_as_new_and_takes_its_answers() -> None:
     late = lease("late")
     record = Record("me", 7, {"default": FAILING, "fallback": None})
     assert late.read(40, record, 100.0, asked_at_revision=0) == {"default": FAILING}
@@ -85,7 +85,7 @@ def test_reading_the_same_record_again_does_not_put_the_takeover_off() -> None:
     assert other.due_at == due_at
 
 
-def test_what_is_heard_late_changes_nothing() -> None:
+def test_an_older_revision_changes_nothing() -> None:
     other = lease("other")
     newer = Record("me", 2, {"default": WELL})
     other.receive(5, newer, 100.0)
@@ -94,7 +94,7 @@ def test_what_is_heard_late_changes_nothing() -> None:
     assert (other.revision, other.record) == (5, newer)
 
 
-def test_a_bucket_that_was_made_anew_is_taken_as_it_is_but_the_last_call_is_not_forgotten() -> None:
+def test_a_recreated_bucket_is_accepted_and_the_time_of_the_last_call_is_kept() -> None:
     other = lease("other")
     other.receive(50, Record("me", 9), 100.0)
     due_at = other.due_at
@@ -104,7 +104,7 @@ def test_a_bucket_that_was_made_anew_is_taken_as_it_is_but_the_last_call_is_not_
     assert other.due_at > due_at
 
 
-def test_each_answer_is_news_once() -> None:
+def test_each_answer_is_returned_once() -> None:
     other = lease("other")
     first = Record("me", 1, {"default": WELL})
     assert other.receive(2, first, 100.0) == {"default": WELL}
@@ -112,11 +112,11 @@ def test_each_answer_is_news_once() -> None:
     assert other.receive(5, Record("me", 2, {"default": WELL}), 105.0) == {"default": WELL}
 
 
-def test_no_news_is_told_to_nobody() -> None:
+def test_a_failed_check_is_not_returned() -> None:
     assert lease("other").receive(2, Record("me", 1, dict.fromkeys(PROVIDERS)), 100.0) == {}
 
 
-def test_the_holder_does_not_hear_its_own_answers_as_news() -> None:
+def test_the_holders_own_answers_are_not_returned_to_it() -> None:
     mine = lease()
     mine.begun(1, mine.begin(), 100.0)
     shared = mine.answered("default", WELL)
@@ -128,7 +128,7 @@ def test_the_holder_does_not_hear_its_own_answers_as_news() -> None:
     assert mine.due_at == due_at
 
 
-def test_a_holder_that_was_overtaken_shares_nothing_and_waits_like_the_others() -> None:
+def test_a_holder_that_lost_the_lease_writes_nothing_and_waits_like_the_others() -> None:
     mine = lease()
     mine.begun(1, mine.begin(), 100.0)
     mine.receive(2, Record("other", 2), 110.0)
@@ -138,7 +138,7 @@ def test_a_holder_that_was_overtaken_shares_nothing_and_waits_like_the_others() 
     assert mine.due_at >= 110 + INTERVAL_SECONDS + FRESH_SECONDS + CALL_SECONDS
 
 
-def test_a_round_of_which_nobody_knows_whether_it_was_written_counts_as_begun_and_is_not_called() -> None:
+def test_a_round_that_may_have_been_written_counts_as_begun_and_makes_no_call() -> None:
     mine = lease()
     mine.put_off(100.0)
     assert mine.due_at > 100 + INTERVAL_SECONDS + FRESH_SECONDS + CALL_SECONDS
@@ -148,14 +148,14 @@ def test_a_round_of_which_nobody_knows_whether_it_was_written_counts_as_begun_an
     assert mine.answered("default", WELL) is None
 
 
-def test_what_cannot_be_read_counts_as_a_round_of_somebody_else() -> None:
+def test_an_unreadable_record_counts_as_a_round_of_another_replica() -> None:
     mine = lease()
     assert mine.receive(3, UNREADABLE, 100.0) == {}
     assert mine.due_at > 100 + INTERVAL_SECONDS
     assert mine.begin() == Record("me", 1)
 
 
-def test_the_bucket_forgets_a_record_later_than_anybody_may_follow_it() -> None:
+def test_a_record_expires_later_than_the_next_round_may_begin() -> None:
     assert Pace(INTERVAL_SECONDS_MAX).takeover_seconds(Record("me", 1)) < RECORD_SECONDS_MAX
 
 
@@ -263,7 +263,7 @@ class _Fleet:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_replicas_that_stop_and_go_on_at_any_moment_never_call_within_the_interval(seed: int) -> None:
+def test_replicas_that_are_paused_at_any_moment_never_call_within_the_interval(seed: int) -> None:
     fleet = _Fleet(seed, replicas=3)
     fleet.run(SIMULATED_SECONDS)
     moments = [at for at, _ in fleet.calls]

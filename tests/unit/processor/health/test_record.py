@@ -33,7 +33,7 @@ def test_a_record_can_be_read_by_a_person() -> None:
 
 
 @given(st.binary())
-def test_anything_may_lie_in_the_bucket(payload: bytes) -> None:
+def test_any_bytes_in_the_bucket_are_decoded(payload: bytes) -> None:
     assert decode_record(payload) == UNREADABLE
 
 
@@ -50,16 +50,16 @@ def test_anything_may_lie_in_the_bucket(payload: bytes) -> None:
         b'{"holder":"x","round":1,"answers":{"default":{"failing":0,"minResponseTime":1}}}',
     ],
 )
-def test_a_record_that_is_none_is_taken_for_somebody_elses(payload: bytes) -> None:
+def test_an_invalid_record_is_decoded_as_unreadable(payload: bytes) -> None:
     assert decode_record(payload) == UNREADABLE
 
 
-def test_a_field_that_is_not_known_is_passed_over() -> None:
+def test_an_unknown_field_is_ignored() -> None:
     payload = b'{"holder":"x","round":1,"answers":{"default":null,"third":null},"since":"yesterday"}'
     assert decode_record(payload) == Record("x", 1, {"default": None})
 
 
-def test_a_round_is_finished_when_every_call_has_ended_with_news_or_without() -> None:
+def test_a_round_is_finished_when_every_call_has_ended_with_an_answer_or_without() -> None:
     record = Record("x", 1)
     assert not record.is_finished
     for provider in PROVIDERS:

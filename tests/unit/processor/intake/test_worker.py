@@ -91,7 +91,7 @@ class Storing:
         return Done()
 
 
-async def test_payments_whose_outcomes_are_being_stored_leave_room_for_others_and_have_a_bound(
+async def test_payments_whose_outcomes_are_being_stored_leave_room_for_others_up_to_a_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "Deliveries", Queue)

@@ -29,7 +29,7 @@ ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
         (["--provider", "default", "--older-than", "1", "--limit", "10001", "--charged", "--note", "x"], "--limit"),
     ],
 )
-def test_a_word_that_cannot_be_meant_is_refused(arguments: list[str], why: str) -> None:
+def test_contradictory_arguments_are_refused(arguments: list[str], why: str) -> None:
     result = CliRunner().invoke(main, ["resolve", *arguments])
     assert result.exit_code == 2
     assert why in result.output
@@ -44,12 +44,12 @@ def test_a_word_that_cannot_be_meant_is_refused(arguments: list[str], why: str) 
     ],
     ids=["none", "no id", "too many"],
 )
-def test_a_file_of_ids_that_cannot_be_meant_is_refused(lines: list[str], why: str) -> None:
+def test_an_invalid_file_of_ids_is_refused(lines: list[str], why: str) -> None:
     arguments = ["resolve", "--from", "-", "--charged", "--note", "x"]
     result = CliRunner().invoke(main, arguments, input="\n".join(lines))
     assert result.exit_code == 2
     assert why in result.output
 
 
-def test_a_hold_is_longer_than_a_sending_that_was_about_to_begin_can_take() -> None:
+def test_the_shortest_hold_is_longer_than_a_sending_that_was_about_to_begin_can_take() -> None:
     assert hold_seconds_min(15.0) == RESEND_SECONDS_MAX + 15.0 < HOLD_SECONDS

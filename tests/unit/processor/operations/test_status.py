@@ -22,7 +22,7 @@ STUCK = ReplicaStatus("two-2", "default has been down for 9 s", 0, None, None)
 WELL = ChargingHealth([], [REPLICA])
 
 
-def test_the_table_tells_counts_fees_and_queue_and_each_doubt_with_its_age() -> None:
+def test_the_table_has_counts_fees_and_queue_and_each_doubt_with_its_age() -> None:
     assert render_table(CHARGING, QUEUE, SIDE_QUEUES, WELL, 3_725_000_000) == "\n".join(
         [
             "health     fine",
@@ -89,12 +89,12 @@ BOUNDS = {"oldest_seconds_max": 60.0, "doubt_seconds_max": 600.0}
 NOTHING_WAITS = ChargingFacts(QUEUE, [REPLICA], None)
 
 
-def test_nothing_is_wrong_while_nothing_waits_too_long() -> None:
+def test_charging_is_healthy_while_nothing_waits_too_long() -> None:
     facts = ChargingFacts(QUEUE, [REPLICA, STUCK], WaitingPayment(61, 59.9))
     assert assess(CHARGING, facts, 602_000_000, **BOUNDS).troubles == []
 
 
-def test_what_waits_too_long_is_named_with_its_cause_and_each_replica_with_its_obstacle() -> None:
+def test_a_payment_that_waits_too_long_is_named_with_the_cause_and_each_replica_with_its_obstacle() -> None:
     facts = ChargingFacts(QUEUE, [REPLICA, STUCK], WaitingPayment(61, 60.1))
     health = assess(CHARGING, facts, 2_000_000, **BOUNDS)
     assert health.troubles == [
@@ -107,14 +107,14 @@ def test_what_waits_too_long_is_named_with_its_cause_and_each_replica_with_its_o
     )
 
 
-def test_a_doubt_that_needs_somebody_is_named() -> None:
+def test_a_doubt_older_than_the_bound_is_named() -> None:
     (trouble,) = assess(CHARGING, NOTHING_WAITS, 602_100_000, **BOUNDS).troubles
     assert trouble == f"1 or more in doubt for more than 600 s, {ID} for 600 s: no answer in time"
     (trouble,) = assess(Charging(0, 0, 1, [DOUBT], TOTALS, 1), NOTHING_WAITS, 602_100_000, **BOUNDS).troubles  # type: ignore[arg-type]
     assert trouble.startswith("1 in doubt for more than 600 s")
 
 
-def test_without_the_read_model_the_queue_and_the_replicas_are_shown_and_it_is_not_well() -> None:
+def test_without_the_read_model_the_queue_and_the_replicas_are_shown_and_charging_is_not_healthy() -> None:
     health = assess("the projector is away", NOTHING_WAITS, 0, **BOUNDS)
     assert health.troubles == ["what is charged and in doubt is unknown: the projector is away"]
     assert len(render_table("the projector is away", QUEUE, SIDE_QUEUES, health, 0).splitlines()) == 4

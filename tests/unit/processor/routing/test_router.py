@@ -56,7 +56,7 @@ def crowd(router: Router, *, seconds: float, now: float = NOW) -> float:
     return now
 
 
-def test_the_cheaper_one_gets_the_payment_and_the_reason_names_both_and_what_it_saves() -> None:
+def test_a_payment_goes_to_the_cheaper_provider_and_the_reason_names_both_and_the_saving() -> None:
     decision = routed(new_router())
     assert decision.provider == "default"
     assert "cheapest: default" in decision.why
@@ -65,7 +65,7 @@ def test_the_cheaper_one_gets_the_payment_and_the_reason_names_both_and_what_it_
 
 
 @pytest.mark.parametrize(("slower_by_seconds", "expected"), [(2.0, "default"), (18.0, "default"), (25.0, "fallback")])
-def test_a_slow_cheap_one_is_worth_it_up_to_the_patience(slower_by_seconds: float, expected: ProviderName) -> None:
+def test_a_slow_cheap_provider_is_chosen_up_to_the_patience(slower_by_seconds: float, expected: ProviderName) -> None:
     router = new_router()
     for _ in range(60):
         router.observe_health("default", Health(failing=False, min_response_seconds=slower_by_seconds), NOW)
@@ -74,7 +74,7 @@ def test_a_slow_cheap_one_is_worth_it_up_to_the_patience(slower_by_seconds: floa
     assert routed(router).provider == expected
 
 
-def test_payments_wait_in_the_log_while_the_cheap_one_is_down_and_say_so() -> None:
+def test_payments_wait_in_the_log_while_the_cheap_provider_is_down_and_the_reason_names_that() -> None:
     router = new_router()
     take_down(router, "default")
     decision = decide(router, NOW + 0.01, waited_seconds=3)
@@ -83,7 +83,7 @@ def test_payments_wait_in_the_log_while_the_cheap_one_is_down_and_say_so() -> No
     assert router.room(NOW + 0.02) == 0
 
 
-def test_a_payment_that_has_waited_for_its_patience_goes_to_the_dear_one_and_the_cost_is_said() -> None:
+def test_a_payment_whose_patience_is_over_goes_to_the_expensive_provider_and_the_reason_names_the_cost() -> None:
     router = new_router()
     take_down(router, "default")
     decision = routed(router, NOW + 0.01, waited_seconds=20)
@@ -91,7 +91,7 @@ def test_a_payment_that_has_waited_for_its_patience_goes_to_the_dear_one_and_the
     assert decision.why == "patience is over: default is down, waited 20.0 of 20.0 s; costs 199 cents more"
 
 
-def test_the_queue_is_looked_at_again_when_the_oldest_payment_may_have_waited_long_enough() -> None:
+def test_the_router_has_room_again_when_the_patience_of_the_oldest_payment_may_be_over() -> None:
     router = new_router()
     take_down(router, "default")
     router.provider_state("default").breaker.until = NOW + 1000
@@ -111,7 +111,7 @@ def test_in_a_long_outage_patience_shrinks() -> None:
     assert routed(router, NOW + 20 * OUTAGE_PATIENCES * 10, waited_seconds=2).provider == "fallback"
 
 
-def test_the_one_real_payment_that_probes_is_said_to() -> None:
+def test_the_reason_of_the_payment_that_probes_names_the_probe() -> None:
     router = new_router()
     take_down(router, "default")
     later = NOW + 0.5
@@ -134,7 +134,7 @@ def test_a_probe_that_was_not_sent_lets_the_next_one_go() -> None:
     assert routed(router, NOW + 0.6).provider == "default"
 
 
-def test_a_payment_from_before_the_outage_that_was_not_sent_lets_no_second_probe_go() -> None:
+def test_withdrawing_a_payment_from_before_the_outage_admits_no_second_probe() -> None:
     router = new_router()
     routed(router, NOW - 1)
     take_down(router, "default")
@@ -143,14 +143,14 @@ def test_a_payment_from_before_the_outage_that_was_not_sent_lets_no_second_probe
     assert isinstance(decide(router, NOW + 0.6), Wait)
 
 
-def test_a_full_cheap_one_that_keeps_up_is_waited_for() -> None:
+def test_payments_wait_for_a_full_cheap_provider_that_keeps_up() -> None:
     router = new_router()
     assert fill(router) == 50
     assert isinstance(decide(router), Wait)
     assert router.room(NOW) == 0
 
 
-def test_what_a_full_cheap_one_cannot_carry_goes_to_the_dear_one_at_once() -> None:
+def test_the_overflow_of_a_full_cheap_provider_goes_to_the_expensive_one_at_once() -> None:
     router = new_router()
     now = crowd(router, seconds=5)
     places = fill(router, now)
@@ -165,7 +165,7 @@ def test_what_a_full_cheap_one_cannot_carry_goes_to_the_dear_one_at_once() -> No
     assert decision.why.startswith("overflow: default has all")
 
 
-def test_so_many_places_are_left_to_the_fast_one_that_they_carry_the_rest_with_a_turn_after_each_call() -> None:
+def test_the_fast_provider_keeps_enough_places_for_the_rest_including_the_turn_after_each_call() -> None:
     router = new_router()
     limit = router.provider_state("default").limit
     while limit.places < POLICY.concurrency_max:
@@ -178,7 +178,7 @@ def test_so_many_places_are_left_to_the_fast_one_that_they_carry_the_rest_with_a
     assert at_default > 0.9 * POLICY.concurrency_max, "and not many more"
 
 
-def test_a_dear_one_that_is_as_slow_gets_no_overflow_because_its_places_carry_no_more() -> None:
+def test_an_expensive_provider_that_is_as_slow_gets_no_overflow() -> None:
     router = new_router()
     now = crowd(router, seconds=5)
     for _ in range(60):
@@ -187,7 +187,7 @@ def test_a_dear_one_that_is_as_slow_gets_no_overflow_because_its_places_carry_no
     assert router.provider_state("fallback").in_flight == 0
 
 
-def test_a_processor_that_turns_payments_away_gets_fewer_at_once_and_stays_open_for_business() -> None:
+def test_a_provider_that_refuses_payments_gets_fewer_at_once_and_its_circuit_stays_closed() -> None:
     router = new_router()
     fill(router)
     for _ in range(10):
@@ -218,7 +218,7 @@ def test_health_that_has_turned_good_brings_the_next_probe_forward() -> None:
     assert router.room(NOW + 1) == 1
 
 
-def test_an_attempt_that_belongs_to_a_processor_waits_for_its_circuit_and_takes_a_place() -> None:
+def test_an_attempt_in_doubt_waits_for_the_circuit_of_its_provider_and_takes_a_place() -> None:
     router = new_router()
     assert router.resend_pause_seconds("fallback", NOW) == 0
     assert not router.resend("fallback", NOW), "it is no probe"
@@ -238,7 +238,7 @@ def test_an_attempt_that_belongs_to_a_processor_waits_for_its_circuit_and_takes_
         {"memory_seconds": 0},
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused_by_name(wrong: dict[str, float]) -> None:
+def test_a_policy_value_out_of_range_is_refused_with_its_name(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong)).upper()):
         Policy(**wrong)  # type: ignore[arg-type]
 
@@ -301,7 +301,7 @@ def test_whatever_happens_there_is_one_probe_at_most_places_are_bounded_and_reas
 
 @settings(deadline=None)
 @given(STEPS, st.sampled_from(PROVIDERS))
-def test_after_whatever_happened_one_processor_that_works_again_gets_everything_done(
+def test_after_any_history_one_provider_that_works_again_charges_everything(
     steps: list[tuple[str, ProviderName, Outcome, float, int]], working: ProviderName
 ) -> None:
     policy = Policy(patience_seconds=5, concurrency_max=8, failures_to_open=2, probe_seconds_max=1.0)
@@ -326,7 +326,7 @@ def test_after_whatever_happened_one_processor_that_works_again_gets_everything_
                 break
 
 
-def test_what_keeps_payments_is_told_with_the_state_of_both() -> None:
+def test_the_obstacle_names_the_state_of_both_providers() -> None:
     router = new_router(Policy(patience_seconds=20, concurrency_max=4, failures_to_open=3, probe_seconds_max=1.0))
     assert router.obstacle(NOW) == ""
     take_down(router, "default")
@@ -335,7 +335,7 @@ def test_what_keeps_payments_is_told_with_the_state_of_both() -> None:
     assert router.obstacle(NOW + 5) == "default has been down for 5 s, fallback has been down for 4 s"
 
 
-def test_while_all_places_are_taken_that_is_what_keeps_payments() -> None:
+def test_the_obstacle_names_taken_places() -> None:
     router = new_router(Policy(patience_seconds=20, concurrency_max=4, failures_to_open=3, probe_seconds_max=1.0))
     places = fill(router)
     assert router.obstacle(NOW) == f"default has {places} of {places} places taken"

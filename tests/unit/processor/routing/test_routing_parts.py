@@ -55,7 +55,7 @@ def test_a_probe_without_an_answer_is_given_up() -> None:
     assert breaker.admits(NOW + 1 + PROBE_ANSWER_SECONDS_MAX)
 
 
-def test_what_was_sent_before_the_circuit_changed_says_nothing_about_the_time_since() -> None:
+def test_the_outcome_of_a_call_sent_before_the_circuit_changed_is_ignored() -> None:
     breaker = opened()
     breaker.succeeded(NOW - 1, NOW + 1)
     assert breaker.state == "open"
@@ -94,7 +94,7 @@ def test_places_that_are_not_used_do_not_grow() -> None:
     assert limit.places == 500
 
 
-def test_beliefs_fade_back_to_trust() -> None:
+def test_an_estimate_without_observations_returns_to_the_prior() -> None:
     estimator, chance = Estimator(half_life_seconds=10), Random(1)
     for _ in range(100):
         estimator.observe(success=False, seconds=None, now=NOW)
@@ -104,7 +104,7 @@ def test_beliefs_fade_back_to_trust() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 20), st.floats(0, 100)), max_size=50))
-def test_beliefs_stay_within_what_was_seen(calls: list[tuple[bool, float, float]]) -> None:
+def test_estimates_stay_within_the_observed_values(calls: list[tuple[bool, float, float]]) -> None:
     estimator, now = Estimator(half_life_seconds=5), NOW
     for success, seconds, pause in calls:
         now += pause
