@@ -1,1 +1,1 @@
-"""The promises under faults: whole stacks, broken in every way that a seed draws, and what they then have to show."""
+"""Chaos runs: whole stacks under faults drawn from a seed, then healed, then judged against every promise."""

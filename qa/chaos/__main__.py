@@ -1,4 +1,4 @@
-"""`make chaos`: runs of several seeds, side by side."""
+"""`make chaos`: runs of several seeds in parallel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qa.chaos.report import markdown, one_line, summary
 from qa.chaos.result import Result, Suite
 
 RUNS_FOR_SOMETIMES = 10
-"""So many runs must together have reached everything; fewer cannot be expected to."""
+"""From this many runs on, a suite must have reached everything."""
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
@@ -38,9 +38,9 @@ def main(
     markdown_path: Path | None,
     json_path: Path | None,
 ) -> None:
-    """Break whole stacks in every way that the seeds draw, and check that every promise was kept.
+    """Runs whole stacks under faults drawn from the seeds, and checks that every promise was kept.
 
-    Exits with 1 when one was broken, or when a suite of ten runs or more never reached something it is meant to reach.
+    Exits with 1 when one was broken, or when a suite of ten runs or more did not reach everything it is meant to reach.
     """
     began = time.monotonic()
     suite = Suite(

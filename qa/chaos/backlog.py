@@ -1,4 +1,4 @@
-"""`make chaos-backlog`: payments pile up while neither payment processor works. Does anything grow, or get lost?"""
+"""`make chaos-backlog`: memory and losses while payments accumulate because no provider works."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CONNECTIONS = 200
 IN_FLIGHT_MAX = 20_000
 SAMPLE_EVERY_SECONDS = 1.0
 ROWS_MAX = 20
-"""Of the table of memory: so many moments, evenly spread."""
+"""Rows of the memory table, evenly spread over the run."""
 _MB = 1_000_000
 
 
@@ -72,13 +72,13 @@ class Report:
     "--down",
     default="failing",
     type=click.Choice(["failing", "refused"]),
-    help="What the payment processors do meanwhile: answer 500, or refuse connections.",
+    help="What the providers do meanwhile: answer 500, or refuse connections.",
 )
 @click.option(
-    "--drain-seconds", default=600.0, type=click.FloatRange(1, 7_200), help="Within which all must be charged."
+    "--drain-seconds", default=600.0, type=click.FloatRange(1, 7_200), help="Time in which all must be charged."
 )
 def main(*, payments: int, rate: float, down: str, drain_seconds: float) -> None:
-    """Accept payments while neither payment processor works, then let both work again."""
+    """Accepts payments while no provider works, then lets both work again."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         report = runner.run(run_backlog(payments, rate, down, drain_seconds))
     click.echo(text(report))
@@ -135,7 +135,7 @@ class _Backlog:
                 pool.close()
 
     async def _drain(self, seconds_max: float) -> None:
-        """Until the summary holds everything, calls itself settled, and equals the books."""
+        """Waits until the summary holds everything, is settled, and equals the provider records."""
         began = time.monotonic()
         while not self._report.drained and time.monotonic() - began < seconds_max:
             compared = await self._comparer.compare(whole_window(us_of(self._began_at)))
@@ -156,7 +156,7 @@ class _Backlog:
 
 
 def _outage(down: str, seconds: float) -> tuple[Fault, ...]:
-    """Of both payment processors, until it is healed."""
+    """The fault of both providers, until it is healed."""
     long_seconds = seconds + 3_600
     if down == "failing":
         return tuple(Fault(0.0, "processor", name, long_seconds, mood={"failing": True}) for name in SIMULATORS)
@@ -164,7 +164,7 @@ def _outage(down: str, seconds: float) -> tuple[Fault, ...]:
 
 
 def text(report: Report) -> str:
-    """What a person reads."""
+    """The report as text."""
     found, last = report.audit, report.last
     wasted = report.attempts - report.charges
     per_second = f", {report.charges / report.draining_seconds:.0f} charges a second" if report.drained else ""
@@ -181,7 +181,7 @@ def text(report: Report) -> str:
 
 
 def _memory_table(samples: Sequence[Sample]) -> list[str]:
-    """Resident megabytes of each program at some moments."""
+    """Resident megabytes of each program over time."""
     names = sorted({name for sample in samples for name in sample.rss_bytes})
     step = max(1, -(-len(samples) // ROWS_MAX))
     shown = [*samples[::step], *samples[-1:]]

@@ -1,7 +1,6 @@
-"""What a history shows: a verdict, column by column. Pure, in the manner of Jepsen: nothing is asked, all is judged.
+"""Judges a history: a verdict, column by column. Pure, in the manner of Jepsen.
 
-It shares no rule with the product. The log is folded here anew, from docs/reference/events.md, and only where that
-page says how.
+It shares no rule with the product: the log is folded here independently, by the rules in docs/reference/events.md only.
 """
 
 from __future__ import annotations
@@ -27,31 +26,31 @@ from tollgate.contract.events import (
 
 COLUMNS = {
     "lost": "accepted, and neither charged nor rejected",
-    "charged twice": "in both books, or in one more than once",
-    "invented": "charged or requested, and no client asked for it",
+    "charged twice": "in both providers' records, or in one's more than once",
+    "invented": "charged or requested, but sent by no client",
     "wrong amount": "charged or recorded with another amount than was accepted",
     "conflict accepted": "two amounts accepted for one id",
-    "refused": "refused without a reason, or charged though every client was told no",
-    "wrong processor": "recorded at another processor than the one that charged",
+    "refused": "refused without a reason, or charged although every client was refused",
+    "wrong processor": "recorded at another provider than the one that charged",
     "rejected, charged": "rejected for good in the log, and charged",
-    "rejected, unfounded": "rejected in the log, and no payment processor refused it for good or holds another amount",
+    "rejected, unfounded": "rejected in the log, and no provider rejected it or holds another amount",
     "unrecorded": "charged, and not processed in the log; or the other way round",
-    "requestedAt": "the stamp in the log is not that of the book",
-    "summary": "the summary of everything differs from the books",
-    "settled, changed": "a summary called itself settled, and its window changed later",
+    "requestedAt": "the stamp in the log is not that of the provider's record",
+    "summary": "the summary of everything differs from the provider records",
+    "settled, changed": "a summary was marked settled, and its window changed later",
     "read model": "its rows differ from the log",
     "forgotten": "accepted, and later answered with 404",
     "not ended": "not processed or rejected within the bound after everything healed",
 }
-"""Every way to break a promise. A run is clean when all are zero."""
+"""The broken promises that are counted. A run is clean when all counts are zero."""
 
 SETTLED_AFTER_US = 1_000_000
-"""A settled window that ended so long before the question is final (docs/decisions/0005)."""
+"""A settled window that ended this long before the query is final (docs/decisions/0005)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offence:
-    """`payment_id` is empty where it is no single payment's."""
+    """One broken promise. `payment_id` is empty where it is not of a single payment."""
 
     payment_id: str
     text: str
@@ -77,7 +76,7 @@ State = Literal["pending", "routed", "in doubt", "processed", "rejected"]
 
 @dataclass(slots=True)
 class Ledger:
-    """The log, folded by payment. The first event of a kind counts; repeats change nothing."""
+    """The log, folded by payment. The first event of a kind counts; repeats have no effect."""
 
     requested: dict[str, PaymentRequested] = field(default_factory=dict)
     processed: dict[str, PaymentProcessed] = field(default_factory=dict)
@@ -85,7 +84,7 @@ class Ledger:
     _open: dict[str, tuple[int, bool]] = field(default_factory=dict)
     """The number of the open attempt, and whether it is in doubt."""
     _released: dict[str, int] = field(default_factory=dict)
-    """The number of the last attempt that was released; the next one has the number behind it."""
+    """The number of the last released attempt; the next attempt has the next number."""
 
     @classmethod
     def of(cls, history: History) -> Ledger:
@@ -136,7 +135,7 @@ class Ledger:
 
 
 def judge(history: History, *, converged: bool = True) -> Verdict:
-    """Every column. Without `converged` (the run was stopped early), what had not ended yet is no offence."""
+    """Judges every column. Without `converged` (the run was stopped early), a payment need not have ended."""
     verdict = Verdict()
     ledger = Ledger.of(history)
     charges = _charges(history.provider_records)
@@ -155,8 +154,8 @@ def judge(history: History, *, converged: bool = True) -> Verdict:
                 verdict.blame(
                     "settled, changed",
                     _latecomer(asked, history),
-                    f"{asked.window.query}, asked at {clock_text(asked.asked_at_us)}: said {asked.summary}, "
-                    f"the books say {truth}",
+                    f"{asked.window.query}, asked at {clock_text(asked.asked_at_us)}: answer {asked.summary}, "
+                    f"provider records {truth}",
                 )
     for payment_id in history.forgotten:
         verdict.blame("forgotten", payment_id, "GET /payments/{id} answered 404 after 202")
@@ -167,7 +166,7 @@ def judge(history: History, *, converged: bool = True) -> Verdict:
 
 
 def _latecomer(asked: Asked, history: History) -> str:
-    """A payment of the window whose charge was recorded, if at all, after the question."""
+    """A payment of the window whose charge was recorded after the query, if at all."""
     recorded = {
         logged.event.correlation_id: logged.stored_at_us
         for logged in history.log
@@ -182,7 +181,7 @@ def _latecomer(asked: Asked, history: History) -> str:
 
 
 def summed(provider_records: Mapping[str, Iterable[Entry]], window: Window | None = None) -> Summary:
-    """What the books hold, in a window or as a whole."""
+    """The totals of the provider records, in a window or as a whole."""
     totals = []
     for provider in PROVIDERS:
         inside = [
@@ -195,7 +194,7 @@ def summed(provider_records: Mapping[str, Iterable[Entry]], window: Window | Non
 
 
 def _charges(provider_records: Mapping[str, Iterable[Entry]]) -> dict[str, list[tuple[str, Entry]]]:
-    """Each payment's entries, with the processor in whose book they are."""
+    """Each payment's records, with their provider."""
     charges: dict[str, list[tuple[str, Entry]]] = defaultdict(list)
     for provider, entries in provider_records.items():
         for entry in entries:
@@ -212,7 +211,7 @@ def _judge_payment(
     *,
     ended: bool,
 ) -> None:
-    """What the clients were told of one payment, against what was done."""
+    """Compares the answers to the clients about one payment with what was done."""
     accepted = {wish.cents for wish in wishes if wish.outcome == "ok"}
     refused = {wish.cents for wish in wishes if wish.outcome == "refused"}
     unknown = {wish.cents for wish in wishes if wish.outcome == "unknown"}
@@ -243,28 +242,30 @@ def _judge_payment(
     if payment_id not in ledger.requested:
         verdict.blame("lost", payment_id, "accepted, and not in the log")
     elif ended and not charges and payment_id in ledger.processed:
-        verdict.blame("lost", payment_id, "accepted and processed in the log, and in no book")
+        verdict.blame("lost", payment_id, "accepted and processed in the log, but in no provider's records")
 
 
 def _judge_strangers(verdict: Verdict, known: Iterable[str], charges: Mapping[str, object], ledger: Ledger) -> None:
     for payment_id in (charges.keys() | ledger.requested.keys()) - set(known):
-        verdict.blame("invented", payment_id, "no client asked for it")
+        verdict.blame("invented", payment_id, "no client sent it")
 
 
 def _judge_records(
     verdict: Verdict, charges: Mapping[str, list[tuple[str, Entry]]], ledger: Ledger, *, ended: bool
 ) -> None:
-    """The log's outcomes against the books."""
+    """Compares the log's outcomes with the provider records."""
     for payment_id, event in ledger.processed.items():
         places = {provider for provider, _ in charges.get(payment_id, [])}
         if not places:
-            verdict.blame("unrecorded", payment_id, f"processed at {event.provider}, and in no book")
+            verdict.blame("unrecorded", payment_id, f"processed at {event.provider}, but in no provider's records")
         elif event.provider not in places:
-            verdict.blame("wrong processor", payment_id, f"the log says {event.provider}, the book is {places}")
+            verdict.blame("wrong processor", payment_id, f"{event.provider} in the log, recorded at {places}")
         else:
             stamps = {us_of(entry.requested_at) for place, entry in charges[payment_id] if place == event.provider}
             if event.requested_at_us not in stamps:
-                verdict.blame("requestedAt", payment_id, f"the log says {event.requested_at_us}, the book {stamps}")
+                verdict.blame(
+                    "requestedAt", payment_id, f"{event.requested_at_us} in the log, {stamps} at the provider"
+                )
     if not ended:
         return
     for payment_id in charges.keys() - ledger.processed.keys() - ledger.rejected.keys():
@@ -276,20 +277,20 @@ def _judge_records(
 def _judge_rejections(
     verdict: Verdict, history: History, charges: Mapping[str, list[tuple[str, Entry]]], ledger: Ledger
 ) -> None:
-    """Only a processor's own word rejects a payment, and what it keeps of that word is what counts here."""
+    """Checks rejections: only a provider's own answer rejects a payment, and it keeps a list of those."""
     refused = {payment_id for ids in history.refusals.values() for payment_id in ids}
     for payment_id, rejection in ledger.rejected.items():
         charged = charges.get(payment_id, [])
         if charged:
             verdict.blame("rejected, charged", payment_id, rejection.reason)
         if payment_id not in refused and all(entry.cents == rejection.amount_cents for _, entry in charged):
-            verdict.blame("rejected, unfounded", payment_id, f"nobody refused it for good: {rejection.reason}")
+            verdict.blame("rejected, unfounded", payment_id, f"no provider rejected it: {rejection.reason}")
 
 
 def _judge_summary(verdict: Verdict, history: History) -> None:
     truth = summed(history.provider_records)
     if history.final != truth:
-        verdict.blame("summary", "", f"the summary says {history.final}, the books {truth}")
+        verdict.blame("summary", "", f"summary {history.final}, provider records {truth}")
 
 
 def _judge_rows(verdict: Verdict, history: History, ledger: Ledger) -> None:

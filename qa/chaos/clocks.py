@@ -1,4 +1,4 @@
-"""Wall clocks that can be set, one for each program: libfaketime stands between it and the time."""
+"""Wall clocks that can be set, one for each program, by libfaketime."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
-"""Where Debian and others put it; MT is the one for programs with threads."""
+"""Paths in Debian and others; MT is the variant for programs with threads."""
 
 
 class NoClocksError(Exception):
-    """No clock can be set here; the text says why."""
+    """No clock can be set here; the text states why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What a program takes for the time of day: the true one and an offset, which `path` holds."""
+    """The wall clock of a program: the true time plus an offset, which the file `path` holds."""
 
     path: Path
 
     def set(self, offset_seconds: float) -> None:
-        # Renamed into its place: a program may read it at any moment.
+        # Replaced by a rename: a program may read it at any time.
         new = self.path.with_suffix(".new")
         new.write_text(f"{offset_seconds:+f}\n")
         new.replace(self.path)
 
     def environment(self) -> Mapping[str, str]:
-        """Makes a program look at this clock. Its monotonic clock stays true, as it does when a clock is set.
+        """The environment that makes a program use this clock. Its monotonic clock stays true, as when a clock is set.
 
         Raises NoClocksError.
         """
@@ -41,7 +41,7 @@ class Clock:
 
 
 def library() -> Path:
-    """Where libfaketime is. Raises NoClocksError."""
+    """The path of libfaketime. Raises NoClocksError."""
     for pattern in LIBRARIES:
         for path in Path("/").glob(pattern.removeprefix("/")):
             return path

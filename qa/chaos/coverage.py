@@ -1,4 +1,4 @@
-"""What a run really went through. Without it a clean verdict may only mean that nothing happened."""
+"""The coverage of a run: which situations it reached. Without it a clean verdict may mean that nothing happened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qa.chaos.check import Ledger
 from qa.chaos.counters import Counters
 from qa.chaos.faults import Done
 from qa.chaos.history import History
-from qa.chaos.plan import BROKER, GATEWAYS, PROGRAMS, PROVIDERS, SIMULATORS
+from qa.chaos.plan import BROKER, GATEWAYS, PROCESSORS, PROGRAMS, SIMULATORS
 from tollgate.contract.events import PaymentInDoubt, PaymentReleased, PaymentRouted
 
 _COUNTED = {
@@ -30,22 +30,22 @@ _COUNTED = {
 
 SOMETIMES = {
     "fallback used": "PaymentRouted to the fallback",
-    "breaker open": "an intent whose reason is that a payment processor is down",
-    "half-open probe": "an intent that tries whether it is back",
+    "breaker open": "an intent whose reason is that a provider is down",
+    "half-open probe": "an intent that probes whether it works again",
     "released": "PaymentReleased",
     "doubt": "PaymentInDoubt",
     "doubt, then charged": "a payment in doubt that was found or charged after all",
-    "taken over": "an attempt that was found open in the log, by another process or a later delivery",
+    "taken over": "an attempt found open in the log, by another process or a later delivery",
     "redelivered": "deliveries beyond the first of each request",
     "two attempts": "payments that were routed more than once",
     "rejected": "PaymentRejected",
     "gateway without broker": "a gateway lost its connection to the broker",
     "processor without broker": "a processor lost it",
-    "reader made anew": "a reader of the log had to begin again after a gap or a silence",
+    "reader made anew": "a reader of the log created a new consumer after a gap or a silence",
     "503 to a client": "answers",
     "repeat answered": "202 to a payment that was accepted before",
     "conflict refused": "409",
-    "client without an answer": "tries",
+    "client without an answer": "attempts",
     "summary not settled": "answers",
     "summary settled": "answers about windows that had passed",
     "summary refused": "503",
@@ -59,7 +59,7 @@ SOMETIMES = {
     "link cut": "reset, refused, stalled, slow or answered in place",
     **dict.fromkeys(_COUNTED, "counted by the simulators"),
 }
-"""Each must be reached by at least one run of a suite. A page of what each is for: docs/explanation/evidence.md."""
+"""Each must be reached by at least one run of a suite. docs/explanation/evidence.md explains each."""
 
 _LOST = "lost the connection to the broker"
 _ANEW = re.compile(r"consumer is (made anew|silent)|reading the log is interrupted")
@@ -69,13 +69,13 @@ _DOWN = re.compile(r"\b(is|been) down\b")
 def count(
     history: History, done: Sequence[Done], said: Mapping[str, str], redelivered: int, counters: Counters
 ) -> dict[str, int]:
-    """How often each of SOMETIMES came about."""
+    """How often each of SOMETIMES was reached."""
     statuses = [tried.status for request in history.requests for tried in request.tries]
     return {
         **_in_the_log(history),
         "redelivered": redelivered,
         "gateway without broker": sum(text.count(_LOST) for name, text in said.items() if name in GATEWAYS),
-        "processor without broker": sum(text.count(_LOST) for name, text in said.items() if name in PROVIDERS),
+        "processor without broker": sum(text.count(_LOST) for name, text in said.items() if name in PROCESSORS),
         "reader made anew": sum(len(_ANEW.findall(text)) for text in said.values()),
         "503 to a client": statuses.count(HTTPStatus.SERVICE_UNAVAILABLE),
         "repeat answered": _repeats(history),
@@ -108,7 +108,7 @@ def _in_the_log(history: History) -> dict[str, int]:
 
 
 def _repeats(history: History) -> int:
-    """Requests that were told 202 after another one of the same payment had been."""
+    """Requests answered 202 after another request of the same payment was."""
     accepted: dict[str, list[int]] = {}
     for request in history.requests:
         if request.outcome == "ok":
@@ -126,7 +126,7 @@ def _injected(done: Sequence[Done]) -> dict[str, int]:
     return {
         "broker killed": killed[BROKER],
         "gateway killed": sum(killed[name] for name in GATEWAYS),
-        "processor killed": sum(killed[name] for name in PROVIDERS),
+        "processor killed": sum(killed[name] for name in PROCESSORS),
         "projector killed": killed["projector"],
         "edge killed": killed["caddy"],
         "payment processor killed": sum(killed[name] for name in SIMULATORS),

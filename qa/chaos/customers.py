@@ -1,4 +1,4 @@
-"""The clients: they pay at a steady rate, repeat themselves, contradict themselves, and ask for summaries."""
+"""The clients: payments at a constant rate, repeats, conflicting repeats, and queries of summaries."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from qa.load.window import Window
 ANSWER_SECONDS_MAX = 8.0
 PATIENCE_SECONDS = 20.0
 HASTY_SHARE = 0.1
-"""So many clients go away after the first try that was not answered, and never learn what became of it."""
+"""The share of clients that leave after their first unanswered try."""
 REPEAT_SECONDS_MAX = 6.0
 ASK_EVERY_SECONDS = 0.25
 ASKING_MAX = 8
 LOOK_SHARE = 0.1
-"""So many accepted payments are asked for again."""
+"""The share of accepted payments that are looked up later."""
 
 
 class Customers:
-    """Everything that they did is in `requests` and `asked`."""
+    """All clients of a run; `requests` and `asked` record everything they sent."""
 
     def __init__(self, paying: Pool, asking: Pool, seed: int) -> None:
         self.requests: list[Request] = []
@@ -48,30 +48,30 @@ class Customers:
         self._asking_now = 0
 
     async def pay(self, rate_per_second: float, seconds: float) -> None:
-        """Starts new payments for so long; what they started goes on."""
+        """Starts new payments for the given time; started ones continue."""
         await keep_pace(rate_per_second, round(rate_per_second * seconds), lambda _: self._begin())
 
     async def ask(self) -> None:
-        """Asks for summaries until cancelled."""
+        """Queries summaries until cancelled."""
         while True:
             if self._asking_now < ASKING_MAX:
                 self._spawn(self._ask_summary(self._window()))
             await asyncio.sleep(ASK_EVERY_SECONDS)
 
     async def done(self) -> None:
-        """Waits until every client has its answer, or no patience left."""
+        """Waits until every client has its answer or has given up."""
         while self._tasks:
             await asyncio.wait(self._tasks)
         if self._faults:
             raise self._faults[0]
 
     def abandon(self) -> None:
-        """Sends every client home; what they did not learn, they never will."""
+        """Cancels every client; answers still missing stay unknown."""
         for task in self._tasks:
             task.cancel()
 
     async def pay_one(self) -> Request:
-        """A payment of its own, beside the load."""
+        """A single payment, beside the load."""
         request = self._request(self._id(), "first")
         await self._keep_asking(request)
         return request
@@ -87,7 +87,7 @@ class Customers:
             self._faults.append(fault)
 
     def _begin(self) -> None:
-        # All that chance decides is drawn here, in the order of the clock, so that a seed always pays the same.
+        # All random numbers are drawn here, in the order of time, so that a seed always makes the same payments.
         first = self._request(self._id(), "first")
         kind = self._rng.random()
         later_seconds = self._rng.uniform(0.02, REPEAT_SECONDS_MAX)
@@ -126,7 +126,7 @@ class Customers:
 
     @staticmethod
     def _hash(request: Request) -> float:
-        """A number in [0, 1) that belongs to the request, so that the order of answers changes nothing."""
+        """A number in [0, 1) derived from the request, independent of the order of answers."""
         return random.Random(f"{request.payment_id} {request.purpose}").random()  # noqa: S311
 
     async def _keep_asking(self, request: Request, *, hasty: bool = False) -> None:
@@ -157,7 +157,7 @@ class Customers:
         return told
 
     async def _look(self, request: Request) -> None:
-        """An accepted payment must be known, or the question be answered with 503."""
+        """Looks up an accepted payment: it must be found, or the answer be 503."""
         try:
             target = f"/payments/{request.payment_id}"
             answer = await self._asking.ask(self._asking.origin.request("GET", target), ANSWER_SECONDS_MAX)
@@ -190,13 +190,13 @@ class Customers:
 
 
 def window_of(start_us: int, end_us: int) -> Window:
-    """In whole milliseconds, as summaries are asked for."""
+    """A window in whole milliseconds, like the query of a summary."""
     start, end = (moment_of(us - us % 1_000) for us in (start_us, end_us))
     return Window(start, end)
 
 
 def whole_window(began_us: int) -> Window:
-    """Everything since the run began, whatever clock it was stamped by."""
+    """A window that holds everything since the run began, by any of the set clocks."""
     return Window(moment_of(began_us) - timedelta(hours=2), moment_of(now_us()) + timedelta(hours=2))
 
 

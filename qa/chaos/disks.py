@@ -1,4 +1,4 @@
-"""Small disks that can be filled to the last byte: a tmpfs each, which only root can mount."""
+"""Small disks that can be filled to the last byte: a tmpfs each, which only root may mount."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _BLOCK_BYTES = 1024 * 1024
 
 
 class NoDisksError(Exception):
-    """A disk cannot be mounted here; the text says why."""
+    """A disk cannot be mounted here; the text states why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A file system of its own, mounted at `path`."""
+    """A separate file system, mounted at `path`."""
 
     path: Path
 
     def mount(self) -> None:
-        """Raises NoDisksError."""
+        """Mounts it. Raises NoDisksError."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.geteuid() != 0:
             raise NoDisksError("only root can mount a disk")
@@ -37,7 +37,7 @@ class Disk:
             raise NoDisksError(f"no disk can be mounted here: {why}") from error
 
     def fill(self) -> None:
-        """Not a byte is left."""
+        """Fills the disk to the last byte."""
         with contextlib.suppress(OSError), (self.path / _BALLAST).open("ab", buffering=0) as ballast:
             for block in (_BLOCK_BYTES, 4_096, 1):
                 with contextlib.suppress(OSError):
@@ -48,5 +48,5 @@ class Disk:
         (self.path / _BALLAST).unlink(missing_ok=True)
 
     def unmount(self) -> None:
-        # Lazily: a program that was just killed may hold it for a moment more.
+        # Lazily: a program that was just killed may still hold it.
         subprocess.run(["umount", "--lazy", str(self.path)], check=False, capture_output=True)  # noqa: S603, S607

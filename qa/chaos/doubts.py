@@ -1,7 +1,7 @@
-"""`make chaos-doubts`: thousands of doubts at a provider that swallows everything. Does another payment wait for them?
+"""`make chaos-doubts`: whether payments are delayed by thousands of doubts at a provider that never answers.
 
-The doubts are written as a processor of an older version leaves them: the requests lie unacknowledged in the queue, and
-the log says that their attempts are in doubt. Some of them the provider has charged.
+The doubts are written as a processor of an older version leaves them: the requests are unacknowledged in the queue, and
+their attempts are in doubt in the log. The provider has charged some of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from qa.chaos.environment import TOKEN, Environment
 from qa.chaos.evidence import LogTap
 from qa.chaos.faults import Injector
 from qa.chaos.history import Logged
-from qa.chaos.plan import CHARGES, PROVIDERS
+from qa.chaos.plan import CHARGES, PROCESSORS
 from qa.chaos.ports import port_block
 from qa.chaos.proxy import Mode
 from qa.load.audit import Audit, Sent, audit
@@ -48,11 +48,11 @@ CONNECTIONS = 100
 IN_FLIGHT_MAX = 20_000
 APPENDS = 64
 CHARGED_EVERY = 3
-"""Of so many doubts the provider has charged one."""
+"""The provider has charged one of this many doubts."""
 STRAGGLERS_SECONDS = 3.0
-"""After the last payment of a phase was accepted; what is charged later counts as late."""
+"""Time after the last payment of a phase was accepted; a later charge counts as late."""
 LATE_MAX = 0.05
-"""The share of a phase's payments that may be late: those that were sent to the provider before it was found down."""
+"""The share of a phase's payments that may be late: those sent to the provider before its breaker opened."""
 ENVIRONMENT = {
     "PROCESSOR_TIMEOUT_SECONDS": "2",
     "PROCESSOR_PATIENCE_SECONDS": "0.5",
@@ -62,14 +62,14 @@ SWALLOWED = tuple(name for name, (_, provider) in CHARGES.items() if provider ==
 
 @dataclass(slots=True)
 class Phase:
-    """Payments that were offered at a constant rate; how fast they were charged."""
+    """Payments offered at a constant rate, and how fast they were charged."""
 
     name: str
     accepted: int = 0
     in_time: int = 0
     """Charged by STRAGGLERS_SECONDS after the last of them was accepted."""
     median_seconds: float = 0.0
-    """From the request's place in the log to the charge's, of those that were in time."""
+    """Median time from storing the request to storing the charge, of payments charged in time."""
 
     @property
     def share(self) -> float:
@@ -81,12 +81,12 @@ class Report:
     doubts: int = 0
     seeding_seconds: float = 0.0
     acknowledged_seconds: float = 0.0
-    """From the start of the processors to an empty queue of requests."""
+    """Time from the start of the processors to an empty queue of requests."""
     phases: list[Phase] = field(default_factory=list)
     new_doubts: int = 0
-    """Payments of the phases that became doubts."""
+    """Payments of the phases that came into doubt."""
     ended_seconds: float = -1.0
-    """From the provider's return to the last doubt's end; below 0 if they did not end."""
+    """Time from the provider's return to the end of the last doubt; below 0 if they did not end."""
     audit: Audit | None = None
 
     @property
@@ -105,7 +105,7 @@ class Report:
 @click.option("--seconds", default=20.0, type=click.FloatRange(1, 3_600), help="How long they are offered, each time.")
 @click.option("--end-seconds", default=180.0, type=click.FloatRange(1, 7_200), help="Within which all doubts must end.")
 def main(*, doubts: int, rate: float, seconds: float, end_seconds: float) -> None:
-    """Pay beside many doubts at a provider that swallows everything, also after kill -9, then let it answer again."""
+    """Pays beside many doubts at a provider that never answers, also after kill -9, then lets it answer again."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         report = runner.run(run_doubts(doubts, rate, seconds, end_seconds))
     click.echo(text(report))
@@ -148,17 +148,17 @@ class _Doubts:
     async def _conduct(self, broker: Broker, rate_per_second: float, seconds: float, end_seconds_max: float) -> None:
         await self._links(Mode.REFUSE)
         await self._phase("without doubts", rate_per_second, seconds)
-        for program in PROVIDERS:
+        for program in PROCESSORS:
             self._environment.signal(program, signal.SIGSTOP)
         await self._seed(broker)
         await self._links(Mode.BLACKHOLE)
         began = time.monotonic()
-        for program in PROVIDERS:
+        for program in PROCESSORS:
             self._environment.signal(program, signal.SIGCONT)
         await self._until(lambda: self._is_acknowledged(broker), end_seconds_max)
         self._report.acknowledged_seconds = time.monotonic() - began
         await self._phase("beside the doubts", rate_per_second, seconds)
-        for program in PROVIDERS:
+        for program in PROCESSORS:
             self._environment.signal(program, signal.SIGKILL)
         await self._phase("after kill -9 of every processor", rate_per_second, seconds)
         await Injector(self._environment).heal()
@@ -214,7 +214,7 @@ class _Doubts:
     async def _until(self, condition: Callable[[], Awaitable[bool]], seconds_max: float) -> bool:
         deadline = time.monotonic() + seconds_max
         while time.monotonic() < deadline:
-            # Somebody may be too busy to answer.
+            # A busy program may not answer in time.
             with contextlib.suppress(BrokerError, ReadModelUnavailableError):
                 if await condition():
                     return True
@@ -242,7 +242,7 @@ def _doubted(events: Sequence[Logged], ids: AbstractSet[str]) -> int:
 
 
 def text(report: Report) -> str:
-    """What a person reads."""
+    """The report as text."""
     base = report.phases[0].share if report.phases else 0.0
     lines = [
         f"{report.doubts} doubts written in {report.seeding_seconds:.0f} s; their requests were done with "

@@ -1,7 +1,7 @@
 """One whole stack, as `tollgate run` composes it, with a second processor and a network between its programs.
 
-The programs, their commands, their passwords and their supervisor are the product's own (`services/stack`). Only where
-each finds the others is changed: every address leads to a link that can be cut.
+Programs, commands, passwords and supervisor are the product's own (`services/stack`). Only the addresses differ: each
+leads to a link that can be cut.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import psutil
 
 from qa.chaos.clocks import Clock
 from qa.chaos.disks import Disk
-from qa.chaos.plan import BROKER, CHARGES, CLOCKS, DISKS, EDGE, EDGES, GATEWAYS, LINKS, LOGS, PROJECTOR, PROVIDERS
+from qa.chaos.plan import BROKER, CHARGES, CLOCKS, DISKS, EDGE, EDGES, GATEWAYS, LINKS, LOGS, PROCESSORS, PROJECTOR
 from qa.chaos.proxy import Link, Server
 from qa.load.client import NoAnswerError, Origin, Pool
 from qa.load.processes import Supervised
@@ -35,24 +35,24 @@ from tollgate.stack.supervision import control_socket, render_supervisor_config
 
 READY_SECONDS_MAX = 60.0
 READY_IN_A_ROW = 8
-"""The edge asks either gateway; that one is ready says nothing of the other."""
-TOKEN = "123"  # noqa: S105 - the contest's, known to everybody
+"""Several answers: the edge asks either gateway, and one being ready does not imply the other is."""
+TOKEN = "123"  # noqa: S105 - the benchmark's, public
 _POLL_SECONDS = 0.1
 _EDGE_PORT, _NATS_PORT, _MONITOR_PORT, _SIMULATOR_PORT, _LINK_PORT = 0, 1, 2, 3, 5
 _OURS = ("DATA_DIR", "NATS_", "PAYMENT_PROCESSOR_", "PROCESSOR_", "TOLLGATE_", "GATEWAY_", "ALLOW_PURGE", "PYTHONPATH")
 
 
 class NotReadyError(Exception):
-    """The stack did not come up."""
+    """The stack did not become ready."""
 
 
 class Environment:
-    """Used as `async with World(…) as world`: ready inside, and gone without a trace of a process after.
+    """An async context manager: the stack is ready inside, and all its processes are ended after.
 
-    `services` is the source tree that the services run from, where it is not the installed one. `environment` goes to
-    every program; `traits` are faults that the simulators have from the start. With `disks`, the broker's store and the
-    read model are on small disks of their own; with `clocks`, each service has a wall clock of its own. The simulators
-    keep their books in files: like real ones, they know their charges after a restart.
+    `services` is the source tree of the services, where it is not the installed one. `environment` goes to every
+    program; `traits` are faults that the simulators have from the start. With `disks`, the broker's store and the read
+    model are on separate small disks; with `clocks`, each service has its own wall clock. The simulators keep their
+    charges in files, so that these survive a restart, as at real providers.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class Environment:
 
     @property
     def nats_url(self) -> str:
-        """The broker itself, as the operator."""
+        """The direct URL of the broker for the operator."""
         return self._credentials.url(self.settings, "operator")
 
     def nats_url_of(self, user: str) -> str:
-        """The broker itself, as that user."""
+        """The direct URL of the broker for that user."""
         return self._credentials.url(self.settings, user)
 
     @property
@@ -130,11 +130,11 @@ class Environment:
         await self._stop()
 
     def processes(self, program: str) -> list[psutil.Process]:
-        """Of a program, as of now; none while it is being started again."""
+        """The program's process id; None while it is being restarted."""
         return self._finder.find().get(program, [])
 
     def kill_all(self) -> None:
-        """SIGKILL to everything: the programs die with their supervisor."""
+        """Kills everything with SIGKILL: the programs end with their supervisor."""
         if self._supervisor is not None and self._supervisor.poll() is None:
             family = [process for found in self._finder.find().values() for process in found]
             self._supervisor.kill()
@@ -145,7 +145,7 @@ class Environment:
                     process.kill()
 
     def signal(self, program: str, number: signal.Signals) -> bool:
-        """Whether there was a process to send the signal to."""
+        """Sends the signal. Returns whether there was a process."""
         sent = False
         for process in self.processes(program):
             with contextlib.suppress(psutil.Error):
@@ -154,7 +154,7 @@ class Environment:
         return sent
 
     async def ready(self) -> None:
-        """Waits until both gateways say that they are ready. Raises NotReadyError."""
+        """Waits until both gateways are ready. Raises NotReadyError."""
         await self._wait_until_ready()
 
     def _start(self) -> None:
@@ -165,7 +165,7 @@ class Environment:
         config = self.settings.run / "supervisord.conf"
         write_private(config, render_supervisor_config(self.settings, groups))
         source = {"PYTHONPATH": str(self._services.parent)} if self._services else {}
-        # From this thread, which lives as long as the run: the supervisor dies with the thread that started it.
+        # From this thread, which lasts for the run: the supervisor ends with the thread that started it.
         with (self.folder / "supervisor.out").open("ab") as output:
             self._supervisor = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "tollgate.stack.supervisord", str(os.getpid()), "-n", "-c", str(config)],
@@ -179,19 +179,19 @@ class Environment:
         programs: list[Program] = []
         for program in group.programs:
             programs.append(self._linked(program))
-            if program.name == PROVIDERS[0]:
-                programs.append(self._linked(replace(program, name=PROVIDERS[1])))
+            if program.name == PROCESSORS[0]:
+                programs.append(self._linked(replace(program, name=PROCESSORS[1])))
         return replace(group, programs=tuple(programs))
 
     def _linked(self, program: Program) -> Program:
         environment = dict(program.environment)
         command = program.command
-        if program.name in {*GATEWAYS, *PROVIDERS, PROJECTOR}:
+        if program.name in {*GATEWAYS, *PROCESSORS, PROJECTOR}:
             link = self.links[f"{program.name}-{BROKER}"]
             environment["NATS_URL"] = environment["NATS_URL"].replace(f":{self.settings.nats_port}", f":{link.port}")
         if program.name in self.clocks:
             environment |= self.clocks[program.name].environment()
-        if program.name in PROVIDERS:
+        if program.name in PROCESSORS:
             for processor in ("default", "fallback"):
                 link = self.links[f"{program.name}-{processor}"]
                 environment[f"PAYMENT_PROCESSOR_URL_{processor.upper()}"] = f"http://127.0.0.1:{link.port}"

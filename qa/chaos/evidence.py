@@ -1,4 +1,4 @@
-"""Collects what a run left behind, each from where it really is: the broker, the processors, the read model's file."""
+"""Collects the evidence of a run from its sources: the broker, the providers, the file of the read model."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ BATCH_MESSAGES_MAX = 1_000
 
 
 class UnreadableError(Exception):
-    """The evidence cannot be had: the run cannot be judged."""
+    """The evidence cannot be read, so the run cannot be judged."""
 
 
 class LogTap:
-    """The whole log, read from the broker itself by its operator; entered once the broker can be reached."""
+    """Reads the whole log directly from the broker, as the operator; open once the broker can be reached."""
 
     def __init__(self, nats_url: str) -> None:
         self._broker = Broker(nats_url, name="operator")
@@ -37,7 +37,7 @@ class LogTap:
         self._read = 0
         self.events: list[Logged] = []
         self.poison: list[str] = []
-        """Messages that are not valid."""
+        """The messages that are not valid, with reasons."""
 
     async def __aenter__(self) -> Self:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -52,7 +52,7 @@ class LogTap:
         await self._broker.__aexit__(kind, error, trace)
 
     async def catch_up(self) -> None:
-        """Reads to the log's present end. Raises UnreadableError."""
+        """Reads to the log's current end. Raises UnreadableError."""
         last = (await self._broker.log_state(timeout_seconds=CONNECT_SECONDS)).last_sequence
         while self._read < last:
             try:
@@ -72,7 +72,7 @@ class LogTap:
             self.events += [Logged(message.sequence, message.stored_at_us, event) for event in events]
 
     async def redelivered(self) -> int:
-        """How many deliveries of requests were not the first, as far as the broker remembers them."""
+        """How many deliveries of requests were not the first, as far as the broker keeps their counts."""
         info = await self._broker.request(
             f"$JS.API.CONSUMER.INFO.{STREAM}.{CONSUMER}", b"", timeout_seconds=CONNECT_SECONDS
         )
@@ -85,7 +85,7 @@ class LogTap:
 
 
 def read_model(folder: Path) -> tuple[list[Settled], list[str]]:
-    """The rows of the file, whoever wrote it last being gone: settled payments, and ids of rejected ones.
+    """The rows of a file that no process has open: settled payments, and ids of rejected ones.
 
     Raises UnreadableError.
     """
@@ -105,7 +105,7 @@ def read_model(folder: Path) -> tuple[list[Settled], list[str]]:
 
 
 def said(logs: Path) -> Mapping[str, str]:
-    """What each program wrote, over all its lives."""
+    """The program log of each program, over all its restarts."""
     return {
         path.stem: "".join(one.read_text(errors="replace") for one in (*sorted(logs.glob(f"{path.name}.*")), path))
         for path in sorted(logs.glob("*.log"))

@@ -1,4 +1,4 @@
-"""Does what the plan says, to a running world; and takes it all back."""
+"""Applies the faults of a plan to a running environment, and heals them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from qa.load.client import NoAnswerError, Pool
 from tollgate.simulator.faults import Faults
 
 ADMIN_SECONDS_MAX = 1.0
-"""A simulator that is stopped or away does not get the fault meant for it."""
+"""A stopped or missing simulator does not get its fault."""
 HEAL_SECONDS_MAX = 20.0
 CALM: Mapping[str, float | bool] = {"delay_ms": 0, "failing": False}
 _FAULTS = tuple(one.name for one in fields(Faults))
 
 
 class HealingError(Exception):
-    """A simulator did not take its calm back: the run cannot be judged."""
+    """A simulator's faults could not be reset, so the run cannot be judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A fault that was tried; `took` says whether there was somebody to suffer it."""
+    """A fault that was tried; `took` is whether it had an effect."""
 
     fault: Fault
     took: bool
@@ -36,18 +36,18 @@ class Done:
 
 @dataclass(slots=True)
 class Injector:
-    """Runs the faults, each as a task, and remembers what took."""
+    """Runs the faults, each as a task, and records which had an effect."""
 
     environment: Environment
     traits: Mapping[str, float] = field(default_factory=dict)
-    """Faults of the simulators that no mood switches off."""
+    """Faults of the simulators that stay on in every mood."""
     done: list[Done] = field(default_factory=list)
     _ending: set[asyncio.Task[None]] = field(default_factory=set)
     _newest: dict[str, Fault] = field(default_factory=dict)
-    """By target. A fault that another has taken the place of does not heal that one's doing."""
+    """The latest fault by target. A fault that was replaced by a later one does not heal the later one."""
 
     async def run(self, faults: tuple[Fault, ...]) -> None:
-        """Returns when the last fault has begun."""
+        """Starts the faults at their times. Returns when the last has begun."""
         began = time.monotonic()
         for fault in faults:
             await asyncio.sleep(max(0.0, began + fault.at_seconds - time.monotonic()))
@@ -121,7 +121,7 @@ class Injector:
             await asyncio.sleep(0.2)
 
     async def _set_mood(self, simulator: str, mood: Mapping[str, float | bool], seconds: float) -> bool:
-        """Every switch of a simulator; what the mood does not name is off."""
+        """Sets all switches of a simulator; those that the mood does not name are off."""
         switches: list[tuple[str, object]] = [
             ("configurations/delay", {"delay": int(mood.get("delay_ms", 0))}),
             ("configurations/failure", {"failure": bool(mood.get("failing", False))}),

@@ -1,4 +1,4 @@
-"""What a run has seen: of the clients, of the log, of the books, of the read model. Times are microseconds UTC."""
+"""The history of a run: clients, log, provider records and read model. Times are microseconds UTC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Purpose = Literal["first", "repeat", "conflict"]
 
 @dataclass(slots=True)
 class Try:
-    """One sending of a request; `status` is None when no answer came, and `note` says why."""
+    """One sending of a request; without an answer, `status` is None and `note` the reason."""
 
     sent_at_us: int
     answered_at_us: int
@@ -26,7 +26,7 @@ class Try:
 
 @dataclass(slots=True)
 class Request:
-    """One client's wish, sent again until it was answered or the client lost patience.
+    """A client's request, sent again until it was answered or the client gave up.
 
     Several requests can have the same `payment_id`: repeats, and conflicts, which name another amount.
     """
@@ -59,7 +59,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A summary that a client asked for; None, with the status, when it was not given."""
+    """A summary query of a client; `summary` is None when it was not answered."""
 
     window: Window
     asked_at_us: int
@@ -70,17 +70,17 @@ class Asked:
 
 @dataclass(slots=True)
 class History:
-    """All of it. The books are by processor; the read model is None when it could not be read."""
+    """The whole history. Records are by provider; the read model is None when it could not be read."""
 
     requests: Sequence[Request] = ()
     log: Sequence[Logged] = ()
     provider_records: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
     refusals: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """By processor: the payments that it refused for good, by its own word."""
+    """By provider: the payments that it rejected by its own answer."""
     rows: Sequence[Settled] | None = None
     rejected_rows: Sequence[str] = ()
     asked: Sequence[Asked] = ()
     final: Summary | None = None
-    """The gateway's summary of everything, asked when all had healed; None when the run did not get so far."""
+    """The gateway's summary of everything, queried after healing; None when the run did not get so far."""
     forgotten: Sequence[str] = ()
-    """Payments that a client was told were accepted, and then that nobody knows of."""
+    """Payments that were answered with 202, and later with 404."""

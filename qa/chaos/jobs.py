@@ -1,4 +1,4 @@
-"""Several runs side by side, each in a process of its own: a run that dies takes no other with it."""
+"""Several runs in parallel, each in its own process, so that a crash affects one run only."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from qa.chaos.result import Result
 
 PROJECT = Path(__file__).parents[2]
 SECONDS_BESIDE_FAULTS_MAX = 240.0
-"""For starting, healing, ending and judging; a run that takes longer is killed, and could not be judged."""
+"""Time to start, heal, end and judge; a run that takes longer is killed and counted as not judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`services` is the source tree that the services run from, where it is not the installed one."""
+    """One run to make. `services` is the source tree of the services, where it is not the installed one."""
 
     seed: int
     seconds: float
     rate_per_second: float
     services: Path | None = None
     focus: Sequence[str] = ()
-    """Recipes that faults are drawn from; all where there are none."""
+    """Recipes that faults are drawn from; all if empty."""
     clocks: bool = False
-    """Whether clocks are set, too."""
+    """Whether clocks are set as well."""
     discard: bool = False
-    """Whether the folder of a run that is not clean is removed as well."""
+    """Whether the folder is removed even if the run is not clean."""
 
 
 async def run_jobs(jobs: Sequence[Job], side_by_side: int) -> AsyncIterator[tuple[Job, Result]]:
-    """Each job with its result, as they end."""
+    """Yields each job with its result, in the order in which they end."""
     places = asyncio.Semaphore(side_by_side)
 
     async def one(job: Job) -> tuple[Job, Result]:
@@ -71,7 +71,7 @@ async def _run(job: Job) -> Result:
             return Result(job.seed, job.seconds, trouble="the run did not end in time")
         finally:
             if process.returncode is None:
-                # Its stack dies with it.
+                # Its stack ends with it.
                 process.kill()
                 await process.wait()
         if not path.exists():

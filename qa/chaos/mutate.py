@@ -1,4 +1,4 @@
-"""`make chaos-mutations`: is a broken product caught? If not, a clean run of the real one says nothing."""
+"""`make chaos-mutations`: whether the runs detect a broken product. Otherwise a clean run would prove nothing."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from qa.chaos.result import Result
 
 @dataclass(slots=True)
 class Caught:
-    """What the runs of one mutation showed."""
+    """The results of the runs of one mutation."""
 
     mutation: Mutation
     runs: int = 0
     caught: int = 0
     columns: Counter[str] = field(default_factory=Counter)
-    """In how many runs each was not zero."""
+    """The number of runs in which each column was not zero."""
     troubles: list[str] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
@@ -37,7 +37,7 @@ class Caught:
 
     @property
     def as_expected(self) -> bool:
-        """Caught where it can be. What another rule protects may be caught or not."""
+        """Whether it was caught as expected. A mutation that another rule protects against need not be caught."""
         return bool(self.caught) or not self.mutation.caught_by
 
     @property
@@ -55,12 +55,15 @@ class Caught:
 @click.option("--jobs", default=2, type=click.IntRange(1, 64), help="Runs side by side.")
 @click.option("--only", multiple=True, help="A mutation's name; may be given several times.")
 @click.option(
-    "--markdown", "markdown_path", type=click.Path(path_type=Path, dir_okay=False), help="A table for a page."
+    "--markdown",
+    "markdown_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file for the results as a Markdown table.",
 )
 def main(
     *, seed: int, runs: int, seconds: float, rate: float, jobs: int, only: Sequence[str], markdown_path: Path | None
 ) -> None:
-    """Run each mutation over some seeds. Exits with 1 when one that should be caught never was."""
+    """Runs each mutation over some seeds. Exits with 1 when one that should be caught never was."""
     chosen = [one for one in catalogue() if not only or one.name in only]
     if not chosen:
         raise click.UsageError(f"there is no such mutation; there are {', '.join(one.name for one in catalogue())}")

@@ -1,4 +1,4 @@
-"""The product, broken on purpose: a copy of its sources with a few words replaced."""
+"""Mutations: copies of the product's sources, broken on purpose by replacing some text."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CATALOGUE = Path(__file__).parent / "mutations"
 
 
 class StaleMutationError(Exception):
-    """The text that a mutation replaces is not in the product, or not once: the product has moved on."""
+    """The text that a mutation replaces is not in the sources exactly once: the product has changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """`file` is relative to services/. `old` has to be there exactly once."""
+    """A replacement of text. `file` is relative to services/. `old` must occur there exactly once."""
 
     file: str
     old: str
@@ -26,7 +26,7 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """`caught_by` are columns; where there are none, `protected_by` says which other rule makes it harmless."""
+    """A mutation. `caught_by` are columns; if empty, `protected_by` is the other rule that makes it harmless."""
 
     name: str
     what: str
@@ -34,10 +34,10 @@ class Mutation:
     caught_by: tuple[str, ...]
     protected_by: str = ""
     focus: tuple[str, ...] = ()
-    """Recipes that it is looked for with; random ones where there are none."""
+    """Recipes of the runs; random ones if empty."""
 
     def changed(self, services: Path) -> dict[Path, str]:
-        """The new text of each file that it changes. Raises StaleMutationError."""
+        """The new text of each changed file. Raises StaleMutationError."""
         changed: dict[Path, str] = {}
         for one in self.replacements:
             path = services / one.file
@@ -56,7 +56,7 @@ def catalogue() -> list[Mutation]:
 
 
 def mutated_copy(mutation: Mutation, into: Path) -> Path:
-    """A copy of services/ below `into`, mutated. Raises StaleMutationError."""
+    """Makes a mutated copy of services/ below `into`. Raises StaleMutationError."""
     services = into / mutation.name / "tollgate"
     shutil.copytree(SERVICES, services, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for path, text in mutation.changed(services).items():

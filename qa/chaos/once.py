@@ -1,4 +1,4 @@
-"""`python -m qa.chaos.once`: one run, in a process of its own. What it found is written as JSON."""
+"""`python -m qa.chaos.once`: one run in its own process. The result is written as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from qa.chaos.run import Keep, run
 @click.option(
     "--services",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="The source tree that the services run from.  [default: the installed one]",
+    help="The source tree of the services.  [default: the installed one]",
 )
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Where the result goes.")
 @click.option("--focus", multiple=True, help="A recipe to draw from, and from no other; may be given several times.")
@@ -33,7 +33,7 @@ from qa.chaos.run import Keep, run
     "--folders",
     default="failed",
     type=click.Choice(["failed", "all", "none"]),
-    help="Of which runs data and logs are kept.",
+    help="Which runs' data and program logs are kept.",
 )
 @click.option("--quiet", is_flag=True, help="Say nothing.")
 def main(
@@ -49,7 +49,7 @@ def main(
     folders: Keep,
     quiet: bool,
 ) -> None:
-    """Break a stack for a while, let it heal, and check every promise."""
+    """Runs a stack under faults, heals it, and checks every promise."""
     if unknown := set(focus) - RECIPES.keys():
         raise click.UsageError(f"no such recipe: {', '.join(sorted(unknown))}; there are {', '.join(RECIPES)}")
     if disks and clocks:

@@ -1,4 +1,4 @@
-"""What will go wrong, and when: drawn from a seed. Pure, so the same seed gives the same plan."""
+"""The plan of a run: faults and their times, drawn from a seed. Pure: the same seed gives the same plan."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from qa.chaos.proxy import Mode
 
 BROKER = "nats-server"
 GATEWAYS = ("gateway-1", "gateway-2")
-PROVIDERS = ("processor", "processor-2")
+PROCESSORS = ("processor", "processor-2")
 PROJECTOR = "projector"
 EDGE = "caddy"
 SIMULATORS = ("simulator-default", "simulator-fallback")
-PROGRAMS = (EDGE, BROKER, *GATEWAYS, *PROVIDERS, PROJECTOR, *SIMULATORS)
+PROGRAMS = (EDGE, BROKER, *GATEWAYS, *PROCESSORS, PROJECTOR, *SIMULATORS)
 
 CHARGES = {
-    f"{provider}-{simulator}": (provider, simulator) for provider in PROVIDERS for simulator in ("default", "fallback")
+    f"{processor}-{simulator}": (processor, simulator)
+    for processor in PROCESSORS
+    for simulator in ("default", "fallback")
 }
 """The links by which a processor charges."""
-LOGS = {f"{name}-{BROKER}": name for name in (*GATEWAYS, *PROVIDERS, PROJECTOR)}
+LOGS = {f"{name}-{BROKER}": name for name in (*GATEWAYS, *PROCESSORS, PROJECTOR)}
 """The links to the broker."""
 EDGES = {f"{EDGE}-{name}": name for name in GATEWAYS}
 LINKS = (*EDGES, *LOGS, *CHARGES)
 
 DISKS = {"nats": BROKER, PROJECTOR: PROJECTOR}
-"""By their folder in DATA_DIR: who writes there."""
+"""The program that writes to each disk, by folder in DATA_DIR."""
 
-CLOCKS = (*GATEWAYS, *PROVIDERS, PROJECTOR)
-"""The programs whose wall clock can be set. The broker is written in Go, and asks nobody's library for the time."""
+CLOCKS = (*GATEWAYS, *PROCESSORS, PROJECTOR)
+"""The programs whose wall clock can be set. The broker is written in Go, which reads the time without libc."""
 
 Contract = Literal["contest", "strict"]
 Kind = Literal["kill", "stop", "link", "processor", "disk", "clock"]
@@ -38,18 +40,18 @@ Kind = Literal["kill", "stop", "link", "processor", "disk", "clock"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`target` is a program, a link, a simulator, or a disk; it lasts `seconds`, and nothing is left of it after."""
+    """A fault. `target` is a program, link, simulator, disk or clock; it lasts `seconds` and is then healed."""
 
     at_seconds: float
     kind: Kind
     target: str
     seconds: float = 0.0
     mode: Mode = Mode.PASS
-    """Of a link."""
+    """For a link."""
     mood: Mapping[str, float | bool] = field(default_factory=dict)
-    """Of a simulator: `delay_ms`, `failing`, `closed`, and the names of its /admin/faults."""
+    """For a simulator: `delay_ms`, `failing`, `closed`, and the names of its /admin/faults."""
     offset_seconds: float = 0.0
-    """Of a clock: how far it is ahead."""
+    """For a clock: how far it is ahead."""
 
     def __str__(self) -> str:
         match self.kind:
@@ -73,32 +75,32 @@ class Plan:
     seed: int
     seconds: float
     processor_timeout_seconds: float
-    """How long the services wait for an answer, short enough for doubts to come about."""
+    """How long the services wait for an answer; short, so that doubts occur."""
     patience_seconds: float
-    """How long a payment waits for the cheap processor, short enough for the dear one to be used."""
+    """How long a payment waits for the cheap provider; short, so that the expensive one is used."""
     faults: tuple[Fault, ...]
     contract: Contract = "contest"
-    """What the services take an answer of either payment processor for."""
+    """The provider contract that the services use for both providers."""
     traits: Mapping[str, float] = field(default_factory=dict)
-    """Names of the simulators' /admin/faults, in force all the time."""
+    """Names of the simulators' /admin/faults that are in force all the time."""
 
 
 Recipe = Callable[[random.Random, float], Sequence[Fault]]
-"""Draws the faults of one thing that goes wrong, from the given second on."""
+"""Draws the faults of one situation, from the given second on."""
 
 FEW_RECIPES = 6
 STRICT_EVERY = 3
-"""One seed in so many has both payment processors under the strict contract, and their lookups lag."""
+"""One seed in this many has both providers under the strict contract, with lagging lookups."""
 HEALTH_503_RATIO = 0.7
 LAG_SECONDS = 4.0
-"""Longer than the first pause of a doubt, so that some are looked up too early."""
+"""Longer than the first pause of a doubt, so that some lookups come too early."""
 
 
 def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
     """Faults for `seconds`, the first half a second from the start, each healed by the end.
 
-    An odd seed draws from all recipes, an even one from a few: what needs a while undisturbed comes about only there.
-    With `focus`, the recipes of these names follow one another, and nothing else happens.
+    An odd seed draws from all recipes, an even one from a few: some situations arise only if left undisturbed.
+    With `focus`, only the recipes of these names are drawn, one after the other.
     """
     rng = random.Random(seed)  # noqa: S311 - wanted: the same plan again for the same seed
     timeout_seconds, patience_seconds = rng.choice((0.7, 1.5, 3.0)), rng.choice((0.1, 0.1, 1.0))
@@ -108,7 +110,7 @@ def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
     at_seconds = rng.uniform(0.3, 0.8)
     while at_seconds < seconds - 0.5:
         if not bag:
-            # Each recipe comes as often as its weight before any comes again.
+            # Each recipe is drawn as often as its weight before the next round.
             bag = [RECIPES[name][0] for name in names for _ in range(RECIPES[name][1])]
             rng.shuffle(bag)
         drawn = [_bounded(fault, seconds) for fault in bag.pop()(rng, at_seconds) if fault.at_seconds < seconds]
@@ -123,20 +125,20 @@ def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
 
 
 def _traits(*, strict: bool) -> Mapping[str, float]:
-    """What both payment processors do all the time.
+    """The faults of both providers that last for the whole run.
 
-    The contest's contract takes a 500, and a lookup's 404 in the processor's own form after it, for a proof that
-    nothing was charged. A replica that lags gives that very answer after a charge: nobody could tell. So lookups lag
-    only where the contract proves nothing by a 404.
+    Under the benchmark's contract, a 500 and then a lookup's 404 in the provider's own form prove that nothing was
+    charged. A lagging replica gives the same answer after a charge, and the two cannot be distinguished. So lookups lag
+    only under the contract by which a 404 proves nothing.
     """
     return {"health_503_ratio": HEALTH_503_RATIO, "lookup_lag_seconds": LAG_SECONDS if strict else 0.0}
 
 
 def disk_plan(seed: int, seconds: float) -> Plan:
-    """The disks of the broker and of the read model run full, one after the other.
+    """The disks of the broker and of the read model are filled, one after the other.
 
-    nats-server does not write again after a write has failed, however much room there is then: it is killed once there
-    is, as an operator would restart it. The projector is killed while its disk is full.
+    nats-server does not write again after a failed write, even with free space: it is killed once there is space, as an
+    operator would restart it. The projector is killed while its disk is full.
     """
     rng = random.Random(seed)  # noqa: S311 - wanted, as above
     step_seconds = seconds / 8
@@ -151,7 +153,7 @@ def disk_plan(seed: int, seconds: float) -> Plan:
 
 
 def clock_plan(seed: int, seconds: float) -> Plan:
-    """What `plan` draws, and all the while clocks are set: by less than what is compared with them, and by more."""
+    """The faults of `plan`, while clocks are set: by less than the bounds compared with them, and by more."""
     rng = random.Random(seed)  # noqa: S311 - wanted, as above
     others = plan(seed, seconds)
     steps: list[Fault] = []
@@ -184,16 +186,16 @@ def _cut(links: Sequence[str], *modes: Mode) -> Recipe:
 
 
 def _forbidden(rng: random.Random, at: float) -> list[Fault]:
-    """Somebody between processor and payment processor refuses; mostly where the payments go."""
-    link = f"{rng.choice(PROVIDERS)}-{rng.choice(('default', 'default', 'default', 'fallback'))}"
+    """An intermediary between processor and provider refuses; mostly at default, which gets most payments."""
+    link = f"{rng.choice(PROCESSORS)}-{rng.choice(('default', 'default', 'default', 'fallback'))}"
     return [Fault(at, "link", link, rng.uniform(0.3, 1.2), Mode.FORBID)]
 
 
 def _impatient_proxy(rng: random.Random, at: float) -> list[Fault]:
-    """Somebody in between says 504 while the payment processor still works, and then charges."""
+    """An intermediary answers 504 while the provider still works, and then charges."""
     seconds = rng.uniform(0.8, 1.8)
     return [
-        *(Fault(at, "link", f"{provider}-default", seconds, Mode.GATEWAY_TIMEOUT) for provider in PROVIDERS),
+        *(Fault(at, "link", f"{provider}-default", seconds, Mode.GATEWAY_TIMEOUT) for provider in PROCESSORS),
         Fault(at, "processor", SIMULATORS[0], seconds + 0.5, mood={"delay_ms": rng.choice((0, 400, 800))}),
     ]
 
@@ -206,7 +208,7 @@ def _mood(draw: Callable[[random.Random], Mapping[str, float | bool]], *simulato
 
 
 def _tricky(rng: random.Random) -> Mapping[str, float | bool]:
-    """Answers that do not say what happened."""
+    """Answers that prove nothing."""
     return {
         "lost_answer_ratio": rng.choice((0.0, 0.15)),
         "error_after_charge_ratio": rng.choice((0.1, 0.3)),
@@ -219,7 +221,7 @@ def _tricky(rng: random.Random) -> Mapping[str, float | bool]:
 
 
 def _lying(rng: random.Random, at: float) -> list[Fault]:
-    """Every charge is made, and no answer says so: soon the circuit opens, and payments go elsewhere."""
+    """Every charge is made, and no answer shows it: soon the breaker opens, and payments go to the fallback."""
     mood: Mapping[str, float] = rng.choice(
         (
             {"error_after_charge_ratio": 1.0},
@@ -232,7 +234,7 @@ def _lying(rng: random.Random, at: float) -> list[Fault]:
 
 
 def _read_again(rng: random.Random, at: float) -> list[Fault]:
-    """The projector is killed while old payments are open and younger ones have ended: it has to read those again."""
+    """The projector is killed while old payments are open and younger ones have ended: it reads those again."""
     return [
         Fault(at, "processor", SIMULATORS[0], 1.5, mood={"lost_answer_ratio": 0.4, "jitter_ms": 100.0}),
         Fault(at + rng.uniform(1.2, 2.0), "kill", PROJECTOR),
@@ -240,7 +242,7 @@ def _read_again(rng: random.Random, at: float) -> list[Fault]:
 
 
 def _in_between(draw: Callable[[random.Random], Mapping[str, float | bool]]) -> Recipe:
-    """Somebody answers in a payment processor's place; mostly where the payments go."""
+    """An intermediary answers in a provider's place; mostly at default, which gets most payments."""
 
     def recipe(rng: random.Random, at: float) -> list[Fault]:
         simulator = rng.choice((SIMULATORS[0], SIMULATORS[0], *SIMULATORS))
@@ -250,12 +252,12 @@ def _in_between(draw: Callable[[random.Random], Mapping[str, float | bool]]) -> 
 
 
 def _proxy_gives_up(rng: random.Random) -> Mapping[str, float | bool]:
-    """502, 503, 504 or 52x at once, and the charge is made later."""
+    """502, 503, 504 or 52x at once; the charge is made later."""
     return {"proxy_error_ratio": rng.choice((0.3, 1.0)), "delay_ms": rng.choice((0, 400, 800, 2_000))}
 
 
 def _no_route(rng: random.Random) -> Mapping[str, float | bool]:
-    """404 of an ingress, and lookups that say so of payments that were charged."""
+    """404 of an ingress, also for lookups of payments that were charged."""
     return rng.choice(
         (
             {"proxy_no_route_ratio": 1.0, "lookup_no_route_ratio": 1.0},
@@ -275,7 +277,7 @@ def _slow(rng: random.Random) -> Mapping[str, float | bool]:
 
 
 def _failing_default(rng: random.Random, at: float) -> list[Fault]:
-    """Long enough for its health to be asked for, which is done once in five seconds."""
+    """Long enough for a health poll, which happens every five seconds."""
     return [Fault(at, "processor", SIMULATORS[0], rng.uniform(2.0, 6.0), mood={"failing": True})]
 
 
@@ -287,18 +289,18 @@ def _both_down(rng: random.Random, at: float) -> list[Fault]:
 
 
 def _at_the_limit(rng: random.Random, at: float) -> list[Fault]:
-    """One processor answers about when the services' patience ends: charges that arrive when nobody waits any more."""
+    """One provider answers at about the services' timeout: some answers arrive after it."""
     return [
         Fault(at, "processor", SIMULATORS[0], rng.uniform(1.0, 2.5), mood={"delay_ms": rng.choice((700, 1_500, 3_000))})
     ]
 
 
 def _overtaken(rng: random.Random, at: float) -> list[Fault]:
-    """One replica's words are stalled until its deliveries went to the other, which finds the default failing.
+    """One replica's messages are stalled until its deliveries went to the other, which finds the default failing.
 
-    The fallback is slow when they get through at last, so that the other is still charging there.
+    The fallback is slow when the messages arrive, so that the other replica is still charging there.
     """
-    replica = rng.choice(PROVIDERS)
+    replica = rng.choice(PROCESSORS)
     seconds = rng.uniform(3.8, 4.8)
     return [
         Fault(at, "link", f"{replica}-{BROKER}", seconds, rng.choice((Mode.MUTE, Mode.MUTE, Mode.BLACKHOLE))),
@@ -308,14 +310,14 @@ def _overtaken(rng: random.Random, at: float) -> list[Fault]:
 
 
 def _belated(rng: random.Random, at: float) -> list[Fault]:
-    """One replica's words are stalled, but not for long enough that the other gets its deliveries."""
-    link = f"{rng.choice(PROVIDERS)}-{BROKER}"
+    """One replica's messages are stalled, but too briefly for the other to get its deliveries."""
+    link = f"{rng.choice(PROCESSORS)}-{BROKER}"
     return [Fault(at, "link", link, rng.uniform(1.8, 2.8), rng.choice((Mode.MUTE, Mode.BLACKHOLE)))]
 
 
 def _alone_and_unheard(rng: random.Random, at: float) -> list[Fault]:
-    """The words of the only replica that runs are stalled for longer than it waits for the log."""
-    unheard, stopped = rng.sample(PROVIDERS, 2)
+    """The messages of the only running replica are stalled for longer than it waits for the log."""
+    unheard, stopped = rng.sample(PROCESSORS, 2)
     seconds = rng.uniform(5.3, 6.3)
     return [
         Fault(at, "stop", stopped, seconds + 1.0),
@@ -324,7 +326,7 @@ def _alone_and_unheard(rng: random.Random, at: float) -> list[Fault]:
 
 
 def _gone_with_its_promises(rng: random.Random, at: float) -> list[Fault]:
-    """The broker is silent, and the gateways that wait for it are killed."""
+    """The broker does not answer, and the gateways that wait for it are killed."""
     return [
         Fault(at, "stop", BROKER, rng.uniform(0.8, 1.5)),
         *(Fault(at + rng.uniform(0.3, 0.7), "kill", gateway) for gateway in GATEWAYS),
@@ -332,10 +334,10 @@ def _gone_with_its_promises(rng: random.Random, at: float) -> list[Fault]:
 
 
 def _killed_in_the_act(rng: random.Random, at: float) -> list[Fault]:
-    """A replica is killed while it waits for many answers."""
+    """A replica is killed while it waits for many answers of providers."""
     return [
         *(Fault(at, "processor", simulator, 1.5, mood={"delay_ms": 600}) for simulator in SIMULATORS),
-        Fault(at + rng.uniform(0.6, 1.2), "kill", rng.choice(PROVIDERS)),
+        Fault(at + rng.uniform(0.6, 1.2), "kill", rng.choice(PROCESSORS)),
     ]
 
 
@@ -344,11 +346,11 @@ RECIPES: Mapping[str, tuple[Recipe, int]] = {
     "edge killed": (_kill(EDGE), 1),
     "broker killed": (_kill(BROKER), 2),
     "gateway killed": (_kill(*GATEWAYS), 1),
-    "processor killed": (_kill(*PROVIDERS), 2),
+    "processor killed": (_kill(*PROCESSORS), 2),
     "payment processor killed": (_kill(*SIMULATORS), 1),
     "broker stopped": (_stop(BROKER), 1),
     "edge or gateway stopped": (_stop(*GATEWAYS, EDGE), 1),
-    "processor stopped": (_stop(*PROVIDERS), 2),
+    "processor stopped": (_stop(*PROCESSORS), 2),
     "projector stopped": (_stop(PROJECTOR), 1),
     "payment processor stopped": (_stop(*SIMULATORS), 1),
     "broker cut off": (_cut(tuple(LOGS), Mode.CUT, Mode.REFUSE, Mode.BLACKHOLE, Mode.SLOW), 2),
@@ -378,4 +380,4 @@ RECIPES: Mapping[str, tuple[Recipe, int]] = {
     "killed in the act": (_killed_in_the_act, 1),
     "read again": (_read_again, 2),
 }
-"""What goes wrong, with how often it comes in comparison."""
+"""The recipes, with their weights."""

@@ -1,4 +1,4 @@
-"""Ports for one run, kept from other runs beside it."""
+"""Ports for one run, reserved against other runs in parallel."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 BLOCK = 24
 FIRST_PORTS = range(12_000, 20_000, BLOCK)
-"""Below the ports that the system gives to outgoing connections, and beside those of the tests."""
+"""Below the system's ephemeral ports, and separate from those of the tests."""
 
 
 @contextlib.contextmanager
 def port_block() -> Iterator[int]:
-    """The first of BLOCK ports in a row that nobody listens on, and that no other run takes meanwhile."""
+    """The first of BLOCK consecutive free ports, reserved for this run."""
     for first in FIRST_PORTS:
         path = Path(tempfile.gettempdir()) / f"tollgate-chaos-ports-{first}.lock"
         with contextlib.suppress(OSError), path.open("w") as lock:

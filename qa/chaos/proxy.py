@@ -1,4 +1,4 @@
-"""A network between two programs that can be cut, stalled and slowed, and that can answer in the server's place."""
+"""A link between two programs that can be cut, stalled and slowed, and can answer in the server's place."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from pathlib import Path
 
 CHUNK_BYTES_MAX = 65_536
 SLOW_SECONDS = 0.15
-"""By so much each piece is late while a link is slow, in each direction."""
+"""The delay of each piece while a link is slow, in each direction."""
 CONNECT_SECONDS_MAX = 5.0
 HANDLER_SECONDS_MAX = 30.0
-"""How long a server may still work on a request that was answered in its place."""
+"""How long a server may continue with a request that was answered in its place."""
 
 
 class Mode(Enum):
-    """What a link does; it holds for connections that are open and for new ones."""
+    """The mode of a link, for open and new connections."""
 
     PASS = "pass"  # noqa: S105 - no password
     CUT = "cut"
-    """Every connection is reset, as is each new one."""
+    """Open and new connections are reset."""
     REFUSE = "refuse"
-    """The same, and nobody listens: a new connection is refused."""
+    """Open connections are reset, and new ones refused."""
     BLACKHOLE = "blackhole"
-    """Nothing gets through, and nobody is told. What was sent meanwhile arrives when it is over, as with TCP."""
+    """Nothing is forwarded, without an error. It is delivered after the fault, as by TCP."""
     MUTE = "mute"
-    """What the client says is stalled; what the server says gets through."""
+    """Data of the client is stalled; data of the server is forwarded."""
     DEAF = "deaf"
-    """The other way round."""
+    """Data of the server is stalled; data of the client is forwarded."""
     SLOW = "slow"
     FORBID = "forbid"
-    """HTTP only. A box in between answers each POST with 403; the server never sees it."""
+    """HTTP only. An intermediary answers each POST with 403; the server does not get it."""
     GATEWAY_TIMEOUT = "504"
-    """HTTP only. A box in between answers each POST with 504 while the server works on it, and charges."""
+    """HTTP only. An intermediary answers each POST with 504 while the server handles it, and charges."""
 
 
 _FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -48,21 +48,21 @@ _UNANSWERED = {Mode.BLACKHOLE, Mode.DEAF}
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server listens: a loopback port, or a unix socket."""
+    """The address of a server: a loopback port or a unix socket."""
 
     port: int = 0
     path: Path | None = None
 
 
 class Link:
-    """One direction of asking: clients connect to `port`, and reach `server` as far as the mode allows."""
+    """Clients connect to `port`, and reach `server` as far as the mode allows."""
 
     def __init__(self, name: str, port: int, server: Server) -> None:
         self.name = name
         self.port = port
         self.mode = Mode.PASS
         self.connections = 0
-        """So many were made."""
+        """Count of accepted connections."""
         self._server = server
         self._listening: asyncio.Server | None = None
         self._heard = asyncio.Event()
@@ -72,7 +72,7 @@ class Link:
         self._set(Mode.PASS)
 
     async def open(self) -> None:
-        """Raises OSError when the port is taken."""
+        """Starts listening. Raises OSError when the port is in use."""
         self._listening = await asyncio.start_server(self._on_connection, "127.0.0.1", self.port)
 
     async def set(self, mode: Mode) -> None:
@@ -138,7 +138,7 @@ class Link:
     async def _carry_requests(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server_writer: asyncio.StreamWriter
     ) -> None:
-        """What the client says is carried on even after the client has gone: it was said."""
+        """Forwards data of the client, also after the client has disconnected: it was sent."""
         with contextlib.suppress(OSError):
             while data := await _read(reader):
                 await self._pass(self._heard)
@@ -150,7 +150,7 @@ class Link:
                 if self.mode is Mode.GATEWAY_TIMEOUT and data.startswith(b"POST "):
                     await self._finish_request(data, reader, server_writer)
                     await _answer(writer, _GATEWAY_TIMEOUT)
-                    # Its answer is taken, so that the server does not learn of it.
+                    # Its answer is read and dropped, so that the server sees no error.
                     await asyncio.sleep(HANDLER_SECONDS_MAX)
                     break
             await self._pass(self._heard)
@@ -182,7 +182,7 @@ class Link:
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
-    """The next piece; nothing at the end, however it came."""
+    """The next piece; empty at the end or on any error."""
     try:
         return await reader.read(CHUNK_BYTES_MAX)
     except OSError:
@@ -197,7 +197,7 @@ async def _answer(writer: asyncio.StreamWriter, answer: bytes) -> None:
 
 
 def _is_whole(request: bytes) -> bool:
-    """Whether a request with a Content-Length has arrived as a whole."""
+    """Whether a request with a Content-Length has arrived completely."""
     head, separator, body = request.partition(b"\r\n\r\n")
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
@@ -207,7 +207,7 @@ def _is_whole(request: bytes) -> bool:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Ends the connection with a reset, as a firewall does."""
+    """Ends the connection with a reset, like a firewall."""
     found = writer.get_extra_info("socket")
     with contextlib.suppress(OSError, AttributeError):
         found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,4 +1,4 @@
-"""What a person reads: a line for each run, and a table of all of them."""
+"""The report as text: a line for each run, and a table over all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qa.chaos.result import Result, Suite
 
 
 def one_line(result: Result) -> str:
-    """A run as it ends."""
+    """The line of a run."""
     if result.trouble:
         what = f"not judged: {result.trouble}"
     elif result.clean:
@@ -24,14 +24,14 @@ def one_line(result: Result) -> str:
 
 
 def summary(suite: Suite, *, seconds: float, needs_all: bool) -> str:
-    """The end of a suite."""
+    """The summary of a suite."""
     lines = ["", *_table(_column_rows(suite)), "", *_table(_sometimes_rows(suite))]
     for result in suite.results:
         if not result.clean:
             lines += ["", one_line(result), *(f"  {line}" for line in result.offences)]
             lines += [f"  again: make chaos SEED={result.seed} RUNS=1 SECONDS={result.seconds:g}"]
     if needs_all and (missing := suite.never_reached()):
-        lines += ["", f"never reached, so nothing is shown about it: {', '.join(missing)}"]
+        lines += ["", f"never reached, so not tested: {', '.join(missing)}"]
     bad = sum(not result.clean for result in suite.results)
     lines += ["", f"{len(suite.results)} runs in {seconds:.0f} s: {f'{bad} NOT CLEAN' if bad else 'all clean'}"]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What is left of a run, and of a suite of runs."""
+"""The results of a run, and of a suite of runs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from qa.chaos.coverage import SOMETIMES
 
 @dataclass(slots=True)
 class Result:
-    """One run; plain, so that it goes through JSON."""
+    """The result of one run, serialisable as JSON."""
 
     seed: int
     seconds: float
     columns: dict[str, int] = field(default_factory=dict)
     offences: list[str] = field(default_factory=list)
-    """A line each, and the complete history of the first payments."""
+    """A line for each offence, and the complete history of the first payments."""
     reached: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     faults_by_kind: dict[str, int] = field(default_factory=dict)
@@ -28,13 +28,13 @@ class Result:
     events: int = 0
     charged: int = 0
     healed_after_seconds: float = 0.0
-    """From the last fault and the last client's last word until all had ended and agreed."""
+    """Time from the last fault and the last client's end until all had ended and agreed."""
     stopped_early: bool = False
-    """A promise was seen to be broken, and the rest of the run was spared."""
+    """Whether a broken promise ended the run early."""
     trouble: str = ""
     """Why the run could not be judged."""
     kept: str = ""
-    """Where its data and logs are."""
+    """The folder of its data and program logs."""
 
     @property
     def clean(self) -> bool:
@@ -51,7 +51,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """All runs of a command together."""
+    """The results of all runs of a command."""
 
     results: Sequence[Result]
 
@@ -66,7 +66,7 @@ class Suite:
         return _added(result.reached for result in self.results)
 
     def never_reached(self) -> list[str]:
-        """What no run of the suite went through, so that its being clean says nothing about it."""
+        """What no run of the suite reached, so that it is not tested."""
         reached = self.reached()
         return [name for name in SOMETIMES if not reached[name]]
 

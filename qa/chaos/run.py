@@ -1,4 +1,4 @@
-"""One run from beginning to end: a stack, its load and its faults; then calm; then the verdict."""
+"""One run from start to end: a stack under load and faults, then healed, then judged."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ ASKING_CONNECTIONS = 16
 PEEK_EVERY_SECONDS = 2.0
 ADMIN_SECONDS_MAX = 10.0
 LIVENESS_SECONDS_MAX = 60.0
-"""Within so long after the last fault, and the last client's last word, everything accepted has ended and all agrees.
+"""Bound after the last fault and the last client's end: by then everything accepted has ended and all sources agree.
 
-A payment processor may still take 15 s for what it was told before, a payment may have been sent to the end of the
-queue for 15 s more, and a doubt for 30 s.
+A provider may still take 15 s for earlier requests, a payment may have been returned to the queue for 15 s more, and a
+doubt for 30 s.
 """
 Keep = Literal["failed", "all", "none"]
 STORIES_MAX = 5
-"""Of offending payments, with their complete history."""
+"""Limit of offending payments that are shown with their complete history."""
 
 
 async def run(chosen: Plan, rate_per_second: float, *, services: Path | None = None, keep: Keep = "failed") -> Result:
-    """Runs one plan. `keep` says of which runs the folder stays."""
+    """Runs one plan. `keep` selects the runs whose folder is kept."""
     folder = Path(tempfile.mkdtemp(prefix=f"tollgate-chaos-{chosen.seed}-"))
     result = Result(chosen.seed, chosen.seconds)
     try:
@@ -110,12 +110,12 @@ class _Run:
         self._environment.kill_all()
         if not stopped_early:
             history.rows, history.rejected_rows = read_model(self._environment.folder)
-        # The broker's store may be gone with its disk, and reading it takes a broker.
+        # The broker's store is unmounted with its disk, and reading the log needs a broker.
         (self._environment.folder / "log.txt").write_text("".join(f"{line}\n" for line in log_lines(history)))
         self._report(history, redelivered, judge(history, converged=not stopped_early))
 
     async def _safety(self) -> bool:
-        """Load and faults; True when a promise was seen to be broken, and the rest was spared."""
+        """Runs load and faults. True when a broken promise ended them early."""
         asking = asyncio.ensure_future(self._customers.ask())
         load = asyncio.gather(
             self._customers.pay(self._rate_per_second, self._plan.seconds), self._injector.run(self._plan.faults)
@@ -132,7 +132,7 @@ class _Run:
             await asyncio.gather(load, peeking, asking, return_exceptions=True)
 
     async def _peek(self) -> None:
-        """Returns when the books already show what can never be mended."""
+        """Returns when the provider records show a promise broken for good."""
         while True:
             await asyncio.sleep(PEEK_EVERY_SECONDS)
             try:
@@ -150,7 +150,7 @@ class _Run:
         history = History(requests=self._customers.requests, asked=self._customers.asked)
         if converge:
             await self._environment.ready()
-            # The stack has healed only if it takes payments again.
+            # The stack has healed only if it accepts payments again.
             await self._customers.pay_one()
         while True:
             await tap.catch_up()
@@ -172,7 +172,7 @@ class _Run:
     async def _read_provider_records(self) -> dict[str, list[Entry]]:
         provider_records = await self._comparer.entries()
         if provider_records is None:
-            raise UnreadableError("the processors offer no list of their payments")
+            raise UnreadableError("the providers have no list of their payments")
         return provider_records
 
     async def _count(self) -> None:
@@ -202,7 +202,7 @@ class _Run:
 
 
 def _told(history: History, verdict: Verdict) -> list[str]:
-    """Each offence in a line, and the complete story of the first payments."""
+    """A line for each offence, and the complete timeline of the first payments."""
     lines = [
         f"{column}: {offence.payment_id} {offence.text}".replace("  ", " ")
         for column, offences in verdict.columns.items()

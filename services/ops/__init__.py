@@ -1,1 +1,1 @@
-"""What an operator does with the log beside the running services: view, back up, restore, replay."""
+"""Operator tools for the log: view, back up, restore, replay."""

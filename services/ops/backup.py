@@ -1,7 +1,7 @@
-"""Backing up the log, and putting a backup back, over the broker's own snapshots.
+"""Backup and restore of the log, by the broker's own snapshots.
 
-A backup is a folder as the nats CLI makes it, so that either reads the other's: `backup.json` (the stream's definition
-and state) and one archive. Ours holds `tollgate.json` besides: what the log says was charged up to its end.
+A backup is a folder in the format of the nats CLI, so that each reads the other's: `backup.json` (the stream's
+definition and state) and one archive. Ours also holds `tollgate.json`: what was charged, according to the log.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from tollgate.stack.errors import BackupError
 META_FILE = "backup.json"
 ACCOUNT_FILE = "tollgate.json"
 ARCHIVE_FILE = "stream.arc.s2"
-"""What nats-server 2.15 and later make."""
+"""The format of nats-server 2.15 and later."""
 OLD_ARCHIVE_FILE = "stream.tar.s2"
 OPEN_NAMED_MAX = 1_000
 _ARCHIVE_MAGIC = b"NATSARC1"
@@ -42,7 +42,7 @@ _MAGIC_WITHIN_BYTES = 64
 
 @dataclass(slots=True)
 class Account:
-    """What the log says, up to `last_sequence`: settled payments by processor, rejected ones, and those not ended."""
+    """The log's content up to `last_sequence`: settled payments by provider, rejected ones, and those not ended."""
 
     last_sequence: int
     settled: dict[ProviderName, Total] = field(default_factory=lambda: {name: Total() for name in PROVIDERS})
@@ -50,17 +50,17 @@ class Account:
     open: int = 0
     in_doubt: int = 0
     open_payments: list[dict[str, object]] = field(default_factory=list)
-    """The oldest OPEN_NAMED_MAX."""
+    """The oldest open payments, at most OPEN_NAMED_MAX."""
     set_aside: int = 0
-    """Messages that are not valid, and count nowhere."""
+    """Count of messages that are not valid; they are counted nowhere else."""
     unread: list[tuple[int, int]] = field(default_factory=list)
     """Stretches of the log that the broker has lost, as (first, last)."""
     digest: str = ""
-    """SHA-256 over all messages: sequence, when it was stored, subject and payload."""
+    """SHA-256 over all messages: sequence, time of storing, subject and payload."""
 
     @property
     def missing(self) -> str:
-        """The messages that could not be read, for a person; empty if there are none."""
+        """The stretches that could not be read, as text; empty if there are none."""
         return str(Unread(self.unread))
 
 
@@ -81,7 +81,10 @@ async def back_up(broker: Broker, folder: Path, *, check: bool) -> Account:
 
 
 async def restore(broker: Broker, folder: Path, *, replicas: int | None = None) -> int:
-    """Puts the log of a backup back where there is none; its last sequence. Raises BackupError and BrokerError."""
+    """Restores the log of a backup to a broker without one. Returns its last sequence.
+
+    Raises BackupError and BrokerError.
+    """
     meta, archive = read_backup(folder)
     if replicas is not None:
         meta["config"]["num_replicas"] = replicas
@@ -92,18 +95,18 @@ async def restore(broker: Broker, folder: Path, *, replicas: int | None = None) 
 
 
 def _compare_states(restored: dict[str, Any], backed_up: dict[str, Any], account: Account | None) -> None:
-    """Raises BackupError unless all messages are back, but those that were lost when the backup was made."""
+    """Raises BackupError unless all messages are restored, except those already lost when the backup was made."""
     last, messages = backed_up["last_seq"], backed_up["messages"]
     if restored["last_seq"] != last:
         raise BackupError(f"last_seq is {restored['last_seq']} after the restore, and {last} in the backup")
     lost = 0 if account is None else Unread(account.unread).messages
-    # The broker may still have counted those.
+    # The broker may still have counted the lost ones.
     if restored["messages"] not in {messages, last - backed_up["first_seq"] + 1 - lost}:
         raise BackupError(f"messages is {restored['messages']} after the restore, and {messages} in the backup")
 
 
 def read_backup(folder: Path) -> tuple[dict[str, Any], Path]:
-    """The definition and state of the stream, and where its archive is. Raises BackupError."""
+    """The definition and state of the stream, and the path of its archive. Raises BackupError."""
     try:
         meta = orjson.loads((folder / META_FILE).read_bytes())
         name, state = meta["config"]["name"], meta["state"]
@@ -119,7 +122,7 @@ def read_backup(folder: Path) -> tuple[dict[str, Any], Path]:
 
 
 def read_account(folder: Path) -> Account | None:
-    """What was written beside the backup; None for one that the nats CLI made. Raises BackupError."""
+    """The account in the backup; None for a backup made by the nats CLI. Raises BackupError."""
     try:
         content = orjson.loads((folder / ACCOUNT_FILE).read_bytes())
         settled = {name: Total(**content["settled"][name]) for name in PROVIDERS}
@@ -139,7 +142,7 @@ def read_account(folder: Path) -> Account | None:
 
 
 def check_archive(folder: Path) -> None:
-    """Compares the archive with the checksums beside it, where there are some. Raises BackupError."""
+    """Compares the archive with its checksums, if there are any. Raises BackupError."""
     _, archive = read_backup(folder)
     try:
         expected = orjson.loads((folder / ACCOUNT_FILE).read_bytes()).get("archive_checksums")
@@ -195,7 +198,7 @@ def _take(account: Account, ledger: Ledger, sequence: int, event: Event) -> None
 
 @contextlib.contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside the one that is wanted; it becomes that when all went well, and is gone when not."""
+    """A temporary folder; renamed to `folder` on success, removed otherwise."""
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BackupError(f"{folder} exists; name a new folder")
@@ -230,7 +233,7 @@ def _as_backup_error() -> Iterator[None]:
 
 
 async def _write_archive(chunks: AsyncIterator[bytes], path: Path) -> bytes:
-    """Writes all of them; the first."""
+    """Writes all chunks. Returns the first."""
     first = b""
     with path.open("wb") as file:
         async for chunk in chunks:

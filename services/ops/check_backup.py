@@ -10,9 +10,9 @@ from tollgate.stack.side_stack import SideStack
 
 
 async def check_backup(folder: Path) -> Account:
-    """Puts the backup into a broker of its own, in a temporary folder, and reads it through.
+    """Restores the backup to a temporary broker and reads all of it.
 
-    Raises BackupError when a byte of the archive was changed, or a message is not what it was.
+    Raises BackupError when the archive or a message differs from what was backed up.
     """
     check_archive(folder)
     expected = read_account(folder)

@@ -1,4 +1,4 @@
-"""Checksums of a file by pieces, so that a changed byte is found, and where about."""
+"""Checksums of a file by pieces, so that a changed byte is found and located."""
 
 import hashlib
 from pathlib import Path
@@ -13,7 +13,7 @@ def checksums(path: Path) -> list[str]:
 
 
 def first_change(path: Path, expected: list[str]) -> str | None:
-    """Where the file differs first from what it was; None if nowhere."""
+    """Describes the first piece that differs from the expected checksums; None if none does."""
     found = checksums(path)
     for number, (one, other) in enumerate(zip(found, expected, strict=False)):
         if one != other:

@@ -30,12 +30,12 @@ from tollgate.messaging.stored_message import StoredMessage
 BATCH_MESSAGES_MAX = 1_000
 ANSWER_SECONDS = 5.0
 LAST_EVENTS = 20
-"""What is shown where nothing says what."""
+"""How many events are shown by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which events. Moments are those of storing, both inclusive; `count` is of the first in bounds, or the last."""
+    """Which events. The bounds of the time of storing are inclusive; `count` takes the first in bounds, or the last."""
 
     correlation_id: str | None = None
     from_us: int | None = None
@@ -47,14 +47,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of a message, as if it were a message of its own, and its event; or a message that is not valid."""
+    """One line of a message, in the form of a message, with its event; or a message that is not valid."""
 
     message: StoredMessage
     found: Event | Malformed
 
 
 async def show_log(address: BrokerSettings, choice: Choice, *, as_json: bool) -> int:
-    """Prints the events until there are no more, or for ever; the exit status."""
+    """Prints the events until there are no more, or for ever. Returns the exit status."""
     show = as_json_line if as_json else as_line
     async with broker_for_command(address) as broker:
         async for entry in _chosen(broker, choice):
@@ -63,7 +63,7 @@ async def show_log(address: BrokerSettings, choice: Choice, *, as_json: bool) ->
 
 
 def as_line(entry: Entry) -> str:
-    """Sequence, time of storing, type, payment, and what is particular to the type."""
+    """Sequence, time of storing, type, payment, and the details of the type."""
     event = entry.found
     head = f"{entry.message.sequence:>9}  {format_us(entry.message.stored_at_us)}"
     if isinstance(event, Malformed):
@@ -73,7 +73,7 @@ def as_line(entry: Entry) -> str:
 
 
 def as_json_line(entry: Entry) -> str:
-    """The event as it is stored, with where and when; `setAside` says why no reader takes it, where none does."""
+    """The event as stored, with sequence and time; `setAside` is the reason why readers set the message aside."""
     message = entry.message
     try:
         event = orjson.loads(message.payload)
@@ -131,7 +131,7 @@ async def _chosen(broker: Broker, choice: Choice) -> AsyncIterator[Entry]:
 
 async def _range(broker: Broker, choice: Choice, last_sequence: int) -> AsyncIterator[Entry]:
     if choice.from_us is None and choice.from_sequence is None and choice.to_us is None:
-        # No message is without an event, so the last of the events are in as many of the last messages.
+        # Each message holds an event at least, so the last n events are within the last n messages.
         count = choice.count or LAST_EVENTS
         first = max(last_sequence - count + 1, 1)
         for entry in deque([one async for one in _entries_between(broker, first, last_sequence)], maxlen=count):
@@ -160,7 +160,7 @@ async def _entries_between(broker: Broker, first: int, last: int) -> AsyncIterat
 
 
 async def _of_payment(broker: Broker, correlation_id: str, last_sequence: int) -> AsyncIterator[Entry]:
-    """The read model knows where its events are; without it the whole log is read."""
+    """The events of a payment: at the sequences from the read model; without it the whole log is read."""
     try:
         view = await ReadModel(broker).payment(correlation_id, timeout_seconds=ANSWER_SECONDS)
     except ReadModelUnavailableError as error:
@@ -178,7 +178,7 @@ async def _of_payment(broker: Broker, correlation_id: str, last_sequence: int) -
 
 
 def _entries_of(message: StoredMessage, correlation_id: str | None) -> list[Entry]:
-    """What it holds; of a payment, only that one's event."""
+    """The events of the message; with `correlation_id`, only those of that payment."""
     events = events_in(message.subject, message.payload)
     if isinstance(events, Malformed):
         return [Entry(message, events)] if correlation_id is None else []

@@ -1,6 +1,6 @@
 """`tollgate replay`: a stack made from nothing but a backup, and whether it says the same.
 
-It lives in a temporary folder on ports of its own, and charges nothing: neither a processor nor a simulator runs in it.
+The stack runs in a temporary folder on its own ports, and charges nothing: it has neither processor nor simulators.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from tollgate.stack.errors import ReplayError
 from tollgate.stack.side_stack import SideStack
 
 BUILD_SECONDS_MAX = 3_600.0
-"""For the projector to read the whole log."""
+"""How long the projector may take to read the whole log."""
 SETTLE_SECONDS_MAX = 60.0
 DEMONSTRATION_PAYMENTS = 50
 DEMONSTRATION_OPEN = 2
@@ -40,7 +40,7 @@ Totals = Mapping[ProviderName, Total]
 
 
 async def replay(backup: Path | None, say: Say, *, stay: bool) -> int:
-    """Replays a backup, or one of its own making; 0 when the stack that came of it says the same, else 1."""
+    """Replays a backup, or one that it makes. Returns 0 when the stack's summary equals the backup's, else 1."""
     with tempfile.TemporaryDirectory(prefix="tollgate-replay-") as temporary:
         folder = Path(temporary)
         if backup is None:
@@ -51,7 +51,7 @@ async def replay(backup: Path | None, say: Say, *, stay: bool) -> int:
         restored = await restore_log(side.settings, backup, allow_open=True, replicas=1)
         expected = read_account(backup)
         if expected is None:
-            say("The backup holds no account of its own, so the restored log's is taken.")
+            say("The backup holds no account, so that of the restored log is used.")
             expected = restored
         say("Starting a stack on it, without a processor …")
         async with side.running(), aiohttp.ClientSession() as session:
@@ -64,18 +64,18 @@ async def replay(backup: Path | None, say: Say, *, stay: bool) -> int:
 
 
 def report(expected: Account, totals: Totals, say: Say) -> bool:
-    """Says what both say; whether it is the same."""
+    """Prints both summaries. Returns whether they are the same."""
     say(f"\n{'':<10} {'backup':>24} {'replay':>24}")
     for name in PROVIDERS:
         say(f"{name:<10} {_shown(expected.settled[name]):>24} {_shown(totals[name]):>24}")
-    say(f"{'open':<10} {expected.open:>24}   (nothing here charges them)")
+    say(f"{'open':<10} {expected.open:>24}   (this stack does not charge them)")
     is_same = expected.settled == totals
     say("The same." if is_same else "NOT the same.")
     return is_same
 
 
 async def _summary(session: aiohttp.ClientSession, url: str, last_sequence: int) -> Totals:
-    """The summary as soon as the read model holds the log up to that sequence. Raises ReplayError."""
+    """The summary, once the read model holds the log up to that sequence. Raises ReplayError."""
     deadline = time.monotonic() + BUILD_SECONDS_MAX
     why = "no answer"
     while time.monotonic() < deadline:
@@ -97,12 +97,12 @@ def _totals(summary: Any) -> Totals:
 
 
 async def _demonstrate(data: Path, backup: Path, say: Say) -> None:
-    """A stack with simulators, payments through it, and its backup."""
-    say("No backup was named: making one, from a stack with simulated processors …")
+    """Starts a stack with simulators, sends payments through it, and backs it up."""
+    say("No backup was given: making one from a stack with simulated providers …")
     side = SideStack(data, charges=True)
     async with side.running(), aiohttp.ClientSession() as session:
         url = side.settings.edge_url
-        say(f"Posting {DEMONSTRATION_PAYMENTS} payments, and {DEMONSTRATION_OPEN} that both processors fail to take …")
+        say(f"Posting {DEMONSTRATION_PAYMENTS} payments, and {DEMONSTRATION_OPEN} that both providers fail to charge …")
         await _pay(session, url, DEMONSTRATION_PAYMENTS)
         await _until_settled(session, url, DEMONSTRATION_PAYMENTS)
         for provider in side.settings.provider_urls:

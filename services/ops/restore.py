@@ -11,10 +11,10 @@ from tollgate.stack.settings import Settings
 
 
 async def restore_log(settings: Settings, folder: Path, *, allow_open: bool, replicas: int | None = None) -> Account:
-    """Restores into the DATA_DIR, with nothing else running on it, or into the broker that NATS_URL names.
+    """Restores into the DATA_DIR, with nothing else running on it, or into the broker at NATS_URL.
 
-    A log with payments that have not ended is refused unless `allow_open`: a processor would send them on, and cannot
-    know whether they were charged after the backup was made. Raises StackError and BrokerError.
+    A log with payments that have not ended is refused unless `allow_open`: a processor would charge them, and nothing
+    shows whether they were charged after the backup was made. Raises StackError and BrokerError.
     """
     check_archive(folder)
     account = read_account(folder)
@@ -24,7 +24,7 @@ async def restore_log(settings: Settings, folder: Path, *, allow_open: bool, rep
         with broker_alone(settings) as url:
             return await _restore_at(BrokerAddress(url), folder, allow_open=allow_open, replicas=replicas)
     if account is None and not allow_open:
-        # Processors may be waiting there for a log, and would be faster than a look at it.
+        # Processors may be waiting there for a log, and would charge before it could be examined.
         raise BackupError(
             f"{folder} has no {ACCOUNT_FILE} that tells whether payments in it are open, and who is connected to that"
             " broker would send them on at once; --allow-open if that is meant"

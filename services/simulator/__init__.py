@@ -1,7 +1,7 @@
-"""A stand-in for one payment processor of the Rinha de Backend 2025, with faults that can be switched on.
+"""A stand-in for one provider of the Rinha benchmark, with faults on demand.
 
-It shares no code with the gateway it is used to test, not even money and time: a mistake in one must not hide in the
-other. `book`, `faults`, `gate`, `health`, `intermediary`, `money`, `moment`, `order`, `replica` and `state`
-are pure; `memory` and `refusals` keep files; `desk`, `admin` and `app` speak HTTP; `listener` owns the socket; `cli`
-starts it all.
+It shares no code with the product it tests, not even money and time: a mistake in one must not hide in the other.
+`admission`, `book`, `faults`, `health`, `intermediary`, `money`, `moment`, `order`, `replica` and `state` do no I/O;
+`memory` and `refusals` keep files; `api`, `admin` and `app` handle HTTP; `listener` owns the socket; `cli` is the entry
+point.
 """

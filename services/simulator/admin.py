@@ -1,4 +1,4 @@
-"""The administration: sums, switches, faults and the whole book, for whoever holds the token."""
+"""The admin API: totals, switches, faults and all records, for clients that send the token."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,11 +22,11 @@ _PAGE_PAYMENTS = 1000
 
 AdminHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Pause = Callable[[float, web.RequestHandler], Awaitable[None]]
-"""Stops listening for so many seconds and closes every connection but the one that asked."""
+"""(seconds, connection): stops listening for that time and closes every other connection."""
 
 
 class BadRequestError(ValueError):
-    """The request asks for something that is not on offer."""
+    """The request is malformed or out of range."""
 
 
 class Admin:
@@ -120,7 +120,7 @@ class Admin:
         book = self._state.book
         for start in range(0, len(book), _PAGE_PAYMENTS):
             await response.write(_ndjson(book, start))
-            # A long book must not hold up the payments that come in meanwhile.
+            # A long list must not delay the payments that arrive meanwhile.
             await asyncio.sleep(0)
         await response.write_eof()
         return response

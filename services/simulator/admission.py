@@ -1,11 +1,11 @@
-"""The gate before the handler of payments: so many inside at once, so many more waiting, the rest sent away."""
+"""Admission to the payment handler: a limit of running requests, a limit of waiting ones, the rest refused."""
 
 import asyncio
 from collections import deque
 
 
 class Admission:
-    """Admits up to `max_running` at once; up to `max_waiting` more wait their turn, first come, first served."""
+    """Admits up to `max_running` at once; up to `max_waiting` more wait, in the order of arrival."""
 
     def __init__(self, max_running: int, max_waiting: int) -> None:
         self._max_running = max_running
@@ -15,16 +15,16 @@ class Admission:
 
     @property
     def running(self) -> int:
-        """How many are inside."""
+        """How many requests are running."""
         return self._running
 
     @property
     def waiting(self) -> int:
-        """How many wait for a place."""
+        """How many requests wait."""
         return len(self._turns)
 
     async def enter(self) -> bool:
-        """True once inside, after which `leave` is owed; False at once when even the waiting room is full."""
+        """True once admitted: then `leave` must be called. False at once when as many wait as may."""
         if self._running < self._max_running:
             self._running += 1
             return True
@@ -34,7 +34,7 @@ class Admission:
         return True
 
     def leave(self) -> None:
-        """Gives the place to the next who waits, or frees it."""
+        """Passes the place to the next waiting request, or frees it."""
         while self._turns:
             turn = self._turns.popleft()
             if not turn.done():
@@ -49,6 +49,6 @@ class Admission:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                # The place was already given to one who is no longer here to give it back.
+                # The place was passed to this request while it was cancelled, so it has to be given back.
                 self.leave()
             raise

@@ -1,4 +1,4 @@
-"""Answers: the bodies and responses that several handlers give, and the ways to end a connection after one."""
+"""Bodies and responses shared by the handlers, and the ways to close a connection after a response."""
 
 from http import HTTPStatus
 from typing import Any
@@ -16,31 +16,31 @@ from tollgate.simulator.order import correlation_id_of
 _JSON_HEADERS = CIMultiDictProxy(CIMultiDict({"Content-Type": "application/json"}))
 
 _REASONS = {520: "Unknown Error", 522: "Connection timed out", 524: "A timeout occurred"}
-"""Those that the standard does not know."""
+"""Reasons of statuses that are not in the standard."""
 
 
 def json_bytes(body: bytes, status: int = HTTPStatus.OK) -> web.Response:
-    """An answer whose body is JSON already."""
+    """A response whose body is JSON already."""
     return web.Response(body=body, status=status, headers=_JSON_HEADERS)
 
 
 def json(content: Any, status: int = HTTPStatus.OK) -> web.Response:
-    """An answer with `content` as JSON."""
+    """A response with `content` as JSON."""
     return json_bytes(orjson.dumps(content), status)
 
 
 def message(text: str, status: int) -> web.Response:
-    """An answer that says one thing."""
+    """A response with a message."""
     return json({"message": text}, status)
 
 
 def empty(status: int) -> web.Response:
-    """An answer without a body: the contest's for what is refused, unknown or an injected failure."""
+    """A response without a body: the benchmark's for refused and unknown payments and for injected failures."""
     return web.Response(status=status)
 
 
 def in_place(interception: Interception) -> web.Response:
-    """What somebody in between says in the processor's place."""
+    """The response of an intermediary in place of the provider's."""
     reason = _REASONS.get(interception.status) or HTTPStatus(interception.status).phrase
     headers = {"Location": "https://login.invalid/"} if interception.status == HTTPStatus.FOUND else {}
     if interception.form is Form.EMPTY:
@@ -57,7 +57,7 @@ def in_place(interception: Interception) -> web.Response:
 
 
 def too_many(retry_seconds: float) -> web.Response:
-    """The contest's 429: plain text, and when to ask again."""
+    """The benchmark's 429: plain text, with Retry-After."""
     return web.Response(
         text="Calm down. Try again later.",
         status=HTTPStatus.TOO_MANY_REQUESTS,
@@ -71,7 +71,7 @@ def number(cents: int) -> orjson.Fragment:
 
 
 def payment_fields(payment: Payment) -> dict[str, Any]:
-    """A payment as its client knows it."""
+    """The fields of a payment as returned to clients."""
     return {
         "correlationId": correlation_id_of(payment.key),
         "amount": number(payment.amount_cents),
@@ -80,7 +80,7 @@ def payment_fields(payment: Payment) -> dict[str, Any]:
 
 
 async def send_and_close(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Sends `response` whole, promising to keep the connection, and closes it all the same."""
+    """Sends the whole `response` without `Connection: close`, and then closes the connection."""
     await response.prepare(request)
     await response.write_eof()
     if request.transport is not None:
@@ -88,7 +88,7 @@ async def send_and_close(request: web.BaseRequest, response: web.StreamResponse)
 
 
 def hang_up(request: web.BaseRequest, last_bytes: bytes = b"") -> None:
-    """Closes the connection after `last_bytes`; the response a handler then returns goes nowhere."""
+    """Closes the connection after `last_bytes`; the response that the handler then returns is dropped."""
     transport = request.transport
     if transport is None:
         return

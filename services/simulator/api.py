@@ -1,4 +1,4 @@
-"""The desk: what the processor's clients may ask (pay, look up a payment, ask for its health)."""
+"""The public API: charge a payment, look one up, get the health."""
 
 import asyncio
 import time
@@ -18,22 +18,22 @@ _GARBAGE = b"\x00\xffthis is no HTTP\r\n\r\n"
 
 
 class Api:
-    """The public endpoints of one processor.
+    """The public endpoints of one provider.
 
-    Its answers have the form of the contest's source: JSON `{"message": …}` for 200, 422 and a genuine 500 (which may
-    come after the insert); no body at all for an injected 500 (which comes before it), for 400, 415, and for a lookup's
-    404; plain text for 429.
+    Its answers have the form of the benchmark's source: JSON `{"message": …}` for 200, 422 and a genuine 500 (which may
+    come after the insert); no body for an injected 500 (which comes before it), for 400, 415, and for a lookup's 404;
+    plain text for 429.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._behind: set[asyncio.Task[None]] = set()
-        """Payments under way whose clients were answered by somebody in between."""
+        """Payments being handled whose clients already got an intermediary's answer."""
 
     async def pay(self, request: web.BaseRequest) -> web.StreamResponse:
-        """`POST /payments`: who stands before it, the gate, the delay, the injected failure, the charge, the answer.
+        """`POST /payments`: intermediaries, admission, delay, injected failure, charge, answer; in this order.
 
-        Nothing here ends early because the client left: the charge is made all the same.
+        A client that disconnects does not end the handling: the charge is made all the same.
         """
         received_at_us = time.time_ns() // 1000
         state = self._state
@@ -47,9 +47,9 @@ class Api:
         return answer
 
     async def look_up(self, correlation_id: str) -> web.StreamResponse:
-        """`GET /payments/{id}`: the payment, or 404 without a body; 400 for what is no UUID.
+        """`GET /payments/{id}`: the payment, or 404 without a body; 400 when the id is not a UUID.
 
-        The limit of payments at once holds for lookups, too, as in the contest's source.
+        The admission limit applies to lookups, too, as in the benchmark's source.
         """
         state = self._state
         state.stats.lookups += 1
@@ -74,7 +74,7 @@ class Api:
         return answers.json(answers.payment_fields(payment))
 
     async def tell_health(self) -> web.StreamResponse:
-        """`GET /payments/service-health`: failing or not, and the delay in ms; 429 when asked too soon."""
+        """`GET /payments/service-health`: failing or not, and the delay in ms; 429 when called too soon."""
         state = self._state
         if not state.health.take(time.monotonic()):
             state.stats.health_refused += 1
@@ -149,7 +149,7 @@ class Api:
             return answers.message(text, HTTPStatus.UNPROCESSABLE_ENTITY)
         except BookFullError:
             state.stats.book_full += 1
-            return answers.message("the book of payments is full", HTTPStatus.INTERNAL_SERVER_ERROR)
+            return answers.message("the limit of payments is reached", HTTPStatus.INTERNAL_SERVER_ERROR)
         state.stats.charges += 1
         state.replica.note(order.key, time.monotonic())
         return self._answer_charge(request, ending)
@@ -172,7 +172,7 @@ class Api:
 
 
 async def _is_whole(request: web.BaseRequest) -> bool:
-    """Waits for the body, which is kept for the handler; False when the client left before its end."""
+    """Reads the body, which is kept for the handler; False when the client disconnected before its end."""
     try:
         await request.read()
     except web.RequestPayloadError:

@@ -1,4 +1,4 @@
-"""The application: which handler answers which request."""
+"""The application: routes requests to handlers."""
 
 from http import HTTPStatus
 
@@ -16,9 +16,9 @@ _ADMIN = "/admin/"
 
 
 class App:
-    """Hands each request to the desk or to the administration.
+    """Routes each request to the public API or to the admin API.
 
-    A handful of comparisons instead of aiohttp's router: the payments come first and pay for nothing else.
+    A few comparisons in place of aiohttp's router, with payments first, which keeps their handling fast.
     """
 
     def __init__(self, state: State, pause: Pause) -> None:
@@ -26,11 +26,11 @@ class App:
         self._admin = Admin(state, pause)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The answer to `request`."""
+        """Returns the response to `request`."""
         try:
             return await self._route(request)
         except ConnectionError:
-            # Clients may leave in the middle of their request or of a long answer: that is no error of this program.
+            # Clients may disconnect during their request or a long response: that is not an error of this program.
             return answers.message("the client has left", HTTPStatus.BAD_REQUEST)
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:

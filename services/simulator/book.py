@@ -1,4 +1,4 @@
-"""The book: every charge this processor made, in memory, and the sums over a window of it."""
+"""The record of every charge of this provider, in memory, with sums over a window."""
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -14,11 +14,11 @@ class DuplicateError(Exception):
 
 
 class BookFullError(Exception):
-    """The book holds as many payments as it may."""
+    """The limit of recorded payments is reached."""
 
 
 class Payment(NamedTuple):
-    """One charge: when it was asked for (by the client's word) and when its request arrived, microseconds UTC."""
+    """One charge, with the client's `requestedAt` and the time its request arrived, in microseconds UTC."""
 
     key: bytes
     amount_cents: int
@@ -27,14 +27,14 @@ class Payment(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """How many payments, and their amount in cents."""
+    """The number of payments, and their sum in cents."""
 
     payments: int
     amount_cents: int
 
 
 class _Second:
-    """The rows whose requestedAt lies in one second, and their sum."""
+    """The rows whose requestedAt is in one second, and their sum."""
 
     __slots__ = ("amount_cents", "rows")
 
@@ -44,12 +44,11 @@ class _Second:
 
 
 class Book:
-    """At most `max_payments` charges by key, in the order they were made.
+    """At most `max_payments` charges by key, in the order in which they were made.
 
-    Columns of plain integers, so that millions of payments stay small (about 220 bytes each) and give the garbage
-    collector nothing to walk.
-    Seconds are summed as they fill, so that a window costs its two edges and not the whole book.
-    `keep` is told of each charge before it counts.
+    Columns of plain integers keep millions of payments small (about 220 bytes each) and out of the garbage collector.
+    Sums by second are kept, so that a window costs its two edges and not all rows. `keep` is called with each charge
+    before it counts.
     """
 
     def __init__(self, max_payments: int, keep: Callable[[Payment], None] = lambda _: None) -> None:
@@ -66,7 +65,7 @@ class Book:
         return len(self._keys)
 
     def charge(self, payment: Payment) -> None:
-        """Enters `payment`; raises DuplicateError when its key is known, else BookFullError when it has no room."""
+        """Records `payment`. Raises DuplicateError when its key is recorded, BookFullError at the limit."""
         if payment.key in self._row_by_key:
             raise DuplicateError
         if len(self._keys) >= self._max_payments:
@@ -75,7 +74,7 @@ class Book:
         self._enter(payment)
 
     def remember(self, payments: Iterable[Payment]) -> None:
-        """Enters charges that were made before this program was started."""
+        """Records charges of an earlier process."""
         for payment in payments:
             self._enter(payment)
 
@@ -100,11 +99,11 @@ class Book:
         return None if row is None else self._payment(row)
 
     def page(self, start: int, size: int) -> list[Payment]:
-        """Up to `size` charges from the `start`th on, oldest first; safe while charges are being added."""
+        """Up to `size` charges from index `start`, oldest first; safe while charges are being added."""
         return [self._payment(row) for row in range(start, min(start + size, len(self)))]
 
     def totals(self, from_us: int | None = None, to_us: int | None = None) -> Totals:
-        """The sum of the charges whose requestedAt lies in the window; both ends belong to it, None leaves one open."""
+        """Sums the charges whose requestedAt is in the window; both bounds are inclusive, None leaves a side open."""
         first_us = EARLIEST_US if from_us is None else from_us
         last_us = LATEST_US if to_us is None else to_us
         payments = amount_cents = 0

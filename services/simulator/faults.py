@@ -1,4 +1,4 @@
-"""Faults beyond the official ones: which are switched on, and how each payment's share of them is drawn."""
+"""Faults beyond those of the benchmark: which are in force, and how they are drawn for each payment."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
@@ -23,11 +23,11 @@ _SEED_BITS = 63
 
 
 class BadFaultsError(ValueError):
-    """The faults asked for are unknown or out of range."""
+    """The requested faults are unknown or out of range."""
 
 
 class Ending(Enum):
-    """What a client sees of a charge that was made."""
+    """What the client receives after a charge was made."""
 
     ANSWERED = "answered"
     LOST = "lost"
@@ -36,7 +36,7 @@ class Ending(Enum):
 
 
 class DrawnFault(NamedTuple):
-    """What will happen to one payment, drawn whole when it arrives."""
+    """The faults of one payment, all drawn when it arrives."""
 
     intercepted: Interception | None = None
     refused: bool = False
@@ -51,7 +51,7 @@ CALM = DrawnFault()
 
 
 class LookupFate(NamedTuple):
-    """What will happen to one lookup."""
+    """The faults of one lookup."""
 
     intercepted: Interception | None = None
     refused: bool = False
@@ -63,11 +63,11 @@ CALM_LOOKUP = LookupFate()
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The faults in force. Ratios are shares from 0 to 1 of the payments that get as far as the fault.
+    """The faults in force. Ratios are shares from 0 to 1 of the payments that reach the fault.
 
-    The three endings of a charge exclude each other, so together they make at most 1. So do the answers that somebody
-    in between gives in this processor's place: those to payments (`proxy_…`), and those to lookups (an expired token,
-    no route).
+    The three endings of a charge exclude each other, so their sum is at most 1. So is that of the answers of
+    intermediaries in this provider's place: those to payments (`proxy_…`), and those to lookups (expired token, no
+    route).
     """
 
     jitter_ms: float = 0.0
@@ -78,39 +78,39 @@ class Faults:
     garbage_ratio: float = 0.0
     close_ratio: float = 0.0
     own_refusal_ratio: float = 0.0
-    """400 by the processor's own word: it will never charge this request."""
+    """400 in the provider's own form: it will never charge this request."""
     proxy_error_ratio: float = 0.0
-    """502, 503, 504 or 52x at once; the handler goes on, and charges after the delay."""
+    """502, 503, 504 or 52x at once; the handler continues, and charges after the delay."""
     proxy_expired_token_ratio: float = 0.0
-    """401 or 403, of payments and of lookups; the handler is not reached."""
+    """401 or 403, for payments and lookups; the handler is not reached."""
     proxy_no_route_ratio: float = 0.0
     """404 of an ingress; the handler is not reached."""
     proxy_refusal_ratio: float = 0.0
-    """Another 4xx; the handler is reached by every other one."""
+    """Another 4xx; half of them reach the handler."""
     proxy_page_ratio: float = 0.0
-    """200 or 302 with a page for people; the handler is not reached."""
+    """200 or 302 with an HTML page; the handler is not reached."""
     lookup_no_route_ratio: float = 0.0
-    """404 of an ingress to a lookup."""
+    """404 of an ingress, for lookups."""
     lookup_refused_ratio: float = 0.0
-    """429 to a lookup."""
+    """429, for lookups."""
     lookup_lag_seconds: float = 0.0
-    """Each lookup asks a replica that lags by up to so long: 404 in its own form, though the charge stands."""
+    """Each lookup goes to a replica with up to this lag: 404 in the provider's own form despite the charge."""
     health_503_ratio: float = 0.0
-    """Health of a failing processor with the status 503, and the usual JSON."""
+    """The health of a failing provider is answered with status 503 and the usual JSON."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             _check_range(name, value, _MAXIMA.get(name, 1))
         for exclusive in (self.proxies(), self.lookup_proxies()):
             if sum(share.ratio for share in exclusive) > 1:
-                raise BadFaultsError("what is answered in the processor's place must not exceed 1 together")
+                raise BadFaultsError("the ratios of answers in the provider's place must not exceed 1 together")
         if self.lost_answer_ratio + self.error_after_charge_ratio + self.garbage_ratio > 1:
             raise BadFaultsError(
                 "lost_answer_ratio, error_after_charge_ratio and garbage_ratio must not exceed 1 together"
             )
 
     def proxies(self) -> tuple[Share, ...]:
-        """What is answered to payments in the processor's place."""
+        """The shares of payments that an intermediary answers."""
         return (
             Share(self.proxy_error_ratio, ERRORS),
             Share(self.proxy_expired_token_ratio, EXPIRED_TOKENS),
@@ -120,7 +120,7 @@ class Faults:
         )
 
     def lookup_proxies(self) -> tuple[Share, ...]:
-        """What is answered to lookups in its place."""
+        """The shares of lookups that an intermediary answers."""
         return Share(self.proxy_expired_token_ratio, EXPIRED_TOKENS), Share(
             self.lookup_no_route_ratio, LOOKUP_NO_ROUTES
         )
@@ -133,8 +133,8 @@ _NAMES = frozenset(field.name for field in fields(Faults))
 class Dice:
     """The faults in force and the seeded source that draws from them.
 
-    The same seed, the same faults and the same order of payments give the same fates, whatever is looked up meanwhile;
-    and the same order of lookups gives theirs. While no fault is switched on nothing is drawn.
+    The same seed, faults and order of payments draw the same faults, independently of lookups; lookups are drawn
+    separately, in their order. Nothing is drawn while no fault is in force.
     """
 
     def __init__(self, seed: int) -> None:
@@ -143,9 +143,9 @@ class Dice:
         self._reseed(seed)
 
     def change(self, changes: object) -> None:
-        """Applies a JSON object of fault names and `seed`; names it leaves out stay as they are.
+        """Applies a JSON object of fault names and `seed`; omitted names stay as they are.
 
-        Raises BadFaultsError, and changes nothing, when a name is unknown or a value out of range.
+        Raises BadFaultsError and changes nothing when a name is unknown or a value is out of range.
         """
         if not isinstance(changes, dict):
             raise BadFaultsError("faults must be a JSON object")
@@ -161,15 +161,15 @@ class Dice:
             self._reseed(seed)
 
     def as_dict(self) -> dict[str, float]:
-        """The faults in force and the seed last given."""
+        """The faults in force and the last seed set."""
         return {**asdict(self._faults), "seed": self._seed}
 
     def draw(self) -> DrawnFault:
-        """The fate of the payment that has just arrived."""
+        """Draws the faults of a payment that has just arrived."""
         if not self._active:
             return CALM
         faults, random = self._faults, self._random.random
-        # Always as many draws, in this order: a fault switched on must not shift what is drawn for the others.
+        # The number and order of draws never change: one fault must not shift what is drawn for the others.
         drawn_fault = DrawnFault(
             refused=random() < faults.refused_ratio,
             jitter_ms=random() * faults.jitter_ms,
@@ -181,11 +181,11 @@ class Dice:
         )
         if drawn_fault.intercepted is None:
             return drawn_fault
-        # The client has its answer already: nothing is left to be done to it or to its connection.
+        # The client has its answer already, so the faults of answer and connection do not apply.
         return drawn_fault._replace(ending=Ending.ANSWERED, closes=False)
 
     def draw_lookup(self) -> LookupFate:
-        """The fate of the lookup that has just arrived."""
+        """Draws the faults of a lookup that has just arrived."""
         if not self._active:
             return CALM_LOOKUP
         faults, random = self._faults, self._lookup_random.random
@@ -196,12 +196,12 @@ class Dice:
         )
 
     def draw_health_503(self) -> bool:
-        """Whether the health of a failing processor is told with status 503."""
+        """Draws whether the health of a failing provider is answered with status 503."""
         return self._health_random.random() < self._faults.health_503_ratio
 
     def _reseed(self, seed: int) -> None:
         self._seed = seed
-        # They draw faults to be replayed, not secrets.
+        # They draw reproducible faults, not secrets.
         self._random = Random(seed)  # noqa: S311
         self._lookup_random = Random(seed + 1)  # noqa: S311
         self._health_random = Random(seed + 2)  # noqa: S311

@@ -1,4 +1,4 @@
-"""What stands between a client and the processor and answers in its place: proxies, ingresses, firewalls. Pure."""
+"""Answers of intermediaries in the provider's place: proxies, ingresses, firewalls. Pure."""
 
 from enum import Enum
 from itertools import product
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Form(Enum):
-    """The body of an answer that the processor did not give."""
+    """The form of the body of an intermediary's answer."""
 
     HTML = "html"
     JSON = "json"
@@ -14,10 +14,10 @@ class Form(Enum):
 
 
 class Interception(NamedTuple):
-    """An answer in the processor's place; with `forwards`, its handler has the request all the same, and may charge."""
+    """An answer in the provider's place; with `forwards`, the handler still gets the request, and may charge."""
 
     counted_as: str
-    """The field of the statistics that counts it."""
+    """The field of Stats that counts it."""
     status: int
     form: Form
     forwards: bool = False
@@ -37,22 +37,22 @@ ERRORS = _each("proxy_errors", (502, 503, 504, 520, 522, 524), forwards=(True,))
 EXPIRED_TOKENS = _each("proxy_expired_tokens", (401, 403))
 NO_ROUTES = _each("proxy_no_routes", (404,))
 LOOKUP_NO_ROUTES = _each("lookup_no_routes", (404,), (Form.HTML, Form.JSON))
-"""Never without a body: a lookup's 404 without a body is the processor's own."""
+"""Always with a body: a lookup's 404 without a body is the provider's own."""
 REFUSALS = _each("proxy_refusals", (400, 405, 408, 409, 413, 425, 451), (Form.HTML,), (False, True))
-"""Other statuses of proxies and firewalls, some of which look at the answer only, when the handler has ended."""
+"""Other statuses of proxies and firewalls; some inspect only the answer, after the handler has ended."""
 PAGES = _each("proxy_pages", (200, 302), (Form.HTML,))
-"""A page for people: maintenance, or a login."""
+"""An HTML page: maintenance, or a login."""
 
 
 class Share(NamedTuple):
-    """How much of what arrives is intercepted in one of these ways."""
+    """The share of requests that are intercepted in one of these ways."""
 
     ratio: float
     ways: tuple[Interception, ...]
 
 
 def intercepted(drawn: float, detail: float, shares: tuple[Share, ...]) -> Interception | None:
-    """The interception that two numbers in [0, 1) draw, or None. The ratios of `shares` make at most 1."""
+    """The interception drawn by two numbers in [0, 1), or None. The sum of the ratios of `shares` is at most 1."""
     for ratio, ways in shares:
         if drawn < ratio:
             return ways[int(detail * len(ways))]

@@ -1,4 +1,4 @@
-"""The listener: one address, listened to until the program ends, with pauses on demand."""
+"""The listener: one address, open until the program ends, with pauses on demand."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ _REOPEN_PAUSE_SECONDS: Final = 0.1
 class Listener:
     """Serves HTTP on `host`:`port`; port 0 takes any free one and keeps it.
 
-    `on_failure` learns of the error when the address cannot be taken back after a pause.
+    `on_failure` is called with the error when the address cannot be bound again after a pause.
     """
 
     def __init__(self, host: str, port: int, on_failure: Callable[[OSError], None]) -> None:
@@ -30,13 +30,13 @@ class Listener:
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """The URL of the listener."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
     async def open(self, handler: Handler) -> None:
-        """Starts listening; raises OSError when the address is not to be had."""
-        # Handlers go on when their client leaves: that is how the real processor charges payments nobody waits for.
+        """Starts listening. Raises OSError when the address cannot be bound."""
+        # Handlers continue when their client disconnects: a real provider charges such payments, too.
         self._http = web.Server(
             handler, handler_cancellation=False, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS
         )
@@ -45,15 +45,15 @@ class Listener:
     async def pause(self, seconds: float, asking: web.RequestHandler) -> None:
         """Closes the socket and every connection, and listens again after `seconds`; a later pause replaces it.
 
-        The connection `asking` is left to its handler, who owes it an answer: whoever reads that answer can rely on
-        everything else being closed.
+        The connection `asking` stays open for its answer: a client that has read the answer can rely on everything else
+        being closed.
         """
         self._stop_listening()
         for connection in self._http.connections:
             if connection is not asking:
                 connection.force_close()
         self._reopening = asyncio.get_running_loop().create_task(self._reopen(seconds))
-        # The event loop closes a socket some turns after it was told to.
+        # The event loop closes a socket some iterations after `close`.
         await asyncio.sleep(_CLOSING_SECONDS)
 
     async def close(self) -> None:

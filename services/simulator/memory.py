@@ -1,4 +1,4 @@
-"""The book's memory: a file that a processor which was killed finds its charges in again."""
+"""The file of the charges, from which a restarted provider restores them."""
 
 import os
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from tollgate.simulator.order import correlation_id_of, key_from
 
 
 class UnreadableBookError(Exception):
-    """The file is no book."""
+    """The file is not a file of charges."""
 
 
 class BookFile:
-    """Charges as JSON, one a line, in the order they were made. Each is written whole, with one call to the system.
+    """Charges as JSON lines, in the order in which they were made. Each is written with one system call.
 
-    It outlives the program, not the machine: nothing is synced to the disk.
+    It survives the end of the program, not of the machine: nothing is synced to the disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,10 +34,12 @@ class BookFile:
                     key = key_from(fields["correlationId"])
                     yield Payment(key, fields["amountCents"], fields["requestedAtUs"], fields["receivedAtUs"])
                 except (ValueError, LookupError, TypeError) as reason:
-                    raise UnreadableBookError(f"{self._path} is no book: line {number} is no charge") from reason
+                    raise UnreadableBookError(
+                        f"{self._path} is not a file of charges: line {number} is no charge"
+                    ) from reason
 
     def append(self, payment: Payment) -> None:
-        """Raises OSError when the charge cannot be kept; it must not be made then."""
+        """Writes the charge. Raises OSError when it cannot be written; the charge must not be made then."""
         os.write(
             self._file,
             orjson.dumps(
@@ -52,5 +54,5 @@ class BookFile:
         )
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Deletes all charges."""
         os.ftruncate(self._file, 0)

@@ -1,4 +1,4 @@
-"""Moments: ISO 8601 outside, integer microseconds since 1970-01-01 UTC inside."""
+"""Times: ISO 8601 outside, integer microseconds since 1970-01-01 UTC inside."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,9 +10,9 @@ LATEST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 def microseconds_from(text: object) -> int:
-    """The ISO 8601 moment `text` in microseconds UTC; finer digits are cut, no offset means UTC.
+    """The ISO 8601 time `text` in microseconds UTC; finer digits are cut, no offset means UTC.
 
-    Raises ValueError when it is no such moment, or lies outside the years 1 to 9999 UTC.
+    Raises ValueError when it is not such a time, or outside the years 1 to 9999 UTC.
     """
     if not isinstance(text, str):
         raise ValueError("a moment must be text in ISO 8601")  # noqa: TRY004 - one error for every malformed request

@@ -1,4 +1,4 @@
-"""The payments that this processor refused for good, by its own word: what a rejection can be held against."""
+"""The payments that this provider rejected by its own answer; recorded rejections are checked against them."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from tollgate.simulator.order import correlation_id_of, key_from
 
 
 class Refusals:
-    """At most `max_payments` keys, each once; with `path`, they are found again after a kill."""
+    """At most `max_payments` keys, each once; with `path`, they survive a restart."""
 
     def __init__(self, max_payments: int, path: Path | None) -> None:
         self._max_payments = max_payments
@@ -22,7 +22,7 @@ class Refusals:
         return map(correlation_id_of, tuple(self._keys))
 
     def add(self, key: bytes) -> bool:
-        """Before the client is told; False when there is no room for one more, which must not be refused then."""
+        """Records a rejection before it is answered. False when the limit is reached; it must not be rejected then."""
         if key not in self._keys:
             if len(self._keys) >= self._max_payments:
                 return False
@@ -32,7 +32,7 @@ class Refusals:
         return True
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Deletes all keys."""
         self._keys.clear()
         if self._file is not None:
             os.ftruncate(self._file, 0)

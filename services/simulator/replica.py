@@ -1,17 +1,17 @@
-"""A lagging replica: lookups that do not show a charge until some time after it was made."""
+"""A lagging replica: lookups that do not find a charge until some time after it was made."""
 
 from collections import OrderedDict
 
 
 class Replica:
-    """Knows when the charges of the last `keep_seconds` were made; older ones are shown whatever the lag."""
+    """Keeps when the charges of the last `keep_seconds` were made; older ones are found at any lag."""
 
     def __init__(self, keep_seconds: float) -> None:
         self._keep_seconds = keep_seconds
         self._charged_at_seconds: OrderedDict[bytes, float] = OrderedDict()
 
     def note(self, key: bytes, now_seconds: float) -> None:
-        """A charge was made at `now_seconds` of a monotonic clock."""
+        """Records a charge made at `now_seconds` (monotonic clock)."""
         self._charged_at_seconds[key] = now_seconds
         while self._charged_at_seconds:
             oldest = next(iter(self._charged_at_seconds))
@@ -20,5 +20,5 @@ class Replica:
             del self._charged_at_seconds[oldest]
 
     def shows(self, key: bytes, now_seconds: float, lag_seconds: float) -> bool:
-        """Whether one that lags by `lag_seconds` has the charge of `key` at `now_seconds`."""
+        """Whether a replica that lags by `lag_seconds` has the charge of `key` at `now_seconds`."""
         return self._charged_at_seconds.get(key, -self._keep_seconds) <= now_seconds - lag_seconds

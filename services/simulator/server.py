@@ -1,4 +1,4 @@
-"""The server: joins state, application and listener, and runs them until it is told to stop."""
+"""The server: wires state, application and listener together, and runs them until a signal to stop."""
 
 import asyncio
 import signal
@@ -10,9 +10,9 @@ from tollgate.simulator.state import Options, State
 
 
 async def serve(options: Options, announce: Callable[[str], None]) -> None:
-    """Runs one processor until SIGTERM or SIGINT; `announce` is told its URL once it listens.
+    """Runs one provider until SIGTERM or SIGINT; `announce` is called with its URL once it listens.
 
-    Raises OSError when the address cannot be had, at the start or after a pause.
+    Raises OSError when the address cannot be bound, at the start or after a pause.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()

@@ -1,4 +1,4 @@
-"""The state of one simulated processor: its options, its book, its switches and its counts."""
+"""The state of one simulated provider: options, recorded charges, switches and counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from tollgate.simulator.replica import Replica
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What is fixed when the program starts; `fee` is a ratio of the amount, `seed` draws the faults."""
+    """Settings fixed at the start; `fee` is a ratio of the amount, `seed` draws the faults."""
 
     name: str
     host: str
@@ -29,9 +29,9 @@ class Options:
     max_waiting: int
     health_interval_seconds: float
     book: Path | None = None
-    """The file that the charges are kept in, and what was refused beside it; None keeps them in memory alone."""
+    """The file of the charges, with that of the rejections beside it; None keeps both in memory only."""
     faults: Mapping[str, float] = field(default_factory=dict)
-    """In force from the start."""
+    """Faults in force from the start."""
 
 
 @dataclass(slots=True)
@@ -56,18 +56,18 @@ class Stats:
     proxy_refusals: int = 0
     proxy_pages: int = 0
     charges_behind_proxy: int = 0
-    """The client was answered before, in this processor's place."""
+    """Charges after an intermediary had already answered the client."""
     lookups: int = 0
     lookup_no_routes: int = 0
     lookups_refused: int = 0
     lookups_lagging: int = 0
-    """404, though the charge stands."""
+    """404 although the charge was made."""
     health_calls: int = 0
     health_refused: int = 0
     health_503: int = 0
 
     def add(self, name: str) -> None:
-        """One more of the count `name`."""
+        """Adds one to the count `name`."""
         setattr(self, name, getattr(self, name) + 1)
 
 
@@ -104,7 +104,7 @@ class State:
             self.book.remember(self._file.payments())
 
     def purge(self) -> None:
-        """Opens an empty book; whoever still reads the old one reads it to its end."""
+        """Replaces the records by empty ones; a request that still reads the old ones reads them to their end."""
         if self._file:
             self._file.clear()
         self.refusals.clear()

@@ -1,4 +1,4 @@
-"""What a person reads at the terminal."""
+"""The texts that `make run` prints."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tollgate.stack.supervision import State
 
 
 def starting(settings: Settings, names: list[str]) -> str:
-    """What is started, and what is risked where somebody chose to."""
+    """The programs being started, with a warning when the settings risk accepted payments."""
     starts = f"Starting {', '.join(names)}. Logs: {shown(settings.logs)}"
     if not settings.runs_broker or settings.sync_interval == "always":
         return starts
@@ -19,7 +19,7 @@ def starting(settings: Settings, names: list[str]) -> str:
 
 
 def ready(settings: Settings, *, seconds: float, has_uuidgen: bool) -> str:
-    """What is up, where, and what to type next; every command works when pasted."""
+    """What runs, at which addresses, and commands to try; each can be pasted."""
     default, fallback = settings.provider_urls
     url = settings.edge_url
     new_id = "$(uuidgen)" if has_uuidgen else "$(python3 -c 'import uuid; print(uuid.uuid4())')"
@@ -45,7 +45,7 @@ Ctrl-C stops everything; the data stays.
 
 
 def not_ready(settings: Settings, states: list[State], answer: str, *, seconds: float) -> str:
-    """Who is to blame as far as one can tell: programs that do not run, else what /readyz said."""
+    """The reason as far as it is known: programs that do not run, else the answer of /readyz."""
     down = [state for state in states if state.state != "RUNNING"]
     if not down:
         return f"Not ready after {seconds:.0f} s: every program runs, but {settings.edge_url}/readyz {answer}."
@@ -63,6 +63,6 @@ def status(states: list[State]) -> str:
 
 
 def shown(path: Path) -> str:
-    """Relative to where the person is, when it is below."""
+    """The path relative to the working directory, when it is below."""
     here = Path.cwd()
     return f"./{path.relative_to(here)}" if path.is_relative_to(here) else str(path)

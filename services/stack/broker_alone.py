@@ -1,4 +1,4 @@
-"""The broker of a DATA_DIR by itself, for work on a log that nobody else is using."""
+"""Starts the broker of a DATA_DIR alone, for work on a log that is not in use."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.05
 
 @contextlib.contextmanager
 def broker_alone(settings: Settings) -> Iterator[str]:
-    """Its URL as the operator, while entered. Raises StackError, for one when a stack runs on the DATA_DIR."""
+    """Runs the broker; yields the operator's URL. Raises StackError, also when a stack runs on the DATA_DIR."""
     check_machine(settings)
     log = settings.logs / "nats-server.log"
     with data_dir_lock(settings), log.open("ab") as output:

@@ -1,4 +1,4 @@
-"""The broker's users and their passwords: made once for each DATA_DIR, and readable by nobody else."""
+"""The broker's users and their passwords: created once for each DATA_DIR, readable only by its owner."""
 
 import os
 import re
@@ -13,29 +13,29 @@ from tollgate.stack.settings import Settings
 
 USERS = ("gateway", "processor", "projector", "operator")
 _PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{32,}")
-"""nats-server reads a password as a piece of its configuration, where one that begins with a digit may be a number."""
+"""A first letter: nats-server parses a password as configuration, where a leading digit could mean a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """`passwords` are by user."""
+    """Passwords by user."""
 
     passwords: dict[str, str] = field(repr=False)
 
     @property
     def environment(self) -> dict[str, str]:
-        """As nats.conf names them."""
+        """The variables that nats.conf reads."""
         return {_variable(user): password for user, password in self.passwords.items()}
 
     def url(self, settings: Settings, user: str) -> str:
-        """The stack's own broker, as that user."""
+        """The URL of the stack's own broker for that user."""
         return f"nats://{user}:{self.passwords[user]}@127.0.0.1:{settings.nats_port}"
 
 
 def ensure_credentials(settings: Settings) -> Credentials:
-    """The passwords of this DATA_DIR, made anew unless all are there and nobody else could have read them.
+    """The passwords of this DATA_DIR; new ones unless all exist and no other user could have read them.
 
-    Only for whoever holds the lock of the DATA_DIR.
+    Only for the holder of the lock of the DATA_DIR.
     """
     path = credentials_file(settings.data)
     if (known := _read(path)) is not None:
@@ -46,7 +46,7 @@ def ensure_credentials(settings: Settings) -> Credentials:
 
 
 def operator_url(settings: Settings) -> str:
-    """What the nats CLI connects with. Raises NotRunningError when there are no passwords yet."""
+    """The operator's URL, for the nats CLI. Raises NotRunningError when there are no passwords yet."""
     if not settings.runs_broker:
         return settings.nats_url
     known = _read(credentials_file(settings.data))

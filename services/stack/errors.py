@@ -1,18 +1,18 @@
-"""Why the stack cannot start, or cannot do what was asked. `runtime/errors.py` shows the whole hierarchy."""
+"""Errors of the stack's commands. `runtime/errors.py` shows the whole hierarchy."""
 
 from tollgate.runtime.errors import TollgateError
 
 
 class StackError(TollgateError):
-    """The stack cannot do what it was asked to."""
+    """A command of the stack fails."""
 
 
 class PortTakenError(StackError):
-    """Somebody else listens on a port of ours, or the system does not give it to us."""
+    """A needed port is in use, or the system refuses it."""
 
 
 class AlreadyRunningError(StackError):
-    """Another stack has this DATA_DIR."""
+    """Another stack runs on this DATA_DIR."""
 
 
 class NotRunningError(StackError):
@@ -20,8 +20,8 @@ class NotRunningError(StackError):
 
 
 class BackupError(StackError):
-    """A backup cannot be made, read, or put back."""
+    """A backup cannot be made, read, or restored."""
 
 
 class ReplayError(StackError):
-    """A stack that was made from a backup does not come up, or is not what the backup says."""
+    """A stack started from a backup does not become ready, or differs from the backup."""

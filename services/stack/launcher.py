@@ -1,4 +1,4 @@
-"""Starting a stack, waiting until it answers, and stopping it."""
+"""Starts a stack, waits until it is ready, and stops it."""
 
 import http.client
 import os
@@ -30,25 +30,25 @@ from tollgate.stack.tail import last_lines
 
 _ASK_EVERY_SECONDS = 0.1
 _READY_IN_A_ROW = 8
-"""The edge asks either gateway; that one is ready says nothing of the other."""
+"""Several answers: the edge asks either gateway, and one being ready does not imply the other is."""
 _ANSWER_TIMEOUT_SECONDS = 2.0
-_FIRST_WORD_SECONDS = 10.0
-"""A start that takes longer deserves an explanation before it is given up."""
+_FIRST_REPORT_SECONDS = 10.0
+"""A start that takes longer prints the states of the programs."""
 _STOP_SECONDS_MAX = 9.5
-"""The groups' bounds add up to eight seconds; what is then left is killed."""
+"""The bounds of the groups add up to eight seconds; what still runs then is killed."""
 _LOG_LINES = 8
 
 
 class _StopRequestedError(TollgateError):
-    """A signal asked the launcher to stop."""
+    """A signal requested the launcher to stop."""
 
 
 def run_stack(settings: Settings, say: Callable[[str], None]) -> int:
-    """Runs everything until a signal comes; the exit code. Raises StackError when it cannot start."""
+    """Runs the stack until a signal. Returns the exit status. Raises StackError when it cannot start."""
     ports = needed_ports(settings)
     check_distinct(ports)
     _check_services(settings)
-    # Only the owner reads what any program writes.
+    # Files of all programs are readable only by their owner.
     os.umask(0o077)
     check_machine(settings)
     make_private(control_socket(settings).parent)
@@ -56,7 +56,7 @@ def run_stack(settings: Settings, say: Callable[[str], None]) -> int:
         check_free(ports)
         groups = choose_programs(settings, ensure_credentials(settings) if settings.runs_broker else None)
         _check_installed(settings, groups)
-        # It holds each service's password.
+        # The file holds the password of each service.
         write_private(settings.run / "supervisord.conf", render_supervisor_config(settings, groups))
         with _signals_raise(), _found_by_commands(settings):
             try:
@@ -68,7 +68,7 @@ def run_stack(settings: Settings, say: Callable[[str], None]) -> int:
 
 @contextmanager
 def _found_by_commands(settings: Settings) -> Iterator[None]:
-    """Leaves in the DATA_DIR where this stack is, for as long as it runs."""
+    """Keeps the addresses of this stack in the DATA_DIR while it runs, for the operator's commands."""
     path = stack_file(settings.data)
     variables = {**os.environ, **shared_environment(settings)}
     write_private(path, describe(variables, has_own_broker=settings.runs_broker))
@@ -79,7 +79,7 @@ def _found_by_commands(settings: Settings) -> Iterator[None]:
 
 
 def _supervise(settings: Settings, groups: list[Group], lock: int, say: Callable[[str], None]) -> int:
-    """Runs the supervisor until it ends by itself, which it should not; its exit code."""
+    """Runs the supervisor until it ends by itself, which is an error. Returns its exit status."""
     supervisor = _start(settings, lock)
     try:
         say(banner.starting(settings, program_names(groups)))
@@ -93,7 +93,7 @@ def _supervise(settings: Settings, groups: list[Group], lock: int, say: Callable
 
 
 def _check_services(settings: Settings) -> None:
-    """Raises SettingError for what a service would refuse: it would be started again and again."""
+    """Raises SettingError for a setting that a service would refuse: it would be restarted for ever."""
     environment = {**os.environ, **shared_environment(settings)}
     for declared in (GatewaySettings, ProcessorSettings, ProjectorSettings):
         load(declared, environment)
@@ -113,20 +113,19 @@ def _start(settings: Settings, lock: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "tollgate.stack.supervisord", str(os.getpid()), "-n", "-c", config],
         env={**os.environ, **shared_environment(settings)},
-        # The terminal's Ctrl-C reaches only the launcher, which then stops the rest in order.
+        # A new session: Ctrl-C in the terminal reaches only the launcher, which stops the programs in order.
         start_new_session=True,
         pass_fds=(lock,),
     )
 
 
 def _wait_until_ready(settings: Settings, supervisor: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
-    """Returns when the edge is ready, or the supervisor has ended. Raises StackError when
-    a program does not run in time.
+    """Returns when the edge is ready or the supervisor has ended. Raises StackError when a program is not up in time.
 
-    When all programs run and only wait, for a broker elsewhere or for a long log to be read, so does this.
+    While all programs run and wait, for an external broker or for a long log to be read, this waits, too.
     """
     began = time.monotonic()
-    words = iter((_FIRST_WORD_SECONDS, settings.ready_seconds, float("inf")))
+    words = iter((_FIRST_REPORT_SECONDS, settings.ready_seconds, float("inf")))
     next_word = next(words)
     while supervisor.poll() is None:
         answer = next(filter(None, (ask_ready(settings) for _ in range(_READY_IN_A_ROW))), None)
@@ -151,7 +150,7 @@ def _wait_until_ready(settings: Settings, supervisor: subprocess.Popen[bytes], s
 
 
 def ask_ready(settings: Settings) -> str | None:
-    """None when the edge says that it is ready, else what it says instead."""
+    """None when the edge is ready, else its answer."""
     connection = http.client.HTTPConnection("127.0.0.1", settings.edge_port, timeout=_ANSWER_TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/readyz")
@@ -176,7 +175,7 @@ def _states(settings: Settings) -> list[State]:
 def _stop(supervisor: subprocess.Popen[bytes]) -> None:
     if supervisor.poll() is not None:
         return
-    # From here on a second Ctrl-C changes nothing: the end is near and bounded.
+    # A second Ctrl-C is ignored: the stop is bounded.
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     supervisor.terminate()
@@ -196,8 +195,8 @@ def _signals_raise() -> Iterator[None]:
     def stop(_number: int, _frame: object) -> None:
         raise _StopRequestedError
 
-    # Started with nohup, it goes on when the terminal is closed. A shell's script has its jobs ignore SIGINT, too; but
-    # whoever sends one to this process means it.
+    # Under nohup it keeps running when the terminal is closed. Shell scripts start their jobs with SIGINT ignored; here
+    # SIGINT is handled all the same.
     is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     numbers = [number for number in _STOP_SIGNALS if number != signal.SIGHUP or not is_nohup]
     before = {number: signal.signal(number, stop) for number in numbers}

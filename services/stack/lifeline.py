@@ -1,4 +1,4 @@
-"""Dying with the parent, so that nothing is left behind however the parent ends."""
+"""Ends a process with its parent, so that none is left behind however the parent ends."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int, number: signal.Signals) -> None:
-    """Asks the system for a signal when the parent process ends; it survives an exec. Only Linux can do it.
+    """Requests a signal from the kernel when the parent process ends; it survives an exec. Linux only.
 
     Ends this process at once when the parent is gone already.
     """

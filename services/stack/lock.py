@@ -1,4 +1,4 @@
-"""One stack for one DATA_DIR."""
+"""The lock that allows one stack on a DATA_DIR."""
 
 import fcntl
 import os
@@ -12,9 +12,9 @@ from tollgate.stack.settings import Settings
 
 @contextmanager
 def data_dir_lock(settings: Settings) -> Iterator[int]:
-    """Holds the lock, and yields its file descriptor; whoever inherits that holds the lock too, until both are gone.
+    """Holds the lock, and yields its file descriptor; a process that inherits it holds the lock, too.
 
-    Raises AlreadyRunningError when somebody holds it.
+    Raises AlreadyRunningError when another process holds it.
     """
     path = settings.run / "lock"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

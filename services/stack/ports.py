@@ -1,4 +1,4 @@
-"""Which TCP ports a stack needs, and whether they are free."""
+"""The TCP ports of a stack, and checks that they are free."""
 
 import errno
 import socket
@@ -12,7 +12,7 @@ from tollgate.stack.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """`variable` is what a person sets to move it; it names the first of a row of ports."""
+    """A needed port. `variable` is the setting that changes it; it sets the first of consecutive ports."""
 
     number: int
     program: str
@@ -22,7 +22,7 @@ class Port:
 
 
 def needed_ports(settings: Settings) -> list[Port]:
-    """Every TCP port that a program of this stack will listen on."""
+    """Every TCP port that a program of this stack listens on."""
     ports = [Port(settings.edge_port, "caddy", "TOLLGATE_PORT", everywhere=True)]
     if not listens_on_sockets(settings):
         ports += [Port(settings.gateway_port + i, f"gateway-{i + 1}", "TOLLGATE_GATEWAY_PORT") for i in range(2)]
@@ -68,7 +68,7 @@ def _listen_once(port: Port) -> None:
     try:
         _bind(socket.AF_INET6, "", port.number)
     except OSError as error:
-        # Without IPv6 Caddy does without it, too.
+        # Without IPv6 Caddy listens on IPv4 only.
         if error.errno not in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
             raise
 

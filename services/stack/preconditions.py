@@ -1,4 +1,4 @@
-"""What the machine has to give before a stack starts: folders to write in, room on the disk, open files."""
+"""Checks before a stack starts: writable folders, free disk space, limit of open files."""
 
 import os
 import resource
@@ -10,14 +10,14 @@ from tollgate.stack.errors import StackError
 from tollgate.stack.settings import Settings
 
 DISK_BYTES_MIN = 32 * 1024 * 1024
-"""The broker and the read model begin with less than that; below it the first payments would be the last."""
+"""The broker and the read model start with less; below it the disk would soon be full."""
 OPEN_FILES_MIN = 1_024
 """Of each program. What supervisord insists on, and enough for some 400 clients at the edge at once."""
 OPEN_FILES_MAX = 65_536
 
 
 def check_machine(settings: Settings) -> None:
-    """Makes the folders, and takes as many open files as the system gives. Raises SettingError and StackError."""
+    """Creates the folders and raises the limit of open files. Raises SettingError and StackError."""
     _allow_open_files()
     # The broker and the projector make theirs when they begin; here they get their mode, and an error its one line.
     for folder in (settings.data, settings.run, settings.logs, settings.data / "nats", settings.data / "projector"):
@@ -31,7 +31,7 @@ def check_machine(settings: Settings) -> None:
 
 
 def make_private(folder: Path, *, is_ours: bool = True) -> None:
-    """Makes the folder for its owner alone, and makes one that is ours so again. Raises SettingError."""
+    """Creates the folder with access for its owner only; resets the mode of one that is ours. Raises SettingError."""
     try:
         for parent in reversed(folder.parents):
             parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Which programs make up a stack, and how each is started and stopped."""
+"""The programs of a stack, and how each is started and stopped."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ SOCKET_PATH_BYTES_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One process. `environment` is what it gets beyond the stack's own environment; there are secrets in it."""
+    """One process. `environment` is added to the stack's own environment; it holds secrets."""
 
     name: str
     command: tuple[str, ...]
@@ -22,19 +22,19 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Programs that are told to stop together. A group stops only when all groups listed after it have."""
+    """Programs that are stopped together. A group is stopped after all groups listed after it have stopped."""
 
     name: str
     stop_seconds_max: int
-    """How long they have before they are killed."""
+    """How long they may take to stop before they are killed."""
     programs: tuple[Program, ...]
 
 
 def choose_programs(settings: Settings, credentials: Credentials | None) -> list[Group]:
-    """What this stack runs, from the ground up. `credentials` are those of its own broker; None where it runs none.
+    """The programs of this stack, broker first. `credentials` are those of its own broker; None where it runs none.
 
-    Starting does not wait: every service waits for the broker itself. Stopping goes from the edge down, so that nothing
-    is asked of a program that has left; the bounds add up to less than the ten seconds a stop may take.
+    The start has no order: every service waits for the broker itself. The stop begins at the edge, so that no program
+    needs one that has stopped; the bounds add up to less than the ten seconds a stop may take.
     """
     groups = [
         Group("base", 2, (*_broker(settings, credentials), *_simulators(settings))),
@@ -54,14 +54,14 @@ def program_names(groups: list[Group]) -> list[str]:
 
 
 def shared_environment(settings: Settings) -> dict[str, str]:
-    """What every program of the stack finds in its environment. No secrets of ours: those go to each program alone."""
+    """The environment of every program of the stack, without our secrets: each program gets only its own."""
     default, fallback = settings.provider_urls
     return {
         "DATA_DIR": str(settings.data),
         "NATS_URL": settings.nats_url,
         "PAYMENT_PROCESSOR_URL_DEFAULT": default,
         "PAYMENT_PROCESSOR_URL_FALLBACK": fallback,
-        # Logs are read while things happen.
+        # Unbuffered: program logs are read while the programs run.
         "PYTHONUNBUFFERED": "1",
         **(store_environment(settings) if settings.runs_broker else {}),
     }
@@ -72,7 +72,7 @@ def fits_socket(path: Path) -> bool:
 
 
 def listens_on_sockets(settings: Settings) -> bool:
-    """Whether the gateways get unix sockets: unless their paths are too long, and TCP ports take their place."""
+    """Whether the gateways listen on unix sockets; on TCP ports where the paths are too long."""
     return all(fits_socket(_socket(settings, index)) for index in range(2))
 
 
@@ -141,7 +141,7 @@ def _caddy(settings: Settings) -> Program:
             "TOLLGATE_SITE": f":{settings.edge_port}",
             **upstreams,
             "GOMEMLIMIT": "64MiB",
-            # It writes a little of its own; not into the home directory.
+            # Caddy writes files of its own; keep them out of the home directory.
             "XDG_CONFIG_HOME": own,
             "XDG_DATA_HOME": own,
         },

@@ -1,4 +1,4 @@
-"""What the environment decides about a stack. Everything here has a default."""
+"""The settings of a stack, from the environment. All have defaults."""
 
 import re
 import sys
@@ -12,12 +12,12 @@ from tollgate.runtime.settings import broker_address, file, folder, load, matchi
 
 _SYNC_INTERVAL = re.compile(r"always|[1-9]\d{0,5}(ms|s|m)")
 _UNUSABLE_IN_PATHS = "\"';#%\\{}"
-"""Supervisor's configuration, nats-server's or Caddy's has no way to write these in a path."""
+"""Characters that the configuration of supervisor, nats-server or Caddy cannot hold in a path."""
 
 
 @environ.config(prefix="")
 class Environment:
-    """The variables as they are; an empty URL means that the stack runs that part itself."""
+    """The variables as set; an empty URL means that the stack runs that part itself."""
 
     data_dir: Path = folder("./data", what="Where the log, the read model, the program logs and the sockets are.")
     nats_url: str = broker_address("", what="A broker that runs elsewhere; with one, no nats-server is started.")
@@ -55,13 +55,13 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The variables with their defaults worked out, and where things are on the disk. Paths are absolute."""
+    """The variables with defaults resolved, and the paths on the disk. Paths are absolute."""
 
     data: Path
     project: Path
-    """Where nats.conf and caddy/Caddyfile are."""
+    """The folder of nats.conf and caddy/Caddyfile."""
     programs: Path
-    """The directory of the executables: that of the Python this runs in."""
+    """The directory of the executables: that of the running Python."""
     nats_url: str
     """The broker; with credentials only where they came with NATS_URL."""
     nats_ca_file: str
@@ -80,7 +80,7 @@ class Settings:
 
     @property
     def run(self) -> Path:
-        """What only a running stack needs: sockets, lock, passwords, generated configuration."""
+        """The folder of files that only a running stack needs: sockets, lock, passwords, generated configuration."""
         return self.data / "run"
 
     @property
@@ -93,7 +93,7 @@ class Settings:
 
 
 def read_settings(environment: dict[str, str]) -> Settings:
-    """Raises SettingError when a variable has a value that cannot be used."""
+    """Reads the settings. Raises SettingError when a variable has an unusable value."""
     if environment.get("TOLLGATE_SITE"):
         raise SettingError("TOLLGATE_SITE is not for `make run`, which serves plain HTTP: see docs/how-to/tls.md")
     values = load(Environment, environment)

@@ -1,4 +1,4 @@
-"""A second stack, beside one that may be running: in a folder and on ports of its own."""
+"""A second stack beside one that may be running, with its own folder and ports."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ class SideStack:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Up while entered. Raises ReplayError when it does not come up."""
+        """Runs the stack while the context is held. Raises ReplayError when it does not become ready."""
         process = self._start()
         try:
             await asyncio.to_thread(self._wait_until_up, process)
@@ -58,7 +58,7 @@ class SideStack:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                # The terminal's Ctrl-C reaches only this program, which then stops the other.
+                # A new session: Ctrl-C in the terminal reaches only this program, which then stops the other.
                 start_new_session=True,
                 preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - two system calls
             )
@@ -73,7 +73,7 @@ class SideStack:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now; nor on the one after each, where a second program of the kind goes."""
+    """Free ports, of which the next one is free, too: a second program of the same kind uses it."""
     ports: list[int] = []
     with contextlib.ExitStack() as held:
         while len(ports) < count:

@@ -1,4 +1,4 @@
-"""The supervisor's configuration, and talking to a supervisor that runs."""
+"""The supervisor's configuration, and requests to a running supervisor."""
 
 # mypy: allow-untyped-calls
 import hashlib
@@ -23,18 +23,18 @@ LOG_FILES_KEPT = 3
 """Besides the one being written: a program's logs take 40 MB at most."""
 
 START_SECONDS = 1
-"""A program that dies sooner has not started, in the supervisor's eyes; it is started again after a pause."""
+"""The supervisor counts a program that dies sooner as not started, and starts it again after a pause."""
 START_RETRIES = 20
 """The pauses are 1 s, 2 s, 3 s … so this is 210 s of never living for START_SECONDS. Then the supervisor gives up, and
 `tollgate.stack.supervisord` logs it and starts again within a minute. Any start that lasts sets the count back to 0."""
 
 _PID_SUFFIX_BYTES = 8
-"""The supervisor first binds its socket under a name with its process id behind."""
+"""The supervisor first binds its socket under a name with its process id appended."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One program as the supervisor sees it. `name` is without its group; `pid` is 0 when there is no process."""
+    """The supervisor's state of one program. `name` is without its group; `pid` is 0 when there is no process."""
 
     name: str
     state: str
@@ -43,7 +43,7 @@ class State:
 
 
 def control_socket(settings: Settings) -> Path:
-    """Where the supervisor takes questions: in the run directory, or where that is too long for a socket, a short path.
+    """The path of the supervisor's socket: in the run directory, or a shorter path where that is too long.
 
     Raises SettingError when neither fits a unix socket.
     """
@@ -57,9 +57,9 @@ def control_socket(settings: Settings) -> Path:
 
 
 def render_supervisor_config(settings: Settings, groups: list[Group]) -> str:
-    """What supervisord reads. There are secrets in it: each program's own, where all would inherit the launcher's.
+    """The configuration of supervisord. It holds the secrets of each program, so that no program inherits those of all.
 
-    Paths need no escapes: the settings refuse those that would. Neither do passwords, made of what they are made of.
+    Paths need no escapes: the settings refuse those that would. Neither do passwords, because of their alphabet.
     """
     socket = str(control_socket(settings))
     sections = [
@@ -68,7 +68,7 @@ def render_supervisor_config(settings: Settings, groups: list[Group]) -> str:
             {
                 "nodaemon": "true",
                 "umask": "077",
-                # What a person should read goes through the launcher; the rest is in the file.
+                # The launcher prints what the operator needs; the rest is in the file.
                 "silent": "true",
                 "logfile": str(settings.logs / "supervisord.log"),
                 "logfile_maxbytes": LOG_BYTES_MAX,
@@ -89,9 +89,9 @@ def render_supervisor_config(settings: Settings, groups: list[Group]) -> str:
 
 
 def ask_states(settings: Settings) -> list[State]:
-    """Every program's state. Raises NotRunningError when no supervisor answers."""
+    """The state of every program. Raises NotRunningError when no supervisor answers."""
     transport = SupervisorTransport(None, None, f"unix://{control_socket(settings)}")
-    # The host is a placeholder: the transport has its own address.
+    # The host is a placeholder: the transport holds the address.
     with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
         try:
             answer: Any = proxy.supervisor.getAllProcessInfo()

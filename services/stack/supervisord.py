@@ -1,8 +1,8 @@
-"""supervisord, with what Tollgate needs beyond its configuration.
+"""supervisord, with behaviour that its configuration does not offer.
 
-- It stops everything when the launcher is gone, and its programs are gone when it is.
-- It looks after them ten times a second: the original may take two seconds to start a dead program again.
-- A program that does not stay up is named to the operator, and tried again every minute instead of never.
+- It stops all programs when the launcher ends, and they end when it ends.
+- It checks them ten times a second: the original may take two seconds to restart a dead program.
+- A program that does not stay up is reported to the operator, and tried again every minute instead of never.
 
 Run as `python -m tollgate.stack.supervisord <the launcher's process id> <arguments of supervisord>`.
 """
@@ -38,14 +38,14 @@ class _Options(ServerOptions):
         super().__init__()
         self.poller = _PromptPoller(self)
         self.pid = os.getpid()
-        # What the original's main() sets: this is the first run, not one after a reload, and not one of its own tests.
+        # As set by the original's main(): the first run, neither after a reload nor in its own tests.
         self.first = True
         self.test = False
 
     def setpgrp(self) -> None:
-        """The first thing that a program's process does, before it becomes the program."""
+        """Runs first in a program's process, before the exec."""
         super().setpgrp()
-        # Nothing is lost by it: each of them is made to be killed at any time.
+        # SIGKILL loses nothing: each program is built to be killed at any time.
         die_with_parent(self.pid, signal.SIGKILL)
 
 
@@ -74,7 +74,7 @@ def _say_gave_up(event: Any) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Runs until told to stop, or until the launcher is gone."""
+    """Runs until a signal to stop, or until the launcher ends."""
     launcher, *rest = arguments
     die_with_parent(int(launcher), signal.SIGTERM)
     options = _Options()

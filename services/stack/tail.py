@@ -1,4 +1,4 @@
-"""The end of a log file."""
+"""The last lines of a program log."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _BYTES_MAX = 16_384
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """At most `count` lines from the end, without empty ones; none when there is no such file."""
+    """At most `count` lines from the end, without empty ones; none when the file is missing."""
     try:
         with path.open("rb") as file:
             file.seek(0, 2)

@@ -110,4 +110,4 @@ def test_a_book_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
     book = tmp_path / "book"
     book.write_text("nothing\n")
     ended = _run("--port", "0", "--book", str(book))
-    assert (ended.returncode, ended.stderr) == (1, f"Error: {book} is no book: line 1 is no charge\n")
+    assert (ended.returncode, ended.stderr) == (1, f"Error: {book} is not a file of charges: line 1 is no charge\n")
