@@ -1,1 +1,1 @@
-"""What proves the product and does not ship: load, chaos, benchmarks, routing simulation."""
+"""Programs that test and measure the product and do not ship: load, chaos, benchmarks, routing simulation."""

@@ -1,1 +1,1 @@
-"""Measurements of the read model, each a program of its own: `python -m qa.bench.<name> --help`."""
+"""Benchmarks of the read model, each a program: `python -m qa.bench.<name> --help`."""

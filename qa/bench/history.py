@@ -1,4 +1,4 @@
-"""Writes payments into a log as fast as the broker takes them."""
+"""Writes payments to a log as fast as the broker stores them."""
 
 import random
 import uuid
@@ -26,14 +26,14 @@ from tollgate.contract.timestamps import now_us
 
 BEGIN_US = 1_700_000_000_000_000
 TOGETHER = 8
-"""About as many as a processor stores together at some hundred payments a second."""
+"""Events in one message: about as many as from a processor at some hundred payments a second."""
 _BARRIER_MESSAGES = 2_000
-"""Every so many the acknowledgement is awaited: the broker silently drops what it cannot store fast enough."""
+"""Messages between awaited acknowledgements: the broker silently drops what it cannot store fast enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: `charged_cents` over both processors."""
+    """What was written: `charged_cents` is the sum over both providers."""
 
     messages: int
     events: int
@@ -44,7 +44,7 @@ class Written:
 def histories(
     payments: int, *, per_second: int = 500, seed: int = 1, begin_us: int = BEGIN_US
 ) -> Iterator[list[Event]]:
-    """The events of each payment: most are charged at once, one in fifty takes another course."""
+    """The events of each payment: most are charged at the first attempt, one in fifty is not."""
     rng = random.Random(seed)  # noqa: S311 - repeatable, and no secret
     step_us = 1_000_000 // per_second
     for number in range(payments):
@@ -53,7 +53,7 @@ def histories(
         amount_cents = rng.randint(1, 100_000)
         provider = PROVIDERS[rng.random() < 0.2]
         events: list[Event] = [
-            # Stored as soon as it is accepted; only the stamps are of another time.
+            # Stored when accepted; only the stamps have other times.
             PaymentRequested(name, amount_cents, now_us()),
             PaymentRouted(name, amount_cents, 1, provider, at_us + 300, "cheapest"),
         ]
@@ -78,7 +78,7 @@ async def write(
 ) -> Written:
     """Publishes them, `at_once` payments interleaved event by event; when it returns, all of them are in the log.
 
-    `together` is how many events of the plain course share a message. Acknowledgements are awaited only now and then;
+    `together` is how many events of plain payments share a message. Only some acknowledgements are awaited;
     each stands for all messages before it.
     """
     messages = events = charged = charged_cents = 0

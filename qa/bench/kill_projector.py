@@ -1,4 +1,4 @@
-"""SIGKILL of the projector at random moments under load: after each one, the read model has to equal the log.
+"""SIGKILL of the projector at random times under load: after each, the read model has to equal the log.
 
 python -m qa.bench.kill_projector --kills 100 --payments 20000
 """
@@ -24,11 +24,11 @@ from tollgate.projector.live.files import ModelFiles
 
 @click.command()
 @click.option("--kills", default=100, show_default=True)
-@click.option("--payments", default=20_000, show_default=True, help="How many are written over all.")
+@click.option("--payments", default=20_000, show_default=True, help="Payments written in all.")
 @click.option("--seed", default=1, show_default=True)
-@click.option("--json", "path", type=click.Path(path_type=Path), help="Where the figures are written, too.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the figures as JSON.")
 def main(kills: int, payments: int, seed: int, path: Path | None) -> None:
-    """Exit status 1 when the read model differed from the log after any of the kills."""
+    """Kills the projector repeatedly. Exits with 1 when the read model differed from the log after a kill."""
     with nats_server() as (url, folder):
         publish("the projector, killed", [uvloop.run(measure(url, folder, kills, payments, seed))], path)
 
@@ -71,7 +71,7 @@ async def measure(url: str, folder: Path, kills: int, payments: int, seed: int) 
 
 
 def _distinct(path: Path) -> tuple[int, int]:
-    """Rows, and different payments among them."""
+    """The number of rows, and of distinct payments in them."""
     with duckdb.connect(str(path), read_only=True) as connection:
         rows, payments = connection.execute("SELECT count(*), count(DISTINCT correlation_id) FROM settled").fetchall()[
             0

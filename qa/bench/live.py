@@ -1,4 +1,4 @@
-"""The live projector over many payments: does its memory grow, what does a payment take on disk, does it fall behind?
+"""The live projector over many payments: its memory, its disk use for each payment, and its lag.
 
 python -m qa.bench.live --payments 2000000 --rate 2000
 """
@@ -22,12 +22,12 @@ from tollgate.projector.live.files import ModelFiles
 
 
 @click.command()
-@click.option("--payments", default=2_000_000, show_default=True, help="How many go through, about three events each.")
-@click.option("--rate", default=0, show_default=True, help="Payments a second; 0 writes as fast as they are taken.")
-@click.option("--steps", default=10, show_default=True, help="How often it is looked at.")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="Where the figures are written, too.")
+@click.option("--payments", default=2_000_000, show_default=True, help="Payments in all, about three events each.")
+@click.option("--rate", default=0, show_default=True, help="Payments a second; 0 writes as fast as the broker stores.")
+@click.option("--steps", default=10, show_default=True, help="Number of measurements.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the figures as JSON.")
 def main(payments: int, rate: int, steps: int, path: Path | None) -> None:
-    """Writes payments while the projector follows, and looks at it now and then."""
+    """Writes payments while the projector follows, and measures it at intervals."""
     with nats_server() as (url, folder):
         publish("the live projector", uvloop.run(measure(url, folder, payments, rate, steps)), path)
 
@@ -47,7 +47,7 @@ async def measure(url: str, folder: Path, payments: int, rate: int, steps: int) 
                 began = time.monotonic()
                 found = await counted(model)
                 if found != (settled, cents):
-                    raise click.ClickException(f"the read model says {found}, the log {(settled, cents)}")
+                    raise click.ClickException(f"the read model holds {found}, the log {(settled, cents)}")
                 rows.append(await _look(running, model, settled, time.monotonic() - began))
     return rows
 

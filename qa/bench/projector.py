@@ -1,4 +1,4 @@
-"""The real projector as a process that is measured."""
+"""The real projector as a measured process."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailable
 
 
 class Projector:
-    """`projector run` with its files in `folder`; started by hand."""
+    """`projector run` with its files in `folder`; the caller starts it."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ class Projector:
 
 @contextmanager
 def projector(url: str, folder: Path) -> Iterator[Projector]:
-    """A running one, that is gone afterwards."""
+    """A running projector, removed afterwards."""
     running = Projector(url, folder)
     running.start()
     try:
@@ -69,7 +69,7 @@ def projector(url: str, folder: Path) -> Iterator[Projector]:
 
 
 async def counted(model: ReadModel, *, timeout_seconds: float = 600) -> tuple[int, int]:
-    """Payments and cents of everything, as soon as the projector answers. Raises TimeoutError."""
+    """Payments and cents of the whole summary, once the projector answers. Raises TimeoutError."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:

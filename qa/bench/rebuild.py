@@ -1,8 +1,8 @@
-"""How fast, and in how much memory, the read model is rebuilt while summaries are being asked.
+"""Rate and memory of a rebuild of the read model while summaries are queried.
 
     python -m qa.bench.rebuild --payments 1000000
 
-The rate is set against that of a bare consumer that reads the same messages in the same run and does nothing with them.
+The rate is compared with that of a bare consumer that reads the same messages in the same run and discards them.
 """
 
 import asyncio
@@ -26,11 +26,9 @@ from tollgate.runtime.tasks import end
 
 
 @click.command()
-@click.option(
-    "--payments", default=1_000_000, show_default=True, help="How many are in the log, about three events each."
-)
+@click.option("--payments", default=1_000_000, show_default=True, help="Payments in the log, about three events each.")
 @click.option("--together", default=TOGETHER, show_default=True, help="How many intents or outcomes share a message.")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="Where the figures are written, too.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the figures as JSON.")
 def main(payments: int, together: int, path: Path | None) -> None:
     """Measures `projector rebuild` beside a running projector."""
     with nats_server() as (url, folder):
@@ -73,7 +71,7 @@ async def measure(url: str, folder: Path, payments: int, together: int) -> Figur
 
 
 async def _bare_rate(url: str, written: Written) -> float:
-    """Events a second of nats-py's ordered consumer, which does nothing with the messages."""
+    """Events a second of nats-py's ordered consumer, which discards the messages."""
     async with Broker(url, name="bare") as broker:
         done = asyncio.get_running_loop().create_future()
         left = written.messages
@@ -98,7 +96,7 @@ async def _bare_rate(url: str, written: Written) -> float:
 
 
 async def _rebuild(running: Projector) -> tuple[float, float]:
-    """Seconds until it is in place, and the largest resident memory of the rebuilding process in MB."""
+    """Seconds until the rebuilt file is in place, and the largest resident memory of the rebuild in MB."""
     began = time.monotonic()
     process = running.rebuild()
     peak = 0

@@ -1,4 +1,4 @@
-"""One table to read, and the same as JSON."""
+"""The results as a table and as JSON."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ Figures = dict[str, float | int | str]
 
 
 def publish(title: str, rows: list[Figures], path: Path | None) -> None:
-    """Prints the rows under the names of their figures, and writes them to `path` when that is given."""
+    """Prints the rows as a table, and writes them to `path` when that is given."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [names, *([_text(row.get(name, "")) for name in names] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(names))]
@@ -22,7 +22,7 @@ def publish(title: str, rows: list[Figures], path: Path | None) -> None:
 
 
 def quantile(values: list[float], share: float) -> float:
-    """The value that this share of them does not exceed; 0 of none."""
+    """The value that the given share of the values does not exceed; 0 for no values."""
     return sorted(values)[min(int(len(values) * share), len(values) - 1)] if values else 0.0
 
 

@@ -1,4 +1,4 @@
-"""A nats-server for one measurement, on a free port and in a folder that is gone afterwards."""
+"""A nats-server for one measurement, on a free port, in a temporary folder."""
 
 import socket
 import subprocess
@@ -19,7 +19,7 @@ jetstream {{ store_dir: "{store}", sync_interval: {sync} }}
 
 @contextmanager
 def nats_server(sync: str = "2m") -> Iterator[tuple[str, Path]]:
-    """Its URL, and a folder for what else is measured. `sync` is how often it syncs its store, or `always`."""
+    """Yields its URL and a folder for the measured program. `sync` is how often it syncs its store, or `always`."""
     with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as name:
         folder = Path(name)
         port = free_port()

@@ -1,8 +1,8 @@
-"""What a summary costs with few and with many settled payments, while a writer settles more.
+"""The cost of a summary with few and with many settled payments, while a writer settles more.
 
     python -m qa.bench.summaries --payments 10000 --payments 1000000 --payments 10000000
 
-The real store, in this process: what is measured is the question to the file, without the way to it.
+The real store, in this process: measured is the query on the file, without the network.
 """
 
 import random
@@ -34,12 +34,12 @@ COMMIT_SECONDS = 0.5
 @click.option(
     "--payments", "sizes", multiple=True, default=(10_000, 1_000_000, 10_000_000), show_default=True, type=int
 )
-@click.option("--questions", default=500, show_default=True, help="How many windows are asked for at each size.")
+@click.option("--questions", default=500, show_default=True, help="Windows queried at each size.")
 @click.option("--rate", default=500, show_default=True, help="Payments a second that are settled meanwhile.")
-@click.option("--stamps", default=500, show_default=True, help="Payments that were stamped in each second.")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="Where the figures are written, too.")
+@click.option("--stamps", default=500, show_default=True, help="Payments stamped in each second.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the figures as JSON.")
 def main(sizes: tuple[int, ...], questions: int, rate: int, stamps: int, path: Path | None) -> None:
-    """Measures summaries of random windows, and of random windows of the past."""
+    """Measures summaries of random windows, now and as of random earlier positions."""
     rows = [measure(size, questions, rate, stamps) for size in sorted(sizes)]
     for row in rows:
         row["p50_ratio"] = float(row["p50_ms"]) / float(rows[0]["p50_ms"])
@@ -94,7 +94,7 @@ def _blocks(payments: int, stamps: int) -> Iterator[Rows]:
 
 
 def _row(number: int, rng: random.Random, stamps: int) -> SettledRow:
-    # Up to two seconds late, as charges are: neighbours in the log are not in the order of their stamps.
+    # Up to two seconds late, like charges: the order in the log is not that of the stamps.
     stamp_us = BEGIN_US + number * MICROSECONDS // stamps + rng.randrange(2 * MICROSECONDS)
     return SettledRow(
         str(UUID(int=rng.getrandbits(128), version=4)),
@@ -108,7 +108,7 @@ def _row(number: int, rng: random.Random, stamps: int) -> SettledRow:
 
 
 class _Writer(threading.Thread):
-    """Settles payments at a rate, in commits such as the projector makes."""
+    """Settles payments at a rate, in commits like the projector's."""
 
     def __init__(self, store: Store, payments: int, rate: int, stamps: int) -> None:
         super().__init__()

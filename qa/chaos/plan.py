@@ -195,7 +195,7 @@ def _impatient_proxy(rng: random.Random, at: float) -> list[Fault]:
     """An intermediary answers 504 while the provider still works, and then charges."""
     seconds = rng.uniform(0.8, 1.8)
     return [
-        *(Fault(at, "link", f"{provider}-default", seconds, Mode.GATEWAY_TIMEOUT) for provider in PROCESSORS),
+        *(Fault(at, "link", f"{processor}-default", seconds, Mode.GATEWAY_TIMEOUT) for processor in PROCESSORS),
         Fault(at, "processor", SIMULATORS[0], seconds + 0.5, mood={"delay_ms": rng.choice((0, 400, 800))}),
     ]
 

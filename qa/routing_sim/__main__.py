@@ -1,4 +1,4 @@
-"""`python -m qa.routing_sim`: tries a routing policy on courses, beside rules of thumb and the best possible."""
+"""`python -m qa.routing_sim`: runs a routing policy on scenarios, beside simple rules and the best possible."""
 
 from pathlib import Path
 
@@ -16,16 +16,16 @@ SCENARIOS = {scenario.name: scenario for scenario in (PREVIEW, FINAL, *ADVERSARI
 
 @click.command()
 @click.option("--course", "names", multiple=True, help=f"One of: {', '.join(SCENARIOS)}, adversarial. Repeatable.")
-@click.option("--random", "count", default=0, help="So many random courses.")
-@click.option("--seed", default=0, help="The first random course's number; the router's chance.")
-@click.option("--strategy", "chosen", multiple=True, help="Only these. Repeatable.")
+@click.option("--random", "count", default=0, help="Number of random scenarios.")
+@click.option("--seed", default=0, help="Seed of the first random scenario and of the router.")
+@click.option("--strategy", "chosen", multiple=True, help="Only this strategy. Repeatable.")
 @click.option("--patience", default=DEFAULT.patience_seconds, show_default=True, help="PROCESSOR_PATIENCE_SECONDS")
 @click.option("--places", default=400, show_default=True, help="PROCESSOR_CONCURRENCY")
 @click.option("--failures", default=DEFAULT.failures_to_open, show_default=True, help="PROCESSOR_FAILURES_TO_OPEN")
 @click.option("--probe", default=DEFAULT.probe_seconds_max, show_default=True, help="PROCESSOR_PROBE_SECONDS_MAX")
 @click.option("--memory", default=DEFAULT.memory_seconds, show_default=True, help="PROCESSOR_MEMORY_SECONDS")
-@click.option("--scale", default=1.0, help="So many times the payments and places: 0.1 is ten times as fast.")
-@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draws the first course and strategy.")
+@click.option("--scale", default=1.0, help="Factor for payments and places: 0.1 is ten times as fast.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draws the first scenario and strategy.")
 def main(  # noqa: PLR0917 - click passes an argument for each option
     names: tuple[str, ...],
     count: int,
@@ -39,7 +39,7 @@ def main(  # noqa: PLR0917 - click passes an argument for each option
     scale: float,
     svg: Path | None,
 ) -> None:
-    """Runs strategies on courses in virtual time. Without --course and --random: the contest's two courses."""
+    """Runs strategies on scenarios in virtual time. Without --course and --random: the Rinha benchmark's two."""
     try:
         policy = Policy(patience, places, failures, probe, memory)
     except ValueError as error:
@@ -48,7 +48,7 @@ def main(  # noqa: PLR0917 - click passes an argument for each option
     if unknown := set(chosen) - set(known):
         raise click.UsageError(f"no such strategy: {', '.join(sorted(unknown))} (there are: {', '.join(known)})")
     if unknown := set(names) - {*SCENARIOS, "adversarial"}:
-        raise click.UsageError(f"no such course: {', '.join(sorted(unknown))} (there are: {', '.join(SCENARIOS)})")
+        raise click.UsageError(f"no such scenario: {', '.join(sorted(unknown))} (there are: {', '.join(SCENARIOS)})")
     scenarios = [SCENARIOS[name] for name in names if name in SCENARIOS]
     scenarios += ADVERSARIAL if "adversarial" in names else ()
     for scenario in scenarios or ([] if count else [PREVIEW, FINAL]):

@@ -1,4 +1,4 @@
-"""A course as a picture: what came in, what was charged where each second, and when each processor failed."""
+"""A chart of a scenario: payments accepted and charged in each second, and when each provider failed."""
 
 from collections import Counter as Tally
 
@@ -10,7 +10,7 @@ COLOURS = {"default": "#2a7f62", "fallback": "#c8553d", "arrivals": "#888888"}
 
 
 def chart(scenario: Scenario, result: Result) -> str:
-    """The picture, as SVG."""
+    """The chart, as SVG."""
     seconds = int(scenario.seconds + scenario.drain_seconds)
     arrived = Tally(int(at) for at in scenario.arrivals())
     charged = {
@@ -29,7 +29,7 @@ def chart(scenario: Scenario, result: Result) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
         'font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        f'<text x="{MARGIN}" y="18">{scenario.name}: payments a second; bars mark when a processor fails</text>',
+        f'<text x="{MARGIN}" y="18">{scenario.name}: payments a second; bars mark when a provider fails</text>',
     ]
     ends = [stage.at_seconds for stage in scenario.stages[1:]] + [float(seconds)]
     for stage, end in zip(scenario.stages, ends, strict=True):

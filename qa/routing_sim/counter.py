@@ -1,7 +1,7 @@
-"""The contest's payment processor in virtual time.
+"""A provider of the Rinha benchmark in virtual time.
 
-So many payments run at once and so many wait, the rest is turned away. The delay comes first and does not end when the
-client leaves; then it fails or charges, as it fares at that moment.
+A limited number of payments runs at once, a limited number waits, the rest is refused. The delay comes first and does
+not end when the client disconnects; then the provider fails or charges, by its state at that time.
 """
 
 from collections import deque
@@ -14,17 +14,17 @@ WAITING_MAX = 500
 
 @dataclass(slots=True)
 class Counter:
-    """`delay_seconds` and `failing` are as of now; calls are numbers, whatever they mean to the caller."""
+    """`delay_seconds` and `failing` are the current state; calls are numbers chosen by the caller."""
 
     schedule: Callable[[float, int], None]
-    """Is told when a call that has begun will end."""
+    """Called with the time at which a started call will end."""
     delay_seconds: float = 0.0
     failing: bool = False
     running: int = 0
     waiting: deque[int] = field(default_factory=deque)
 
     def admit(self, call: int, now: float) -> bool:
-        """False when the call is turned away."""
+        """Starts or queues a call. False when it is refused."""
         if self.running < RUNNING_MAX:
             self._begin(call, now)
             return True
@@ -34,7 +34,7 @@ class Counter:
         return False
 
     def leave(self, now: float) -> bool:
-        """A call ends: whether it charged. The next one that waits begins."""
+        """Ends a call, and starts the next waiting one. Returns whether it charged."""
         self.running -= 1
         if self.waiting:
             self._begin(self.waiting.popleft(), now)

@@ -1,11 +1,11 @@
-"""The best that anybody could do who knew the course beforehand: an upper bound on the profit.
+"""An upper bound on the profit of any strategy, computed with knowledge of the whole scenario.
 
-In slices of time, as a fluid: a processor that answers after d seconds can begin at most n / d payments a second with n
+In slices of time, as a fluid: a provider that answers after d seconds can begin at most n / d payments a second with n
 places, none that would find it failing when its delay is over, and none that would end after the drain. For unit jobs
-with release times and such capacities, serving as early as possible serves the most. So it is done twice:
+with release times and such capacities, serving as early as possible serves the most. So it is computed twice:
 
     D = the most that `default` alone can charge
-    M = the most that both together can charge, all places being at the faster one where they are scarce
+    M = the most that both together can charge, with all places at the faster one where they are scarce
     profit <= (1 - 5 %) D + (1 - 15 %) (M - D)
 
 since no plan charges more than D at the lower fee, nor more than M at all. It is a bound, not a plan: no log, no
@@ -24,7 +24,7 @@ SLICE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The bound: payments charged at each processor, and the profit in cents."""
+    """The bound: payments charged at each provider, and the profit in cents."""
 
     default: int
     fallback: int
@@ -32,7 +32,7 @@ class Best:
 
 
 def best(scenario: Scenario, *, places_max: int, payments_per_second_max: float, drain_seconds: float) -> Best:
-    """The bound for a replica with so many places, which gets through so many payments a second."""
+    """The bound for a replica with the given places and payments a second."""
     slices = int((scenario.seconds + drain_seconds) / SLICE_SECONDS)
     arrivals = [0] * slices
     for at in scenario.arrivals():
@@ -55,7 +55,7 @@ def best(scenario: Scenario, *, places_max: int, payments_per_second_max: float,
 
 
 def _capacities(scenario: Scenario, name: ProviderName, slices: int, places: int, end: float) -> list[float]:
-    """How many payments may begin in each slice, such that they are charged."""
+    """How many payments that will be charged may begin in each slice."""
     capacities = []
     stage_before = None
     for number in range(slices):
@@ -66,7 +66,7 @@ def _capacities(scenario: Scenario, name: ProviderName, slices: int, places: int
         later = scenario.stage(done_at)
         is_charged = done_at <= end and not (later.default if name == "default" else later.fallback).failing
         capacity = places * SLICE_SECONDS / weather.delay_seconds if weather.delay_seconds else float("inf")
-        # Places that an earlier stage left empty can all begin at once.
+        # All places left free by an earlier stage can begin at once.
         if stage is not stage_before:
             capacity += places
         stage_before = stage

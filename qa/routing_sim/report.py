@@ -1,4 +1,4 @@
-"""The tables: how each strategy did, on one course or on many."""
+"""The tables of results of each strategy, on one scenario or on many."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from tollgate.processor.routing import Policy
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One strategy on one course, beside the bound for that course and for what is charged when it ends."""
+    """One strategy on one scenario, with the bounds for it after the drain and at its end."""
 
     scenario: Scenario
     strategy: str
@@ -31,12 +31,12 @@ class Row:
 
     @property
     def is_chargeable(self) -> bool:
-        """Whether the processors can carry every payment at all."""
+        """Whether the providers can charge every payment."""
         return self.best.default + self.best.fallback >= self.result.payments
 
 
 def run(scenario: Scenario, policy: Policy, seed: int, names: Sequence[str], *, scale: float = 1.0) -> list[Row]:
-    """Every named strategy on the course, with so many times its payments, and places and CPU to match."""
+    """Runs every named strategy on the scenario, with payments, places and CPU multiplied by the scale."""
     scenario = scenario.scaled(scale)
     policy = replace(policy, concurrency_max=max(round(policy.concurrency_max * scale), 2))
     rate_max = PAYMENTS_PER_SECOND_MAX * scale
@@ -69,7 +69,7 @@ ONE_HEAD = (
 
 
 def one(rows: Sequence[Row]) -> str:
-    """A course's table."""
+    """The table of a scenario."""
     scenario, bound = rows[0].scenario, rows[0].best
     lines = [
         f"{scenario.name}: {rows[0].result.payments} payments in {scenario.seconds:.0f} s; best possible "
@@ -88,7 +88,7 @@ def one(rows: Sequence[Row]) -> str:
 
 
 def many(rows: Iterable[Row]) -> str:
-    """Over many courses, a line for each strategy; those whose processors can carry every payment, then the others."""
+    """Over many scenarios, a line for each strategy; first those whose payments can all be charged, then the others."""
     every = list(rows)
     parts = []
     for is_chargeable, title in ((True, "every payment can be charged"), (False, "not all payments can be charged")):
@@ -101,7 +101,7 @@ def many(rows: Iterable[Row]) -> str:
 def _many(rows: Sequence[Row], title: str) -> str:
     scenarios = len({row.scenario.name for row in rows})
     lines = [
-        f"{scenarios} courses in which {title}",
+        f"{scenarios} scenarios in which {title}",
         f"  {'':22} {'mean':>8} {'1 in 20':>8} {'worst':>8} {'worst is':>14} {'twice':>7} {'not charged':>12} "
         f"{'p99 s':>7} {'wasted':>7}",
     ]

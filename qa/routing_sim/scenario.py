@@ -1,4 +1,4 @@
-"""What happens outside of the gateway: how many payments come, and how the two payment processors fare."""
+"""Scenarios: how many payments arrive, and how the two providers behave."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from random import Random
 CONTEST_DRAIN_SECONDS = 30.0
 """As in qa/load/k6."""
 DRAIN_SECONDS = 60.0
-"""Longer than patience: what is measured is where payments were charged, not that the course ended."""
+"""Longer than patience: measured is where payments were charged, not that the scenario ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How one payment processor fares: it answers after the delay, with a failure or a charge."""
+    """The behaviour of one provider: it answers after the delay, with a failure or a charge."""
 
     delay_seconds: float
     failing: bool = False
@@ -21,7 +21,7 @@ class Weather:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """From `at_seconds` on, until the next stage."""
+    """The providers' behaviour from `at_seconds` until the next stage."""
 
     at_seconds: float
     default: Weather
@@ -30,7 +30,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Payments of `amount_cents` come for `seconds`, at a rate that moves evenly from the first figure to the last."""
+    """Payments of `amount_cents` arrive for `seconds`, at a rate that changes linearly from first to last."""
 
     name: str
     seconds: float
@@ -38,10 +38,10 @@ class Scenario:
     amount_cents: int
     stages: tuple[Stage, ...]
     drain_seconds: float = DRAIN_SECONDS
-    """How long the payments that are left at the end may take to be charged; the last stage goes on."""
+    """How long the payments left at the end may take to be charged; the last stage continues."""
 
     def arrivals(self) -> list[float]:
-        """When each payment is accepted, in order: as many by time t as the integral of the rate says."""
+        """When each payment is accepted, in order: by time t as many as the integral of the rate."""
         first, last = self.payments_per_second
         slope = (last - first) / self.seconds
         count = int((first + last) / 2 * self.seconds)
@@ -51,7 +51,7 @@ class Scenario:
         return [((first * first + 2 * slope * number) ** 0.5 - first) / slope for number in range(count)]
 
     def scaled(self, scale: float) -> "Scenario":
-        """The same course with so many times the payments."""
+        """The same scenario with the payments multiplied by the factor."""
         first, last = self.payments_per_second
         return replace(self, payments_per_second=(first * scale, last * scale))
 
@@ -61,7 +61,7 @@ class Scenario:
 
 
 def contest(name: str, seconds: float, peak: float, amount_cents: int, rows: Sequence[tuple[float, ...]]) -> Scenario:
-    """A course of the contest; each row: at second, delay in ms and failing (0 or 1) of default, then of fallback."""
+    """A scenario as in the benchmark; each row: second, delay in ms and failing (0 or 1) of default, of fallback."""
     stages = tuple(
         Stage(at, Weather(d / 1000, bool(d_failing)), Weather(f / 1000, bool(f_failing)))
         for at, d, d_failing, f, f_failing in rows
@@ -116,7 +116,7 @@ ADVERSARIAL = (
 
 
 def random_scenario(seed: int) -> Scenario:
-    """A course of 40 to 100 s with stages of 5 to 25 s. In its last stage one processor works at least."""
+    """A scenario of 40 to 100 s with stages of 5 to 25 s. In its last stage at least one provider works."""
     chance = Random(seed)  # noqa: S311 - to be replayed, no secrets
     seconds = float(chance.randint(40, 100))
     stages: list[Stage] = []

@@ -1,4 +1,4 @@
-"""What decides in a trial: the product's own router, or a rule of thumb to compare it with."""
+"""The strategies of a run: the product's own router, and simple rules to compare it with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from tollgate.processor.routing.fees import OTHER
 
 
 class Strategy(Protocol):
-    """The router's own interface; in addition it is told where the payment has failed in this delivery."""
+    """The router's interface, with the providers at which the payment has failed in this delivery."""
 
     call_seconds_max: float
-    """After so long a call is given up and the payment may go elsewhere. Infinite: never, it stays where it is."""
+    """Time after which a call is abandoned and the payment may go to the other provider. Infinite: never."""
 
     def room(self, now: float) -> int: ...
     def decide(
@@ -30,7 +30,7 @@ class Strategy(Protocol):
 
 
 class Tollgate(Router):
-    """The router as it is."""
+    """The product's router, unchanged."""
 
     call_seconds_max = inf
 
@@ -40,19 +40,19 @@ class Tollgate(Router):
     def decide(  # type: ignore[override]
         self, now: float, *, amount_cents: int, waited_seconds: float, failed_at: ProviderName | None
     ) -> Decision:
-        del failed_at  # it has its breakers
+        del failed_at  # the router has circuit breakers
         return super().decide(now, amount_cents=amount_cents, waited_seconds=waited_seconds)
 
 
 Rule = Callable[[dict[ProviderName, Health], ProviderName | None], ProviderName | None]
-"""From the health last heard, and where the payment has just failed, to where it goes; None: it waits."""
+"""(last reported health, providers that just failed) -> provider to charge at; None to wait."""
 
 WAIT_SECONDS = 0.5
 
 
 @dataclass(slots=True)
 class RuleOfThumb:
-    """As entries of the contest have it: nothing is remembered but the health that was last heard."""
+    """A rule as in entries of the Rinha benchmark: its only state is the last reported health."""
 
     rule: Rule
     concurrency_max: int
@@ -85,7 +85,7 @@ class RuleOfThumb:
         self._health[provider] = health
 
     def observe_delivery(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None:
-        """It does not look at the queue."""
+        """Does nothing: the rule does not use the queue."""
 
 
 def default_only(_: dict[ProviderName, Health], failed_at: ProviderName | None) -> ProviderName | None:
@@ -97,7 +97,7 @@ def fallback_on_failure(_: dict[ProviderName, Health], failed_at: ProviderName |
 
 
 def winner(health: dict[ProviderName, Health], failed_at: ProviderName | None) -> ProviderName | None:
-    """The contest's winner: default under 120 ms, else fallback where that is healthy and three times as fast."""
+    """The rule of the benchmark's winner: default under 120 ms, else fallback if healthy and three times as fast."""
     if failed_at:
         return None
     default, fallback = health["default"], health["fallback"]
@@ -109,14 +109,14 @@ def winner(health: dict[ProviderName, Health], failed_at: ProviderName | None) -
 
 
 def first_healthy(health: dict[ProviderName, Health], failed_at: ProviderName | None) -> ProviderName | None:
-    """The first of both that says that it does not fail."""
+    """The first provider that is reported healthy."""
     if failed_at or (health["default"].failing and health["fallback"].failing):
         return None
     return "fallback" if health["default"].failing else "default"
 
 
 def strategies(policy: Policy, seed: int) -> dict[str, Strategy]:
-    """Every strategy by its name, anew for one trial."""
+    """New instances of every strategy by name, for one run."""
     places = policy.concurrency_max
     return {
         "tollgate": Tollgate(policy, seed),

@@ -1,8 +1,8 @@
-"""One strategy on one course, event by event in virtual time: the queue, one worker replica, and both processors.
+"""One strategy in one scenario, event by event in virtual time: the queue, one worker replica, and both providers.
 
-The worker is modelled after `processor/intake/worker.py` and `processor/charging/handler.py`: it takes as many payments
-from the queue as there is room for, oldest first; writes the intent to the log; sends; routes anew, up to four times,
-what was proven not charged; and hands back what has to wait. Each payment takes its share of the replica's CPU.
+The worker is modelled on `processor/intake/worker.py` and `processor/charging/handler.py`: it takes as many payments
+from the queue as it has places for, oldest first; writes the intent to the log; sends; routes again, up to four times,
+what was proven not charged; and returns to the queue what has to wait. Each payment uses CPU of the replica.
 """
 
 import heapq
@@ -21,22 +21,22 @@ from tollgate.processor.routing import Outcome, Route
 from tollgate.processor.routing.fees import fee_cents
 
 GATHER_SECONDS = 0.02
-"""What is delivered waits so long for others to begin with (`processor/intake/worker.py`)."""
+"""How long a delivery waits for others to be handled with it (`processor/intake/worker.py`)."""
 LOG_SECONDS = 0.005
-"""From the decision to the first byte: the intent is written, and read back."""
+"""Time from the decision to the first byte: the intent is written, and read back."""
 PAYMENTS_PER_SECOND_MAX = 1_500.0
-"""What one replica gets through."""
+"""Payments that one replica can handle."""
 ATTEMPTS_MAX = 4
 RETRY_SECONDS = 0.25
 RETRY_SECONDS_MAX = 15.0
 TICK_SECONDS = 0.05
 HEALTH_SECONDS = 5.0
 BELL_SECONDS = 1.0
-"""The contest counts when the last users have ended their pause."""
+"""The benchmark counts after the last users' pause."""
 
 
 class Kind(IntEnum):
-    """What happens."""
+    """The kinds of events in a run."""
 
     SEND = 0
     END = 1
@@ -69,29 +69,29 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a course's payments."""
+    """The outcome of a run."""
 
     payments: int
     charged: dict[ProviderName, int]
     charged_twice: int
     profit_cents: int
-    """After fees, of what is charged within the drain; what was charged twice is paid back."""
+    """Profit after fees of payments charged within the drain; a second charge is refunded."""
     lag_at_bell: int
     lag: int
-    """Not charged when the course ends, and after the drain."""
+    """Payments not charged at the end of the scenario, and after the drain."""
     bell_profit_cents: int
     settle_seconds_p50: float
     settle_seconds_p99: float
     settle_seconds_max: float
     wasted_calls: int
-    """Calls that charged nothing."""
+    """Calls without a charge."""
     deliveries: int
     settled: list[tuple[float, float, ProviderName]] = field(repr=False, default_factory=list)
-    """Accepted at, settled at, and where."""
+    """(accepted at, settled at, provider)."""
 
 
 class Trial:
-    """Runs once."""
+    """One run of a strategy in a scenario."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class Trial:
                     counter.delay_seconds, counter.failing = weather.delay_seconds, weather.failing
 
     def _take(self, now: float) -> None:
-        """The worker takes what there is room for: redelivered payments first, as the broker has it."""
+        """The worker takes payments for its free places: redelivered ones first, like the broker."""
         while self._back or self._queue:
             room = min(self._strategy.room(now) - len(self._gathered), len(self._back) + len(self._queue))
             if room <= 0:
