@@ -1,1 +1,1 @@
-"""Steady load with an exact audit: does the gateway keep its promises when it is busy and its parts are killed?"""
+"""Constant load with an exact audit: whether the promises hold under load while programs are killed."""

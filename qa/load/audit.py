@@ -1,4 +1,4 @@
-"""Payment by payment: what the client was told, held against what the processors' books contain."""
+"""The audit: compares, payment by payment, the answers to the client with the provider records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qa.load.provider_records import Entry, Summary, Totals
 
 @dataclass(slots=True)
 class Sent:
-    """The cents of each payment by its id, parted by what the client knows of it."""
+    """The cents of each payment by its id, grouped by the client's outcome."""
 
     accepted: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
@@ -20,29 +20,29 @@ class Sent:
 
     @property
     def least(self) -> Totals:
-        """What the books must hold."""
+        """What the provider records must hold."""
         return Totals(len(self.accepted), sum(self.accepted.values()))
 
     @property
     def most(self) -> Totals:
-        """What they may hold: a payment whose answer was lost may have been charged, once."""
+        """What they may hold: a payment whose answer was lost may have been charged once."""
         return self.least + Totals(len(self.unknown), sum(self.unknown.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The ids of the payments that went wrong; all empty when everything is right."""
+    """The ids of faulty payments; all empty when there are none."""
 
     lost: tuple[str, ...]
-    """Accepted, and in no book."""
+    """Accepted, but in no provider's records."""
     twice: tuple[str, ...]
-    """In both books, or in one more than once."""
+    """In both providers' records, or in one's more than once."""
     invented: tuple[str, ...]
-    """In a book since the run began, never sent."""
+    """Recorded since the run began, never sent."""
     wrong: tuple[str, ...]
     """Charged with another amount."""
     refused: tuple[str, ...]
-    """Charged, though the client was told no."""
+    """Charged although the client was refused."""
 
     @property
     def clean(self) -> bool:
@@ -50,10 +50,10 @@ class Audit:
 
 
 def audit(sent: Sent, provider_records: Mapping[str, Sequence[Entry]], began_at: datetime) -> Audit:
-    """Compares what was sent with all entries of all books.
+    """Compares what was sent with all provider records.
 
-    An entry of a payment that was never sent counts only when it was requested after the run began: the books may have
-    a history.
+    A record of a payment that was never sent counts only when it was requested after the run began: there may be older
+    records.
     """
     known = {**sent.accepted, **sent.unknown, **sent.refused}
     charges: Counter[str] = Counter()
@@ -78,7 +78,7 @@ def audit(sent: Sent, provider_records: Mapping[str, Sequence[Entry]], began_at:
 
 
 def totals_faults(sent: Sent, product: Summary, provider_records: Summary) -> list[str]:
-    """What is wrong with the whole run's totals, in words; works without a list of payments."""
+    """Describes faults in the totals of the whole run; needs no list of payments."""
     faults = []
     if product != provider_records:
         faults.append(f"the summary differs from the books by {product - provider_records}")

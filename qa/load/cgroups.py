@@ -1,4 +1,4 @@
-"""What a container uses, read from outside in its control group: version 2, or 1. Linux only."""
+"""Resources used by a container, read from its control group (version 2 or 1). Linux only."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ _PROC = Path("/proc")
 
 
 class NoGroupError(Exception):
-    """There is no such process, or it has no control group that can be read."""
+    """There is no such process, or its control group cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One control group at one moment; all but the memory in use count from its beginning."""
+    """One reading of a control group; all values but the memory in use are cumulative."""
 
     cpu_us: int
     periods: int
-    """Of 100 ms, by default, in which it had something to do."""
+    """Periods (100 ms by default) in which it was runnable."""
     periods_throttled: int
     throttled_us: int
     memory_peak_bytes: int
-    """With the page cache, which the kernel takes back before it kills anything."""
+    """With the page cache, which the kernel reclaims before it kills anything."""
     memory_own_bytes: int
-    """Without it: what cannot be taken back."""
+    """Without the page cache."""
     oom_kills: int
 
 
 @dataclass(slots=True)
 class Usage:
-    """One container over a while, whichever control groups it had; the fields are those of Reading."""
+    """One container over a run, over all its control groups; the fields are those of Reading."""
 
     cpu_us: int = 0
     periods: int = 0
@@ -44,7 +44,7 @@ class Usage:
 
     @property
     def throttled_share(self) -> float:
-        """Of the periods in which it had something to do, those in which it had to stop."""
+        """The share of its runnable periods in which it was throttled."""
         return self.periods_throttled / self.periods if self.periods else 0.0
 
 
@@ -53,7 +53,7 @@ _COUNTERS = ("cpu_us", "periods", "periods_throttled", "throttled_us", "oom_kill
 
 @dataclass(slots=True)
 class Meter:
-    """Adds up readings. What was used before a container's first reading does not count; a restart counts from 0."""
+    """Sums readings. Use before a container's first reading does not count; a restart counts from 0."""
 
     usage: dict[str, Usage] = field(default_factory=dict)
     _last: dict[str, Reading] = field(default_factory=dict)

@@ -19,7 +19,7 @@ BODY_BYTES_MAX = 256 * 1024 * 1024
 
 
 class NoAnswerError(Exception):
-    """The request got no complete answer."""
+    """No complete answer to the request was received."""
 
 
 class UnreachableError(NoAnswerError):
@@ -27,7 +27,7 @@ class UnreachableError(NoAnswerError):
 
 
 class CutOffError(NoAnswerError):
-    """Sent, and then the connection ended, spoke nonsense, or took too long."""
+    """The request was sent; then the connection ended, was not HTTP, or timed out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a server listens."""
+    """The address of a server."""
 
     host: str
     port: int
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing() and self._waiting is None
 
     async def ask(self, request: bytes) -> Answer:
-        """Sends and waits; whoever stops waiting must close the connection, for the answer may still come."""
+        """Sends and waits. A caller that stops waiting must close the connection: the answer may still come."""
         if self._transport is None or not self.usable:
             raise CutOffError("the connection had ended")
         self._waiting = asyncio.get_running_loop().create_future()
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._waiting is None:  # an answer nobody asked for
+        if self._waiting is None:  # an answer without a request
             self.close()
             return
         try:
@@ -172,7 +172,7 @@ class Pool:
         except TimeoutError as fault:
             raise CutOffError(f"no answer within {timeout_seconds} s") from fault
         finally:
-            # Given up while the answer is outstanding: it must not be taken for the next request's.
+            # Closed while an answer is outstanding: it must not be taken for that to the next request.
             if connection is not None and not connection.usable:
                 self._forget(connection)
                 connection = None

@@ -1,4 +1,4 @@
-"""Asks the gateway and both processors the same question at the same time."""
+"""Queries the gateway and both providers for the same window at the same time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIST_SECONDS_MAX = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The gateway's summary beside the books, over one window; a side that gave no answer is None."""
+    """The gateway's summary and the provider records of one window; a side without an answer is None."""
 
     window: Window
     asked_at: float
@@ -33,9 +33,9 @@ class Comparison:
     product: Summary | None
     provider_records: Summary | None
     headers: dict[str, str] = field(default_factory=dict)
-    """Of the gateway's answer."""
+    """Headers of the gateway's answer."""
     trouble: str = ""
-    """Why a side gave no answer."""
+    """Why a side has no answer."""
 
     @property
     def equal(self) -> bool:
@@ -47,7 +47,7 @@ class Comparison:
 
     @property
     def unsettled(self) -> bool:
-        """Whether the gateway itself says that something in the window is still open."""
+        """Whether the gateway reports an open attempt in the window."""
         return self.headers.get("tollgate-settled", "true").lower() == "false"
 
 
@@ -83,7 +83,7 @@ class Comparer:
         return Comparison(window, asked_at, answered_at, product, provider_records, headers, "; ".join(troubles))
 
     async def entries(self) -> dict[str, list[Entry]] | None:
-        """Every charge in both books; None when a processor does not offer the list (the contest's do not)."""
+        """Every charge in both providers' records; None when a provider has no list (the benchmark's have none)."""
         provider_records = {}
         for name in PROVIDERS:
             answer = await _ask(self._providers[name], "/admin/payments", LIST_SECONDS_MAX, self._token)
@@ -93,7 +93,7 @@ class Comparer:
         return provider_records
 
     async def purge(self) -> None:
-        """Empties the gateway and both processors, as the contest's script does first."""
+        """Purges the gateway and both providers, as the benchmark's script does first."""
         for pool, target in (
             (self._product, "/purge-payments"),
             *((self._providers[name], "/admin/purge-payments") for name in PROVIDERS),

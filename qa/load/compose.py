@@ -1,4 +1,4 @@
-"""The compose stack from outside: up under a project name and on ports of its own, down again without a trace."""
+"""The compose stack under its own project name and ports; removed completely afterwards."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SIMULATORS = "docker-compose.override.yml"
 CONTEST = "docker-compose.contest.yml"
 TLS = "docker-compose.tls.yml"
 CONTEST_FILES = (BASE, SIMULATORS, CONTEST)
-"""Purging included: a course of k6 begins with it."""
+"""With purging: a k6 scenario begins with a purge."""
 SERVICES = ("caddy", "gateway-1", "gateway-2", "processor", "projector", "nats")
-"""Tollgate's own: what the contest's limits are for."""
+"""Tollgate's own services, to which the benchmark's limits apply."""
 ANSWER_SECONDS_MAX = 20
 COMMAND_SECONDS_MAX = 120
 PULL_SECONDS_MAX = 120
@@ -31,12 +31,12 @@ BUILD_SECONDS_MAX = 600
 
 
 class ComposeError(Exception):
-    """A command of docker or compose failed; the message is what it said."""
+    """A command of docker or compose failed; the message is its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Of the loopback interface."""
+    """Ports on the loopback interface."""
 
     edge: int
     default: int
@@ -45,16 +45,16 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One service's container as it is now; `pid` is the host's, 0 while it does not run."""
+    """The state of a service's container; `pid` is the host's, 0 while it does not run."""
 
     id: str
     pid: int
     restarts: int
-    """By the engine, after the program in it ended."""
+    """Restarts by the engine, after its program ended."""
 
 
 class Compose:
-    """Compose files with simulated processors. Leaving the `with` block removes everything but the images."""
+    """Compose files with simulated providers. Leaving the `with` block removes everything but the images."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Compose:
         for file in files:
             self._command += ["--file", str(PROJECT / file)]
         self._environment = os.environ | {
-            # An image of its own, so that nobody's is replaced.
+            # A separate image, so that no existing one is replaced.
             "TOLLGATE_VERSION": project,
             "TOLLGATE_SITE": "",
             "TOLLGATE_PORT": str(ports.edge),
@@ -103,7 +103,7 @@ class Compose:
         self.run("build", "--quiet", timeout_seconds=BUILD_SECONDS_MAX)
 
     def up(self) -> None:
-        """Starts what does not run, without waiting until it is ready."""
+        """Starts services that do not run, without waiting until they are ready."""
         self.run("up", "--detach", "--no-build")
 
     def down(self) -> None:
@@ -116,11 +116,11 @@ class Compose:
         return self.run("logs", "--no-color", "--tail", "40")
 
     def run(self, *arguments: str, timeout_seconds: float = COMMAND_SECONDS_MAX) -> str:
-        """One command of compose; what it said. Raises ComposeError."""
+        """Runs one command of compose. Returns its output. Raises ComposeError."""
         return _run([*self._command, *arguments], timeout_seconds=timeout_seconds, environment=self._environment)
 
     def containers(self) -> dict[str, Container]:
-        """Each service's container."""
+        """The container of each service."""
         label = "com.docker.compose"
         ids = docker(
             "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}.project={self.project}"
@@ -132,9 +132,9 @@ class Compose:
         }
 
     def crash(self, service: str) -> None:
-        """SIGKILL to the program, from outside of its container: `docker kill` would keep it from being restarted.
+        """Sends SIGKILL to the program from outside of its container: after `docker kill` it would not be restarted.
 
-        Another container does it, since that of the engine's user is the only right which this needs.
+        Another container does it, so that access to the engine is the only permission needed.
         """
         pid = self.containers()[service].pid
         image = base_images()["NATS_IMAGE"]
@@ -142,7 +142,7 @@ class Compose:
 
 
 def client() -> list[str]:
-    """The command of compose: the plugin of docker, or the program of its own. Raises ComposeError."""
+    """The command of compose: docker's plugin or the separate program. Raises ComposeError."""
     for command in (["docker", "compose"], ["docker-compose"]):
         try:
             _run([*command, "version"], timeout_seconds=ANSWER_SECONDS_MAX)
@@ -153,12 +153,12 @@ def client() -> list[str]:
 
 
 def docker(*arguments: str, timeout_seconds: float = COMMAND_SECONDS_MAX) -> str:
-    """One command of docker; what it said. Raises ComposeError."""
+    """Runs one command of docker. Returns its output. Raises ComposeError."""
     return _run(["docker", *arguments], timeout_seconds=timeout_seconds)
 
 
 def why_not() -> str | None:
-    """What keeps the stack from being run in containers here; None if nothing. It pulls the images that are missing."""
+    """Why the stack cannot run in containers here; None if it can. Pulls missing images."""
     if shutil.which("docker") is None:
         return "there is no docker"
     try:
@@ -173,10 +173,10 @@ def why_not() -> str | None:
 
 
 def base_images() -> dict[str, str]:
-    """What the images are built on, by the variable that names it.
+    """The base images, by the build argument that names each.
 
-    The Dockerfile pins each to a patch level. Where that is not here but the tag of its minor version is, that one is
-    taken: a machine without a registry has what it has.
+    The Dockerfile pins each to a patch level. Where only the tag of its minor version is present, that one is used, for
+    machines without a registry.
     """
     pinned = re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
     return {variable: os.environ.get(variable) or _present(image) for variable, image in pinned}

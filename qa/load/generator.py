@@ -1,4 +1,4 @@
-"""Sends payments at a constant rate and behaves as a decent client: keeps asking, under the same id, until told."""
+"""Sends payments at a constant rate, and repeats each under the same id until it has an outcome."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REFUSALS_KEPT_MAX = 20
 
 
 class Verdict(Enum):
-    """What an answer's status means to the client."""
+    """The meaning of an answer's status to the client."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -36,7 +36,7 @@ class Verdict(Enum):
 
 
 def verdict(status: int) -> Verdict:
-    """202 is a promise, 408 and 429 and anything odd ask for patience, every other 4xx is a refusal."""
+    """202 accepts, every other 4xx than 408 and 429 refuses, anything else is to be repeated."""
     if status == 202:
         return Verdict.ACCEPTED
     if 400 <= status < 500 and status not in {408, 429}:
@@ -45,7 +45,7 @@ def verdict(status: int) -> Verdict:
 
 
 def pauses() -> Iterator[float]:
-    """The seconds between a payment's attempts: growing, capped, and not without end."""
+    """The pauses in seconds between the repeats of a payment: growing, capped, and limited in number."""
     pause_seconds = PAUSE_FIRST_SECONDS
     for _ in range(ATTEMPTS_MAX - 1):
         yield pause_seconds
@@ -54,22 +54,22 @@ def pauses() -> Iterator[float]:
 
 @dataclass(slots=True)
 class Tally:
-    """What happened to the requests; times in seconds."""
+    """Counts and times of the requests; times in seconds."""
 
     offered: int = 0
     skipped: int = 0
-    """Not sent, because too many payments were in flight."""
+    """Payments not sent, because too many were in flight."""
     retries: int = 0
     connection_errors: int = 0
     first_try_503: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     refusals: list[str] = field(default_factory=list)
     from_schedule: array[float] = field(default_factory=lambda: array("d"))
-    """From the moment a payment was due to its 202, retries and pauses included."""
+    """Time from a payment's schedule to its 202, with repeats and pauses."""
     from_send: array[float] = field(default_factory=lambda: array("d"))
-    """From writing the request that got the 202 to that answer."""
+    """Time from sending the request that got the 202 to that answer."""
     lateness: array[float] = field(default_factory=lambda: array("d"))
-    """From the moment a payment was due to its first send, as far as the first attempt was answered."""
+    """Time from a payment's schedule to its first send, of those whose first request was answered."""
 
 
 class Generator:
@@ -88,13 +88,13 @@ class Generator:
             await asyncio.gather(*self._in_flight)
         with_outcome = len(self.sent.accepted) + len(self.sent.refused) + len(self.sent.unknown)
         if self.tally.offered != with_outcome + self.tally.skipped:
-            # A payment that the audit does not know of would be no fault of the gateway, and look like one.
+            # A payment missing in the audit would look like a fault of the gateway.
             raise RuntimeError(f"{self.tally.offered} payments begun, {with_outcome} ended")
 
     def _begin(self, due_at: float) -> None:
         self.tally.offered += 1
         if len(self._in_flight) >= self._in_flight_max:
-            # Waiting instead would slow the schedule down, and hide from the figures that nobody answers.
+            # Waiting instead would delay the schedule, and hide the missing answers from the figures.
             self.tally.skipped += 1
             return
         task = asyncio.create_task(self._pay(str(uuid.uuid4()), self._draw_cents(), due_at))

@@ -1,4 +1,4 @@
-"""When which program is killed, and what may be expected afterwards."""
+"""The plan of kills, and when the summary recovered after them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# The kills fall into the middle of the run: enough load before each of them, enough time after the last.
+# The kills are in the middle of the run: enough load before each of them, enough time after the last.
 FIRST_SHARE = 0.2
 LAST_SHARE = 0.8
 RECOVERY_SECONDS_MAX = 10.0
@@ -21,7 +21,7 @@ class PlannedKill:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One that happened, or could not: then `pids` is empty."""
+    """A kill; `pids` is empty when there was no process."""
 
     program: str
     at_seconds: float
@@ -30,15 +30,15 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """Whether the summary of a passed window equalled the books."""
+    """Whether the summary of a past window equalled the provider records."""
 
     after_seconds: float
-    """Since the last kill, when the answer was there."""
+    """Time of the answer since the last kill."""
     equal: bool
 
 
 def plan_kills(programs: Sequence[str], run_seconds: float, seed: int) -> list[PlannedKill]:
-    """One moment for each program, in an order and at times that the seed fixes, spread evenly over the middle."""
+    """One kill of each program, in an order and at times drawn from the seed, spread evenly over the middle."""
     rng = random.Random(seed)  # noqa: S311 - wanted: the same plan again for the same seed
     order = rng.sample(list(programs), len(programs))
     slot_seconds = run_seconds * (LAST_SHARE - FIRST_SHARE) / max(1, len(order))
@@ -50,9 +50,9 @@ def plan_kills(programs: Sequence[str], run_seconds: float, seed: int) -> list[P
 
 
 def recovered_after_seconds(polls: Sequence[Poll]) -> float | None:
-    """The first of the equal answers that no other answer followed; None while the last one still differs.
+    """The first answer from which on all are equal; None while the last one still differs.
 
-    The first equal answer alone proves nothing: right after the kill a charge may still be on its way to the books.
+    The first equal answer alone proves nothing: right after the kill a charge may still be under way.
     """
     recovered: float | None = None
     for poll in polls:
@@ -64,7 +64,7 @@ def recovered_after_seconds(polls: Sequence[Poll]) -> float | None:
 
 
 def recovering(asked_seconds: float, answered_seconds: float, kills: Sequence[Kill]) -> bool:
-    """Whether an answer falls into the time that a kill may take to heal; all in seconds since the run began."""
+    """Whether an answer is within the recovery time of a kill; all in seconds since the run began."""
     return any(
         kill.pids and kill.at_seconds <= answered_seconds and asked_seconds <= kill.at_seconds + RECOVERY_SECONDS_MAX
         for kill in kills

@@ -1,4 +1,4 @@
-"""Latencies, collected as plain numbers and told as percentiles."""
+"""Latencies, collected as plain numbers and reported as percentiles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """All in milliseconds; zero where nothing was measured."""
+    """Percentiles in milliseconds; zero where nothing was measured."""
 
     count: int
     p50_ms: float
@@ -19,7 +19,7 @@ class Percentiles:
 
 
 def percentiles(seconds: Iterable[float]) -> Percentiles:
-    """Nearest-rank percentiles: each figure is one that really occurred."""
+    """Nearest-rank percentiles: each figure is a measured one."""
     ordered = sorted(seconds)
 
     def at(share: float) -> float:

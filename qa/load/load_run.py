@@ -1,4 +1,4 @@
-"""One trial from beginning to end: load, checks and kills together, then the wait, then the audit."""
+"""One load run from start to end: load, checks and kills together, then the drain, then the audit."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from qa.load.window import Window, check_window
 CHECK_EVERY_SECONDS = 10.0
 POLL_EVERY_SECONDS = 0.25
 POLL_ANSWER_SECONDS_MAX = 2.0
-# Watched beyond what is allowed, so that a slow recovery has a figure too.
+# Polled beyond the allowed time, so that a slow recovery has a figure, too.
 RECOVERY_WATCH_SECONDS_MAX = 60.0
 ASKING_CONNECTIONS = 4
-# The last stamp may lie ahead by as much as the machines' clocks differ.
+# The last stamp may be ahead by the difference of the machines' clocks.
 CLOCK_SLACK = timedelta(minutes=1)
 
 
 class NotReadyError(Exception):
-    """The gateway or a processor cannot be asked: there is nothing to measure."""
+    """The gateway or a provider cannot be reached, so the run cannot begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Settings:
     drain_seconds_max: float
     purge: bool
     programs: Callable[[], Programs] | None
-    """Makes a finder for each user, since a finder remembers what it saw."""
+    """Makes a finder for each caller, since a finder has state."""
     kills: list[PlannedKill]
 
 
 async def conduct(settings: Settings) -> Result:
-    """Runs the trial; raises NotReadyError when it cannot begin."""
+    """Makes the run. Raises NotReadyError when it cannot begin."""
     paying = Pool(settings.product, settings.connections)
     asking = Pool(settings.product, ASKING_CONNECTIONS)
     providers = {name: Pool(settings.providers[name], ASKING_CONNECTIONS) for name in PROVIDERS}
@@ -106,7 +106,7 @@ class _LoadRun:
                 await asyncio.to_thread(sampler.stop)
         try:
             provider_records = await self._comparer.entries()
-            skipped = "" if provider_records is not None else "these processors offer no list of payments"
+            skipped = "" if provider_records is not None else "these providers have no list of payments"
         except (NoAnswerError, UnreadableError) as fault:
             provider_records, skipped = None, f"no list of payments: {fault}"
         return Result(
@@ -132,7 +132,7 @@ class _LoadRun:
         )
 
     async def _check(self) -> None:
-        """The contest's check: every ten seconds both sides are asked for the same window."""
+        """The benchmark's check: every ten seconds both sides are queried for the same window."""
         for number in range(1, int(self._settings.seconds / CHECK_EVERY_SECONDS) + 1):
             await self._until(number * CHECK_EVERY_SECONDS)
             compared = await self._comparer.compare(check_window(datetime.now(UTC)))
@@ -151,7 +151,7 @@ class _LoadRun:
         await self._watch_recovery()
 
     async def _watch_recovery(self) -> None:
-        """Compares what was stamped before the last kill until both sides agree, and keep agreeing."""
+        """Compares the window before the last kill until both sides agree, and continue to agree."""
         killed = time.perf_counter()
         window = Window(self._began_at, datetime.now(UTC))
         while True:
@@ -167,7 +167,7 @@ class _LoadRun:
             await asyncio.sleep(max(0.0, asked + POLL_EVERY_SECONDS - time.perf_counter()))
 
     async def _drain(self) -> Drain:
-        """Waits until the summary holds everything accepted, says that it is settled, and equals the books."""
+        """Waits until the summary holds everything accepted, is settled, and equals the provider records."""
         began = time.perf_counter()
         accepted = len(self._generator.sent.accepted)
         while True:
@@ -182,7 +182,7 @@ class _LoadRun:
             await asyncio.sleep(max(0.0, asked + POLL_EVERY_SECONDS - time.perf_counter()))
 
     async def _until(self, seconds: float) -> None:
-        """Sleeps to a moment of the run."""
+        """Sleeps until a time of the run."""
         await asyncio.sleep(max(0.0, self._began + seconds - time.perf_counter()))
 
 

@@ -1,9 +1,9 @@
-"""Runs a course of k6 against the contest's compose files, and says what each container used meanwhile.
+"""Runs a k6 scenario against the compose files with the Rinha benchmark's limits, and measures each container.
 
     python -m qa.load.measure preview
 
-The contest's limits hold for Tollgate's own containers; the simulated processors have none. Exit status: that of k6,
-which is not 0 when a promise was broken; 2 when the measurement could not begin.
+The benchmark's limits apply to Tollgate's own containers; the simulated providers have none. Exit status: that of k6,
+not 0 when a promise was broken; 2 when the measurement could not begin.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """How often a container's program ended during the run, and how often the kernel ended it for its memory."""
+    """How often a container's program ended during the run, and how often the kernel killed it for its memory."""
 
     died: int = 0
     oom: int = 0
@@ -46,25 +46,27 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a run brought; each mapping is by container."""
+    """The results of a run; each mapping is by container."""
 
     course: str
     startup_seconds: float
     k6: Mapping[str, Any]
-    """Its own report; empty when it made none."""
+    """The report of k6; empty when there is none."""
     usage: Mapping[str, Usage]
     limits: Mapping[str, Limit]
-    """Of Tollgate's own."""
+    """Of Tollgate's own containers."""
     ends: Mapping[str, Ends]
-    """Of those that ended."""
+    """Of containers that ended."""
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.argument("course", type=click.Choice(["preview", "final", "ramp", "soak", "spike"]))
-@click.option("--port", default=19_999, help="Of the edge; the next two are the processors'.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Where the figures go.")
+@click.option("--port", default=19_999, help="Port of the edge; the next two are the providers'.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="A file for the figures as JSON."
+)
 def main(*, course: str, port: int, json_path: Path | None) -> None:
-    """Run COURSE against the contest's compose files. Its settings (SCALE, MAX_VUS, ...) come from the environment."""
+    """Runs the scenario COURSE with the benchmark's limits. Settings (SCALE, MAX_VUS, …) are environment variables."""
     if (reason := why_not()) is not None:
         raise click.UsageError(reason)
     json_path = json_path or Path("build") / f"measure-{course}.json"
@@ -113,7 +115,7 @@ def _run_k6(compose: Compose, course: str, out: Path) -> int:
 
 
 class _Sampler(threading.Thread):
-    """Reads every container's control group. That costs the containers nothing: no program starts inside of them."""
+    """Reads every container's control group from outside, so that no program runs inside the containers."""
 
     def __init__(self, compose: Compose) -> None:
         super().__init__(name="sampler", daemon=True)
@@ -141,7 +143,7 @@ class _Sampler(threading.Thread):
                 gone = True
         self.meter.add(readings)
         if gone:
-            # It died: the engine starts it again, as another process.
+            # It ended: the engine restarts it as another process.
             self._pids = {name: one.pid for name, one in self._compose.containers().items()}
 
 
@@ -170,7 +172,7 @@ def _ends(compose: Compose, since: datetime) -> dict[str, Ends]:
 
 
 def as_json(found: Found) -> dict[str, Any]:
-    """Everything that was found; units are in the names, `k6` is its own report."""
+    """All results; units are in the names, `k6` is the report of k6."""
     accepted = found.k6.get("payments", {}).get("accepted", 0)
     return {
         "course": found.course,
@@ -205,7 +207,7 @@ _COLUMNS = (
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """For people: Tollgate's own containers with their sum, then the others."""
+    """The results as a table: Tollgate's own containers with their sum, then the others."""
     containers: dict[str, dict[str, Any]] = found["containers"]
     ours = [name for name in SERVICES if name in containers]
     others = sorted(set(containers) - set(ours))

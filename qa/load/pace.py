@@ -1,4 +1,4 @@
-"""Calls at a constant rate, whatever the answers do: an open loop.
+"""Calls at a constant rate, independent of the answers: an open loop.
 
 The clock ticks in a thread. An event loop's own timers round up to whole milliseconds, which at 550 a second would make
 half of the sends late by more than a third of a millisecond; a sleeping thread is late by 0.14 ms, for no more CPU.

@@ -1,4 +1,4 @@
-"""The product's programs seen from outside: which processes they are, and what they use."""
+"""The processes of the product's programs, and the resources they use."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SUPERVISOR = "supervisord"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One process at one moment."""
+    """One reading of a process."""
 
     program: str
     process: tuple[int, float]
-    """Its pid and birth: a pid alone may be used again."""
+    """Its pid and start time: a pid alone may be reused."""
     cpu_seconds: float
     rss_bytes: int
     pss_bytes: int | None = None
@@ -33,7 +33,7 @@ class Reading:
 
 @dataclass(slots=True)
 class Usage:
-    """One program over the run, whichever processes it consisted of."""
+    """One program over the run, over all its processes."""
 
     cpu_seconds: float = 0.0
     rss_bytes_max: int = 0
@@ -43,7 +43,7 @@ class Usage:
 
 @dataclass(slots=True)
 class Meter:
-    """Adds up sweeps of readings. Of CPU that ran before the first sweep nothing counts; of a later process all."""
+    """Sums readings. CPU used before the first reading does not count; that of a process started later does."""
 
     sweeps: int = 0
     _first: dict[tuple[int, float], float] = field(default_factory=dict)
@@ -75,12 +75,12 @@ class Meter:
 
 class Programs(Protocol):
     def find(self) -> Mapping[str, Sequence[psutil.Process]]:
-        """Each program's processes as of now, the one that was started first."""
+        """The current processes of each program, the one started first in front."""
         ...
 
 
 class Given:
-    """Programs whose pids the caller names; one that ended is gone."""
+    """Programs by given pids; an ended process is dropped."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._roots = {name: psutil.Process(pid) for name, pid in pids.items()}
@@ -90,10 +90,10 @@ class Given:
 
 
 class Supervised:
-    """What a supervisord runs whose command line names a file in the data directory.
+    """The programs of the supervisord whose command line names a file in the data directory.
 
-    supervisord tells each program its name in SUPERVISOR_PROCESS_NAME; so this needs neither its socket nor its pid
-    file, and sees a restarted program at once.
+    supervisord sets SUPERVISOR_PROCESS_NAME for each program; so neither its socket nor its pid file is needed, and a
+    restarted program is found at once.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -125,7 +125,7 @@ class Supervised:
             return False
 
     def _name(self, process: psutil.Process) -> str:
-        """Empty for a child that is not (or between fork and exec not yet) a program."""
+        """The program's name; empty for a child that is not (or between fork and exec not yet) a program."""
         if process not in self._names:
             with contextlib.suppress(psutil.Error, OSError):
                 if name := process.environ().get("SUPERVISOR_PROCESS_NAME"):
@@ -134,7 +134,7 @@ class Supervised:
 
 
 class Sampler(threading.Thread):
-    """Reads every program's figures each half second, in a thread, so that no request waits for it."""
+    """Reads the figures of every program each half second, in a thread, so that no request is delayed."""
 
     def __init__(self, programs: Programs) -> None:
         super().__init__(name="sampler", daemon=True)
@@ -179,7 +179,7 @@ def readings(programs: Mapping[str, Sequence[psutil.Process]], *, with_pss: bool
 
 
 def kill(processes: Sequence[psutil.Process]) -> tuple[int, ...]:
-    """SIGKILL to a program and all it started; the pids that were still there to be killed."""
+    """Sends SIGKILL to a program and its children. Returns the pids that still existed."""
     killed = []
     for process in processes:
         with contextlib.suppress(psutil.Error):
@@ -210,7 +210,7 @@ def _children(parent: psutil.Process) -> list[psutil.Process]:
 
 
 def _pss_bytes(pid: int) -> int | None:
-    """The proportional share of the memory, where the kernel tells; it counts a shared page once over all sharers."""
+    """The proportional set size, where the kernel reports it; it counts a shared page once over all sharers."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -219,6 +219,6 @@ def _pss_bytes(pid: int) -> int | None:
 
 
 def own_cpu_seconds() -> float:
-    """What this process itself has used: a generator that is not cheap measures itself."""
+    """What this process itself has used, since an expensive generator would distort the measurement."""
     times = os.times()
     return times.user + times.system

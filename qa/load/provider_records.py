@@ -1,4 +1,4 @@
-"""What the gateway says was charged and what the processors' books say: read exactly, compared exactly."""
+"""The gateway's summary and the provider records, parsed and compared exactly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROVIDERS = ("default", "fallback")
 
 
 class UnreadableError(ValueError):
-    """An answer that is no summary and no list of payments."""
+    """An answer is neither a summary nor a list of payments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One charge in a processor's book."""
+    """One charge in a provider's records."""
 
     payment_id: str
     cents: int
@@ -50,12 +50,12 @@ class Entry:
 
 
 def read_totals(body: bytes) -> Totals:
-    """A processor's `GET /admin/payments-summary`; its fees are its own business."""
+    """Parses a provider's `GET /admin/payments-summary`, without its fees."""
     return _totals(_json(body))
 
 
 def read_summary(body: bytes) -> Summary:
-    """The gateway's `GET /payments-summary`."""
+    """Parses the gateway's `GET /payments-summary`."""
     answer = _json(body)
     if not isinstance(answer, dict):
         raise UnreadableError(f"a summary is an object, not {_shortened(answer)}")
@@ -63,7 +63,7 @@ def read_summary(body: bytes) -> Summary:
 
 
 def read_entries(body: bytes) -> list[Entry]:
-    """A processor's `GET /admin/payments`: a JSON array, or one JSON object a line."""
+    """Parses a provider's `GET /admin/payments`: a JSON array, or one JSON object a line."""
     if body.lstrip().startswith(b"["):
         rows = _json(body)
         if not isinstance(rows, list):  # it began with a bracket
@@ -83,7 +83,7 @@ def _entry(row: object) -> Entry:
         raise UnreadableError(f"a payment is an object, not {_shortened(row)}")
     try:
         requested_at = datetime.fromisoformat(str(row["requestedAt"]))
-        if requested_at.tzinfo is None:  # the contest's processors mean UTC when they do not say
+        if requested_at.tzinfo is None:  # the benchmark's providers omit the offset and mean UTC
             requested_at = requested_at.replace(tzinfo=UTC)
         return Entry(str(row["correlationId"]).lower(), cents_of(row["amount"]), requested_at)
     except (KeyError, ValueError) as fault:

@@ -1,4 +1,4 @@
-"""The result as a table for people and as JSON for programs."""
+"""The result as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEBIBYTE = 1024 * 1024
 
 
 def table(result: Result) -> str:
-    """A screenful; the last line is the verdict."""
+    """The result as a table; the last line is the verdict."""
     return "\n".join(
         [
             *_requests(result),
@@ -134,7 +134,7 @@ def _verdict(faults: Sequence[str]) -> list[str]:
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """Everything, with units in the names; long lists of ids are cut to the first hundred."""
+    """All results, with units in the names; long lists of ids are cut to the first hundred."""
     tally, drain = result.tally, result.drain
     payments = max(1, len(result.sent.accepted))
     return {
@@ -226,7 +226,7 @@ def _summary_text(summary: Summary | None) -> str:
 
 
 def _share(cpu_seconds: float, seconds: float) -> float:
-    """Per cent of one core."""
+    """Percent of one core."""
     return 100 * cpu_seconds / seconds if seconds else 0.0
 
 

@@ -1,4 +1,4 @@
-"""What a trial found, and which of it is a fault."""
+"""The result of a load run, and which findings are faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qa.load.processes import Usage
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """The load that was asked for."""
+    """The requested load."""
 
     rate_per_second: float
     seconds: float
@@ -27,7 +27,7 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """The wait, after the last payment's outcome, until the summary held all that was accepted."""
+    """The wait after the last payment's outcome until the summary held everything accepted."""
 
     seconds: float
     complete: bool
@@ -35,18 +35,18 @@ class Drain:
     """Over the whole run."""
 
     def remainder(self, accepted: int) -> int:
-        """Accepted payments that the summary still does not count."""
+        """Accepted payments that the summary does not count yet."""
         return max(0, accepted - (self.last.product.total.count if self.last.product else 0))
 
 
 class Finding(Enum):
-    """What one of the regular checks found."""
+    """The finding of a regular check."""
 
     EQUAL = "equal"
     DIFFERS = "differs"
     UNANSWERED = "unanswered"
     RECOVERING = "recovering"
-    """Not equal within ten seconds of a kill, and said so: no answer, or one that called itself unsettled."""
+    """Not equal within ten seconds of a kill, and reported so: no answer, or one marked unsettled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +79,17 @@ class Result:
     totals_faults: Sequence[str]
     audit: Audit | None
     audit_skipped: str
-    """Why there is no audit."""
+    """Why the audit was skipped."""
     usage: Mapping[str, Usage]
     sampled_seconds: float
     generator_cpu_seconds: float
-    """Of this generator, from the first send to the last outcome."""
+    """CPU time of this generator, from the first send to the last outcome."""
 
     def count(self, finding: Finding) -> int:
         return sum(check.finding(self.kills) is finding for check in self.checks)
 
     def faults(self) -> list[str]:
-        """In words, the worst first; none means that every promise was kept."""
+        """Descriptions of all faults, the worst first; empty when every promise was kept."""
         return [*self._audit_faults(), *self._summary_faults(), *self._client_faults(), *self._kill_faults()]
 
     def _audit_faults(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""How long the compose stack, its image built, takes from `up -d` to the first accepted payment.
+"""Time of the compose stack from `up -d` to the first accepted payment; the image is built before.
 
 python -m qa.load.startup --rounds 3
 """
@@ -23,11 +23,11 @@ POLL_SECONDS = 0.02
 
 
 class NotAcceptedError(Exception):
-    """No payment was accepted inside the bound."""
+    """No payment was accepted within the bound."""
 
 
 def up_until_accepted(compose: Compose) -> float:
-    """Starts the stack; the seconds until a payment was accepted. Raises ComposeError or NotAcceptedError."""
+    """Starts the stack. Returns the seconds until a payment was accepted. Raises ComposeError or NotAcceptedError."""
     began = time.monotonic()
     compose.up()
     asyncio.run(_until_accepted(compose, began + ACCEPTED_SECONDS_MAX))
@@ -56,10 +56,10 @@ async def _until_accepted(compose: Compose, deadline: float) -> None:
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
-@click.option("--rounds", default=3, type=click.IntRange(1, 50), help="How often the stack is started from nothing.")
-@click.option("--port", default=19_999, help="Of the edge; the next two are the processors'.")
+@click.option("--rounds", default=3, type=click.IntRange(1, 50), help="Number of starts, each from nothing.")
+@click.option("--port", default=19_999, help="Port of the edge; the next two are the providers'.")
 def main(*, rounds: int, port: int) -> None:
-    """Start the compose stack from nothing, and say when it takes its first payment."""
+    """Starts the compose stack from nothing, and measures the time to its first accepted payment."""
     if (reason := why_not()) is not None:
         raise click.UsageError(reason)
     compose = Compose(PROJECT_NAME, Ports(port, port + 1, port + 2), files=CONTEST_FILES)

@@ -1,8 +1,8 @@
-"""Pays at a constant rate and audits every cent.
+"""Sends payments at a constant rate and audits every cent.
 
     python -m qa.load.steady --rate 550 --seconds 60 --processes-of data --kill gateway-1,processor,projector,nats
 
-Exit status: 0 when every promise was kept, 1 when one was broken, 2 when the trial could not begin.
+Exit status: 0 when every promise was kept, 1 when one was broken, 2 when the run could not begin.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _cents(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     except (InvalidOperation, NotCentsError) as fault:
         raise click.BadParameter(f"{value!r} is not an amount of whole cents") from fault
     if cents <= 0:
-        raise click.BadParameter("an amount is more than nothing")
+        raise click.BadParameter("an amount must be above 0")
     return cents
 
 
@@ -64,9 +64,9 @@ def _names(value: str | None) -> list[str]:
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.option("--url", "product", default="http://127.0.0.1:9999", callback=_origin, help="The gateway.")
-@click.option("--default", default="http://127.0.0.1:8001", callback=_origin, help="The cheap processor.")
-@click.option("--fallback", default="http://127.0.0.1:8002", callback=_origin, help="The dear processor.")
-@click.option("--token", default="123", help="What the processors' administration asks for.")
+@click.option("--default", default="http://127.0.0.1:8001", callback=_origin, help="The cheap provider.")
+@click.option("--fallback", default="http://127.0.0.1:8002", callback=_origin, help="The expensive provider.")
+@click.option("--token", default="123", help="Token for the providers' admin API.")
 @click.option("--rate", default=550.0, type=click.FloatRange(0.1, 10_000), help="Payments a second.")
 @click.option("--seconds", default=60.0, type=click.FloatRange(1, 600), help="How long payments are sent.")
 @click.option("--connections", default=100, type=click.IntRange(1, 2_000), help="Keep-alive connections.")
@@ -74,18 +74,25 @@ def _names(value: str | None) -> list[str]:
     "--in-flight",
     default=20_000,
     type=click.IntRange(1, 100_000),
-    help="Payments without an outcome, retries included; beyond it one is skipped, and that is a fault of the trial.",
+    help="Limit of payments in flight, repeats included; beyond it a payment is skipped, which is a fault of the run.",
 )
-@click.option("--amount", "cents", default="19.90", callback=_cents, help="What each payment is worth.")
+@click.option("--amount", "cents", default="19.90", callback=_cents, help="Amount of each payment.")
 @click.option("--amounts", default="constant", type=click.Choice(["constant", "random"]))
-@click.option("--seed", default=1, help="Of random amounts.")
-@click.option("--drain-seconds", default=30.0, type=click.FloatRange(0, 600), help="The wait for the last to settle.")
-@click.option("--purge", is_flag=True, help="Empty the gateway and both processors first.")
+@click.option("--seed", default=1, help="Seed of random amounts.")
+@click.option(
+    "--drain-seconds",
+    default=30.0,
+    type=click.FloatRange(0, 600),
+    help="How long the last payments may take to settle.",
+)
+@click.option("--purge", is_flag=True, help="Purges the gateway and both providers first.")
 @click.option("--processes-of", type=click.Path(path_type=Path), help="The data directory of a supervised stack.")
-@click.option("--pids", callback=_pids, metavar="NAME=PID,...", help="Programs to measure, if nobody supervises them.")
+@click.option("--pids", callback=_pids, metavar="NAME=PID,...", help="Programs to measure, if they are not supervised.")
 @click.option("--kill", "victims", callback=_programs, metavar="NAME,...", help="Programs to kill -9, once each.")
-@click.option("--kill-seed", default=1, help="Of the moments and the order.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Where the figures go.")
+@click.option("--kill-seed", default=1, help="Seed of the times and the order of kills.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="A file for the figures as JSON."
+)
 def main(
     *,
     product: Origin,
@@ -107,7 +114,7 @@ def main(
     kill_seed: int,
     json_path: Path | None,
 ) -> None:
-    """Pay at a constant rate, check the summaries meanwhile, and audit payment by payment at the end."""
+    """Sends payments at a constant rate, checks the summaries meanwhile, and audits every payment at the end."""
     programs = _finder(processes_of, pids)
     settings = Settings(
         product=product,

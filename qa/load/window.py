@@ -1,4 +1,4 @@
-"""A span of time as the summaries take it: both ends included, UTC, milliseconds."""
+"""A window of a summary: both bounds inclusive, UTC, milliseconds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-# The contest's script leaves the last 1.5 s out, so that charges on their way can land, and looks back 15 s.
+# The benchmark's script leaves the last 1.5 s out, so that charges under way can settle, and looks back 15 s.
 CHECK_FROM_SECONDS = 15.0
 CHECK_TO_SECONDS = 1.5
 
@@ -22,12 +22,12 @@ class Window:
 
     @property
     def query(self) -> str:
-        """The query string that asks for this window."""
+        """The query string of this window."""
         return f"from={quote(moment_text(self.start))}&to={quote(moment_text(self.end))}"
 
 
 def moment_text(moment: datetime) -> str:
-    """`2025-07-05T12:00:00.123Z`; what is finer than a millisecond is cut off, alike for everyone who is asked."""
+    """`2025-07-05T12:00:00.123Z`; digits below a millisecond are cut, the same for every recipient."""
     offset = moment.utcoffset()
     if offset is None or offset:
         raise ValueError(f"{moment!r} is not in UTC")
@@ -35,5 +35,5 @@ def moment_text(moment: datetime) -> str:
 
 
 def check_window(now: datetime) -> Window:
-    """The window the contest asks both sides for."""
+    """The window for which the benchmark queries both sides."""
     return Window(now - timedelta(seconds=CHECK_FROM_SECONDS), now - timedelta(seconds=CHECK_TO_SECONDS))

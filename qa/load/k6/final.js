@@ -1,5 +1,5 @@
-// The contest's final: five minutes, in which waiting for the cheap processor and going to the dear one are each right
-// at times.
+// The final of the Rinha benchmark: five minutes, in which sometimes waiting for the cheap provider pays, sometimes the
+// expensive one.
 
 import { duration, scaled, scaledStages, vusMax } from './lib/config.js';
 import { course } from './lib/course.js';

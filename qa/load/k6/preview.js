@@ -1,5 +1,5 @@
-// The contest's preview: one minute in which the default processor slows down, fails, takes the fallback with it, and
-// comes back while the fallback becomes slow.
+// The preview of the Rinha benchmark: one minute in which the default provider slows down, fails, then both fail, and
+// the default works again while the fallback becomes slow.
 
 import { duration, scaled, scaledStages, vusMax } from './lib/config.js';
 import { course } from './lib/course.js';

@@ -1,5 +1,5 @@
-// Up in ten steps to a rate that a small machine does not reach. No more payments are in flight than there are virtual
-// users, so what is beyond the machine is not sent, and reported, instead of piling up.
+// Ten steps up to a rate that a small machine does not reach. No more payments are in flight than there are virtual
+// users, so payments beyond the machine's capacity are not sent and reported, instead of accumulating.
 
 import { duration, rateMax, scaled, vusMax } from './lib/config.js';
 import { course } from './lib/course.js';

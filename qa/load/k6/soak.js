@@ -1,5 +1,5 @@
-// Half an hour at a steady rate. Each minute the weather turns once, so that slow growth, of memory or of what is left
-// open, has time to show.
+// Half an hour at a constant rate, with one change of the providers' behaviour each minute, so that slow growth of
+// memory or of open payments shows.
 
 import { duration, rateMax, scaled, vusMax } from './lib/config.js';
 import { course } from './lib/course.js';

@@ -1,4 +1,4 @@
-// A quiet stretch, fifteen times as much within a second, and quiet again: what came in at once must be charged soon.
+// A low rate, fifteen times as much within a second, and low again: the spike must be charged soon.
 
 import { duration, rateMax, scaled, vusMax } from './lib/config.js';
 import { course } from './lib/course.js';

@@ -1,12 +1,12 @@
-// What the gateway says was charged, and what the processors know was charged, asked at the same moment.
+// The gateway's summary and the provider records, queried at the same time.
 
 import http from 'k6/http';
 import { summaryRequest } from './gateway.js';
 import { parseSummary, totalsOf } from './money.js';
 import { PROCESSORS, summaryRequests } from './processors.js';
 
-// `window` is {from, to} in milliseconds, both included, or null for everything. Null when an answer is missing or
-// cannot be read: that is neither a difference nor an agreement.
+// `window` is {from, to} in milliseconds, both inclusive, or null for everything. Returns null when an answer is missing
+// or cannot be read: that is neither a difference nor an agreement.
 export function askBooks(window, timeout) {
   const query = window ? `?from=${isoTime(window.from)}&to=${isoTime(window.to)}` : '';
   const answers = http.batch([summaryRequest(query, timeout), ...summaryRequests(query, timeout)]);
@@ -16,7 +16,7 @@ export function askBooks(window, timeout) {
       name,
       said: totalsOf(gateway[name]),
       charged: totalsOf(processors[i]),
-      // The contest's processors name their fee as a ratio such as 0.05.
+      // The benchmark's providers give their fee as a ratio such as 0.05.
       feeBasisPoints: Math.round(processors[i].feePerTransaction * 10000),
     }));
   } catch (fault) {

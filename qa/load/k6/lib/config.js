@@ -1,4 +1,4 @@
-// What the environment says; an empty variable counts as unset.
+// The settings, from the environment; an empty variable counts as unset.
 
 if (typeof crypto === 'undefined' || !crypto.randomUUID) {
   throw new Error('these scripts need k6 1.0 or newer');
@@ -11,7 +11,7 @@ export const PROCESSOR_URLS = {
 };
 export const TOKEN = text('TOKEN', '123');
 export const OUT = text('OUT', '');
-// Without a purge only what is charged from the start on counts, and nobody else may pay meanwhile.
+// Without a purge only what is charged from the start on counts, and no other client may send payments meanwhile.
 export const PURGE = text('PURGE', 'true') !== 'false';
 export const DRAIN_SECONDS = number('DRAIN_SECONDS', 30, 0, 600);
 
@@ -20,11 +20,11 @@ const SCALE = number('SCALE', 1, 0.01, 10);
 export const vusMax = (otherwise) => Math.round(number('MAX_VUS', otherwise, 1, 5000));
 export const rateMax = (otherwise) => Math.round(number('RATE', otherwise, 1, 20000));
 
-// A course's time, shortened by SCALE.
+// A scenario's time, shortened by SCALE.
 export const scaled = (seconds) => Math.round(seconds * SCALE * 1000) / 1000;
 
-// The stages of a course in a shorter time, with shorter delays: an attempt must not outlast the stage it was made in
-// any more than it does in the whole course. The windows stay as they are.
+// The stages of a scenario in a shorter time, with shorter delays: attempts must not outlast their stage more than in
+// the whole scenario. The windows are not scaled.
 export function scaledStages(stages) {
   const shorter = ([delay, failing]) => [Math.round(delay * Math.min(1, SCALE)), failing];
   return stages.map((stage) => ({

@@ -1,8 +1,8 @@
-// One course: payments from many users, weather at both processors, and the books compared all the while.
+// One scenario: payments from many users, changing behaviour of both providers, and regular comparisons of records.
 //
 // A script gives the load and the stages, and exports what course() returns. k6 shares nothing between virtual users,
-// so whatever the verdict needs is added to metrics, and each of these is such that a run which does not come to its
-// end cannot pass: `lag` goes up with every payment accepted and comes down only when the books are closed.
+// so everything that the verdict needs is added to metrics. A run that does not reach its end cannot pass: `lag` rises
+// with every accepted payment and falls only at the final comparison.
 
 import { sleep } from 'k6';
 import exec from 'k6/execution';
@@ -24,7 +24,7 @@ const CALM = { default: [0, false], fallback: [0, false] };
 const metrics = {
   accepted: new Counter('accepted'),
   refused: new Counter('refused'),
-  // Of the refused, those that may have been accepted all the same: no answer, or a server's error.
+  // Of the refused, those that may have been accepted nevertheless: no answer, or a server error.
   unknown: new Counter('unknown'),
   paymentMs: new Trend('payment_ms', true),
   windowsChecked: new Counter('windows_checked'),
@@ -33,7 +33,7 @@ const metrics = {
   lag: new Counter('lag'),
   lagCents: new Counter('lag_cents'),
   booksClosed: new Counter('books_closed'),
-  // For the report alone, as of the moment when the last payment was answered.
+  // For the report only, as of the answer to the last payment.
   chargedAtEnd: new Gauge('charged_at_end'),
   drainSeconds: new Gauge('drain_seconds'),
   processors: PROCESSORS.map((name) => ({
@@ -213,12 +213,12 @@ function set(weather) {
   }
 }
 
-// After a purge, everything there is; else what was stamped since the start.
+// After a purge, everything; otherwise what was stamped since the start.
 function everything(from) {
   return PURGE ? null : { from, to: Date.now() };
 }
 
-// Asks until all that was sent is charged and in the summary. The first answer is what the contest goes by.
+// Queries until everything sent is charged and in the summary. The benchmark uses the first answer.
 function drain(ask, sent) {
   const began = Date.now();
   const secondsSince = () => (Date.now() - began) / 1000;

@@ -1,4 +1,4 @@
-// The gateway under test, as its clients see it.
+// Requests to the gateway under test.
 
 import http from 'k6/http';
 import { BASE_URL } from './config.js';

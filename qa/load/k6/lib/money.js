@@ -1,4 +1,4 @@
-// Money is whole cents. An amount is read from the text it was written in, so that no float ever holds a part of one.
+// Money is whole cents. Amounts are parsed from their text, so that no float ever holds one.
 
 export function centsOf(text) {
   const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
@@ -18,7 +18,7 @@ export function decimalText(cents) {
   return `${cents < 0 ? '-' : ''}${digits.slice(0, -2)}.${digits.slice(-2)}`;
 }
 
-// JSON.parse() would make floats of the amounts: they become text first.
+// JSON.parse() would turn the amounts into floats: they are quoted first.
 export function parseSummary(body) {
   return JSON.parse(body.replace(/("totalAmount"\s*:\s*)([^\s,}"]+)/g, '$1"$2"'));
 }

@@ -1,5 +1,5 @@
-// The administration of the two payment processors. Each function returns requests for http.batch(), so that both
-// processors change or answer at the same moment.
+// The admin API of the two providers. Each function returns requests for http.batch(), so that both
+// providers change or answer at the same time.
 
 import { PROCESSOR_URLS, TOKEN } from './config.js';
 
@@ -7,7 +7,7 @@ export const PROCESSORS = ['default', 'fallback'];
 
 const HEADERS = { 'Content-Type': 'application/json', 'X-Rinha-Token': TOKEN };
 
-// `weather` says for each processor how slow it is and whether it fails: {default: [delay in ms, failing], …}.
+// `weather` is the behaviour of each provider: {default: [delay in ms, failing], …}.
 export function weatherRequests(weather) {
   return PROCESSORS.flatMap((name) => {
     const [delay, failure] = weather[name];
@@ -31,7 +31,7 @@ function request(method, processor, target, content = null, timeout = '10s') {
     method,
     url: PROCESSOR_URLS[processor] + target,
     body: content && JSON.stringify(content),
-    // One name for all: a query makes each address another, and k6 keeps figures for every name.
+    // One name for all: the query differs, and k6 keeps figures for each name.
     params: { headers: HEADERS, timeout, responseType: 'text', tags: { name: 'admin' } },
   };
 }

@@ -1,4 +1,4 @@
-// What a run found, as text for people and as JSON for programs. The last line is the verdict.
+// The result of a run, as text and as JSON. The last line of the text is the verdict.
 
 import { OUT } from './config.js';
 import { decimalText } from './money.js';
@@ -135,7 +135,7 @@ function steps({ steps: found }) {
   ];
 }
 
-// The last step before the first that was not accepted as fast as it was offered, but for a hiccup.
+// The last step before the first whose payments were not accepted as fast as offered, apart from brief stalls.
 function sustained(found) {
   const first = found.findIndex((one) => one.accepted_per_second < 0.97 * one.offered_per_second);
   return found[(first === -1 ? found.length : first) - 1]?.offered_per_second ?? 0;

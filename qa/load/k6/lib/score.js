@@ -1,10 +1,10 @@
-// The contest's score, in whole cents; docs/how-to/load.md explains it.
+// The score of the Rinha benchmark, in whole cents; docs/how-to/load.md explains it.
 
 const BONUS_BELOW_MS = 11;
 const BONUS_PERCENT_FOR_EACH_MS = 2;
 const FINE_PERCENT = 35;
 
-// `charged` lists {cents, feeBasisPoints} for each processor.
+// `charged` lists {cents, feeBasisPoints} for each provider.
 export function score({ charged, p99Ms, inconsistent, lag }) {
   const gross = charged.reduce((total, { cents }) => total + cents, 0);
   const fees = Math.round(charged.reduce((total, one) => total + one.cents * one.feeBasisPoints, 0) / 10000);
