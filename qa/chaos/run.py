@@ -191,7 +191,7 @@ class _Run:
         result.reached = reached.count(
             history, self._injector.done, said(self._environment.logs), redelivered, self._counters
         )
-        result.faults = [f"{one.fault}{'' if one.took else '  (nobody there)'}" for one in self._injector.done]
+        result.faults = [f"{one.fault}{'' if one.took else '  (no process)'}" for one in self._injector.done]
         result.faults_by_kind = dict(Counter(one.fault.kind for one in self._injector.done if one.took))
         result.requests = len(history.requests)
         result.payments = len({request.payment_id for request in history.requests})

@@ -81,12 +81,12 @@ def totals_faults(sent: Sent, product: Summary, provider_records: Summary) -> li
     """Describes faults in the totals of the whole run; needs no list of payments."""
     faults = []
     if product != provider_records:
-        faults.append(f"the summary differs from the books by {product - provider_records}")
+        faults.append(f"the summary differs from the provider records by {product - provider_records}")
     for name, value, least, most in (
         ("payments", provider_records.total.count, sent.least.count, sent.most.count),
         ("cents", provider_records.total.cents, sent.least.cents, sent.most.cents),
     ):
         if not least <= value <= most:
             wanted = str(least) if least == most else f"between {least} and {most}"
-            faults.append(f"the books hold {value} {name}, and should hold {wanted}")
+            faults.append(f"the provider records hold {value} {name}, and should hold {wanted}")
     return faults

@@ -107,7 +107,7 @@ class Result:
     def _summary_faults(self) -> list[str]:
         faults = []
         if differing := self.count(Finding.DIFFERS):
-            faults.append(f"{differing} checks where the summary differs from the books")
+            faults.append(f"{differing} checks where the summary differs from the provider records")
         if unanswered := self.count(Finding.UNANSWERED):
             faults.append(f"{unanswered} checks without an answer")
         if not self.drain.complete:

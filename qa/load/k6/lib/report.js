@@ -146,7 +146,7 @@ function exactness({ windows, inconsistent, lag, charged }) {
   const after = `${lag.payments} after ${lag.drain_seconds.toFixed(1)} s more`;
   return [
     line('windows', `${windows.checked} of ${windows.due} compared; these and the totals ${differing}`),
-    line('lag', lag.books_closed ? `${lag.at_end} at the end, ${after}` : 'unknown: the books could not be read'),
+    line('lag', lag.books_closed ? `${lag.at_end} at the end, ${after}` : 'unknown: the provider records could not be read'),
     ...charged.map(({ processor, payments, cents, fee_basis_points }) =>
       line(`  ${processor}`, `${payments} charged by the end, ${decimalText(cents)}, fee ${fee_basis_points / 100} %`),
     ),

@@ -66,8 +66,8 @@ def test_totals_may_lie_between_what_was_accepted_and_what_is_unknown(charged: i
 
 def test_totals_outside_of_it_are_faults_and_say_so() -> None:
     assert totals_faults(sent(), summary(4, 7960), summary(4, 7960)) == [
-        "the books hold 4 payments, and should hold between 2 and 3",
-        "the books hold 7960 cents, and should hold between 3980 and 5970",
+        "the provider records hold 4 payments, and should hold between 2 and 3",
+        "the provider records hold 7960 cents, and should hold between 3980 and 5970",
     ]
 
 

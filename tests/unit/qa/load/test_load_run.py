@@ -149,8 +149,8 @@ async def test_a_double_charge_is_found_even_when_the_summary_agrees_with_the_bo
 async def test_without_a_list_of_payments_the_totals_still_betray_a_double_charge() -> None:
     found = await tried(World(double=7, offers_list=False))
     assert found.audit is None
-    assert "offer no list" in found.audit_skipped
-    assert found.faults()[0] == "the books hold 51 payments, and should hold 50"
+    assert "have no list" in found.audit_skipped
+    assert found.faults()[0] == "the provider records hold 51 payments, and should hold 50"
 
 
 async def test_a_named_program_is_killed_measured_and_the_recovery_watched() -> None:

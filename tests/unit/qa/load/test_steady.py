@@ -16,7 +16,7 @@ NOBODY = "http://127.0.0.1:9"
         (["--rate", "0"], "--rate"),
         (["--seconds", "601"], "--seconds"),
         (["--amount", "1.999"], "not an amount of whole cents"),
-        (["--amount", "0"], "more than nothing"),
+        (["--amount", "0"], "must be above 0"),
         (["--amount", "much"], "not an amount"),
         (["--url", "ftp://gateway"], "not an http:// address"),
         (["--kill", "nats"], "--kill needs"),
