@@ -1,4 +1,4 @@
-"""Real replicas, broker and simulators: one call in an interval over all replicas, whatever happens to them."""
+"""Real replicas, broker and simulators: one call in an interval over all replicas, also under faults."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from tollgate.processor.health.lease import MARGIN_SECONDS, Pace
 from tollgate.processor.health.record import Record, decode_record
 
 SHORT_INTERVAL_SECONDS = 0.3
-"""Of the tests that run by default; the simulators allow one call in as long."""
+"""The interval of the tests that run by default; the simulators allow one call in it."""
 HOLDS = "this replica now asks"
 LOST = "this replica no longer asks"
 FAILING = "health of default: failing"
@@ -28,7 +28,7 @@ IN_TROUBLE = "health is not polled"
 
 
 class Fleet:
-    """Three replicas and both payment processors."""
+    """Three replicas and both providers."""
 
     def __init__(self, nats_server: NatsServer, broker: Broker, folder: Path, interval_seconds: float) -> None:
         self.nats_server = nats_server
@@ -53,7 +53,7 @@ class Fleet:
 
     @property
     def takeover_seconds(self) -> float:
-        """The longest, and some for a machine that is busy."""
+        """The longest takeover, with a margin for a busy machine."""
         return self.pace.takeover_seconds(Record("anybody", 1)) + 3
 
     async def record(self) -> Record | None:
@@ -73,13 +73,13 @@ class Fleet:
         return found[0]
 
     async def calls(self) -> list[int]:
-        """Health calls answered so far, by either processor. Asserts that none was refused."""
+        """Health calls answered so far, by either provider. Asserts that none was refused."""
         stats = [await simulator.stats(self.session) for simulator in (self.default, self.fallback)]
         assert [one["health_refused"] for one in stats] == [0, 0]
         return [one["health_calls"] for one in stats]
 
     async def polled(self, rounds: int, *, timeout_seconds: float) -> float:
-        """Waits until both processors were asked so many times more; the seconds that took."""
+        """Waits until both providers were asked `rounds` times more; returns the seconds that took."""
         before = await self.calls()
 
         async def is_polled() -> bool:
@@ -116,7 +116,7 @@ async def fleet_of(
 
 
 async def learns_of_a_change(fleet: Fleet) -> float:
-    """Lets the default fail; all replicas know a second after the next poll at most. The seconds it took."""
+    """Makes default fail: all replicas have that a second after the next poll. Returns the seconds it took."""
     await fleet.default.switch(fleet.session, "configurations/failure", failure=True)
     await fleet.polled(1, timeout_seconds=fleet.takeover_seconds)
     return await eventually(
@@ -125,7 +125,7 @@ async def learns_of_a_change(fleet: Fleet) -> float:
 
 
 async def survives_its_holders(fleet: Fleet, *, rounds: int) -> None:
-    """Kills the holder, and stops the next one for a while: calls go on, and none is refused."""
+    """Kills the holder, and pauses the next one for a while: calls go on, and none is refused."""
     first = await fleet.holder()
     known = first.output().count(FAILING)
     first.kill()
@@ -145,7 +145,7 @@ async def survives_its_holders(fleet: Fleet, *, rounds: int) -> None:
 
 
 async def rests_without_the_broker(fleet: Fleet) -> None:
-    """Kills the broker and starts it again: nobody asks meanwhile, and each replica says so once."""
+    """Kills the broker and starts it again: no replica asks meanwhile, and each logs that once."""
     warned = [replica.output().count(IN_TROUBLE) for replica in fleet.replicas]
     fleet.nats_server.kill()
     before = await fleet.calls()
@@ -209,7 +209,7 @@ async def test_a_holder_that_is_paused_around_its_calls_makes_none_too_many(
 async def test_a_round_begun_by_a_paused_replica_makes_no_call_after_it_resumes(
     nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path
 ) -> None:
-    """The moment that a lease alone does not cover: the turn is taken, and the call not yet made."""
+    """The moment that a lease alone does not cover: the round is begun, and the call not yet made."""
     async with fleet_of(nats_server, broker, tmp_path, SHORT_INTERVAL_SECONDS) as fleet:
         for _ in range(3):
             holder = await fleet.holder()
@@ -241,14 +241,14 @@ async def test_a_round_begun_by_a_paused_replica_makes_no_call_after_it_resumes(
 
 
 class Stopper:
-    """Stops whoever begins a round, the moment that it is written."""
+    """Pauses the replica that begins a round, as soon as its record is written."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._waiting: asyncio.Future[Processor] | None = None
 
     async def stop_the_next(self) -> Processor:
-        """The replica that was stopped."""
+        """The replica that was paused."""
         self._waiting = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(self._fleet.takeover_seconds):
             return await self._waiting

@@ -1,4 +1,4 @@
-"""A processor charges nothing from a log that is not the one that it has read, or of which something is missing."""
+"""A processor charges nothing from a log that is not the one that it has read, or that has lost messages."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The queue of requests made anew by somebody else, with real requests left behind."""
+"""The queue of requests recreated by another program, after real requests."""
 
 import asyncio
 import uuid
@@ -81,7 +81,7 @@ async def test_no_request_is_skipped_for_ever_when_another_program_created_the_q
 async def test_a_queue_that_cannot_be_checked_yet_is_retried_with_growing_pauses(
     nats_server: NatsServer, tmp_path: Path, broker: Broker, log: Log
 ) -> None:
-    """Without the projector nobody knows where the oldest request is that has not ended."""
+    """Without the projector the oldest request that has not ended is unknown."""
     foreign = {"durable_name": CONSUMER, "ack_policy": "explicit", "deliver_policy": "new"}
     await request(broker, "CREATE", {"stream_name": STREAM, "config": foreign})
     await log.append(PaymentRequested(str(uuid.uuid4()), 100, now_us()), timeout_seconds=5)

@@ -35,7 +35,7 @@ BOUND = ("--oldest-seconds-max", "0.5")
 
 @dataclass(frozen=True)
 class World:
-    """A broker and a projector; processors are what a test makes of them."""
+    """A broker and a projector; each test starts its own processors."""
 
     url: str
     broker: Broker

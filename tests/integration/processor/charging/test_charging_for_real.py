@@ -1,4 +1,4 @@
-"""Real processor replicas between a real broker and payment processors that misbehave: each payment is charged once."""
+"""Real processor replicas between a real broker and providers that misbehave: each payment is charged once."""
 
 import asyncio
 import uuid
@@ -24,7 +24,7 @@ MINUTE_US = 60_000_000
 
 
 class World:
-    """A broker, two payment processors, and whatever replicas a test starts."""
+    """A broker, two providers, and the replicas that a test starts."""
 
     def __init__(
         self, nats_server: NatsServer, broker: Broker, log: Log, folder: Path, session: aiohttp.ClientSession
@@ -69,7 +69,7 @@ class World:
         ]
 
     async def settled(self, count: int, *, timeout_seconds: float = 30) -> None:
-        """Waits until the log holds `count` payments that were charged, and checks them against both books."""
+        """Waits until the log holds `count` payments that were charged, and compares them with the provider records."""
 
         charged = 0
         async with (
@@ -81,7 +81,7 @@ class World:
         await self.agree()
 
     async def agree(self) -> None:
-        """Every charge in the log is in exactly the book that it names, and the other way round."""
+        """Every charge in the log is in the records of the provider that it names, and vice versa."""
         provider_records = {
             "default": await self.default.book(self.session),
             "fallback": await self.fallback.book(self.session),
@@ -104,7 +104,7 @@ class World:
         await eventually(is_redelivered, what="a redelivery")
 
     async def arrived(self, simulator: Simulator, count: int = 1) -> None:
-        """Waits until the payment processor is working on `count` payments."""
+        """Waits until the provider handles `count` payments."""
 
         async def is_running() -> bool:
             headers = {"X-Rinha-Token": "123"}

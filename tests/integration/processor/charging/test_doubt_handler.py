@@ -27,7 +27,7 @@ SLOW = {"PROCESSOR_TIMEOUT_SECONDS": "0.5", "PROCESSOR_PATIENCE_SECONDS": "0.3"}
 
 
 class World:
-    """A broker, a projector and two payment processors; doubts are written to the log by hand."""
+    """A broker, a projector and two providers; the tests write the doubts to the log."""
 
     def __init__(self, nats_server: NatsServer, broker: Broker, log: Log, folder: Path) -> None:
         self.nats_server = nats_server

@@ -1,4 +1,4 @@
-"""What stands between a replica and a provider answers in its place: nothing is charged twice, and nothing rejected."""
+"""Proxies between a replica and a provider answer in its place: no payment is charged twice, and none is rejected."""
 
 import asyncio
 import uuid
@@ -127,7 +127,7 @@ class World:
         await eventually(has, what=f"{count} {kind.__name__}", timeout_seconds=timeout_seconds)
 
     async def agree(self) -> None:
-        """Each charge in a book is in the log, once, and the other way round; those included that come late."""
+        """Each charge in a provider's records is in the log once, and vice versa, late charges included."""
 
         async def is_idle() -> bool:
             stats = [await one.stats(self.session) for one in (self.default, self.fallback)]

@@ -1,4 +1,4 @@
-"""One call to a health endpoint is one request, whatever becomes of it."""
+"""One call to a health endpoint is one request, with any outcome."""
 
 import asyncio
 import struct
@@ -17,7 +17,7 @@ ANSWER = b'{"failing":true,"minResponseTime":250}'
 
 
 class Endpoint:
-    """Answers each connection as it is told to; `requests` is what came in."""
+    """Answers each connection with the given behaviour; `requests` are those that it received."""
 
     def __init__(self, behaviour: str) -> None:
         self.behaviour = behaviour

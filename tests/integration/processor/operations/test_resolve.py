@@ -1,4 +1,4 @@
-"""An operator settles doubts: what the word does to a real log, and when it is refused."""
+"""Manual resolution on a real log: its effect, and when it is refused."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ STAMP_US = 1_750_000_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """A payment processor that answers every lookup the same."""
+    """A provider that answers every lookup the same."""
 
     answer: LookupAnswer
 
@@ -55,7 +55,7 @@ class Answering:
 
 
 class World:
-    """A broker and a projector; payments in doubt are written to the log by hand."""
+    """A broker and a projector; the tests write the payments in doubt to the log."""
 
     def __init__(self, nats_server: NatsServer, broker: Broker, log: Log) -> None:
         self.nats_server = nats_server
@@ -245,7 +245,7 @@ async def test_a_payment_with_a_longer_history_than_the_read_model_keeps_is_read
 async def test_a_doubt_whose_provider_is_gone_is_shown_released_and_charged_elsewhere(
     world: World, tmp_path: Path
 ) -> None:
-    """The programs themselves: the worker finds the doubt, status and gateway show it, the operator ends it."""
+    """With the real programs: the worker takes the doubt, status and gateway show it, the operator resolves it."""
     default, fallback = Simulator("default", tmp_path), Simulator("fallback", tmp_path)
     replica = Processor(world.nats_server.url, tmp_path, default=default.url, fallback=fallback.url)
     gateway = Gateway(world.nats_server.url, tmp_path)

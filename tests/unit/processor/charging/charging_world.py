@@ -1,8 +1,8 @@
-"""A world for the charging model: one payment, its log, two payment processors, and workers that may meet any fault.
+"""The environment of the charging model: one payment, its log, two providers, and workers that may meet any fault.
 
-The payment's request, each doubt and each release is an item in a queue: delivered to any worker, and again, until one
-is done with it. The workers are the real handlers. Their ports are answered one call at a time: each `await` of one
-becomes a Call that waits until the test decides what comes of it, so every interleaving of every step can be tried.
+The payment's request, each doubt and each release is an item in a queue. It is delivered to any worker, again and again
+until it is done. The workers are the real handlers. Their ports are answered one call at a time: each `await` of a port
+becomes a Call that waits until the test decides its result, so every interleaving of every step can be tried.
 """
 
 import types
@@ -52,12 +52,12 @@ AMOUNT_CENTS = 1990
 REQUEST_SEQUENCE = 1
 TIMEOUT_SECONDS = 15
 HOLD_SECONDS = hold_seconds_min(TIMEOUT_SECONDS)
-"""How long an operator waits after an attempt is held: every sending has had its answer by then, or its timeout."""
+"""How long an operator waits after the hold: every sending has had its answer by then, or its timeout."""
 DELIVERIES_MAX = 8
-"""In calm weather the payment has to end within so many."""
+"""Without faults the payment has to end within this many deliveries."""
 
 
-# What a worker waits for.
+# The calls of a worker.
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +98,11 @@ class CatchUp:
 Call = Append | Reach | Scan | FindRequest | Send | Find | CatchUp
 
 
-# What may come of it. The first of each list is what happens when all is well.
+# The faults of a call. The first of each list is none.
 
 
-class Fate(Enum):
-    WELL = "well"
+class Fault(Enum):
+    NONE = "none"
     # an event on its way to the log
     STORED_NOT_ACKNOWLEDGED = "stored, not acknowledged"
     STORED_AND_SENT_AGAIN = "stored, and a copy of it lands later"
@@ -111,7 +111,7 @@ class Fate(Enum):
     # reading the log
     READ_FURTHER = "read to the log's end"
     NOT_READ = "not read in time"
-    # an attempt on its way to the payment processor
+    # an attempt on its way to the provider
     CONNECTION_REFUSED = "connection refused"
     TOO_MANY_REQUESTS = "429"
     BAD_REQUEST = "400"
@@ -120,7 +120,7 @@ class Fate(Enum):
     ANSWER_LOST = "charged, and the answer lost"
     REQUEST_LOST = "cut off, and never charged"
     CHARGED_LATE = "timeout, and charged later"
-    # the answer of somebody in between
+    # the answer of a proxy
     BAD_GATEWAY_CHARGED_LATE = "502 of a proxy, and charged later"
     PROXY_ERROR_CHARGED_LATE = "500 of a proxy, and charged later"
     UNAUTHORIZED = "401 of an ingress, and never charged"
@@ -129,40 +129,40 @@ class Fate(Enum):
     NOT_FOUND_BY_INGRESS = "404 of an ingress"
 
 
-FATES: dict[type[Call], list[Fate]] = {
+FAULTS: dict[type[Call], list[Fault]] = {
     Append: [
-        Fate.WELL,
-        Fate.STORED_NOT_ACKNOWLEDGED,
-        Fate.STORED_AND_SENT_AGAIN,
-        Fate.STORED_LATER,
-        Fate.NEVER_STORED,
+        Fault.NONE,
+        Fault.STORED_NOT_ACKNOWLEDGED,
+        Fault.STORED_AND_SENT_AGAIN,
+        Fault.STORED_LATER,
+        Fault.NEVER_STORED,
     ],
-    Reach: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
-    Scan: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
-    FindRequest: [Fate.WELL, Fate.NOT_READ],
+    Reach: [Fault.NONE, Fault.READ_FURTHER, Fault.NOT_READ],
+    Scan: [Fault.NONE, Fault.READ_FURTHER, Fault.NOT_READ],
+    FindRequest: [Fault.NONE, Fault.NOT_READ],
     Send: [
-        Fate.WELL,
-        Fate.CHARGED_LATE,
-        Fate.ANSWER_LOST,
-        Fate.REQUEST_LOST,
-        Fate.ERROR_UNCHARGED,
-        Fate.ERROR_CHARGED,
-        Fate.CONNECTION_REFUSED,
-        Fate.TOO_MANY_REQUESTS,
-        Fate.BAD_REQUEST,
-        Fate.BAD_GATEWAY_CHARGED_LATE,
-        Fate.PROXY_ERROR_CHARGED_LATE,
-        Fate.UNAUTHORIZED,
+        Fault.NONE,
+        Fault.CHARGED_LATE,
+        Fault.ANSWER_LOST,
+        Fault.REQUEST_LOST,
+        Fault.ERROR_UNCHARGED,
+        Fault.ERROR_CHARGED,
+        Fault.CONNECTION_REFUSED,
+        Fault.TOO_MANY_REQUESTS,
+        Fault.BAD_REQUEST,
+        Fault.BAD_GATEWAY_CHARGED_LATE,
+        Fault.PROXY_ERROR_CHARGED_LATE,
+        Fault.UNAUTHORIZED,
     ],
-    Find: [Fate.WELL, Fate.NO_ANSWER, Fate.NOT_FOUND_BY_INGRESS],
-    CatchUp: [Fate.WELL, Fate.READ_FURTHER, Fate.NOT_READ],
+    Find: [Fault.NONE, Fault.NO_ANSWER, Fault.NOT_FOUND_BY_INGRESS],
+    CatchUp: [Fault.NONE, Fault.READ_FURTHER, Fault.NOT_READ],
 }
 
 
 PROXY_STATUSES = {
-    Fate.BAD_GATEWAY_CHARGED_LATE: 502,
-    Fate.PROXY_ERROR_CHARGED_LATE: 500,
-    Fate.UNAUTHORIZED: 401,
+    Fault.BAD_GATEWAY_CHARGED_LATE: 502,
+    Fault.PROXY_ERROR_CHARGED_LATE: 500,
+    Fault.UNAUTHORIZED: 401,
 }
 PROXY_PAGE = b"<html><body>nginx</body></html>"
 MESSAGE = b'{"message":"as the provider words it"}'
@@ -191,9 +191,9 @@ class ManualClock:
 
 
 class RightClock:
-    """A replica's clock that agrees with the broker's; `suspicions` counts what did not fit.
+    """A replica's clock that agrees with the broker's, until it was checked `looks` times.
 
-    After `looks` it agrees no more.
+    `suspicions` counts the calls of `suspect`.
     """
 
     def __init__(self, looks: float = inf, clock: Clock | None = None) -> None:
@@ -214,8 +214,8 @@ class RightClock:
 
 
 @dataclass(slots=True)
-class Switchboard:
-    """Stands in for the router: routes where it is told, waits when told nowhere. It counts the places taken."""
+class DirectedRouter:
+    """Stands in for the router: routes to `direction`, or waits if that is None. It counts the places taken."""
 
     direction: ProviderName | None = "default"
     places_taken: int = 0
@@ -224,9 +224,9 @@ class Switchboard:
         assert amount_cents == AMOUNT_CENTS
         assert waited_seconds >= 0
         if self.direction is None:
-            return Wait(0.5, f"told to wait at {now}")
+            return Wait(0.5, f"no direction at {now}")
         self.places_taken += 1
-        return Route(self.direction, "told to")
+        return Route(self.direction, "the direction of the test")
 
     def resend_pause_seconds(self, _: ProviderName, now: float) -> float:
         del now
@@ -265,7 +265,7 @@ class Switchboard:
 
 @dataclass(slots=True)
 class Item:
-    """An event that is in a queue, and where it lies in the log."""
+    """An event in a queue, with its sequence in the log."""
 
     sequence: int
     event: PaymentRequested | PaymentInDoubt | PaymentReleased
@@ -274,19 +274,19 @@ class Item:
 
 
 class WorkerProcess:
-    """One replica: the real handlers and journal. What it waits for is in `call`; None while it has nothing to do."""
+    """One replica: the real handlers and state cache. `call` is the call that it waits for; None while it is idle."""
 
     def __init__(self, start_sequence: int, clock: Clock, *, remembered_max: int) -> None:
         self.state_cache = StateCache(
             start_sequence, set(), ended_max=remembered_max, doubts_max=remembered_max, forgotten_max=remembered_max
         )
         self.position = start_sequence - 1
-        self.router = Switchboard()
+        self.router = DirectedRouter()
         self.call: Call | None = None
         self.called_at_us = self.asked_at_end = 0
-        """When the call was made, and where the log ended then."""
+        """When the call was made, and the end of the log at that time."""
         self.item: Item | None = None
-        """What it works on."""
+        """The item that it handles."""
         self._running: Coroutine[Call, Any, Result] | None = None
         payment_states = PaymentStates(self.state_cache, self)
         attempts = Attempts(self, self, self, clock)
@@ -325,7 +325,7 @@ class WorkerProcess:
         return None
 
     def fail(self, error: BrokerError) -> None:
-        """The call fails; the handler lets the failure through, and the item is delivered again some time."""
+        """The call fails; the handler raises the error, and the item is delivered again later."""
         assert self._running is not None
         try:
             self._running.throw(error)
@@ -340,17 +340,17 @@ class WorkerProcess:
             self._running.close()
 
     def known(self) -> list[PaymentState | None]:
-        """What the journal would tell of the payment, asked in both ways."""
-        # It remembers the question itself, and this one was not asked.
-        remembered = self.state_cache._unended.get(PAYMENT)
-        complete_from = None if remembered is None else remembered.complete_from
-        told = [self.state_cache.payment_state(PAYMENT, REQUEST_SEQUENCE, is_request=one) for one in (False, True)]
-        if remembered is not None and complete_from is not None:
-            remembered.complete_from = complete_from
-        return told
+        """The states of the payment in the cache, asked for in both ways."""
+        # The question itself changes the cache; this one must not.
+        cached = self.state_cache._unended.get(PAYMENT)
+        complete_from = None if cached is None else cached.complete_from
+        states = [self.state_cache.payment_state(PAYMENT, REQUEST_SEQUENCE, is_request=one) for one in (False, True)]
+        if cached is not None and complete_from is not None:
+            cached.complete_from = complete_from
+        return states
 
     def read(self, log: list[Event], sequence: int) -> None:
-        """Feeds the journal up to `sequence`."""
+        """Applies the log to the cache up to `sequence`."""
         for position in range(self.position + 1, sequence + 1):
             self.state_cache.apply(position, log[position - 1])
         self.position = max(self.position, sequence)
@@ -401,14 +401,14 @@ class Happening(Enum):
     ANOTHER_DOUBTED = "another payment is put in doubt"
     OPERATOR_READS = "the operator reads the log"
     OPERATOR_WAITS = "the operator waits"
-    OPERATOR_SPEAKS = "the operator says what is true"
-    OPERATOR_SETTLES = "the operator settles the doubt, all at once"
+    OPERATOR_RESOLVES = "the operator resolves the doubt correctly"
+    OPERATOR_RESOLVES_AT_ONCE = "the operator takes all steps of a resolution at once"
 
 
 HAPPENINGS = [
     *[Happening.RUN_TO_A_SENDING] * 6,
     *[Happening.STEP] * 6,
-    *[Happening.OPERATOR_SETTLES] * 2,
+    *[Happening.OPERATOR_RESOLVES_AT_ONCE] * 2,
     *Happening,
 ]
 DIRECTIONS: list[ProviderName | None] = ["default", "fallback", "default", "fallback", None]
@@ -482,35 +482,35 @@ class World:
                 self.operator_reads()
             case Happening.OPERATOR_WAITS:
                 self.clock.sleep(HOLD_SECONDS)
-            case Happening.OPERATOR_SETTLES:
+            case Happening.OPERATOR_RESOLVES_AT_ONCE:
                 self.operator_settles()
-            case Happening.OPERATOR_SPEAKS:
-                self.operator_speaks(choose(FATES[Append]))
+            case Happening.OPERATOR_RESOLVES:
+                self.operator_resolves(choose(FAULTS[Append]))
             case Happening.CRASH:
                 # A new worker reads from the oldest request that is not acknowledged.
                 starts = [1, len(self.log) + 1] if self.items[0].is_done else [1]
-                self.crash(number, self._fate(number, choose), start_sequence=choose(starts))
+                self.crash(number, self._fault(number, choose), start_sequence=choose(starts))
             case Happening.STATE_CACHE_READS:
                 self.read(number, choose(range(len(self.log) + 1)))
             case _:
                 direction = choose(DIRECTIONS)
                 item = choose(self.undone() or self.items) if self.call_of(number) is None else None
-                self.step(number, self._fate(number, choose), direction, item)
+                self.step(number, self._fault(number, choose), direction, item)
                 while happening is Happening.RUN_TO_A_SENDING and isinstance(self.call_of(number), Append | Reach):
-                    self.step(number, Fate.WELL, direction)
+                    self.step(number, Fault.NONE, direction)
 
-    def _fate(self, number: int, choose: Choose) -> Fate:
+    def _fault(self, number: int, choose: Choose) -> Fault:
         call = self.call_of(number)
-        return Fate.WELL if call is None else choose(FATES[type(call)])
+        return Fault.NONE if call is None else choose(FAULTS[type(call)])
 
     def undone(self) -> list[Item]:
         """What the queues hold."""
         return [item for item in self.items if not item.is_done]
 
     def step(
-        self, number: int, fate: Fate, direction: ProviderName | None = "default", item: Item | None = None
+        self, number: int, fault: Fault, direction: ProviderName | None = "default", item: Item | None = None
     ) -> Result | None:
-        """The worker takes one step: takes an item when it has nothing to do (the oldest), else lives with `fate`."""
+        """The worker takes one step: takes an item when it has nothing to do (the oldest), else lives with `fault`."""
         worker = self.workers[number]
         worker.router.direction = direction
         if worker.call is None:
@@ -518,19 +518,19 @@ class World:
             item.deliveries += 1
             worker.called_at_us, worker.asked_at_end = self.clock.now_us(), len(self.log)
             return self._ended(worker, worker.deliver(item))
-        outcome = self._outcome(worker, worker.call, fate)
+        outcome = self._outcome(worker, worker.call, fault)
         if isinstance(outcome, BrokerError):
             worker.fail(outcome)
             return None
         worker.called_at_us, worker.asked_at_end = self.clock.now_us(), len(self.log)
         return self._ended(worker, worker.resume(outcome))
 
-    def crash(self, number: int, fate: Fate, *, start_sequence: int = 1) -> None:
-        """Its memory is lost. What it was waiting for meets its fate all the same."""
+    def crash(self, number: int, fault: Fault, *, start_sequence: int = 1) -> None:
+        """Its memory is lost. What it was waiting for meets its fault all the same."""
         worker = self.workers[number]
         if worker.call is not None:
             self.witnessed.add(f"crashed in {type(worker.call).__name__}")
-            self._outcome(worker, worker.call, fate)
+            self._outcome(worker, worker.call, fault)
         worker.stop()
         self.workers[number] = self._worker(start_sequence)
 
@@ -575,7 +575,7 @@ class World:
         if known is None or not known.is_held or known != self.operator.known:
             self.operator = Operator(known, self.clock.now_us())
 
-    def operator_speaks(self, fate: Fate = Fate.WELL) -> None:
+    def operator_resolves(self, fault: Fault = Fault.NONE) -> None:
         """The operator says what is true of the attempt that was open when the log was read: nothing, if nothing is."""
         known = self.operator.known
         if known is None:
@@ -584,7 +584,7 @@ class World:
         if event is None:
             return
         before = self.payment_state()
-        self._outcome_of_appending(event, fate)
+        self._outcome_of_appending(event, fault)
         if self.payment_state() != before:
             self.witnessed.add(f"word: {type(event).__name__}")
 
@@ -594,7 +594,7 @@ class World:
             self.operator_reads()
             if self.operator.known is not None and self.operator.known.is_held:
                 self.clock.sleep(HOLD_SECONDS)
-            self.operator_speaks()
+            self.operator_resolves()
 
     def _resolution_of(self, known: Open) -> Event | None:
         attempt = known.attempt
@@ -610,7 +610,7 @@ class World:
         for number, worker in enumerate(self.workers):
             if worker.call == Send(attempt) and now_us - worker.called_at_us >= TIMEOUT_SECONDS * MICROSECONDS:
                 # Given up by now. Of a sending that began later the operator cannot know.
-                self.step(number, Fate.REQUEST_LOST)
+                self.step(number, Fault.REQUEST_LOST)
         return PaymentReleased(PAYMENT, attempt.attempt, attempt.provider, "not charged", word)
 
     def calm_down(self) -> None:
@@ -709,9 +709,9 @@ class World:
         return WorkerProcess(start_sequence, self.clock, remembered_max=1 if self._is_forgetful else 50_000)
 
     def _run(self, number: int, item: Item | None = None) -> Result | None:
-        result = None if self.call_of(number) is not None or item is None else self.step(number, Fate.WELL, item=item)
+        result = None if self.call_of(number) is not None or item is None else self.step(number, Fault.NONE, item=item)
         while self.call_of(number) is not None:
-            result = self.step(number, Fate.WELL)
+            result = self.step(number, Fault.NONE)
         return result
 
     def _ended(self, worker: WorkerProcess, result: Result | None) -> Result | None:
@@ -721,47 +721,47 @@ class World:
             self.witnessed.add(f"done: {type(item.event).__name__}")
         return result
 
-    def _outcome(self, worker: WorkerProcess, call: Call, fate: Fate) -> object:  # noqa: C901, PLR0911 - a row of a table each
+    def _outcome(self, worker: WorkerProcess, call: Call, fault: Fault) -> object:  # noqa: C901, PLR0911 - a row of a table each
         match call:
             case Append(event):
-                return self._outcome_of_appending(event, fate)
+                return self._outcome_of_appending(event, fault)
             case Reach(sequence):
-                if fate is Fate.NOT_READ:
+                if fault is Fault.NOT_READ:
                     return BrokerUnavailableError("told not to be read")
-                worker.read(self.log, max(sequence, len(self.log) if fate is Fate.READ_FURTHER else 0))
+                worker.read(self.log, max(sequence, len(self.log) if fault is Fault.READ_FURTHER else 0))
                 return None
             case Scan():
                 self.witnessed.add("read in the log itself")
-                if fate is Fate.NOT_READ:
+                if fault is Fault.NOT_READ:
                     return BrokerUnavailableError("told not to be read")
                 # At least what the log held when it was asked.
-                end = len(self.log) if fate is Fate.READ_FURTHER else worker.asked_at_end
+                end = len(self.log) if fault is Fault.READ_FURTHER else worker.asked_at_end
                 return History([(one, event) for one, event in enumerate(self.log[:end], start=1) if _is_told(event)])
             case FindRequest():
-                if fate is Fate.NOT_READ:
+                if fault is Fault.NOT_READ:
                     return BrokerUnavailableError("told not to be read")
                 return StoredRequest(self._request, REQUEST_SEQUENCE, self._request.accepted_at_us)
             case Send(attempt):
-                return self._outcome_of_sending(attempt, fate)
+                return self._outcome_of_sending(attempt, fault)
             case CatchUp():
-                if fate is Fate.NOT_READ:
+                if fault is Fault.NOT_READ:
                     return BrokerUnavailableError("told not to be read")
                 # What the log held when it was asked; the answer may be long on its way.
-                worker.read(self.log, len(self.log) if fate is Fate.READ_FURTHER else worker.asked_at_end)
+                worker.read(self.log, len(self.log) if fault is Fault.READ_FURTHER else worker.asked_at_end)
                 return None
             case Find(provider):
-                return self._outcome_of_lookup(provider, fate)
+                return self._outcome_of_lookup(provider, fault)
 
-    def _outcome_of_appending(self, event: Event, fate: Fate) -> Appended | BrokerUnavailableError:
-        match fate:
-            case Fate.STORED_NOT_ACKNOWLEDGED:
+    def _outcome_of_appending(self, event: Event, fault: Fault) -> Appended | BrokerUnavailableError:
+        match fault:
+            case Fault.STORED_NOT_ACKNOWLEDGED:
                 self._append(event)
-            case Fate.STORED_LATER:
+            case Fault.STORED_LATER:
                 self.late_events.append(event)
-            case Fate.NEVER_STORED:
+            case Fault.NEVER_STORED:
                 pass
             case _:
-                if fate is Fate.STORED_AND_SENT_AGAIN:
+                if fault is Fault.STORED_AND_SENT_AGAIN:
                     self.late_events.append(event)
                 return self._append(event)
         return BrokerUnavailableError("told not to acknowledge")
@@ -784,49 +784,49 @@ class World:
         self.witnessed.add(type(event).__name__)
         return Appended(len(self.log))
 
-    def _outcome_of_sending(self, attempt: Attempt, fate: Fate) -> Answer:
+    def _outcome_of_sending(self, attempt: Attempt, fault: Fault) -> Answer:
         self.witnessed.add(f"sent to {attempt.provider}")
-        match fate:
-            case Fate.CONNECTION_REFUSED:
+        match fault:
+            case Fault.CONNECTION_REFUSED:
                 return NotReached("told to refuse the connection")
-            case Fate.REQUEST_LOST:
+            case Fault.REQUEST_LOST:
                 return Unknown("told to lose the request")
-            case Fate.CHARGED_LATE:
+            case Fault.CHARGED_LATE:
                 self.late_charges.append(attempt)
                 return Unknown("told to be late")
-            case Fate.ANSWER_LOST:
+            case Fault.ANSWER_LOST:
                 self._charge(attempt)
                 return Unknown("told to lose the answer")
-            case _ if fate in PROXY_STATUSES:
-                self.witnessed.add(fate.value)
-                if fate is not Fate.UNAUTHORIZED:
+            case _ if fault in PROXY_STATUSES:
+                self.witnessed.add(fault.value)
+                if fault is not Fault.UNAUTHORIZED:
                     self.late_charges.append(attempt)
-                return self.contract.payment_answer(Reply(PROXY_STATUSES[fate], PROXY_PAGE))
+                return self.contract.payment_answer(Reply(PROXY_STATUSES[fault], PROXY_PAGE))
             case _:
-                return self.contract.payment_answer(self._reply(attempt, fate))
+                return self.contract.payment_answer(self._reply(attempt, fault))
 
-    def _reply(self, attempt: Attempt, fate: Fate) -> Reply:
+    def _reply(self, attempt: Attempt, fault: Fault) -> Reply:
         """The provider's own answer."""
-        match fate:
-            case Fate.TOO_MANY_REQUESTS:
+        match fault:
+            case Fault.TOO_MANY_REQUESTS:
                 return Reply(429, b"")
-            case Fate.BAD_REQUEST:
+            case Fault.BAD_REQUEST:
                 self._has_refused = True
                 return Reply(400, b"")
-            case Fate.ERROR_UNCHARGED:
+            case Fault.ERROR_UNCHARGED:
                 return Reply(500, b"")
-            case Fate.ERROR_CHARGED:
+            case Fault.ERROR_CHARGED:
                 self._charge(attempt)
                 return Reply(500, MESSAGE)
             case _:
                 return Reply(self._charge(attempt), MESSAGE)
 
-    def _outcome_of_lookup(self, provider: ProviderName, fate: Fate) -> LookupAnswer:
-        match fate:
-            case Fate.NO_ANSWER:
+    def _outcome_of_lookup(self, provider: ProviderName, fault: Fault) -> LookupAnswer:
+        match fault:
+            case Fault.NO_ANSWER:
                 return NoAnswer("told not to answer")
-            case Fate.NOT_FOUND_BY_INGRESS:
-                self.witnessed.add(fate.value)
+            case Fault.NOT_FOUND_BY_INGRESS:
+                self.witnessed.add(fault.value)
                 return self.contract.lookup_answer(Reply(404, PROXY_PAGE), PAYMENT)
             case _:
                 return self._record(provider)

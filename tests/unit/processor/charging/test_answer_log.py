@@ -1,4 +1,4 @@
-"""A flood of answers is one line at once, and a count each few seconds."""
+"""Many answers are one line at once, and a count every few seconds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which events share a message, and what each of them learns of it."""
+"""Which events share a message, and the result that each caller gets."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 5.0
 
 
 class MessageLog:
-    """Notes the messages that it is given; stores them when it is told to."""
+    """Collects the messages that it is given, and stores them when the test releases them."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.messages: list[list[Event]] = []

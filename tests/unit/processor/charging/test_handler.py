@@ -14,13 +14,13 @@ from tests.unit.processor.charging.charging_world import (
     Append,
     Call,
     CatchUp,
-    Fate,
+    DirectedRouter,
+    Fault,
     Find,
     Reach,
     RightClock,
     Scan,
     Send,
-    Switchboard,
     World,
 )
 from tollgate.contract.events import (
@@ -69,7 +69,7 @@ def go_on_until(world: World, kind: type[Call], number: int = 0, direction: Prov
     Of what is to be done, it takes the oldest first.
     """
     for _ in range(STEPS_MAX):
-        world.step(number, Fate.WELL, direction)
+        world.step(number, Fault.NONE, direction)
         if isinstance(call := world.call_of(number), kind):
             return call
         assert call is not None or world.undone(), f"nothing was left to do before it waited for {kind.__name__}"
@@ -78,26 +78,26 @@ def go_on_until(world: World, kind: type[Call], number: int = 0, direction: Prov
 
 def finish(world: World, number: int = 0, direction: ProviderName | None = "default") -> Result:
     """Lets the worker go on, with nothing going wrong, until the delivery is over."""
-    result = world.step(number, Fate.WELL, direction)
+    result = world.step(number, Fault.NONE, direction)
     while result is None:
         assert world.call_of(number) is not None
-        result = world.step(number, Fate.WELL, direction)
+        result = world.step(number, Fault.NONE, direction)
     return result
 
 
 def kinds(world: World) -> list[type[Event]]:
-    """What is in the log behind the request."""
+    """The events in the log after the request."""
     return [type(event) for event in world.log[1:]]
 
 
 def test_the_intent_is_in_the_log_and_read_there_before_the_first_byte_leaves(make_world: MakeWorld) -> None:
     world = make_world()
-    world.step(0, Fate.WELL)
+    world.step(0, Fault.NONE)
     assert isinstance(world.call_of(0), Append)
-    world.step(0, Fate.WELL)
+    world.step(0, Fault.NONE)
     assert world.call_of(0) == Reach(2)
     assert kinds(world) == [PaymentRouted]
-    world.step(0, Fate.WELL)
+    world.step(0, Fault.NONE)
     assert world.call_of(0) == Send(world.log[1])  # type: ignore[arg-type]
     assert finish(world) == Done()
     assert kinds(world) == [PaymentRouted, PaymentProcessed]
@@ -106,8 +106,8 @@ def test_the_intent_is_in_the_log_and_read_there_before_the_first_byte_leaves(ma
 def test_a_payment_is_done_only_when_its_end_is_in_the_log(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    assert world.step(0, Fate.WELL) is None
-    assert world.step(0, Fate.NEVER_STORED) is None
+    assert world.step(0, Fault.NONE) is None
+    assert world.step(0, Fault.NEVER_STORED) is None
     assert world.call_of(0) is None
     while world.undone():
         assert finish(world) == Done()
@@ -116,12 +116,12 @@ def test_a_payment_is_done_only_when_its_end_is_in_the_log(make_world: MakeWorld
 
 
 @pytest.mark.parametrize(
-    "fate", [Fate.STORED_NOT_ACKNOWLEDGED, Fate.STORED_LATER, Fate.NEVER_STORED], ids=lambda fate: str(fate.value)
+    "fault", [Fault.STORED_NOT_ACKNOWLEDGED, Fault.STORED_LATER, Fault.NEVER_STORED], ids=lambda fault: str(fault.value)
 )
-def test_nothing_is_sent_for_an_intent_that_is_not_acknowledged(make_world: MakeWorld, fate: Fate) -> None:
+def test_nothing_is_sent_for_an_intent_that_is_not_acknowledged(make_world: MakeWorld, fault: Fault) -> None:
     world = make_world()
-    world.step(0, Fate.WELL)
-    world.step(0, fate)
+    world.step(0, Fault.NONE)
+    world.step(0, fault)
     assert world.call_of(0) is None
     assert not world.charges
 
@@ -129,15 +129,15 @@ def test_nothing_is_sent_for_an_intent_that_is_not_acknowledged(make_world: Make
 def test_nothing_is_sent_while_the_log_is_not_read_up_to_the_intent(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Reach)
-    world.step(0, Fate.NOT_READ)
+    world.step(0, Fault.NOT_READ)
     assert world.call_of(0) is None
 
 
 def test_an_intent_stored_after_that_of_another_worker_is_not_sent(make_world: MakeWorld) -> None:
     world = make_world()
-    world.step(0, Fate.WELL, "default")
-    world.step(1, Fate.WELL, "fallback")
-    world.step(1, Fate.WELL, "fallback")
+    world.step(0, Fault.NONE, "default")
+    world.step(1, Fault.NONE, "fallback")
+    world.step(1, Fault.NONE, "fallback")
     world.forget_message_ids()
     call = go_on_until(world, Send, 0)
     assert isinstance(call, Send)
@@ -149,9 +149,9 @@ def test_an_intent_that_was_put_in_doubt_meanwhile_is_not_sent_as_a_new_attempt(
     world = make_world()
     go_on_until(world, Reach, 0)
     go_on_until(world, Send, 1)
-    world.step(0, Fate.READ_FURTHER)
+    world.step(0, Fault.READ_FURTHER)
     while world.call_of(0) is not None:
-        world.step(0, Fate.CONNECTION_REFUSED if isinstance(world.call_of(0), Send) else Fate.WELL)
+        world.step(0, Fault.CONNECTION_REFUSED if isinstance(world.call_of(0), Send) else Fault.NONE)
     assert isinstance(world.payment_state(), Open)
     assert PaymentReleased not in kinds(world)
 
@@ -159,7 +159,7 @@ def test_an_intent_that_was_put_in_doubt_meanwhile_is_not_sent_as_a_new_attempt(
 def test_a_timeout_is_recorded_as_a_doubt_at_once(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.CHARGED_LATE)
+    world.step(0, Fault.CHARGED_LATE)
     assert finish(world) == Done()
     assert kinds(world) == [PaymentRouted, PaymentInDoubt]
     assert [item.sequence for item in world.undone()] == [3], "the request is done with, and the doubt is to be done"
@@ -168,9 +168,9 @@ def test_a_timeout_is_recorded_as_a_doubt_at_once(make_world: MakeWorld) -> None
 def test_a_request_is_not_done_before_the_log_holds_its_doubt(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.REQUEST_LOST)
+    world.step(0, Fault.REQUEST_LOST)
     assert isinstance(world.call_of(0), Append)
-    world.step(0, Fate.NEVER_STORED)
+    world.step(0, Fault.NEVER_STORED)
     assert world.call_of(0) is None
     assert [item.sequence for item in world.undone()] == [1]
 
@@ -178,17 +178,17 @@ def test_a_request_is_not_done_before_the_log_holds_its_doubt(make_world: MakeWo
 def test_a_request_whose_attempt_is_in_doubt_is_done_without_a_call(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.REQUEST_LOST)
-    world.step(0, Fate.STORED_NOT_ACKNOWLEDGED)
+    world.step(0, Fault.REQUEST_LOST)
+    world.step(0, Fault.STORED_NOT_ACKNOWLEDGED)
     world.read(1, 3)
-    assert world.step(1, Fate.WELL) == Done()
+    assert world.step(1, Fault.NONE) == Done()
     assert kinds(world) == [PaymentRouted, PaymentInDoubt]
 
 
 def test_a_doubt_of_a_payment_that_the_same_worker_sent_is_not_looked_up_in_the_log(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.REQUEST_LOST)
+    world.step(0, Fault.REQUEST_LOST)
     finish(world)
     finish(world)
     assert "read in the log itself" not in world.witnessed
@@ -197,14 +197,14 @@ def test_a_doubt_of_a_payment_that_the_same_worker_sent_is_not_looked_up_in_the_
 def test_a_doubt_that_is_not_cached_is_looked_up_in_the_log_once(make_world: MakeWorld) -> None:
     world = make_world()
     sent = go_on_until(world, Send)
-    world.step(0, Fate.REQUEST_LOST)
+    world.step(0, Fault.REQUEST_LOST)
     finish(world)
-    world.crash(1, Fate.WELL, start_sequence=4)
+    world.crash(1, Fault.NONE, start_sequence=4)
     assert isinstance(go_on_until(world, Scan, 1), Scan)
-    world.step(1, Fate.WELL)
+    world.step(1, Fault.NONE)
     while not isinstance(call := world.call_of(1), Send):
         assert not isinstance(call, Scan)
-        world.step(1, Fate.WELL)
+        world.step(1, Fault.NONE)
     assert call == sent
     assert finish(world, 1) == Done()
     assert not world.undone()
@@ -213,7 +213,7 @@ def test_a_doubt_that_is_not_cached_is_looked_up_in_the_log_once(make_world: Mak
 def test_a_doubt_that_an_operator_released_is_done_and_its_payment_is_routed_anew(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.REQUEST_LOST)
+    world.step(0, Fault.REQUEST_LOST)
     finish(world)
     world.operator_settles()
     assert kinds(world)[-1] is PaymentReleased
@@ -231,11 +231,11 @@ def test_a_doubt_that_an_operator_released_is_done_and_its_payment_is_routed_ane
 def test_a_release_by_a_worker_is_done_without_a_call(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.CONNECTION_REFUSED)
+    world.step(0, Fault.CONNECTION_REFUSED)
     go_on_until(world, Reach)
     released = world.items[-1]
     assert isinstance(released.event, PaymentReleased)
-    assert world.step(1, Fate.WELL, item=released) == Done()
+    assert world.step(1, Fault.NONE, item=released) == Done()
     assert len(world.undone()) == 1
 
 
@@ -245,7 +245,7 @@ def test_a_payment_in_doubt_goes_back_only_where_it_may_have_been_charged(
 ) -> None:
     world = make_world()
     sent = go_on_until(world, Send)
-    world.step(0, Fate.CHARGED_LATE)
+    world.step(0, Fault.CHARGED_LATE)
     finish(world)
     world.forget_message_ids()
     assert go_on_until(world, Send, elsewhere, "fallback") == sent
@@ -254,7 +254,7 @@ def test_a_payment_in_doubt_goes_back_only_where_it_may_have_been_charged(
 def test_an_attempt_that_is_found_open_is_put_in_doubt_before_it_is_sent_again(make_world: MakeWorld) -> None:
     world = make_world()
     sent = go_on_until(world, Send)
-    world.crash(0, Fate.REQUEST_LOST)
+    world.crash(0, Fault.REQUEST_LOST)
     world.read(0, 2)
     assert go_on_until(world, Send, 0, "fallback") == sent
     assert kinds(world) == [PaymentRouted, PaymentInDoubt]
@@ -263,11 +263,11 @@ def test_an_attempt_that_is_found_open_is_put_in_doubt_before_it_is_sent_again(m
 def test_only_a_charge_among_the_answers_to_a_later_sending_ends_a_doubt(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.CHARGED_LATE)
+    world.step(0, Fault.CHARGED_LATE)
     finish(world)
-    for fate in (Fate.CONNECTION_REFUSED, Fate.TOO_MANY_REQUESTS, Fate.BAD_REQUEST, Fate.ERROR_UNCHARGED):
+    for fault in (Fault.CONNECTION_REFUSED, Fault.TOO_MANY_REQUESTS, Fault.BAD_REQUEST, Fault.ERROR_UNCHARGED):
         go_on_until(world, Send)
-        world.step(0, fate)
+        world.step(0, fault)
         if world.call_of(0) is not None:
             assert isinstance(finish(world), Retry)
     assert kinds(world) == [PaymentRouted, PaymentInDoubt]
@@ -281,10 +281,10 @@ def test_a_payment_is_not_rejected_while_the_sending_of_another_worker_may_still
     go_on_until(world, Send, 0)
     world.read(1, 2)
     go_on_until(world, Send, 1)
-    world.step(1, Fate.CHARGED_LATE)
-    world.step(0, Fate.BAD_REQUEST)
+    world.step(1, Fault.CHARGED_LATE)
+    world.step(0, Fault.BAD_REQUEST)
     while world.call_of(0) is not None:
-        world.step(0, Fate.WELL)
+        world.step(0, Fault.NONE)
         assert world.payment_state() != Ended() or PaymentProcessed in kinds(world)
     world.calm_down()
     assert PaymentProcessed in kinds(world)
@@ -293,18 +293,18 @@ def test_a_payment_is_not_rejected_while_the_sending_of_another_worker_may_still
 def test_a_refusal_without_a_doubt_rejects(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.BAD_REQUEST)
+    world.step(0, Fault.BAD_REQUEST)
     assert finish(world) == Done()
     assert kinds(world) == [PaymentRouted, PaymentRejected]
 
 
-@pytest.mark.parametrize("fate", [Fate.CONNECTION_REFUSED, Fate.TOO_MANY_REQUESTS])
+@pytest.mark.parametrize("fault", [Fault.CONNECTION_REFUSED, Fault.TOO_MANY_REQUESTS])
 def test_an_attempt_that_never_reached_the_provider_is_released_and_the_next_may_go_elsewhere(
-    make_world: MakeWorld, fate: Fate
+    make_world: MakeWorld, fault: Fault
 ) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, fate)
+    world.step(0, fault)
     assert finish(world, direction="fallback") == Done()
     assert kinds(world) == [PaymentRouted, PaymentReleased, PaymentRouted, PaymentProcessed]
     assert [(charge.attempt, charge.provider) for charge in world.charges] == [(2, "fallback")]
@@ -313,7 +313,7 @@ def test_an_attempt_that_never_reached_the_provider_is_released_and_the_next_may
 def test_a_failed_attempt_is_looked_up_before_it_is_released(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.ERROR_UNCHARGED)
+    world.step(0, Fault.ERROR_UNCHARGED)
     assert world.call_of(0) == Find("default")
     assert finish(world, direction="fallback") == Done()
     assert [charge.provider for charge in world.charges] == ["fallback"]
@@ -322,7 +322,7 @@ def test_a_failed_attempt_is_looked_up_before_it_is_released(make_world: MakeWor
 def test_a_failed_attempt_that_charged_is_processed(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.ERROR_CHARGED)
+    world.step(0, Fault.ERROR_CHARGED)
     assert finish(world, direction="fallback") == Done()
     assert kinds(world) == [PaymentRouted, PaymentProcessed]
 
@@ -331,7 +331,7 @@ def test_an_attempt_whose_stamp_grew_old_while_it_was_stored_is_not_sent(make_wo
     world = make_world()
     go_on_until(world, Reach)
     world.clock.sleep(STAMP_AGE_SECONDS_MAX + 0.1)
-    world.step(0, Fate.WELL)
+    world.step(0, Fault.NONE)
     assert isinstance(world.call_of(0), Append)
     call = go_on_until(world, Send)
     assert isinstance(call, Send)
@@ -343,7 +343,7 @@ def test_an_attempt_whose_stamp_is_young_enough_is_sent(make_world: MakeWorld) -
     world = make_world()
     go_on_until(world, Reach)
     world.clock.sleep(STAMP_AGE_SECONDS_MAX - 0.1)
-    world.step(0, Fate.WELL)
+    world.step(0, Fault.NONE)
     assert isinstance(world.call_of(0), Send)
 
 
@@ -352,13 +352,13 @@ def test_an_ended_payment_that_is_delivered_again_is_done_without_an_event(make_
     go_on_until(world, Send)
     finish(world)
     world.read(0, 3)
-    assert world.step(0, Fate.WELL) == Done()
+    assert world.step(0, Fault.NONE) == Done()
     assert kinds(world) == [PaymentRouted, PaymentProcessed]
 
 
 def test_a_payment_that_has_to_wait_goes_back_to_the_queue_for_the_routers_pause(make_world: MakeWorld) -> None:
     world = make_world()
-    result = world.step(0, Fate.WELL, None)
+    result = world.step(0, Fault.NONE, None)
     assert isinstance(result, Retry)
     assert result.delay_seconds >= 0.5
     assert kinds(world) == []
@@ -367,7 +367,7 @@ def test_a_payment_that_has_to_wait_goes_back_to_the_queue_for_the_routers_pause
 def test_a_doubt_waits_for_its_own_provider_when_that_takes_nothing(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.CHARGED_LATE)
+    world.step(0, Fault.CHARGED_LATE)
     finish(world)
     assert isinstance(finish(world, direction=None), Retry)
     assert kinds(world) == [PaymentRouted, PaymentInDoubt]
@@ -375,12 +375,12 @@ def test_a_doubt_waits_for_its_own_provider_when_that_takes_nothing(make_world: 
 
 def test_a_delivery_tries_a_bounded_number_of_attempts(make_world: MakeWorld) -> None:
     world = make_world()
-    result = world.step(0, Fate.WELL)
+    result = world.step(0, Fault.NONE)
     sent = 0
     while result is None:
         is_sending = isinstance(world.call_of(0), Send)
         sent += is_sending
-        result = world.step(0, Fate.CONNECTION_REFUSED if is_sending else Fate.WELL)
+        result = world.step(0, Fault.CONNECTION_REFUSED if is_sending else Fault.NONE)
     assert isinstance(result, Retry)
     assert sent == ATTEMPTS_MAX
 
@@ -401,10 +401,10 @@ def test_retries_are_spread_and_grow() -> None:
 
 
 def in_doubt_and_looked_up(make_world: MakeWorld) -> World:
-    """A worker that has just looked for a charge of the attempt in doubt, found none, and asks the log once more."""
+    """A worker that has looked up the attempt in doubt, found no charge, and checks the log once more."""
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.REQUEST_LOST)
+    world.step(0, Fault.REQUEST_LOST)
     finish(world)
     go_on_until(world, CatchUp)
     return world
@@ -414,22 +414,22 @@ def test_an_attempt_in_doubt_is_sent_again_only_after_the_log_was_checked_for_a_
     make_world: MakeWorld,
 ) -> None:
     world = in_doubt_and_looked_up(make_world)
-    world.step(0, Fate.WELL)
+    world.step(0, Fault.NONE)
     assert isinstance(world.call_of(0), Send)
 
 
 def test_an_attempt_that_an_operator_holds_meanwhile_is_not_sent_again(make_world: MakeWorld) -> None:
     world = in_doubt_and_looked_up(make_world)
     world.operator_reads()
-    world.operator_speaks()
-    assert isinstance(world.step(0, Fate.READ_FURTHER), Retry)
+    world.operator_resolves()
+    assert isinstance(world.step(0, Fault.READ_FURTHER), Retry)
     assert not world.charges
 
 
 def test_an_attempt_that_an_operator_released_meanwhile_is_not_sent_again(make_world: MakeWorld) -> None:
     world = in_doubt_and_looked_up(make_world)
     world.operator_settles()
-    assert isinstance(world.step(0, Fate.READ_FURTHER), Retry)
+    assert isinstance(world.step(0, Fault.READ_FURTHER), Retry)
     assert world.payment_state() == Unrouted(2)
 
 
@@ -438,26 +438,26 @@ def test_an_attempt_in_doubt_is_not_sent_by_a_worker_that_was_paused_after_it_ch
 ) -> None:
     world = in_doubt_and_looked_up(make_world)
     world.clock.sleep(RESEND_SECONDS_MAX + 1)
-    assert isinstance(world.step(0, Fate.WELL), Retry)
+    assert isinstance(world.step(0, Fault.NONE), Retry)
 
 
 def test_a_held_attempt_is_only_looked_up_and_a_found_charge_ends_it(make_world: MakeWorld) -> None:
     world = make_world()
     go_on_until(world, Send)
-    world.step(0, Fate.CHARGED_LATE)
+    world.step(0, Fault.CHARGED_LATE)
     finish(world)
     world.operator_reads()
-    world.operator_speaks()
+    world.operator_resolves()
     world.read(0, len(world.log))
     assert isinstance(go_on_until(world, Find), Find)
-    assert isinstance(world.step(0, Fate.WELL), Retry)
+    assert isinstance(world.step(0, Fault.NONE), Retry)
     world.charge_late()
     assert finish(world) == Done()
     assert kinds(world) == [PaymentRouted, PaymentInDoubt, PaymentInDoubt, PaymentProcessed]
 
 
 class SilentLog:
-    """Answers nothing until it is told to; then it fails every append."""
+    """Answers no append until it is released; then it fails every one."""
 
     may_take = True
 
@@ -481,7 +481,7 @@ class SilentLog:
         raise AssertionError(f"there is no doubt at {provider} to wait for ({timeout_seconds} s)")
 
 
-def handler_of(log: SilentLog, router: Switchboard, clock: RightClock) -> PaymentHandler:
+def handler_of(log: SilentLog, router: DirectedRouter, clock: RightClock) -> PaymentHandler:
     return PaymentHandler(
         log,
         log,
@@ -496,7 +496,7 @@ def handler_of(log: SilentLog, router: Switchboard, clock: RightClock) -> Paymen
 
 async def test_events_beyond_the_bound_wait_until_others_are_stored() -> None:
     log = SilentLog()
-    handler = handler_of(log, Switchboard(), RightClock())
+    handler = handler_of(log, DirectedRouter(), RightClock())
     works = [
         Work(PaymentRequested(OTHER_PAYMENT.format(number), AMOUNT_CENTS, now_us()), number, 1, now_us())
         for number in range(1, 2 * APPENDS_MAX + 1)
@@ -512,8 +512,8 @@ async def test_events_beyond_the_bound_wait_until_others_are_stored() -> None:
 
 @pytest.mark.parametrize("looks", [0, 1])
 async def test_with_a_clock_that_is_off_no_intent_is_written_and_no_place_kept(looks: int) -> None:
-    """Before the payment is routed, and while the intent waits for its turn."""
-    log, router = SilentLog(), Switchboard()
+    """Before the payment is routed, and while the intent waits to be stored."""
+    log, router = SilentLog(), DirectedRouter()
     handler = handler_of(log, router, RightClock(looks))
     request = PaymentRequested(OTHER_PAYMENT.format(1), AMOUNT_CENTS, now_us())
     result = await handler.handle(Work(request, 1, 1, now_us()))
@@ -541,7 +541,7 @@ class LateLog(SilentLog):
 
 
 class SuspectClock(RightClock):
-    """Is not relied on after a suspicion, as long as nobody has asked the broker."""
+    """Is wrong after `suspect`, as long as the broker's time was not asked for."""
 
     @property
     def is_right(self) -> bool:
@@ -550,7 +550,7 @@ class SuspectClock(RightClock):
 
 async def test_after_an_intent_was_stored_late_the_clock_is_checked_before_the_next_intent() -> None:
     log, clock = LateLog(), SuspectClock()
-    handler = handler_of(log, Switchboard(), clock)
+    handler = handler_of(log, DirectedRouter(), clock)
     request = PaymentRequested(OTHER_PAYMENT.format(1), AMOUNT_CENTS, now_us())
     assert isinstance(await handler.handle(Work(request, 1, 1, now_us())), Retry)
     assert [type(event) for event in log.events] == [PaymentRouted, PaymentReleased]

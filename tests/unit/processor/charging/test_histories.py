@@ -13,7 +13,7 @@ ID = "00000000-0000-4000-8000-{:012d}"
 
 
 class Counted:
-    """Counts who is inside at once, and lets everybody out when it is told to."""
+    """Counts the callers inside at once, and releases them when the test opens it."""
 
     def __init__(self) -> None:
         self.inside = self.inside_max = 0
@@ -27,7 +27,7 @@ class Counted:
 
 
 class Asked(Counted):
-    """A read model that knows of each payment its request alone."""
+    """A read model that has only the request of each payment."""
 
     async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView:
         assert timeout_seconds > 0
@@ -36,7 +36,7 @@ class Asked(Counted):
 
 
 class Away:
-    """A read model that answers nobody."""
+    """A read model that never answers."""
 
     async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView:
         raise ReadModelUnavailableError(f"{correlation_id} not within {timeout_seconds} s")

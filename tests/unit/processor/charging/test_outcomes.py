@@ -1,4 +1,4 @@
-"""What each answer proves: the table of the design, row by row."""
+"""What each answer proves, row by row."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a worker remembers of the log: always what the log says, or nothing."""
+"""The state cache: each of its answers is the state that follows from the log, or none."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def rejected(payment: str) -> PaymentRejected:
 def state_cache_of(
     events: Sequence[Event], *, start_sequence: int = 1, ended_max: int = 100, forgotten_max: int = 100
 ) -> StateCache:
-    """A journal that was fed these events, the first of them at `start_sequence`."""
+    """A cache that was fed these events, the first of them at `start_sequence`."""
     state_cache = StateCache(start_sequence, set(), ended_max=ended_max, forgotten_max=forgotten_max)
     for sequence, event in enumerate(events, start=start_sequence):
         state_cache.apply(sequence, event)

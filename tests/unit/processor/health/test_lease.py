@@ -1,4 +1,4 @@
-"""The turn to ask for health: one round at a time, never sooner than the processors allow, and never for ever."""
+"""The lease for health polling: one round at a time, never sooner than the providers allow, and never held for ever."""
 
 import heapq
 import itertools
@@ -29,7 +29,7 @@ def lease(name: str = "me") -> HealthLease:
 
 
 def full_round(mine: HealthLease, revision: int, *, begun_at: float, ended_at: float) -> Record:
-    """Begins a round, hears two answers and ends it; the record that is then in the bucket under revision + 2."""
+    """Begins a round, receives two answers and ends it; returns the record in the bucket, under revision + 2."""
     record = mine.begin()
     mine.begun(revision, record, begun_at)
     for step, provider in enumerate(PROVIDERS, 1):
@@ -195,7 +195,7 @@ class _Fleet:
         heapq.heappush(self._events, (self.now + seconds, next(self._order), step))
 
     def _when_running(self, name: str, step: object) -> bool:
-        """Whether the replica runs now; else it takes the step when it does again."""
+        """Whether the replica runs now; if not, it takes the step when it runs again."""
         if self._stopped_until[name] <= self.now:
             return True
         if self._stopped_until[name] < float("inf"):

@@ -1,4 +1,4 @@
-"""What the replicas write down of the health, and what they make of what they find."""
+"""The encoding of the health record, and the decoding of any bytes."""
 
 import pytest
 from hypothesis import given

@@ -25,7 +25,7 @@ CONCURRENCY = 40
 
 
 class Queue:
-    """Has payments without end, and hands over what it is asked for at once."""
+    """Delivers any number of payments at once."""
 
     is_open = True
     owed = 0
@@ -72,7 +72,7 @@ class Roomy:
 
 
 class Storing:
-    """A handler whose outcomes are not stored before it is told so."""
+    """A handler whose outcomes are stored only when the test releases them."""
 
     may_take = True
 

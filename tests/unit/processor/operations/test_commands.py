@@ -1,4 +1,4 @@
-"""What the command line refuses before it asks anybody."""
+"""What the command line refuses before it connects to anything."""
 
 import pytest
 from click.testing import CliRunner

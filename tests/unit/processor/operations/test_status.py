@@ -1,4 +1,4 @@
-"""What an operator is shown of charging."""
+"""The status of charging as a table and as JSON."""
 
 import json
 

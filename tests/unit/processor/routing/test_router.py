@@ -1,4 +1,4 @@
-"""The router as a whole: what it decides, what it says of it, and what must hold whatever it sees."""
+"""The router as a whole: its decisions, their reasons, and what must hold after any observations."""
 
 from random import Random
 

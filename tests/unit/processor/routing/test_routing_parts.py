@@ -1,4 +1,4 @@
-"""The router's parts, each by itself: circuit, places, beliefs, queue."""
+"""The router's parts, each by itself: circuit breaker, concurrency limit, estimator, backlog."""
 
 from math import inf
 from random import Random
