@@ -1,4 +1,4 @@
-"""Looking into the log: single messages, stretches of it, and where a moment lies."""
+"""Reads single messages and stretches of the log, and finds the sequence at a time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,9 +11,9 @@ from tollgate.runtime.errors import BrokerError
 
 REQUEST_SECONDS = 5.0
 SILENCE_SECONDS_MAX = 30.0
-"""A stretch of the log that is there comes without such a pause."""
+"""The longest pause while messages that exist are delivered."""
 LOOK_SECONDS = 5.0
-"""After such a pause it is asked whether the next message is there."""
+"""After such a pause, the broker is asked whether the next message exists."""
 SHOWN_MAX = 10
 BATCH_MESSAGES_MAX = 5_000
 
@@ -35,14 +35,14 @@ async def next_of_subject(broker: Broker, subject: str, sequence: int) -> Stored
 async def sequence_at(broker: Broker, moment_us: int) -> int:
     """The sequence of the first message that was stored at `moment_us` or later; the log's end + 1 if none was.
 
-    Halves the log with some twenty single reads. Raises BrokerUnavailableError.
+    A binary search with some twenty single reads. Raises BrokerUnavailableError.
     """
     log = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
     low, high = max(log.first_sequence, 1), log.last_sequence + 1
     while low < high:
         middle = (low + high) // 2
         message = await message_at(broker, middle)
-        # One that was purged meanwhile was stored earlier than those that are left.
+        # A message that was purged meanwhile is older than the remaining ones.
         if message is None or message.stored_at_us < moment_us:
             low = middle + 1
         else:
@@ -77,12 +77,12 @@ async def stretch(
 ) -> AsyncIterator[list[StoredMessage]]:
     """The messages from one sequence to another, both inclusive, in batches.
 
-    The broker passes over a message that it has lost without a word; `unread` tells which those were. Raises
-    BrokerError when nothing comes for SILENCE_SECONDS_MAX.
+    The broker skips a message that it has lost without an error; the skipped ones are added to `unread`. Raises
+    BrokerError when nothing arrives for SILENCE_SECONDS_MAX.
     """
     log = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
     unread = Unread() if unread is None else unread
-    # Of an empty log both ends are 0.
+    # The ends of an empty log are both 0.
     first_sequence = max(first_sequence, log.first_sequence, 1)
     last_sequence = min(last_sequence, log.last_sequence)
     async with LogReader(broker, first_sequence) as reader:
@@ -107,4 +107,4 @@ async def _next(broker: Broker, reader: LogReader, sequence: int) -> list[LogMes
         except TimeoutError:
             if await message_at(broker, sequence) is None:
                 return []
-    raise BrokerError(f"the log cannot be read from {sequence} on: nothing came for {SILENCE_SECONDS_MAX:.0f} s")
+    raise BrokerError(f"the log cannot be read from {sequence} on: nothing arrived for {SILENCE_SECONDS_MAX:.0f} s")

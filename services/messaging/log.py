@@ -1,4 +1,4 @@
-"""The log: its definition on the broker, appending to it, reading single events of it."""
+"""The log: defines its stream, appends events, reads single events and purges."""
 
 import asyncio
 import logging
@@ -24,16 +24,16 @@ from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogFull
 logger = logging.getLogger(__name__)
 
 REFUSAL_SECONDS = 30.0
-"""How long a refused event tells of the next one."""
+"""How long `refusal` reports a refused event."""
 _NANOSECONDS = 1_000_000_000
 _MISSING_PAUSE_SECONDS = 0.05
 IDS_MAX = 8
-"""So many message ids are tried for an event whose own one is used by what is no such event, or was purged."""
+"""Message ids that are tried for an event if its own id belongs to another message, or to one that was purged."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogLimits:
-    """What an operator may choose of the log. A `bytes_max` of -1 leaves only the broker's own store limit."""
+    """The limits that an operator may set. With a `bytes_max` of -1 only the broker's own store limit applies."""
 
     duplicate_window_seconds: int = 30
     bytes_max: int = -1
@@ -42,14 +42,14 @@ class LogLimits:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where the event is in the log; `existing` is the event that was there already under the same message id."""
+    """The event's sequence; `existing` is the event that was already stored there under the same message id."""
 
     sequence: int
     existing: Event | None = None
 
 
 class Log:
-    """The stream of events. What is acknowledged is noted in the `watch`."""
+    """The stream of events. Acknowledged sequences are recorded in the `watch`."""
 
     def __init__(self, broker: Broker, watch: LogWatch | None = None) -> None:
         self._broker = broker
@@ -59,34 +59,34 @@ class Log:
 
     @property
     def refusal(self) -> str | None:
-        """Why the broker refused the last event; None if it did not, or longer than REFUSAL_SECONDS ago."""
+        """Why the broker refused the last event; None if it did not, or did longer than REFUSAL_SECONDS ago."""
         is_recent = asyncio.get_running_loop().time() - self._refused_at < REFUSAL_SECONDS
         return self._refusal if is_recent else None
 
     async def ensure(self, limits: LogLimits, *, timeout_seconds: float = 30) -> None:
-        """Creates the stream, or brings an existing one to this definition. Raises BrokerError."""
+        """Creates the stream, or updates an existing one to this definition. Raises BrokerError."""
         await ensure_stream(self._broker, _definition(limits), timeout_seconds=timeout_seconds)
 
     async def wait_until_exists(self) -> None:
-        """Waits until somebody has made the stream: the projector, which alone may."""
-        is_said = False
+        """Waits until the projector, which alone may, has created the stream."""
+        is_logged = False
         while True:
             try:
                 await self._broker.log_state(timeout_seconds=REQUEST_TIMEOUT_SECONDS)
             except BrokerUnavailableError as error:
-                if not is_said:
-                    is_said = True
-                    logger.warning("waiting for the projector to make the log: %s", error)
+                if not is_logged:
+                    is_logged = True
+                    logger.warning("waiting for the projector to create the log: %s", error)
                 await asyncio.sleep(_MISSING_PAUSE_SECONDS)
             else:
                 return
 
     async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
-        """Stores the event, durably, once.
+        """Stores the event durably, and once.
 
-        Sent again until the broker acknowledges it, which the message id makes safe. Raises BrokerUnavailableError when
-        there is no acknowledgement within `timeout_seconds` (the event may be in the log all the same), and
-        LogFullError when the broker refuses to store it.
+        It is sent again until the broker acknowledges it; the message id prevents a second copy. Raises
+        BrokerUnavailableError when there is no acknowledgement within `timeout_seconds` (the event may be in the log
+        nevertheless), and LogFullError when the broker refuses to store it.
         """
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         subject, payload, message_id = subject_of(event), encode(event), message_id_of(event)
@@ -97,27 +97,25 @@ class Log:
                 return Appended(sequence)
             message = await self._message_at(sequence, deadline=deadline)
             if message is None:
-                # The broker remembers message ids of events that were purged since, and would drop this one as a repeat
-                # of nothing. The log's first sequence moves with each purge, so it tells the epochs apart, for every
-                # client alike.
+                # The broker still has the message id of an event that was purged, and would drop this one as its repeat.
+                # The log's first sequence moves with each purge, so it makes the id unique, and equal for all clients.
                 unused_id = f"{message_id}@{(await self._log_state(deadline)).first_sequence}"
                 continue
             existing = _only_event_in(message)
             if existing is not None and message_id_of(existing) == message_id:
                 return Appended(sequence, existing)
-            # Its author may have written any id into the header, and this event would never be stored.
+            # Another message has this id in its header. Without a new id this event would never be stored.
             logger.error(
                 "message %d of the log has the id of another event, %s, and is no repeat", sequence, message_id
             )
             unused_id = f"{message_id}@{sequence}"
-        raise BrokerUnavailableError(f"the message id {message_id} is used by what is no such event")
+        raise BrokerUnavailableError(f"the message id {message_id} is used by another message")
 
     async def append_together(self, events: Sequence[Event], *, timeout_seconds: float) -> int:
-        """Stores events that may share a message (`contract/batch.py`), durably; the message's sequence.
+        """Stores events that may share a message (`contract/batch.py`) durably. Returns the message's sequence.
 
-        Sent again until it is acknowledged, and stored once: the message has an id of its own. The events have none
-        here, so that the broker does not drop one that it was given before; whoever reads them must. Raises as `append`
-        does.
+        The message is sent again until it is acknowledged, and stored once, because it has its own id. Its events have
+        no ids, so the broker does not drop one that was stored before; readers must. Raises as `append` does.
         """
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         payload = join(encode(event) for event in events)
@@ -125,7 +123,7 @@ class Log:
         return sequence
 
     async def event_at(self, sequence: int, *, deadline: float) -> Event | None:
-        """The valid event at that sequence, where it is a message's only one; None when there is none, or no more.
+        """The valid event at that sequence, if the message has one event; None otherwise, or when it was purged.
 
         `deadline` is in the running loop's time. Raises BrokerUnavailableError.
         """
@@ -133,12 +131,12 @@ class Log:
         return None if message is None else _only_event_in(message)
 
     async def payload_at(self, sequence: int, *, deadline: float) -> bytes | None:
-        """The raw message at that sequence, asked of the stream's leader; None when it was purged."""
+        """The raw message at that sequence, from the stream's leader; None when it was purged."""
         message = await self._message_at(sequence, deadline=deadline)
         return None if message is None else message.payload
 
     async def event_of(self, correlation_id: str, sequence: int, *, deadline: float) -> bytes | None:
-        """The payment's valid event in the message at that sequence, as it is stored; None if it has none, or no more.
+        """The payment's valid event in the message at that sequence, as stored; None if there is none, or no more.
 
         Raises BrokerUnavailableError.
         """
@@ -146,7 +144,7 @@ class Log:
         return None if message is None else part_of(message.subject, message.payload, correlation_id)
 
     async def last_sequence_of(self, subject: str, *, timeout_seconds: float) -> int:
-        """Where the newest message under this subject is, as the stream's leader says; 0 if there is none.
+        """The sequence of the newest message under this subject, from the stream's leader; 0 if there is none.
 
         Raises BrokerUnavailableError.
         """
@@ -169,7 +167,7 @@ class Log:
         return await self._broker.log_state(timeout_seconds=max(deadline - asyncio.get_running_loop().time(), 0))
 
     async def _publish(self, subject: str, payload: bytes, message_id: str | None, deadline: float) -> tuple[int, bool]:
-        """The acknowledged sequence, and whether the broker knew the message id already."""
+        """The acknowledged sequence, and whether the message id was already in the broker's duplicate window."""
         headers = {"Nats-Msg-Id": message_id} if message_id else None
         loop = asyncio.get_running_loop()
         while True:
@@ -201,7 +199,7 @@ class Log:
 
 
 def _only_event_in(message: StoredMessage) -> Event | None:
-    """The message's only event; None when it has several, or what is no valid event."""
+    """The message's only event; None when it has several, or is not valid."""
     match events_in(message.subject, message.payload):
         case [event]:
             return event
