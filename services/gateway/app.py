@@ -83,17 +83,17 @@ class Handlers:
         return Response(204)
 
 
-def create_app(edge: Handlers) -> Application:
-    """The application: the routes of `edge`, their documentation, and problem details for everything else."""
+def create_app(handlers: Handlers) -> Application:
+    """The application: the routes to `handlers`, their documentation, and problem details for everything else."""
     routes: tuple[tuple[str, str, Handler], ...] = (
-        ("POST", "/payments", edge.post_payment),
-        ("GET", "/payments/{correlation_id}", edge.get_payment),
-        ("GET", "/payments-summary", edge.get_summary),
-        ("POST", "/purge-payments", edge.purge),
-        ("GET", "/healthcheck", edge.get_healthcheck),
-        ("GET", "/livez", edge.get_livez),
-        ("GET", "/startedz", edge.get_startedz),
-        ("GET", "/readyz", edge.get_readyz),
+        ("POST", "/payments", handlers.post_payment),
+        ("GET", "/payments/{correlation_id}", handlers.get_payment),
+        ("GET", "/payments-summary", handlers.get_summary),
+        ("POST", "/purge-payments", handlers.purge),
+        ("GET", "/healthcheck", handlers.get_healthcheck),
+        ("GET", "/livez", handlers.get_livez),
+        ("GET", "/startedz", handlers.get_startedz),
+        ("GET", "/readyz", handlers.get_readyz),
     )
     router = Routes()
     app = Application(router=router, show_error_details=False)

@@ -1,1 +1,1 @@
-"""What tests share: the real programs, started on free ports with folders of their own."""
+"""Shared by tests: the real programs, started on free ports with their own folders."""

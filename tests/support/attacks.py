@@ -1,4 +1,4 @@
-"""Requests that a proxy and a server may read differently. Each carries a payment that must not be made."""
+"""Requests that a proxy and a server may parse differently. Each hides a payment that must not be accepted."""
 
 import random
 from collections.abc import Callable

@@ -10,7 +10,7 @@ from tests.support.ports import free_port
 from tests.support.programs import BIN, Program
 
 
-class Handlers(Program):
+class Edge(Program):
     """Caddy before one gateway, or two, on these ports. `site` is as in TOLLGATE_SITE."""
 
     def __init__(

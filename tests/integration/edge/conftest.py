@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.edge import Handlers, listens
+from tests.support.edge import Edge, listens
 from tests.support.nats_server import NatsServer
 from tests.support.services import Gateway
 from tollgate.messaging.log import Log
@@ -22,8 +22,8 @@ async def gateways(nats_server: NatsServer, tmp_path: Path, log: Log) -> AsyncIt
 
 
 @pytest.fixture
-async def edge(gateways: tuple[Gateway, Gateway], tmp_path: Path) -> AsyncIterator[Handlers]:
+async def edge(gateways: tuple[Gateway, Gateway], tmp_path: Path) -> AsyncIterator[Edge]:
     one, other = gateways
-    with Handlers(tmp_path, one.port, other.port) as running:
+    with Edge(tmp_path, one.port, other.port) as running:
         await listens(running, running.http_port)
         yield running

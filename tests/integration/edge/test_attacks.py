@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from tests.support.attacks import ATTACKS, Attack, drawn, hidden_request
-from tests.support.edge import Handlers
+from tests.support.edge import Edge
 from tests.support.raw_http import RawConnection
 
 SEED = int(os.environ.get("EDGE_ATTACK_SEED", "1"))
@@ -67,7 +67,7 @@ async def _was_made(session: aiohttp.ClientSession, url: str, correlation_id: st
         return response.status != 202
 
 
-async def test_each_client_gets_its_own_answers_and_no_hidden_payment_is_made(edge: Handlers) -> None:
+async def test_each_client_gets_its_own_answers_and_no_hidden_payment_is_made(edge: Edge) -> None:
     url, rng = f"http://127.0.0.1:{edge.http_port}", random.Random(SEED)
     names = [name for _ in range(ROUNDS) for name in ([ONLY] if ONLY else rng.sample(sorted(ATTACKS), len(ATTACKS)))]
     hidden = [(name, str(uuid.UUID(int=rng.getrandbits(128), version=4))) for name in names]

@@ -1,4 +1,4 @@
-"""Clients as they are installed, with their defaults, pay over the edge."""
+"""Common clients with their default settings pay through the edge."""
 
 import asyncio
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.edge import Handlers
+from tests.support.edge import Edge
 from tests.support.raw_http import payment
 
 PAY_JAVA = Path(__file__).parents[3] / "support" / "java" / "Pay.java"
@@ -24,7 +24,7 @@ async def _output(*command: str) -> str:
 
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="no java: the JDK's own client cannot be tried")
-async def test_a_jdk_client_pays_with_its_defaults(edge: Handlers) -> None:
+async def test_a_jdk_client_pays_with_its_defaults(edge: Edge) -> None:
     ids = [str(uuid.uuid4()) for _ in range(3)]
     bodies = [payment(one).decode()[:-1] + ',"note":"José"}' for one in ids]
     output = await _output("java", str(PAY_JAVA), f"http://127.0.0.1:{edge.http_port}/payments", *bodies)
@@ -32,7 +32,7 @@ async def test_a_jdk_client_pays_with_its_defaults(edge: Handlers) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
-async def test_curl_pays_when_asked_for_http_2(edge: Handlers) -> None:
+async def test_curl_pays_when_asked_for_http_2(edge: Edge) -> None:
     url, media = f"http://127.0.0.1:{edge.http_port}/payments", "Content-Type: application/json"
     command = ("curl", "--silent", "--http2", "--write-out", "%{http_code}", "--header", media)
     assert await _output(*command, "--data", payment(str(uuid.uuid4())).decode(), url) == "202"

@@ -1,4 +1,4 @@
-"""The real Caddy with the project's Caddyfile before real gateways: where it listens, and whom it asks."""
+"""The real Caddy with the project's Caddyfile and real gateways: where it listens, and which gateways it uses."""
 
 import asyncio
 import ssl
@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.support.conditions import eventually
-from tests.support.edge import Handlers, listens, ports_of
+from tests.support.edge import Edge, listens, ports_of
 from tests.support.nats_server import NatsServer
 from tests.support.ports import free_port
 from tests.support.services import Gateway
@@ -29,10 +29,10 @@ async def _is_file(path: Path) -> bool:
     return await asyncio.to_thread(path.is_file)
 
 
-async def test_without_a_name_it_is_plain_http_on_one_port_and_says_nothing_of_itself(
+async def test_without_a_domain_it_serves_plain_http_on_one_port_and_does_not_name_itself(
     gateway: Gateway, tmp_path: Path
 ) -> None:
-    with Handlers(tmp_path, gateway.port) as edge:
+    with Edge(tmp_path, gateway.port) as edge:
         await listens(edge, edge.http_port)
         assert ports_of(edge) == {edge.http_port}, "neither an admin endpoint nor anything else"
         async with aiohttp.ClientSession(f"http://127.0.0.1:{edge.http_port}") as session:
@@ -42,8 +42,8 @@ async def test_without_a_name_it_is_plain_http_on_one_port_and_says_nothing_of_i
                     assert not {"Server", "Via"} & set(response.headers)
 
 
-async def test_with_a_name_it_is_https_and_nothing_answers_in_plain_text(gateway: Gateway, tmp_path: Path) -> None:
-    with Handlers(tmp_path, gateway.port, site="localhost") as edge:
+async def test_with_a_domain_it_serves_https_and_nothing_in_plain_text(gateway: Gateway, tmp_path: Path) -> None:
+    with Edge(tmp_path, gateway.port, site="localhost") as edge:
         await listens(edge, edge.https_port)
         assert ports_of(edge) == {edge.https_port}
         url = f"https://localhost:{edge.https_port}"
@@ -72,11 +72,11 @@ async def test_with_a_name_it_is_https_and_nothing_answers_in_plain_text(gateway
                 assert response.status == 400
 
 
-async def test_a_gateway_that_has_not_read_the_log_is_asked_nothing(gateway: Gateway, tmp_path: Path) -> None:
+async def test_a_gateway_that_has_not_read_the_log_gets_no_requests(gateway: Gateway, tmp_path: Path) -> None:
     without_a_broker = Gateway(f"nats://127.0.0.1:{free_port()}", tmp_path)
     with without_a_broker:
         await listens(without_a_broker, without_a_broker.port)
-        with Handlers(tmp_path, gateway.port, without_a_broker.port) as edge:
+        with Edge(tmp_path, gateway.port, without_a_broker.port) as edge:
             await listens(edge, edge.http_port)
             async with aiohttp.ClientSession(f"http://127.0.0.1:{edge.http_port}") as session:
 

@@ -1,4 +1,4 @@
-"""What the edge answers: to unusual but right requests, to faults of a client, and while a gateway dies."""
+"""What the edge answers to unusual but valid requests, to faulty clients, and while a gateway is killed."""
 
 import asyncio
 import gzip
@@ -9,7 +9,7 @@ from collections import Counter
 import aiohttp
 import orjson
 
-from tests.support.edge import Handlers
+from tests.support.edge import Edge
 from tests.support.raw_http import JSON, Answer, RawConnection, chunk, head, payment, post
 from tests.support.services import Gateway
 
@@ -29,7 +29,7 @@ def held_back(length: int, **headers: str) -> bytes:
     return head("POST /payments", {**JSON, "Content-Length": str(length), **headers})
 
 
-async def ask(edge: Handlers, *parts: bytes, ends_sending: bool = False, is_head: bool = False) -> Answer:
+async def ask(edge: Edge, *parts: bytes, ends_sending: bool = False, is_head: bool = False) -> Answer:
     async with await RawConnection.open(edge.http_port) as connection:
         await connection.send(*parts)
         if ends_sending:
@@ -37,7 +37,7 @@ async def ask(edge: Handlers, *parts: bytes, ends_sending: bool = False, is_head
         return await connection.answer(is_head=is_head)
 
 
-async def test_what_is_unusual_but_right_is_served(edge: Handlers) -> None:
+async def test_what_is_unusual_but_right_is_served(edge: Edge) -> None:
     utf_8 = payment(new_id())[:-1] + ',"note":"José"}'.encode()
     packed = gzip.compress(payment(new_id()))
     media = "application/json; odata.metadata=minimal; charset=utf8"
@@ -61,7 +61,7 @@ async def test_what_is_unusual_but_right_is_served(edge: Handlers) -> None:
         assert headed.headers.get("content-length") == got.headers.get("content-length"), path
 
 
-async def test_a_body_that_is_too_long_is_refused_at_once_and_its_sender_needs_not_send_it(edge: Handlers) -> None:
+async def test_a_body_that_is_too_long_is_refused_at_once_and_its_sender_needs_not_send_it(edge: Edge) -> None:
     for sent in (
         (held_back(65_537),),
         (held_back(70_000, Expect="100-continue"),),
@@ -75,8 +75,8 @@ async def test_a_body_that_is_too_long_is_refused_at_once_and_its_sender_needs_n
         assert time.monotonic() - started < GRACE_SECONDS, sent[0]
 
 
-async def test_whoever_ends_the_sending_side_early_is_told_to_send_again_not_that_the_payment_is_wrong(
-    edge: Handlers,
+async def test_a_client_that_ends_its_sending_side_early_gets_408_and_no_error_about_the_payment(
+    edge: Edge,
 ) -> None:
     body = payment(new_id())
     for sent in (post(body), (held_back(len(body) + 1), body), (CHUNKED, chunk(body))):
@@ -89,7 +89,7 @@ async def test_whoever_ends_the_sending_side_early_is_told_to_send_again_not_tha
     assert (await ask(edge, *post(body))).status == 202
 
 
-async def test_bodies_that_stall_end_in_time_and_cost_no_gateway(edge: Handlers) -> None:
+async def test_bodies_that_stall_end_in_time_and_cost_no_gateway(edge: Edge) -> None:
     kinds = (
         (held_back(500),),
         (held_back(60_000), b" " * 30_000),
@@ -123,13 +123,13 @@ async def _drip(connection: RawConnection) -> None:
         await connection.send(b" ")
 
 
-async def _pay(session: aiohttp.ClientSession, edge: Handlers) -> int:
+async def _pay(session: aiohttp.ClientSession, edge: Edge) -> int:
     order = {"correlationId": new_id(), "amount": 1}
     async with session.post(f"http://127.0.0.1:{edge.http_port}/payments", json=order) as response:
         return response.status
 
 
-async def test_faults_of_a_client_take_no_gateway_out_of_service(edge: Handlers) -> None:
+async def test_faults_of_a_client_take_no_gateway_out_of_service(edge: Edge) -> None:
     faults = (
         (held_back(500), b"{"),
         (CHUNKED, chunk(b"{"), b"zz\r\n"),
@@ -143,7 +143,7 @@ async def test_faults_of_a_client_take_no_gateway_out_of_service(edge: Handlers)
             assert time.monotonic() - started < GRACE_SECONDS, "no gateway counts as out of service"
 
 
-async def test_nobody_is_refused_while_a_gateway_is_killed(edge: Handlers, gateways: tuple[Gateway, Gateway]) -> None:
+async def test_no_request_is_refused_while_a_gateway_is_killed(edge: Edge, gateways: tuple[Gateway, Gateway]) -> None:
     async with aiohttp.ClientSession() as session:
         before = [await _pay(session, edge) for _ in range(10)]
         paying = [asyncio.create_task(_pay(session, edge)) for _ in range(20)]

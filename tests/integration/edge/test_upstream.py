@@ -1,11 +1,11 @@
-"""What the edge sends to a gateway, seen by one that answers nothing but health checks."""
+"""What the edge sends to a gateway, recorded by one that answers only health checks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.edge import Handlers, listens
+from tests.support.edge import Edge, listens
 from tests.support.raw_http import JSON, RawConnection, chunk, head, payment, post
 
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
@@ -50,17 +50,17 @@ async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
 
 
 @asynccontextmanager
-async def recorded(folder: Path, *, cut_off: int = 0) -> AsyncIterator[tuple[Handlers, Recorder]]:
+async def recorded(folder: Path, *, cut_off: int = 0) -> AsyncIterator[tuple[Edge, Recorder]]:
     recorder = Recorder(cut_off)
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] = recorder.serve
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    with Handlers(folder, server.sockets[0].getsockname()[1]) as edge:
+    with Edge(folder, server.sockets[0].getsockname()[1]) as edge:
         await listens(edge, edge.http_port)
         yield edge, recorder
     server.close()
 
 
-async def status(edge: Handlers, *parts: bytes, ends_sending: bool = False) -> int:
+async def status(edge: Edge, *parts: bytes, ends_sending: bool = False) -> int:
     async with await RawConnection.open(edge.http_port) as connection:
         await connection.send(*parts)
         if ends_sending:

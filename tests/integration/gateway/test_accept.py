@@ -1,4 +1,4 @@
-"""A real gateway before a real broker: what it accepts is durable, once."""
+"""A real gateway with a real broker stores each accepted payment durably, and once."""
 
 import asyncio
 import uuid
@@ -114,7 +114,7 @@ async def test_the_same_id_with_another_amount_is_a_conflict(
     assert await last_sequence(broker) == 1
 
 
-async def test_a_repeat_is_known_long_after_the_broker_forgot_it(
+async def test_a_repeat_is_recognised_long_after_the_duplicate_window(
     nats_server: NatsServer, broker: Broker, tmp_path: Path, session: aiohttp.ClientSession, log: Log
 ) -> None:
     window = {"LOG_DUPLICATE_WINDOW_SECONDS": "2"}
@@ -167,7 +167,7 @@ async def test_without_a_broker_nothing_is_accepted_and_the_answer_comes_in_time
         assert (await client.pay()).status == 202
 
 
-async def test_a_gateway_without_a_broker_from_the_start_says_so_and_recovers(
+async def test_a_gateway_that_starts_without_a_broker_answers_503_and_recovers(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
     server = NatsServer(tmp_path / "late")
@@ -258,7 +258,7 @@ async def test_a_summary_of_the_past_names_its_place_and_one_that_is_not_yet_is_
     assert (status, problem["detail"]) == (400, "'asOf' lies beyond the log's end, which is 1")
 
 
-async def test_a_payment_can_be_looked_at_with_its_history(client: Client, projector: Projector) -> None:
+async def test_a_payment_is_answered_with_its_history(client: Client, projector: Projector) -> None:
     await eventually(client.summary_answers, what="projector answers")
     correlation_id = str(uuid.uuid4())
     await client.pay(correlation_id)

@@ -1,4 +1,4 @@
-"""Bad input over real HTTP: refused with a problem that names the fault, and without a trace in the log."""
+"""Bad input over real HTTP is refused with a problem that names the fault, and stores nothing in the log."""
 
 import json
 import uuid

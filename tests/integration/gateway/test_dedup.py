@@ -1,4 +1,4 @@
-"""The set of seen payments, kept in step with the log of a real broker."""
+"""The dedup index follows the log of a real broker."""
 
 import asyncio
 import uuid

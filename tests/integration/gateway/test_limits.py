@@ -1,4 +1,4 @@
-"""What a gateway answers at its bounds, and that it goes on when there is room again."""
+"""A gateway refuses payments at its bounds, and accepts them again when there is room."""
 
 import asyncio
 import uuid
@@ -65,7 +65,7 @@ class AlwaysCurrent:
         """It has."""
 
 
-async def test_beyond_the_payments_that_may_wait_for_the_log_one_more_is_sent_away_at_once(
+async def test_a_payment_beyond_those_that_may_wait_for_the_log_is_refused_at_once(
     nats_server: NatsServer, broker: Broker, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acceptance, "IN_FLIGHT_MAX", 3)

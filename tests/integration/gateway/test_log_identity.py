@@ -1,4 +1,4 @@
-"""A gateway notices that the log went back, or is damaged, and no payment rests on what it no longer holds."""
+"""A gateway detects that the log went back or is damaged, and accepts no payment on a stale index."""
 
 import asyncio
 import uuid

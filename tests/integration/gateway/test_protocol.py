@@ -1,4 +1,4 @@
-"""A gateway reads one request after the other from a connection, whatever a client does beside it."""
+"""A gateway reads exactly the requests of a connection, whatever a client sends."""
 
 import uuid
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What a service knows of its clock, from a real broker's answers."""
+"""A service measures its clock's offset from a real broker's answers."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Events under the subject of others, published by each user that may publish there: no reader takes one of them."""
+"""Events under a wrong subject, published by each user that may publish there: every reader sets them aside."""
 
 import asyncio
 import uuid

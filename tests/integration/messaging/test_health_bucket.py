@@ -1,4 +1,4 @@
-"""The shared record on a real broker: one writer wins, all hear what was stored, and it outlives the server."""
+"""The shared record on a real broker: one writer wins, all receive it, and it survives a restart."""
 
 import orjson
 import pytest
@@ -28,7 +28,7 @@ async def heard_from(bucket: HealthBucket) -> list[Entry]:
     return heard
 
 
-async def test_of_two_who_saw_the_same_revision_one_writes(bucket: HealthBucket) -> None:
+async def test_of_two_writers_with_the_same_revision_one_succeeds(bucket: HealthBucket) -> None:
     assert await bucket.read(timeout_seconds=5) is None
     first = await bucket.write(b"first", expected_revision=0, timeout_seconds=5)
     assert first is not None
@@ -39,7 +39,7 @@ async def test_of_two_who_saw_the_same_revision_one_writes(bucket: HealthBucket)
     assert await bucket.read(timeout_seconds=5) == Entry(second, b"second")
 
 
-async def test_only_what_was_stored_is_heard_also_after_the_broker_was_killed(
+async def test_only_stored_records_are_received_also_after_the_broker_was_killed(
     nats_server: NatsServer, broker: Broker, bucket: HealthBucket
 ) -> None:
     heard = await heard_from(bucket)
@@ -64,7 +64,7 @@ async def test_only_what_was_stored_is_heard_also_after_the_broker_was_killed(
     await eventually(is_heard, what="both are heard, and nothing else")
 
 
-async def test_what_somebody_says_where_the_broker_speaks_is_passed_over(broker: Broker, bucket: HealthBucket) -> None:
+async def test_a_message_that_the_broker_did_not_republish_is_ignored(broker: Broker, bucket: HealthBucket) -> None:
     heard = await heard_from(bucket)
     await broker.client.publish(POLL_STORED, b"not stored")
     await bucket.write(b"stored", expected_revision=0, timeout_seconds=5)
@@ -75,7 +75,7 @@ async def test_what_somebody_says_where_the_broker_speaks_is_passed_over(broker:
     await eventually(is_heard, what="only what was stored")
 
 
-async def test_a_record_that_nobody_renews_is_forgotten_and_can_be_made_anew(
+async def test_a_record_that_is_not_renewed_expires_and_can_be_written_again(
     broker: Broker, bucket: HealthBucket
 ) -> None:
     shorter = orjson.dumps({**_definition(1), "max_age": 1_000_000_000})
@@ -91,7 +91,7 @@ async def test_a_record_that_nobody_renews_is_forgotten_and_can_be_made_anew(
     assert await bucket.write(b"anew", expected_revision=0, timeout_seconds=5) == first + 1
 
 
-async def test_without_a_bucket_reading_and_writing_say_so(broker: Broker) -> None:
+async def test_without_a_bucket_reading_and_writing_raise_an_error(broker: Broker) -> None:
     bucket = HealthBucket(broker)
     with pytest.raises(BrokerError, match="stream not found"):
         await bucket.read(timeout_seconds=5)

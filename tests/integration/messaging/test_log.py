@@ -122,5 +122,5 @@ async def test_the_definition_of_an_existing_log_is_brought_up_to_date(log: Log,
     assert info["config"]["duplicate_window"] == 7_000_000_000
 
 
-async def test_a_log_is_made_by_whoever_comes_first(broker: Broker) -> None:
+async def test_the_first_caller_creates_the_log(broker: Broker) -> None:
     await asyncio.gather(*(Log(broker).ensure(LogLimits()) for _ in range(5)))

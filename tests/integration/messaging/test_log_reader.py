@@ -1,4 +1,4 @@
-"""Following the log, on a real broker that dies."""
+"""Following the log on a real broker that is killed."""
 
 import asyncio
 import uuid
@@ -65,7 +65,7 @@ async def test_nothing_is_missed_or_repeated_when_the_broker_is_killed(
         assert [message.sequence for message in messages] == list(range(1, 901))
 
 
-async def test_a_consumer_that_the_broker_forgot_is_made_anew(
+async def test_a_consumer_that_the_broker_lost_is_created_anew(
     log: Log, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tollgate.messaging.log_reader, "SILENCE_SECONDS_MAX", 1.2)

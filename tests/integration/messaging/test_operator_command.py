@@ -1,4 +1,4 @@
-"""How an operator's command comes to the broker, and what it says when it does not."""
+"""How operator commands connect to the broker, and what they print when they cannot."""
 
 import asyncio
 import time
@@ -92,7 +92,7 @@ async def test_a_broker_that_is_being_started_again_is_waited_for(tmp_path: Path
 
 
 @pytest.mark.parametrize("command", ["projector status", "projector rebuild", "processor status"])
-def test_without_a_stack_and_without_a_variable_a_command_says_what_it_looked_for(tmp_path: Path, command: str) -> None:
+def test_without_a_stack_and_without_a_variable_a_command_names_what_is_missing(tmp_path: Path, command: str) -> None:
     (tmp_path / "data" / "projector").mkdir(parents=True)
     ended = run(command, tmp_path, NATS_URL=f"nats://127.0.0.1:{free_port()}")
     assert "NATS_URL, or the stack on DATA_DIR, names it" in ended.line

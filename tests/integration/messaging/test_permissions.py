@@ -270,7 +270,7 @@ def cases(table: dict[str, list[str]]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("user", "subject"), cases(MUST_NOT_PUBLISH))
-async def test_what_a_user_must_not_say_is_refused_and_has_no_effect(
+async def test_a_forbidden_publish_is_refused_and_has_no_effect(
     guarded: GuardedNatsServer, user: str, subject: str
 ) -> None:
     before = await log_as_the_operator_sees_it(guarded)
@@ -281,13 +281,13 @@ async def test_what_a_user_must_not_say_is_refused_and_has_no_effect(
 
 
 @pytest.mark.parametrize(("user", "subject"), cases(MUST_NOT_SUBSCRIBE))
-async def test_what_a_user_must_not_hear_is_refused(guarded: GuardedNatsServer, user: str, subject: str) -> None:
+async def test_a_forbidden_subscription_is_refused(guarded: GuardedNatsServer, user: str, subject: str) -> None:
     async with Actor(guarded, user) as actor:
         await actor.subscribe(subject)
         assert actor.violations == [f'nats: permissions violation for subscription to "{subject.lower()}"']
 
 
-async def test_no_user_hears_the_answers_that_another_gets(guarded: GuardedNatsServer) -> None:
+async def test_no_user_receives_the_answers_for_another(guarded: GuardedNatsServer) -> None:
     async with AsyncExitStack() as stack:
         actors = {user: await stack.enter_async_context(Actor(guarded, user)) for user in USERS}
         for asking in actors.values():
@@ -314,7 +314,7 @@ async def test_a_gateway_that_may_purge_may_nothing_else(purgeable: GuardedNatsS
     ("user", "password"),
     [("gateway", ""), ("gateway", "wrong"), ("gateway", "p-operator-only-for-tests"), ("nobody", ""), (None, None)],
 )
-async def test_nobody_comes_in_without_a_user_and_its_password(
+async def test_a_connection_needs_a_user_and_its_password(
     guarded: GuardedNatsServer, user: str | None, password: str | None
 ) -> None:
     # nats-py leaves the socket of a connection that is refused open.
@@ -419,7 +419,7 @@ WAYS_TO_HAVE_THE_BROKER_WRITE: dict[str, list[Step]] = {
 
 
 @pytest.mark.parametrize("way", WAYS_TO_HAVE_THE_BROKER_WRITE)
-async def test_nobody_can_have_the_broker_write_an_event_for_it(tmp_path: Path, way: str) -> None:
+async def test_no_user_can_make_the_broker_write_an_event(tmp_path: Path, way: str) -> None:
     """As each user but the projector, who defines the log (docs/reference/permissions.md)."""
     with GuardedNatsServer(tmp_path / "nats") as server:
         await started(server)
@@ -543,7 +543,7 @@ async def take_and_acknowledge(broker: Broker, queue: Queue) -> None:
     await eventually(is_done, what=f"the event is acknowledged in {queue.consumer}")
 
 
-async def test_the_processors_may_share_whose_turn_it_is_to_ask_for_health(own: GuardedNatsServer) -> None:
+async def test_the_processors_may_share_the_lease_for_health_polling(own: GuardedNatsServer) -> None:
     async with Broker(own.url("processor"), name="1") as one, Broker(own.url("processor"), name="2") as other:
         heard: asyncio.Queue[Entry] = asyncio.Queue()
         await HealthBucket(other).subscribe(heard.put)
@@ -640,7 +640,7 @@ async def test_the_operator_may_administer_the_log(own: GuardedNatsServer) -> No
         assert not operator.violations
 
 
-async def test_a_gateway_may_purge_where_the_broker_says_so(tmp_path: Path) -> None:
+async def test_a_gateway_may_purge_where_the_broker_permits_it(tmp_path: Path) -> None:
     with GuardedNatsServer(tmp_path / "nats", config="nats-purge.conf") as server:
         await started(server)
         async with Broker(server.url("gateway"), name="gateway") as broker:
@@ -686,7 +686,9 @@ async def test_the_services_start_in_any_order_and_need_nothing_that_they_may_no
         assert not [password for password in server.passwords.values() if password in output]
 
 
-async def test_a_service_with_a_wrong_password_says_so_without_it(own: GuardedNatsServer, tmp_path: Path) -> None:
+async def test_a_service_with_a_wrong_password_logs_that_without_showing_it(
+    own: GuardedNatsServer, tmp_path: Path
+) -> None:
     with Processor(
         f"nats://processor:not-the-password@127.0.0.1:{own.port}", tmp_path, default="http://x", fallback="http://x"
     ) as processor:

@@ -1,4 +1,4 @@
-"""A broker with TLS, from the block that nats.conf has prepared, and services that insist on it."""
+"""A broker with TLS, from the prepared block in nats.conf, and services that require it."""
 
 import asyncio
 import uuid

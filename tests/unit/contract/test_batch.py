@@ -1,4 +1,4 @@
-"""Messages of several events: nothing is lost between them, and they fit."""
+"""Messages of several events keep them, fit the size limit, and are valid as a whole."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ LONGEST_WHY = "overflow: fallback has all 99999 places taken, 9999999999 wait; s
 
 
 @given(st.lists(st.one_of(*BY_KIND.values()), min_size=1, max_size=EVENTS_MAX))
-def test_the_events_of_a_message_come_out_as_they_went_in(written: list[Event]) -> None:
+def test_the_events_of_a_message_survive_joining(written: list[Event]) -> None:
     assert [decode(one) for one in split(join(encode(event) for event in written))] == written
 
 
@@ -61,7 +61,7 @@ def test_a_text_that_names_another_payment_makes_its_event_none_of_that_payments
     )
 
 
-def test_an_event_that_somebody_else_has_spelled_is_found_as_well() -> None:
+def test_an_event_in_another_json_spelling_is_found() -> None:
     spaced = encode(PaymentProcessed(ID, 5, 1, "default", 1, 2)).replace(b":", b" : ", 3)
     assert part_of(DEFAULT, spaced, ID) == spaced
 
@@ -70,7 +70,7 @@ def test_an_event_that_somebody_else_has_spelled_is_found_as_well() -> None:
 @pytest.mark.parametrize(
     "subject", sorted({subject_of(one) for one in EXAMPLES.values()} | {"payments.routed.other", "x"})
 )
-def test_an_event_is_valid_under_its_own_subject_alone(event: Event, subject: str) -> None:
+def test_an_event_is_valid_under_its_own_subject_only(event: Event, subject: str) -> None:
     found = events_in(subject, encode(event))
     if subject == subject_of(event):
         assert found == [event]
@@ -86,11 +86,11 @@ def test_every_event_is_valid_under_its_subject(event: Event) -> None:
     assert events_in(subject_of(event), encode(event)) == [event]
 
 
-def test_an_event_of_the_other_processor_is_not_valid() -> None:
+def test_an_event_of_the_other_provider_is_not_valid() -> None:
     assert isinstance(events_in(DEFAULT, encode(PaymentProcessed(ID, 5, 1, "fallback", 1, 2))), Malformed)
 
 
-def test_a_line_that_is_not_valid_leaves_nothing_of_its_message() -> None:
+def test_an_invalid_line_makes_the_whole_message_invalid() -> None:
     """Foreign bytes that the broker stores, such as a piece of a backup, may have any line in them."""
     mine, others = (PaymentProcessed(one, 5, 1, "default", 1, 2) for one in (ID, OTHER))
     for line in (b"{}", b"", b"\xff\x06", encode(PaymentRouted(THIRD, 5, 1, "default", 1, "why"))):
@@ -106,7 +106,7 @@ def test_two_events_of_one_payment_in_a_message_are_not_valid() -> None:
         assert isinstance(events_in(DEFAULT, join(map(encode, written))), Malformed)
 
 
-def test_a_message_of_more_events_than_may_share_one_has_none() -> None:
+def test_a_message_with_too_many_events_is_invalid() -> None:
     written = [PaymentProcessed(f"{ID[:-2]}{number:02}", 5, 1, "default", 1, 2) for number in range(EVENTS_MAX + 1)]
     assert events_in(DEFAULT, join(map(encode, written[:-1]))) == written[:-1]
     assert isinstance(events_in(DEFAULT, join(map(encode, written))), Malformed)
@@ -114,7 +114,7 @@ def test_a_message_of_more_events_than_may_share_one_has_none() -> None:
 
 
 @pytest.mark.parametrize("kind", [PaymentRequested, LedgerPurged])
-def test_what_has_a_message_of_its_own_shares_none(kind: type[Event]) -> None:
+def test_an_event_that_needs_its_own_message_shares_none(kind: type[Event]) -> None:
     event = EXAMPLES[kind]
     assert isinstance(events_in(subject_of(event), join([encode(event), encode(event)])), Malformed)
 

@@ -1,4 +1,4 @@
-"""The difference between two clocks, from answers that carry the other's time."""
+"""The difference between two clocks, from answers with the other's time."""
 
 from itertools import pairwise
 
@@ -67,7 +67,7 @@ def test_one_quick_answer_is_enough_and_slow_ones_beside_it_do_no_harm() -> None
         )
 
 
-def test_a_broker_whose_clock_was_set_is_believed_at_its_next_answer() -> None:
+def test_a_broker_clock_that_was_set_is_followed_at_the_next_answer() -> None:
     known = answer(0, 100, 100).then(answer(MICROSECONDS, 100, 100, BROKER_MINUS_MONOTONIC_US - 3 * MICROSECONDS))
     offset = known.offset(MICROSECONDS, BROKER_MINUS_MONOTONIC_US + MICROSECONDS, MICROSECONDS)
     assert offset.exceeds(2.99)
@@ -114,7 +114,7 @@ def measured(clocks: Clocks) -> BrokerClock:
     return clock
 
 
-def test_a_wall_clock_that_is_set_shows_without_a_further_answer_and_is_corrected() -> None:
+def test_a_wall_clock_that_is_set_is_detected_without_a_further_answer_and_corrected() -> None:
     clocks = Clocks()
     clock = measured(clocks)
     assert not _exceeds(clock, 0.001)
@@ -132,7 +132,7 @@ def test_below_the_bound_the_time_of_day_is_the_wall_clocks_own() -> None:
     assert clock.now_us() == clocks.wall()
 
 
-def test_before_the_first_answer_nothing_is_known_and_nothing_corrected() -> None:
+def test_before_the_first_answer_there_is_no_offset_and_no_correction() -> None:
     clocks = Clocks()
     clock = BrokerClock(wall=clocks.wall, monotonic=clocks.monotonic)
     assert (clock.offset(), clock.measured_at_us, clock.now_us()) == (None, None, clocks.wall())

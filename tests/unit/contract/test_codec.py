@@ -1,4 +1,4 @@
-"""Events as JSON and back: nothing is lost, nothing is guessed."""
+"""Events survive encoding as JSON, and invalid payloads are refused."""
 
 from typing import Any, get_args
 
@@ -24,12 +24,12 @@ def fields_of(kind: type[Event]) -> dict[str, Any]:
     return fields
 
 
-def test_every_kind_of_event_is_tried_here() -> None:
+def test_the_examples_cover_every_kind_of_event() -> None:
     assert set(BY_KIND) == set(EXAMPLES) == set(KINDS)
 
 
 @given(events)
-def test_an_event_comes_back_as_it_was(event: Event) -> None:
+def test_an_event_survives_encoding(event: Event) -> None:
     assert decode(encode(event)) == event
 
 
@@ -42,13 +42,13 @@ def test_an_event_fits_into_the_largest_message_and_names_its_type_and_version(e
 
 
 @given(events, st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.integers(-5, 5) | st.none()))
-def test_fields_that_are_not_known_are_ignored(event: Event, more: dict[str, Any]) -> None:
+def test_unknown_fields_are_ignored(event: Event, more: dict[str, Any]) -> None:
     assert decode(orjson.dumps({**more, **orjson.loads(encode(event))})) == event
 
 
 @pytest.mark.parametrize("version", [2, -1, "1", None, [1], {}, True, 1.5])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_version_that_is_not_known_is_refused(kind: type[Event], version: object) -> None:
+def test_an_unknown_version_is_refused(kind: type[Event], version: object) -> None:
     with pytest.raises(MalformedEventError, match="version"):
         decode(orjson.dumps({**fields_of(kind), "version": version}))
 
@@ -62,7 +62,7 @@ def test_a_missing_version_is_refused(kind: type[Event]) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "PaymentLost", "paymentrequested", None, 1, [], {}])
-def test_a_type_that_is_not_known_is_refused(name: object) -> None:
+def test_an_unknown_type_is_refused(name: object) -> None:
     with pytest.raises(MalformedEventError, match="type"):
         decode(orjson.dumps({**fields_of(KINDS[0]), "type": name}))
 
@@ -70,13 +70,13 @@ def test_a_type_that_is_not_known_is_refused(name: object) -> None:
 @pytest.mark.parametrize(
     "payload", [b"", b"{", b"null", b"[]", b"7", b'"PaymentRequested"', b"\xff", b'{"version":NaN}']
 )
-def test_what_is_no_json_object_is_refused(payload: bytes) -> None:
+def test_a_payload_that_is_no_json_object_is_refused(payload: bytes) -> None:
     with pytest.raises(MalformedEventError, match="JSON"):
         decode(payload)
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
-def test_each_field_is_needed_and_named_when_it_is_missing(kind: type[Event], name: str) -> None:
+def test_a_missing_field_is_refused_by_its_name(kind: type[Event], name: str) -> None:
     fields = fields_of(kind)
     del fields[name]
     with pytest.raises(MalformedEventError, match=f"'{name}' is missing"):
@@ -103,7 +103,7 @@ def test_only_a_whole_number_above_zero_becomes_money_or_an_attempt(
 
 @pytest.mark.parametrize("value", ["", "Default", "both", "default ", 0])
 @pytest.mark.parametrize("kind", [kind for kind, name in FIELDS if name == "processor"])
-def test_a_processor_that_is_not_known_is_refused(kind: type[Event], value: object) -> None:
+def test_an_unknown_provider_is_refused(kind: type[Event], value: object) -> None:
     with pytest.raises(MalformedEventError, match="processor"):
         decode(orjson.dumps({**fields_of(kind), "processor": value}))
 
@@ -123,7 +123,7 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(KINDS), st.data())
-def test_whatever_stands_in_a_field_the_decoder_reads_it_or_refuses_it(kind: type[Event], data: st.DataObject) -> None:
+def test_any_value_of_a_field_is_decoded_or_refused(kind: type[Event], data: st.DataObject) -> None:
     fields = fields_of(kind)
     fields[data.draw(st.sampled_from(list(fields)))] = data.draw(JSON)
     try:
@@ -135,7 +135,7 @@ def test_whatever_stands_in_a_field_the_decoder_reads_it_or_refuses_it(kind: typ
 
 
 @given(st.binary(max_size=60))
-def test_no_bytes_at_all_make_the_decoder_fail_in_another_way(payload: bytes) -> None:
+def test_any_bytes_are_decoded_or_raise_the_documented_error(payload: bytes) -> None:
     with pytest.raises(MalformedEventError):
         decode(payload)
 

@@ -1,4 +1,4 @@
-"""The rule by which a reader knows the log that it has read."""
+"""The rule by which a reader detects that the log is another one."""
 
 from dataclasses import replace
 

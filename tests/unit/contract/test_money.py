@@ -1,4 +1,4 @@
-"""Money: cents and decimals are the same thing in two spellings, and nothing is rounded."""
+"""Cents and decimals convert exactly, without rounding."""
 
 import time
 from decimal import Decimal, localcontext
@@ -14,7 +14,7 @@ cents = st.integers(1, AMOUNT_CENTS_MAX)
 
 
 @given(cents)
-def test_cents_come_back_from_their_text(amount_cents: int) -> None:
+def test_cents_survive_formatting_and_parsing(amount_cents: int) -> None:
     assert cents_from_decimal(Decimal(format_cents(amount_cents))) == amount_cents
 
 
@@ -39,7 +39,7 @@ def test_the_text_is_the_exact_amount_with_two_places(amount_cents: int) -> None
         (-150, "-1.50"),
     ],
 )
-def test_an_amount_is_written_so(amount_cents: int, text: str) -> None:
+def test_an_amount_is_formatted_as_expected(amount_cents: int, text: str) -> None:
     assert format_cents(amount_cents) == text
 
 
@@ -59,12 +59,12 @@ def test_an_amount_is_written_so(amount_cents: int, text: str) -> None:
         ("0.010000000000000000000000000000000000000000000000000", 1),
     ],
 )
-def test_every_spelling_of_whole_cents_is_read(text: str, amount_cents: int) -> None:
+def test_every_spelling_of_whole_cents_is_parsed(text: str, amount_cents: int) -> None:
     assert cents_from_decimal(Decimal(text)) == amount_cents
 
 
 @given(cents, st.integers(0, 40))
-def test_zeros_behind_the_cents_change_nothing(amount_cents: int, zeros: int) -> None:
+def test_trailing_zeros_change_nothing(amount_cents: int, zeros: int) -> None:
     assert cents_from_decimal(Decimal(format_cents(amount_cents) + "0" * zeros)) == amount_cents
 
 
@@ -96,7 +96,7 @@ def test_zeros_behind_the_cents_change_nothing(amount_cents: int, zeros: int) ->
         ("1e99999999999", "at most"),
     ],
 )
-def test_what_is_no_amount_is_refused_for_its_reason_and_at_once(text: str, why: str) -> None:
+def test_an_invalid_amount_is_refused_at_once_with_the_reason(text: str, why: str) -> None:
     started = time.perf_counter()
     with pytest.raises(InvalidAmountError, match=why):
         cents_from_decimal(Decimal(text))

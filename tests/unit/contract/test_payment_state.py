@@ -1,4 +1,4 @@
-"""The rule that keeps a payment from being charged twice, line by line."""
+"""The rules of the payment state, which keep a payment from being charged twice."""
 
 from collections.abc import Callable, Sequence
 
@@ -104,7 +104,7 @@ def test_a_release_of_an_older_attempt_does_not_free_the_newer() -> None:
 
 
 @pytest.mark.parametrize("attempt", [2, 3])
-def test_a_word_on_an_attempt_that_is_not_open_is_void(attempt: int) -> None:
+def test_an_event_of_an_attempt_that_is_not_open_is_void(attempt: int) -> None:
     assert after(routed(), released(attempt)) == Open(routed(), 1)
     assert after(routed(), in_doubt(attempt)) == Open(routed(), 1)
     assert after(released(1)) == after(in_doubt(1)) == Unrouted(1)
@@ -115,7 +115,7 @@ def test_a_word_on_an_attempt_that_is_not_open_is_void(attempt: int) -> None:
     [(), (routed(),), (routed(), in_doubt()), (routed(), released())],
     ids=["unrouted", "open", "in doubt", "released"],
 )
-def test_a_charge_ends_a_payment_wherever_it_stands(before: Sequence[Event]) -> None:
+def test_a_charge_ends_a_payment_in_any_state(before: Sequence[Event]) -> None:
     assert after(*before, processed()) == Ended()
 
 
@@ -142,12 +142,12 @@ def charged_by_resolution(attempt: int = 1, provider: ProviderName = "default") 
 RESOLUTIONS = (held, released_by_resolution, charged_by_resolution)
 
 
-def test_a_word_that_it_was_charged_ends_a_payment_in_doubt_held_or_not() -> None:
+def test_a_resolution_as_charged_ends_a_payment_in_doubt_held_or_not() -> None:
     assert after(routed(), in_doubt(), charged_by_resolution()) == Ended()
     assert after(routed(), in_doubt(), held(), charged_by_resolution()) == Ended()
 
 
-def test_a_word_that_it_was_not_charged_counts_only_once_the_attempt_is_held() -> None:
+def test_a_resolution_as_not_charged_is_valid_only_after_the_attempt_is_held() -> None:
     doubted = Open(routed(), 1, in_doubt=True)
     assert after(routed(), in_doubt(), released_by_resolution()) == doubted
     assert after(routed(), in_doubt(), held()) == Open(routed(), 1, in_doubt=True, is_held=True)

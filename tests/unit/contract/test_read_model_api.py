@@ -1,4 +1,4 @@
-"""Questions and answers of the read model come over as they were."""
+"""Questions and answers of the read model survive encoding."""
 
 import pytest
 from hypothesis import given
@@ -44,22 +44,22 @@ chargings = st.builds(
 
 
 @given(st.builds(SummaryQuestion, bounds, bounds))
-def test_a_question_comes_over_as_it_was(question: SummaryQuestion) -> None:
+def test_a_question_survives_encoding(question: SummaryQuestion) -> None:
     assert decode_question(encode_question(question)) == question
 
 
 @given(summaries)
-def test_a_summary_comes_over_as_it_was(summary: Summary) -> None:
+def test_a_summary_survives_encoding(summary: Summary) -> None:
     assert decode_summary(encode_summary(summary)) == summary
 
 
 @given(st.none() | views)
-def test_a_payment_or_none_comes_over_as_it_was(view: PaymentView | None) -> None:
+def test_a_payment_or_none_survives_encoding(view: PaymentView | None) -> None:
     assert decode_payment(encode_payment(view)) == view
 
 
 @given(chargings)
-def test_how_charging_stands_comes_over_as_it_was(charging: Charging) -> None:
+def test_the_state_of_charging_survives_encoding(charging: Charging) -> None:
     assert decode_charging(encode_charging(charging)) == charging
 
 
@@ -72,15 +72,15 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
     "payload",
     [b"", b"{", b"null", b"[]", b"7", b"\xff", b'{"from_us":"yesterday"}', b'{"to_us":1.5}', b'{"to_us":true}'],
 )
-def test_what_is_no_question_is_refused(payload: bytes) -> None:
+def test_a_payload_that_is_no_question_is_refused(payload: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode_question(payload)
 
 
-def test_a_summary_of_nothing_names_both_processors_and_promises_nothing() -> None:
+def test_an_empty_summary_has_both_providers_and_is_not_settled() -> None:
     assert Summary() == Summary({name: Total(0, 0) for name in PROVIDERS}, settled=False, open_attempts=0, position=0)
     assert Summary().totals is not Summary().totals
 
 
-def test_a_payments_first_sequence_is_its_requests() -> None:
+def test_the_first_sequence_of_a_payment_is_its_request() -> None:
     assert PaymentView("id", 1, "routed", [5, 9]).request_sequence == 5

@@ -1,4 +1,4 @@
-"""The JSON schemas are the documented format: what is written obeys them, what is refused breaks them."""
+"""The JSON schemas match the codec: encoded events are valid, and refused ones are not."""
 
 import json
 from dataclasses import fields as fields_of
@@ -61,7 +61,7 @@ def test_there_is_a_schema_for_every_event_and_for_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_schema_is_a_schema_and_names_its_event(kind: type[Event]) -> None:
+def test_a_schema_is_valid_and_names_its_event(kind: type[Event]) -> None:
     schema = SCHEMAS[kind.__name__]
     Draft202012Validator.check_schema(schema)
     assert schema["title"] == kind.__name__ == schema["properties"]["type"]["const"]
@@ -105,7 +105,7 @@ RESOLUTION = {"by": "someone", "note": "seen", "saidAt": "2026-01-31T12:00:00.00
 
 
 @pytest.mark.parametrize("kind", [kind for kind, names in OPTIONAL.items() if "operatorWord" in names])
-def test_an_operators_word_is_read_whole_or_refused(kind: type[Event]) -> None:
+def test_a_manual_resolution_is_complete_or_refused(kind: type[Event]) -> None:
     fields = orjson.loads(encode(EXAMPLES[kind]))
     event: Any = decode(orjson.dumps({**fields, "operatorWord": RESOLUTION}))
     assert event.resolution == ManualResolution("someone", "seen", 1_769_860_800_000_001)
@@ -134,7 +134,7 @@ def test_what_the_decoder_refuses_breaks_the_schema(kind: type[Event], name: str
 @pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind in KINDS for name in orjson.loads(encode(EXAMPLES[kind]))]
 )
-def test_what_lacks_a_field_breaks_the_schema(kind: type[Event], name: str) -> None:
+def test_an_event_without_a_required_field_breaks_the_schema(kind: type[Event], name: str) -> None:
     fields = orjson.loads(encode(EXAMPLES[kind]))
     del fields[name]
     assert not is_valid(kind, fields)

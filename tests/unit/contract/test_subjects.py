@@ -1,4 +1,4 @@
-"""Subjects and message ids: each event has its own, and the stream takes all of them."""
+"""Each event has its own subject and message id, and the stream has all subjects."""
 
 import re
 from itertools import combinations
@@ -72,7 +72,7 @@ def test_each_attempt_has_message_ids_of_its_own_and_the_end_has_one() -> None:
         assert len({message_id_of(PaymentProcessed(ID, 1, attempt, "default", 1, 1)) for attempt in attempts}) == 1
 
 
-def test_an_operators_word_has_a_message_id_of_its_own_each_time() -> None:
+def test_each_manual_resolution_has_its_own_message_id() -> None:
     words = [None, ManualResolution("someone", "seen", 1), ManualResolution("someone", "seen", 2)]
     for ids in (
         {message_id_of(PaymentInDoubt(ID, 1, "default", "", resolution)) for resolution in words},
@@ -84,7 +84,7 @@ def test_an_operators_word_has_a_message_id_of_its_own_each_time() -> None:
 
 
 @given(events)
-def test_a_message_id_begins_with_the_payments_and_tells_it_from_every_other(event: Event) -> None:
+def test_a_message_id_begins_with_the_payments_id_and_is_unique_to_it(event: Event) -> None:
     message_id = message_id_of(event)
     if isinstance(event, LedgerPurged):
         assert message_id is None

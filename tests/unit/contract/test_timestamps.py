@@ -1,4 +1,4 @@
-"""Time as text: exact to the microsecond, and sorting as time does."""
+"""Times as text: exact to the microsecond, and sorted like the times."""
 
 import time
 
@@ -23,12 +23,12 @@ MOMENT_US = 1_769_860_800_000_001
 
 
 @given(times)
-def test_a_moment_comes_back_from_its_text(moment_us: int) -> None:
+def test_a_time_survives_formatting_and_parsing(moment_us: int) -> None:
     assert parse_us(format_us(moment_us)) == moment_us
 
 
 @given(times, times)
-def test_texts_sort_as_the_moments_do(one_us: int, other_us: int) -> None:
+def test_texts_sort_like_the_times(one_us: int, other_us: int) -> None:
     assert (format_us(one_us) < format_us(other_us)) == (one_us < other_us)
 
 
@@ -42,7 +42,7 @@ def test_texts_sort_as_the_moments_do(one_us: int, other_us: int) -> None:
         (TIME_US_MAX, "9999-12-31T23:59:59.999999Z"),
     ],
 )
-def test_a_moment_is_written_so(moment_us: int, text: str) -> None:
+def test_a_time_is_formatted_as_expected(moment_us: int, text: str) -> None:
     assert format_us(moment_us) == text
 
 
@@ -61,7 +61,7 @@ def test_a_moment_is_written_so(moment_us: int, text: str) -> None:
         "20260131T120000.000001Z",
     ],
 )
-def test_one_moment_is_read_in_many_spellings(text: str) -> None:
+def test_equivalent_spellings_of_a_time_are_parsed(text: str) -> None:
     assert parse_us(text) == MOMENT_US
 
 
@@ -76,12 +76,12 @@ def test_one_moment_is_read_in_many_spellings(text: str) -> None:
         ("1969-12-31T23:59:59.999999Z", -1),
     ],
 )
-def test_a_text_is_read_so(text: str, moment_us: int) -> None:
+def test_a_text_is_parsed_as_expected(text: str, moment_us: int) -> None:
     assert parse_us(text) == moment_us
 
 
 @given(times.filter(lambda moment: moment % MICROSECONDS), st.integers(-14 * 60, 14 * 60))
-def test_an_offset_is_taken_off_exactly(moment_us: int, offset_minutes: int) -> None:
+def test_an_offset_is_subtracted_exactly(moment_us: int, offset_minutes: int) -> None:
     local_us = moment_us + offset_minutes * 60 * MICROSECONDS
     if not TIME_US_MIN <= local_us <= TIME_US_MAX:
         return
@@ -125,25 +125,25 @@ def test_an_offset_is_taken_off_exactly(moment_us: int, offset_minutes: int) -> 
         "2026-01-31T12:00:00.000000Z" + "0" * TEXT_CHARACTERS_MAX,
     ],
 )
-def test_what_is_no_date_and_time_is_refused(text: str) -> None:
+def test_a_text_that_is_no_date_and_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidTimestampError):
         parse_us(text)
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_a_moment_that_could_not_be_written_is_not_read(text: str) -> None:
+def test_a_time_that_cannot_be_formatted_is_refused(text: str) -> None:
     with pytest.raises(InvalidTimestampError):
         parse_us(text)
 
 
-def test_an_endless_text_is_refused_without_repeating_it() -> None:
+def test_a_very_long_text_is_refused_and_not_repeated_in_the_error() -> None:
     with pytest.raises(InvalidTimestampError) as refused:
         parse_us("2026-01-31T12:00:00" + "0" * 1_000_000)
     assert len(str(refused.value)) < 200
 
 
 @given(st.text("0123456789-+:.,TZtzW ", max_size=40) | st.text(max_size=40))
-def test_no_text_at_all_makes_reading_fail_in_another_way(text: str) -> None:
+def test_any_text_is_parsed_or_raises_the_documented_error(text: str) -> None:
     try:
         parse_us(text)
     except InvalidTimestampError as error:
@@ -158,7 +158,7 @@ def test_now_is_the_wall_clock_in_whole_microseconds() -> None:
 
 
 @given(times, st.integers(0, 999), st.sampled_from((1, 2, 3)))
-def test_a_bound_with_finer_digits_keeps_out_what_lies_before_or_after_it(us: int, finer: int, digits: int) -> None:
+def test_a_bound_with_finer_digits_excludes_the_microsecond_outside_it(us: int, finer: int, digits: int) -> None:
     fraction = str(finer).rjust(3, "0")[:digits]
     moment_ns = parse_ns(f"{format_us(us).removesuffix('Z')}{fraction}Z")
     assert moment_ns == us * 1_000 + int(fraction.ljust(3, "0"))

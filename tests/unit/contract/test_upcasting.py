@@ -1,4 +1,4 @@
-"""Events of version 0 mean what they meant: read today they are the same events."""
+"""Events of version 0 decode to the same events as before."""
 
 import json
 from importlib import resources
@@ -21,13 +21,13 @@ SCHEMAS = {
 
 
 @given(events)
-def test_an_event_of_version_0_is_read_as_what_it_was(event: Event) -> None:
+def test_an_event_of_version_0_decodes_to_the_same_event(event: Event) -> None:
     old = as_version_0(event)
     assert SCHEMAS[type(event).__name__].is_valid(old)
     assert decode(orjson.dumps(old)) == event
 
 
-def test_every_event_of_version_0_has_its_schema_still() -> None:
+def test_every_event_of_version_0_still_has_its_schema() -> None:
     assert sorted(SCHEMAS) == sorted(kind.__name__ for kind in EXAMPLES)
 
 
@@ -39,7 +39,7 @@ def test_an_amount_that_version_0_could_not_have_written_is_refused(amount: obje
         decode(orjson.dumps(old))
 
 
-def test_what_is_upcast_is_left_alone() -> None:
+def test_upcasting_does_not_change_its_input() -> None:
     old = as_version_0(EXAMPLES[PaymentRequested])
     before = dict(old)
     assert upcast(old, 0) != before == old

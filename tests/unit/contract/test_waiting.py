@@ -1,4 +1,4 @@
-"""What is named when payments wait, cause by cause."""
+"""The causes that are named when payments wait too long."""
 
 from dataclasses import replace
 
@@ -65,13 +65,13 @@ def test_nothing_is_named_while_nothing_waits_too_long(oldest: WaitingPayment | 
 
 
 @pytest.mark.parametrize("status", [WELL, ReplicaStatus("two", "x", 0, None, None)])
-def test_a_replicas_answer_survives_its_way_over_the_broker(status: ReplicaStatus) -> None:
+def test_a_replicas_answer_survives_encoding(status: ReplicaStatus) -> None:
     assert decode_replica(encode_replica(status)) == status
     # A newer replica may tell more.
     assert decode_replica(encode_replica(status)[:-1] + b',"more":1}') == status
 
 
 @pytest.mark.parametrize("payload", [b"", b"null", b"[]", b"{}", b'{"name":"x"}'])
-def test_anything_else_is_refused(payload: bytes) -> None:
+def test_any_other_payload_is_refused(payload: bytes) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         decode_replica(payload)

@@ -39,7 +39,7 @@ def test_an_address_is_read_from_its_url(url: str, address: Address) -> None:
         "nats://[secret@broker",
     ],
 )
-def test_what_is_no_address_is_refused_without_showing_it(url: str) -> None:
+def test_an_invalid_address_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(FatalError) as refused:
         parse_address(url)
     assert "secret" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""A set that never forgets: it may say yes to what it does not hold, never no to what it holds."""
+"""The Bloom set finds every added id, and rarely one that was not added."""
 
 from uuid import UUID
 
@@ -24,20 +24,20 @@ def small() -> BloomSet:
 
 
 @given(st.lists(st.uuids().map(str), unique=True, max_size=50))
-def test_what_was_added_is_always_found(added: list[str]) -> None:
+def test_an_added_id_is_always_found(added: list[str]) -> None:
     payments = BloomSet()
     for position, one in enumerate(added):
         payments.add(one)
         assert all(known in payments for known in added[: position + 1])
 
 
-def test_a_new_set_holds_nothing() -> None:
+def test_a_new_set_is_empty() -> None:
     payments = BloomSet()
     assert not any(one in payments for one in ids(2_000))
 
 
 @pytest.mark.parametrize("count", [CAPACITY - 1, CAPACITY, CAPACITY + 1, 3 * CAPACITY, 3 * CAPACITY + 1, 20 * CAPACITY])
-def test_nothing_is_forgotten_when_it_grows_beyond_its_first_capacity(small: BloomSet, count: int) -> None:
+def test_no_id_is_lost_when_the_set_grows_beyond_its_first_capacity(small: BloomSet, count: int) -> None:
     added = ids(count)
     for one in added:
         small.add(one)
@@ -61,7 +61,7 @@ def test_false_alarms_stay_rare_as_it_grows(small: BloomSet) -> None:
     assert false_alarms <= 5 * len(small._filters) * FALSE_POSITIVES * asked
 
 
-def test_once_cleared_it_holds_nothing_and_begins_anew(small: BloomSet) -> None:
+def test_a_cleared_set_is_empty_and_has_its_first_capacity(small: BloomSet) -> None:
     before = ids(5 * CAPACITY)
     for one in before:
         small.add(one)

@@ -1,4 +1,4 @@
-"""What fails again and again is tried ever less often, and told ever less often."""
+"""Repeated failures are retried and logged ever more rarely."""
 
 import logging
 
@@ -22,7 +22,7 @@ def test_pauses_double_up_to_their_bound_and_lines_become_rare(caplog: pytest.Lo
     assert len(caplog.records) == 10
 
 
-def test_what_has_worked_in_between_begins_anew(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_success_resets_the_pauses(caplog: pytest.LogCaptureFixture) -> None:
     retries = Retries(logger, "no queue", pause_seconds_min=0.05, pause_seconds_max=5)
     retries.failed("refused")
     retries.succeeded()

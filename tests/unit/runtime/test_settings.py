@@ -1,4 +1,4 @@
-"""Every setting of every program: a value that cannot be used is one line, with its name and what is allowed."""
+"""Every setting of every program refuses an invalid value in one line with its name and what is allowed."""
 
 import itertools
 from pathlib import Path
@@ -112,7 +112,7 @@ def test_defaults_and_usual_values_are_taken_and_an_empty_one_is_none(program: t
 
 
 @pytest.mark.parametrize("value", ["nats://me:s3cret@host/x", "nats://s3cret@host:x"])
-def test_what_may_be_a_password_is_not_shown(value: str) -> None:
+def test_a_value_that_may_be_a_password_is_not_shown(value: str) -> None:
     with pytest.raises(SettingError) as raised:
         load(GatewaySettings, {"NATS_URL": value})
     assert "s3cret" not in str(raised.value)
@@ -134,7 +134,7 @@ def test_a_setting_of_several_programs_means_the_same_in_all_of_them() -> None:
             assert getattr(load(one, {}), name) == getattr(load(other, {}), name)
 
 
-def test_the_test_knows_every_file_that_declares_settings() -> None:
+def test_every_file_that_declares_settings_is_covered() -> None:
     """A new program, or a setting that is declared past `runtime.settings`, is to be tested here, too."""
     services = Path(__file__).parents[3] / "services"
     texts = {str(one.relative_to(services)): one.read_text() for one in services.rglob("*.py")}
