@@ -97,7 +97,7 @@ class Log:
                 return Appended(sequence)
             message = await self._message_at(sequence, deadline=deadline)
             if message is None:
-                # The broker still has the message id of an event that was purged, and would drop this one as its repeat.
+                # The broker still has the message id of a purged event, and would drop this one as its repeat.
                 # The log's first sequence moves with each purge, so the new id is unique and the same for all.
                 unused_id = f"{message_id}@{(await self._log_state(deadline)).first_sequence}"
                 continue
