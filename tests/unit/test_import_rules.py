@@ -153,6 +153,11 @@ def test_make_run_knows_of_the_services_only_their_settings() -> None:
         assert all(name.split(".")[2] == "settings" for name in of_services), path
 
 
+def test_commands_for_operators_do_not_import_the_launcher_s_command_line() -> None:
+    for path in files_of("ops"):
+        assert imported_modules(path).isdisjoint({"tollgate.stack.cli", "tollgate.stack.launcher"}), path
+
+
 def all_files() -> list[Path]:
     return [path for layer in LAYERS for path in files_of(layer)] + sorted(ROOT.glob("*.py"))
 
