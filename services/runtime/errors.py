@@ -82,7 +82,7 @@ class LogFullError(BrokerError):
 
 
 class FatalError(TollgateError):
-    """The service cannot go on; the message tells the operator why."""
+    """The service cannot go on; the message is the reason."""
 
 
 class SettingError(FatalError):

@@ -9,7 +9,7 @@ from tests.support.raw_http import JSON, chunk, head, payment, post
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """What is sent, each part as a write of its own; then, if `is_cut_off`, the sending side is closed."""
+    """The bytes to send, one write per part; if `is_cut_off`, the sending side is closed afterwards."""
 
     parts: tuple[bytes, ...]
     is_cut_off: bool = False
@@ -39,7 +39,7 @@ def _with(line: str, **headers: str) -> Callable[[bytes], Attack]:
 
 
 def _pairs(*pairs: tuple[str, str]) -> Callable[[bytes], Attack]:
-    """A POST with these headers in place of Content-Length, and the hidden request as it is; {} is its length."""
+    """A POST with these headers instead of Content-Length, and the hidden request unchanged; {} is its length."""
 
     def build(hidden: bytes) -> Attack:
         named = [(name, value.format(len(hidden))) for name, value in pairs]
@@ -128,7 +128,7 @@ ATTACKS: dict[str, Callable[[bytes], Attack]] = {
 
 
 def drawn(rng: random.Random, hidden: bytes, name: str) -> Attack:
-    """The attack with its writes split once more, anywhere."""
+    """The attack with its writes split again at random places."""
     attack = ATTACKS[name](hidden)
     parts: list[bytes] = []
     for part in attack.parts:

@@ -1,4 +1,4 @@
-"""An authority of a test's own, and a certificate that it signed, as docs/how-to/tls.md makes them."""
+"""A certificate authority for tests and a certificate that it signed, made as in docs/how-to/tls.md."""
 
 import shutil
 import subprocess

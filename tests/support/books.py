@@ -1,4 +1,4 @@
-"""A projector and two payment processors around a log that a test writes by hand."""
+"""A projector and two simulated providers around a log that a test writes by hand."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,7 +32,7 @@ LONG_AGO_US = 60 * 1_000_000
 
 
 class World:
-    """With the project's own users at the broker."""
+    """The programs and connections, with the project's own users at the broker."""
 
     def __init__(
         self,
@@ -75,12 +75,12 @@ class World:
         return self._users["operator"]
 
     def stamp(self) -> int:
-        """A moment of its own for each charge, a second after the last one's."""
+        """A new stamp for each charge, 0.1 s after the last one."""
         self._stamp_us += 100_000
         return self._stamp_us
 
     async def append(self, *events: Event) -> int:
-        """Writes to the log, each event as the service that may; the sequence of the last."""
+        """Appends each event as a user that may publish it. Returns the last sequence."""
         sequence = 0
         for event in events:
             user = "gateway" if isinstance(event, PaymentRequested) else "processor"
@@ -88,7 +88,7 @@ class World:
         return sequence
 
     async def pay_together(self, cents: Sequence[int]) -> list[str]:
-        """Payments as they should be at default, whose intents share a message, as their outcomes do; the ids."""
+        """Charges payments at default whose intents share a message, as do their outcomes. Returns their ids."""
         ids, stamps_us = [str(uuid4()) for _ in cents], [self.stamp() for _ in cents]
         payments = list(zip(ids, cents, stamps_us, strict=True))
         await self.append(*(PaymentRequested(one, amount, now_us()) for one, amount, _ in payments))
@@ -106,12 +106,12 @@ class World:
         return ids
 
     async def purge(self) -> None:
-        """Declares everything so far void. The server needs nats-purge.conf."""
+        """Voids all earlier events. The server needs nats-purge.conf."""
         event = LedgerPurged("test", now_us())
         await self._users["gateway"].ask("payments.purged", encode(event), timeout_seconds=5)
 
     async def charge(self, correlation_id: str, processor: ProviderName, cents: int, stamp_us: int) -> None:
-        """Charges at a processor, and says nothing of it to the log."""
+        """Charges at a provider and appends nothing to the log."""
         body = orjson.dumps(
             {
                 "correlationId": correlation_id,
@@ -124,14 +124,14 @@ class World:
             assert response.status == 200, await response.text()
 
     async def pay(self, cents: int, processor: ProviderName = "default") -> str:
-        """A payment as it should be: charged, and in the log."""
+        """A payment that is charged and recorded in the log."""
         correlation_id, stamp_us = str(uuid4()), self.stamp()
         await self.charge(correlation_id, processor, cents, stamp_us)
         await self.record(correlation_id, processor, cents, stamp_us)
         return correlation_id
 
     async def record(self, correlation_id: str, processor: ProviderName, cents: int, stamp_us: int) -> None:
-        """What the log holds of a payment that was charged."""
+        """Appends the events of a payment that was charged."""
         await self.append(
             PaymentRequested(correlation_id, cents, now_us()),
             PaymentRouted(correlation_id, cents, 1, processor, stamp_us, "test"),

@@ -1,4 +1,4 @@
-"""What may happen to the folder of a stopped broker: put back to an older copy, cut short, a byte changed."""
+"""Damage to the folder of a stopped broker: restored from an older copy, truncated, a bit flipped."""
 
 import shutil
 from pathlib import Path
@@ -9,25 +9,25 @@ Server = NatsServer | GuardedNatsServer
 
 
 def copy_of(server: Server, name: str) -> Path:
-    """A copy of the folder, beside it."""
+    """Copies the folder to one beside it."""
     return shutil.copytree(server.store, server.store.with_name(name))
 
 
 def put_back(server: Server, copy: Path) -> None:
-    """The copy takes the place of the folder."""
+    """Replaces the folder by the copy."""
     shutil.rmtree(server.store)
     shutil.copytree(copy, server.store)
 
 
 def cut_in_half(server: Server) -> None:
-    """The newest messages are cut off; where the broker was stopped in order, it still knows how many there were."""
+    """Cuts off the newest messages. A broker that was stopped in order has still stored how many there were."""
     path = _blocks(server.store)[-1]
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
 
 
 def change_byte(folder: Path, text: bytes) -> None:
-    """One bit of the only message that holds the text; the broker's checksum of the message is then wrong."""
+    """Flips one bit of the only message that holds the text, so that the broker's checksum is wrong."""
     found = [(path, path.read_bytes()) for path in _blocks(folder)]
     ((path, content),) = [(path, content) for path, content in found if text in content]
     at = content.index(text)

@@ -8,7 +8,7 @@ from qa.chaos.clocks import Clock, NoClocksError
 
 
 def settable_clock(path: Path) -> tuple[Clock, dict[str, str]]:
-    """A clock that is right at first, and the environment of the program that goes by it."""
+    """A clock that is right at first, and the environment of the program that uses it."""
     clock = Clock(path)
     clock.set(0.0)
     try:

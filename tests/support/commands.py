@@ -1,4 +1,4 @@
-"""A command as an operator types it, in a shell of its own."""
+"""Runs a command as an operator does, in its own shell."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.programs import BIN
 
 OURS = ("DATA_DIR", "NATS_", "PAYMENT_PROCESSOR_", "PROCESSOR_", "TOLLGATE_", "GATEWAY_", "ALLOW_PURGE", "SIMULATOR_")
-"""What the names of our variables begin with."""
+"""Prefixes of the names of Tollgate's variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Ended:
 
     @property
     def line(self) -> str:
-        """All that it printed, which is one line."""
+        """Its output, which must be one line."""
         said = (self.output + self.errors).strip()
         assert len(said.splitlines()) == 1, said
         return said
 
 
 def run_command(command: str, *arguments: str, folder: Path | None = None, **variables: str) -> Ended:
-    """Runs one of our programs in `folder` with these variables of ours, and no others."""
+    """Runs one of Tollgate's programs in `folder` with exactly these variables of Tollgate."""
     began = time.monotonic()
     done = subprocess.run(
         [str(BIN / command), *arguments],

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, in place of sleeping."""
+"""Waits for a condition instead of sleeping."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ POLL_SECONDS = 0.02
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], *, what: str, timeout_seconds: float = 15) -> float:
-    """Polls `condition` until it holds; the seconds it took. Raises AssertionError, naming `what`, at the bound."""
+    """Polls `condition` until it holds. Returns the seconds it took; raises AssertionError with `what` at the bound."""
     started = time.monotonic()
     while not await condition():
         if time.monotonic() - started > timeout_seconds:

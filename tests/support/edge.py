@@ -35,7 +35,7 @@ class Edge(Program):
 
 
 def ports_of(program: Program) -> set[int]:
-    """Where it listens."""
+    """Its address."""
     found = psutil.Process(program.pid).net_connections(kind="inet")
     return {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
 

@@ -26,7 +26,7 @@ class _Server(Program):
         self.port = 0
 
     async def ready(self) -> None:
-        """Waits until it takes connections."""
+        """Waits until it accepts connections."""
 
         async def takes_connections() -> bool:
             try:
@@ -40,7 +40,7 @@ class _Server(Program):
 
 
 class NatsServer(_Server):
-    """Without users. `limits` is put into the `jetstream` block, for tests of a full store."""
+    """A server without users. `limits` is added to the `jetstream` block, for tests of a full store."""
 
     def __init__(self, folder: Path, *, limits: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ class NatsServer(_Server):
 
 
 class GuardedNatsServer(_Server):
-    """With the project's own nats.conf, or nats-purge.conf, and its users."""
+    """A server with the project's own nats.conf or nats-purge.conf, and its users."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class GuardedNatsServer(_Server):
 
 
 def with_block(block: str, folder: Path) -> Path:
-    """nats.conf with one of its prepared blocks switched on, as the comment beside it says."""
+    """nats.conf with one of its prepared blocks enabled, as its comment describes."""
     text = (PROJECT / "nats.conf").read_text()
     found = re.search(rf"^#{block} {{\n(#.*\n)*?#}}\n", text, re.MULTILINE)
     assert found is not None, f"nats.conf has no prepared block {block}"

@@ -1,4 +1,4 @@
-"""Paying while something else happens, and the audit of every payment afterwards."""
+"""Sends payments while something else happens, and audits every payment afterwards."""
 
 import asyncio
 import time
@@ -31,14 +31,14 @@ class Refusal:
 
 @dataclass(slots=True)
 class Account:
-    """What the clients saw, and what became of their payments."""
+    """The answers that the clients got, and the outcomes of their payments."""
 
     accepted: int
     unknown: int
     refusals: list[Refusal]
     slowest_seconds: float
     happened: tuple[float, float]
-    """From when to when what was done meanwhile took, in seconds since the load began."""
+    """Begin and end of what was done meanwhile, in seconds since the load began."""
     audit: Audit
     summary_equals_provider_records: bool
 
@@ -68,7 +68,7 @@ class _WatchedPool(Pool):
 
 @dataclass(slots=True)
 class Payers:
-    """Clients that pay at a constant rate, and come again under the same id when they were refused."""
+    """Clients that pay at a constant rate, and repeat a refused payment under the same id."""
 
     product: Origin
     processors: dict[str, Origin]
@@ -113,7 +113,7 @@ async def _happen(happening: Callable[[], None], began: float, after_seconds: fl
 
 
 async def _settled(comparer: Comparer, began_at: datetime, accepted: int) -> bool:
-    """Whether the summary came to equal the books, with everything accepted in it, inside the bound."""
+    """Whether, inside the bound, the summary equals the provider records and has every accepted payment."""
 
     async def equal() -> bool:
         compared = await comparer.compare(Window(began_at, datetime.now(UTC) + CLOCK_SLACK))

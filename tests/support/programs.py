@@ -1,4 +1,4 @@
-"""One program of the stack as a process of its own."""
+"""One program of the stack as a process."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Starts it, again if it ran before."""
+        """Starts or restarts it."""
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(self.command, env=self._env, stdout=output, stderr=subprocess.STDOUT)
 
@@ -49,7 +49,7 @@ class Program:
             self._process.wait()
 
     def pause(self) -> None:
-        """SIGSTOP: it lives, and does nothing."""
+        """SIGSTOP: it stays alive but does nothing."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -57,7 +57,7 @@ class Program:
         self._signal(signal.SIGCONT)
 
     def stop(self) -> int:
-        """SIGTERM; the exit status."""
+        """Sends SIGTERM. Returns the exit status."""
         assert self._process is not None, "not started"
         self._signal(signal.SIGTERM)
         return self._process.wait(STOP_TIMEOUT_SECONDS)

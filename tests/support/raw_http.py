@@ -1,4 +1,4 @@
-"""HTTP/1.1 by hand, for requests that no client library would send."""
+"""HTTP/1.1 over a plain socket, for requests that no client library would send."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,13 @@ def post(body: bytes, headers: Mapping[str, str] | None = None, *, path: str = "
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk; of no data, the last."""
+    """One chunk; without data, the last one."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A final answer; the status is 0 where the connection ended without one."""
+    """A final answer; the status is 0 if the connection ended without one."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Answer:
 
 
 class RawConnection:
-    """A connection that sends bytes as they are."""
+    """A connection that sends bytes unchanged."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -57,7 +57,7 @@ class RawConnection:
         self._writer.close()
 
     async def send(self, *parts: bytes, apart_seconds: float = 0) -> None:
-        """Sends the parts, each as a write of its own. A peer that has closed meanwhile is no error."""
+        """Sends each part as one write. A peer that has closed meanwhile is no error."""
         for part in parts:
             try:
                 self._writer.write(part)
@@ -68,7 +68,7 @@ class RawConnection:
                 await asyncio.sleep(apart_seconds)
 
     def end_sending(self) -> None:
-        """Closes the sending side alone."""
+        """Closes the sending side only."""
         self._writer.write_eof()
 
     async def answer(self, *, is_head: bool = False, timeout_seconds: float = 15) -> Answer:
@@ -80,7 +80,7 @@ class RawConnection:
                 return Answer(0)
 
     async def is_closed_within(self, seconds: float) -> bool:
-        """Reads on until the peer closes."""
+        """Reads until the peer closes."""
         try:
             async with asyncio.timeout(seconds):
                 while await self._reader.read(65_536):

@@ -1,4 +1,4 @@
-"""The stack's own programs, each started by itself."""
+"""The programs of the stack, each started separately."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Gateway(Program):
 
 
 class Simulator(Program):
-    """A simulated payment processor on a free port."""
+    """A simulated provider on a free port."""
 
     def __init__(self, name: str, folder: Path, **env: str) -> None:
         self.port = free_port()
@@ -40,7 +40,7 @@ class Simulator(Program):
         super().__init__(command, log=folder / f"simulator-{name}.log", env=env)
 
     async def ready(self, session: aiohttp.ClientSession) -> None:
-        """Waits until it takes requests."""
+        """Waits until it accepts requests."""
         nobody = f"{self.url}/payments/00000000-0000-0000-0000-000000000000"
         await eventually(lambda: _answers(session, nobody, 404), what=f"{self.log}: ready")
 
@@ -50,7 +50,7 @@ class Simulator(Program):
             assert response.status in (200, 204), await response.text()
 
     async def stats(self, session: aiohttp.ClientSession) -> dict[str, int]:
-        """Its counts since it was started."""
+        """Its counts since its start."""
         async with session.get(f"{self.url}/admin/stats", headers=TOKEN) as response:
             stats: dict[str, int] = await response.json()
             return stats

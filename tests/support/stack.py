@@ -1,4 +1,4 @@
-"""A real stack, as `make run` starts it, on ports and a DATA_DIR of its own."""
+"""A real stack, started as by `make run`, with its own ports and DATA_DIR."""
 
 import asyncio
 import http.client
@@ -23,10 +23,10 @@ READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 10.0
 _POLL_SECONDS = 0.05
 _READY_IN_A_ROW = 8
-"""The edge asks either gateway; that one is ready says nothing of the other."""
+"""The edge forwards to either gateway, so one answer does not show that both are ready."""
 _PORTS = 8
 _FIRST_PORTS = range(20_000, 32_000, _PORTS)
-"""Below the ports that the system gives to outgoing connections."""
+"""Below the ports that the system assigns to outgoing connections."""
 _OURS = ("DATA_DIR", "NATS_", "PAYMENT_PROCESSOR_", "TOLLGATE_", "GATEWAY_", "ALLOW_PURGE")
 
 
@@ -73,7 +73,7 @@ class Stack:
 
     @property
     def output(self) -> str:
-        """What `tollgate run` has said so far, over all its starts."""
+        """The output of `tollgate run` so far, over all its starts."""
         return self._output.read_text()
 
     @property
@@ -109,7 +109,7 @@ class Stack:
             )
 
     async def wait_ready(self, *, timeout_seconds: float = READY_SECONDS_MAX) -> None:
-        """Waits until the gateways say through the edge that they are ready. Raises AssertionError if not in time."""
+        """Waits until the gateways are ready, asked through the edge. Raises AssertionError if not in time."""
         deadline = time.monotonic() + timeout_seconds
         while not await asyncio.to_thread(self._are_ready):
             assert self.launcher.poll() is None, f"`tollgate run` ended:\n{self.output}"
@@ -127,14 +127,14 @@ class Stack:
         return self.states()[name].pid
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Sends a signal to a program; the id of its process."""
+        """Sends a signal to a program. Returns the id of its process."""
         pid = self.pid(name)
         assert pid, f"{name} does not run"
         os.kill(pid, number)
         return pid
 
     async def wait_for_new_pid(self, name: str, old: int, *, timeout_seconds: float = 10.0) -> int:
-        """Waits until a program runs as another process than `old`."""
+        """Waits until a program runs as a process other than `old`."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             state = (await asyncio.to_thread(self.states))[name]
@@ -190,7 +190,7 @@ def stack_command() -> list[str]:
 
 
 def _free_ports() -> int:
-    """The first of _PORTS ports in a row that nobody listens on now."""
+    """The first of _PORTS consecutive ports that are free now."""
     candidates = list(_FIRST_PORTS)
     random.shuffle(candidates)
     return next(first for first in candidates if all(map(_is_free, range(first, first + _PORTS))))
