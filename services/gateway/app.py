@@ -124,7 +124,7 @@ def _guarded(handler: Handler) -> Handler:
             return _answer(problem)
         except Exception:
             logger.exception("%s %s failed", request.method, request.url.path)
-            return _answer(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed; the reason is in its program log"))
+            return _answer(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed; see its program log"))
 
     return guarded
 

@@ -113,7 +113,7 @@ async def test_bodies_that_stall_end_in_time_and_cost_no_gateway(edge: Edge) -> 
         while not all(one.done() for one in stalling):
             statuses[await _pay(session, edge)] += 1
             await asyncio.sleep(0.05)
-    assert min(await asyncio.gather(*stalling)) > BODY_SECONDS - GRACE_SECONDS, "as long as the documents say"
+    assert min(await asyncio.gather(*stalling)) > BODY_SECONDS - GRACE_SECONDS, "as long as documented"
     assert set(statuses) == {202}
 
 

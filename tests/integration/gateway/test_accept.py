@@ -210,7 +210,7 @@ async def test_a_payment_waits_for_a_gateway_that_has_just_started(
                 assert (await client.get("/startedz"))[0] == 204
             server.kill()
             await eventually(lambda: _is(client, "/readyz", 503), what="not ready")
-            assert (await client.get("/startedz"))[0] == 204, "what it cannot do now, it says itself"
+            assert (await client.get("/startedz"))[0] == 204, "it refuses with the reason what it cannot do now"
 
 
 async def _is(client: Client, path: str, status: int) -> bool:

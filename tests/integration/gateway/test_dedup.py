@@ -73,7 +73,7 @@ async def test_only_requests_are_read_however_much_else_comes(log: Log, broker: 
             await eventually(has_looked(dedup_index, 1 + number * OUTCOMES), what="it has looked at the log again")
         assert begun_at == [1]
         await store(log, second)
-        await eventually(has(known_ids, second), what="the second request is seen")
+        await eventually(has(known_ids, second), what="the second request is in the index")
     assert begun_at == [1, 2]
 
 

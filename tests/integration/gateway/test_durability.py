@@ -1,4 +1,4 @@
-"""Acknowledged means on the disk: the broker's own system calls, as strace sees them, tell when it synced what.
+"""Acknowledged means on disk: the broker's system calls, recorded by strace, show when it synced what.
 
 A message's bytes go into a block file of the stream; before the client is told, that file has to be synced.
 """

@@ -125,7 +125,7 @@ async def test_on_a_damaged_log_nothing_is_accepted_until_an_operator_says_how_m
         status, text = await readiness(session, gateway)
         return status == 503 and said in text
 
-    await eventually(says_so, what="/readyz says it")
+    await eventually(says_so, what="/readyz reports it")
     status, text = await pay(session, gateway, str(uuid.uuid4()))
     assert (status, said in text) == (503, True)
     assert gateway.output().count(said) == 1

@@ -172,16 +172,16 @@ async def single_events(server: GuardedNatsServer, _: Path) -> object:
 
 async def a_gateway(server: GuardedNatsServer, _: Path) -> object:
     async with Broker(server.url("gateway"), name="gateway") as broker:
-        seen = BloomSet()
-        tail = DedupIndex(broker, seen, lag_seconds_max=60)
-        running = asyncio.ensure_future(tail.run())
+        known_ids = BloomSet()
+        dedup_index = DedupIndex(broker, known_ids, lag_seconds_max=60)
+        running = asyncio.ensure_future(dedup_index.run())
 
         async def is_started() -> bool:
-            return bool(tail.is_started)
+            return bool(dedup_index.is_started)
 
         await eventually(is_started, what="the gateway has read the log")
         await end(running)
-        return SETTLED in seen, OPEN in seen, UNKNOWN in seen
+        return SETTLED in known_ids, OPEN in known_ids, UNKNOWN in known_ids
 
 
 async def the_evidence_of_chaos(server: GuardedNatsServer, _: Path) -> object:

@@ -299,7 +299,7 @@ async def test_no_user_receives_the_answers_for_another(guarded: GuardedNatsServ
             async def is_answered(own: list[Msg] = own) -> bool:
                 return len(own) == 1
 
-            await eventually(is_answered, what=f"{asking.user} hears the answer to its own question")
+            await eventually(is_answered, what=f"{asking.user} receives the answer to its own question")
             assert not any(others)
 
 
@@ -413,7 +413,7 @@ WAYS_TO_HAVE_THE_BROKER_WRITE: dict[str, list[Step]] = {
         (f"{API}.STREAM.SNAPSHOT.PAYMENTS", {"deliver_subject": INTO, "chunk_size": 16_000}, ""),
     ],
     "an answer of the read model": [("projector.summary", FORGED, INTO), ("projector.status", FORGED, INTO)],
-    "what programs say of themselves": [("$SRV.INFO", FORGED, INTO), ("$SRV.PING", FORGED, INTO)],
+    "the descriptions of the programs": [("$SRV.INFO", FORGED, INTO), ("$SRV.PING", FORGED, INTO)],
     "a health record": [(POLL, FORGED, INTO), consumer("KV_HEALTH", "reader", deliver_subject=INTO)],
 }
 
@@ -453,7 +453,7 @@ async def test_a_gateway_cannot_disguise_the_queue_as_a_reader_of_the_log(guarde
 
 @pytest.mark.parametrize("verb", ["PURGE", "DELETE", "MSG.DELETE", "UPDATE"])
 async def test_an_answer_that_is_sent_to_the_brokers_api_changes_nothing(tmp_path: Path, verb: str) -> None:
-    """Who asks names the subject that the answer goes to. The broker itself, or the projector, then says it."""
+    """The client names the reply subject, on which the broker or the projector then publishes the answer."""
     with GuardedNatsServer(tmp_path / "nats") as server:
         await started(server)
         with Projector(server.url("projector"), tmp_path):
@@ -576,7 +576,7 @@ async def test_a_processor_replica_answers_how_it_is_where_that_is_asked_and_now
             async def is_heard() -> bool:
                 return len(heard) == 1
 
-            await eventually(is_heard, what="the operator hears the answer")
+            await eventually(is_heard, what="the operator receives the answer")
             answer = await operator.ask(f"{API}.STREAM.MSG.GET.PAYMENTS", {"last_by_subj": "payments.rejected"})
             assert answer["error"]["description"] == "no message found"
 
@@ -613,7 +613,7 @@ async def test_the_projector_may_define_the_log_read_it_and_answer(own: GuardedN
         async def is_heard() -> bool:
             return len(heard) == 1
 
-        await eventually(is_heard, what="the operator hears the answer")
+        await eventually(is_heard, what="the operator receives the answer")
 
 
 async def test_the_operator_may_administer_the_log(own: GuardedNatsServer) -> None:
@@ -696,7 +696,7 @@ async def test_a_service_with_a_wrong_password_logs_that_without_showing_it(
         async def says_so() -> bool:
             return "Authorization Violation" in processor.output()
 
-        await eventually(says_so, what="it says what is wrong")
+        await eventually(says_so, what="the reason is logged")
         assert processor.is_running
         assert "not-the-password" not in processor.output()
 

@@ -54,7 +54,7 @@ def processed(attempt: int = 1) -> PaymentProcessed:
 
 
 def after(*events: Event) -> PaymentState:
-    """The standing after these events, at the sequences 1, 2, …"""
+    """The payment state after these events, at the sequences 1, 2, …"""
     payment_state: PaymentState = Unrouted()
     for sequence, event in enumerate(events, start=1):
         payment_state = evolve(payment_state, sequence, event)
@@ -155,24 +155,24 @@ def test_a_resolution_as_not_charged_is_valid_only_after_the_attempt_is_held() -
     assert after(routed(), in_doubt(), held(), released_by_resolution()) == Unrouted(2)
 
 
-@pytest.mark.parametrize("word", RESOLUTIONS)
+@pytest.mark.parametrize("resolve", RESOLUTIONS)
 @pytest.mark.parametrize(
     "before", [(), (routed(),), (routed(), released()), (routed(), released(), routed(2))], ids=len
 )
 def test_an_operators_word_is_void_where_nothing_is_in_doubt(
-    before: Sequence[Event], word: Callable[..., Event]
+    before: Sequence[Event], resolve: Callable[..., Event]
 ) -> None:
     for attempt in (1, 2):
-        assert after(*before, word(attempt)) == after(*before)
+        assert after(*before, resolve(attempt)) == after(*before)
 
 
-@pytest.mark.parametrize("word", RESOLUTIONS)
+@pytest.mark.parametrize("resolve", RESOLUTIONS)
 @pytest.mark.parametrize(("attempt", "provider"), [(2, "default"), (1, "fallback")])
 def test_an_operators_word_on_another_attempt_than_the_one_in_doubt_is_void(
-    word: Callable[..., Event], attempt: int, provider: ProviderName
+    resolve: Callable[..., Event], attempt: int, provider: ProviderName
 ) -> None:
     for before in ((routed(), in_doubt()), (routed(), in_doubt(), held())):
-        assert after(*before, word(attempt, provider)) == after(*before)
+        assert after(*before, resolve(attempt, provider)) == after(*before)
 
 
 def test_a_rejection_of_a_released_attempt_is_no_word_on_the_next() -> None:

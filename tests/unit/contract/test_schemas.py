@@ -112,10 +112,10 @@ def test_a_manual_resolution_is_complete_or_refused(kind: type[Event]) -> None:
     assert is_valid(kind, {**fields, "operatorWord": RESOLUTION})
     broken: list[Any] = [None, "someone", [], {}, *({**RESOLUTION, name: 7} for name in RESOLUTION)]
     broken += [{name: value for name, value in RESOLUTION.items() if name != left_out} for left_out in RESOLUTION]
-    for word in broken:
-        assert not is_valid(kind, {**fields, "operatorWord": word})
+    for resolution in broken:
+        assert not is_valid(kind, {**fields, "operatorWord": resolution})
         with pytest.raises(MalformedEventError):
-            decode(orjson.dumps({**fields, "operatorWord": word}))
+            decode(orjson.dumps({**fields, "operatorWord": resolution}))
 
 
 BAD_VALUES: list[Any] = [None, True, False, 0, -1, 1.5, "", "x", [], {}, "2026-02-30T00:00:00.000000Z", "1990"]

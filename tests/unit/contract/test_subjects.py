@@ -73,11 +73,11 @@ def test_each_attempt_has_message_ids_of_its_own_and_the_end_has_one() -> None:
 
 
 def test_each_manual_resolution_has_its_own_message_id() -> None:
-    words = [None, ManualResolution("someone", "seen", 1), ManualResolution("someone", "seen", 2)]
+    resolutions = [None, ManualResolution("someone", "seen", 1), ManualResolution("someone", "seen", 2)]
     for ids in (
-        {message_id_of(PaymentInDoubt(ID, 1, "default", "", resolution)) for resolution in words},
-        {message_id_of(PaymentReleased(ID, 1, "default", "", resolution)) for resolution in words},
-        {message_id_of(PaymentProcessed(ID, 1, 1, "default", 1, 1, resolution)) for resolution in words},
+        {message_id_of(PaymentInDoubt(ID, 1, "default", "", resolution)) for resolution in resolutions},
+        {message_id_of(PaymentReleased(ID, 1, "default", "", resolution)) for resolution in resolutions},
+        {message_id_of(PaymentProcessed(ID, 1, 1, "default", 1, 1, resolution)) for resolution in resolutions},
         {message_id_of(PaymentRejected(ID, 1, "", attempt)) for attempt in (None, 1, 2)},
     ):
         assert len(ids) == 3

@@ -67,7 +67,7 @@ def test_nothing_is_named_while_nothing_waits_too_long(oldest: WaitingPayment | 
 @pytest.mark.parametrize("status", [WELL, ReplicaStatus("two", "x", 0, None, None)])
 def test_a_replicas_answer_survives_encoding(status: ReplicaStatus) -> None:
     assert decode_replica(encode_replica(status)) == status
-    # A newer replica may tell more.
+    # A newer replica may send more fields.
     assert decode_replica(encode_replica(status)[:-1] + b',"more":1}') == status
 
 

@@ -1,4 +1,4 @@
-"""What is let in as a payment, and what is told to whoever sends anything else."""
+"""Valid payment requests are parsed, and all others get the problem that names their fault."""
 
 import json
 import time

@@ -11,7 +11,7 @@ from tollgate.runtime.errors import LogChangedError
 
 
 class AnsweringBroker:
-    """Tells a state that is older than what is acknowledged while its answer is under way."""
+    """Answers with a state that is older than an acknowledgement received meanwhile."""
 
     generation, is_connected = 1, True
 
