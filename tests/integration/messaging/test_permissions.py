@@ -670,7 +670,7 @@ async def test_the_services_start_in_any_order_and_need_nothing_that_they_may_no
                 await gateway.ready(session)
                 await pay(session, gateway)
                 await eventually(lambda: sums_to(session, gateway, "19.90"), what="the first payment is summed")
-                await eventually(lambda: says(processor, "default says that it is well"), what="health is polled")
+                await eventually(lambda: says(processor, "health of default: good"), what="health is polled")
                 server.kill()
                 server.start()
                 await gateway.ready(session)

@@ -262,10 +262,10 @@ async def test_health_in_a_503_of_a_failing_provider_is_used(world: World) -> No
     await world.default.switch(world.session, "configurations/failure", failure=True)
     with world.replica() as replica:
 
-        async def is_heard() -> bool:
-            return "default says that it is failing" in replica.output()
+        async def is_logged() -> bool:
+            return "health of default: failing" in replica.output()
 
-        await eventually(is_heard, what="its health is taken")
+        await eventually(is_logged, what="its health is logged")
 
 
 async def test_a_strict_contract_releases_nothing_after_an_error(world: World) -> None:
