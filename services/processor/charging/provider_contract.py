@@ -79,8 +79,8 @@ class Meaning(Enum):
     CHARGED = "charged"
     DUPLICATE = "charged before"
     REFUSED = "refused for good, when its lookup has no record either"
-    BUSY = "not charged: turned away before anything was done"
-    FAILED = "the handler has ended; its lookup tells whether it charged"
+    BUSY = "not charged: refused before anything was begun"
+    FAILED = "the handler has ended; its lookup shows whether it charged"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +166,7 @@ def _answer(meaning: Meaning, reply: Reply) -> Answer:
         case Meaning.FAILED:
             return Failed(f"status {reply.status}")
         case Meaning.REFUSED:
-            return Refused(f"the processor refused it with status {reply.status}")
+            return Refused(f"the provider refused it with status {reply.status}")
 
 
 def _record(reply: Reply, correlation_id: str) -> LookupAnswer:

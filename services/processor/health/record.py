@@ -18,7 +18,7 @@ MIN_RESPONSE_SECONDS_MAX = 3_600.0
 
 
 class UnreadableHealthError(TollgateError, ValueError):
-    """Not what a health endpoint answers; the text says why."""
+    """Not what a health endpoint answers; the text gives the reason."""
 
 
 Answers = Mapping[ProviderName, Health | None]
@@ -45,7 +45,7 @@ class Record:
         return Record(self.holder, self.round, MappingProxyType({**self.answers, provider: health}))
 
 
-UNREADABLE = Record("somebody unknown", 0)
+UNREADABLE = Record("an unknown replica", 0)
 """Stands for a record that cannot be read: another replica has written it, and its answers are lost."""
 
 

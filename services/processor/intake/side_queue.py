@@ -45,7 +45,7 @@ class Rule(Protocol):
         """How long a pull stays open."""
 
     def opened(self, waiting: int, now: float) -> None:
-        """The queue has so many events that are not done."""
+        """The queue was opened; `waiting` of its events are not done."""
 
     def room(self, in_hand: int, now: float) -> int:
         """How many more may be taken."""

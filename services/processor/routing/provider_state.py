@@ -109,7 +109,7 @@ class ProviderState:
     # Doubts.
 
     def room_for_doubts(self, in_hand: int, now: float) -> int:
-        """How many more doubts may be taken from their queue, while so many are in hand."""
+        """How many more doubts may be taken from their queue, while `in_hand` are in hand."""
         if self.breaker.is_closed:
             return max(min(self.pace.room(in_hand, now), self._doubts_max - in_hand), 0)
         # One at a time: it is the probe, unless it is never sent. Those that were sent before do not count.

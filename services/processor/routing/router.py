@@ -111,7 +111,7 @@ class Router:
     # For doubts, which can be sent to their own provider only.
 
     def room_for_doubts(self, provider: ProviderName, in_hand: int, now: float) -> int:
-        """How many more doubts may be taken from the provider's queue, while so many are in hand."""
+        """How many more doubts may be taken from the provider's queue, while `in_hand` are in hand."""
         return self._provider_states[provider].room_for_doubts(in_hand, now)
 
     def is_probing(self, provider: ProviderName) -> bool:
@@ -147,7 +147,7 @@ class Router:
         self._provider_states[provider].probing.has_doubts = are_there
 
     def observe_waiting_doubts(self, provider: ProviderName, waiting: int, now: float) -> None:
-        """So many doubts were waiting when this replica started, without observations of the provider.
+        """`waiting` doubts were there when this replica started, without observations of the provider.
 
         As many as the failures that open a circuit open it: one of them probes before new payments become doubts, too.
         """

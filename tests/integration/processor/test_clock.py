@@ -76,10 +76,10 @@ async def test_a_processor_whose_clock_is_off_writes_no_intent_logs_that_at_once
                     lines = processor.output().splitlines()
                     return sum(f"s {said} the broker's" in line for line in lines if " ERROR " in line)
 
-                async def is_said(errors: Callable[[], int] = errors) -> bool:
+                async def is_logged(errors: Callable[[], int] = errors) -> bool:
                     return errors() > 0
 
-                assert await eventually(is_said, what=f"the log says that it is {said}") < 5
+                assert await eventually(is_logged, what=f"the log has that it is {said}") < 5
                 before = len(await events_of(broker))
                 waiting = [await request(log) for _ in range(5)]
                 beaten_at = beat_of(heartbeat)
@@ -95,7 +95,7 @@ async def test_a_processor_whose_clock_is_off_writes_no_intent_logs_that_at_once
                 async def is_well(times: int = number) -> bool:
                     return processor.output().count("clock is right again") == times
 
-                await eventually(is_well, what="the log says that it is right again")
+                await eventually(is_well, what="the log has that it is right again")
 
             async def beats() -> bool:
                 return beat_of(heartbeat) > beaten_at
@@ -114,10 +114,10 @@ async def test_a_processor_that_starts_with_a_wrong_clock_writes_no_void_intent(
     nowhere = "http://127.0.0.1:9"
     with Processor(nats_server.url, tmp_path, default=nowhere, fallback=nowhere, **environment) as processor:
 
-        async def is_said() -> bool:
+        async def is_logged() -> bool:
             return "nothing is charged until it is right again" in processor.output()
 
-        await eventually(is_said, what="it says so")
+        await eventually(is_logged, what="it is logged")
         await asyncio.sleep(2)
         assert len(await events_of(broker)) == 1
         assert processor.is_running
@@ -140,8 +140,8 @@ async def test_a_gateway_whose_clock_is_off_stamps_by_the_brokers_clock(
             slack_us = MICROSECONDS // 10
             assert before_us - slack_us <= requested.accepted_at_us <= now_us() + slack_us
 
-        async def is_said() -> bool:
+        async def is_logged() -> bool:
             return "the broker's" in gateway.output()
 
         clock.set(30.0)
-        await eventually(is_said, what="its log says how far its clock is off")
+        await eventually(is_logged, what="its log has how far its clock is off")

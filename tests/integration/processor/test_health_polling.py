@@ -95,7 +95,7 @@ class Fleet:
         await eventually(is_taken, what="another asks", timeout_seconds=self.takeover_seconds)
         return await self.holder()
 
-    async def said(self, text: str, replicas: list[Processor]) -> bool:
+    async def logged(self, text: str, replicas: list[Processor]) -> bool:
         return all(text in replica.output() for replica in replicas)
 
 
@@ -120,7 +120,7 @@ async def learns_of_a_change(fleet: Fleet) -> float:
     await fleet.default.switch(fleet.session, "configurations/failure", failure=True)
     await fleet.polled(1, timeout_seconds=fleet.takeover_seconds)
     return await eventually(
-        lambda: fleet.said(FAILING, fleet.replicas), what="all have learned of the change", timeout_seconds=1
+        lambda: fleet.logged(FAILING, fleet.replicas), what="all have learned of the change", timeout_seconds=1
     )
 
 
@@ -136,12 +136,12 @@ async def survives_its_holders(fleet: Fleet, *, rounds: int) -> None:
     second.resume()
     await fleet.polled(rounds, timeout_seconds=rounds * fleet.takeover_seconds)
     assert HOLDS in second.output()
-    await eventually(lambda: fleet.said(LOST, [second]), what="the stopped one has learned that another asks now")
+    await eventually(lambda: fleet.logged(LOST, [second]), what="the stopped one has learned that another asks now")
 
-    async def is_told_to_the_late() -> bool:
+    async def is_logged_by_the_late() -> bool:
         return first.output().count(FAILING) == known + 1
 
-    await eventually(is_told_to_the_late, what="the replica that was started later knows the newest answer")
+    await eventually(is_logged_by_the_late, what="the replica that was started later knows the newest answer")
 
 
 async def rests_without_the_broker(fleet: Fleet) -> None:
@@ -165,7 +165,7 @@ async def test_one_replica_polls_for_all_when_any_process_is_killed_or_paused(
     nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path
 ) -> None:
     async with fleet_of(nats_server, broker, tmp_path, SHORT_INTERVAL_SECONDS) as fleet:
-        await eventually(lambda: fleet.said(WELL, fleet.replicas), what="each replica has learned of the health")
+        await eventually(lambda: fleet.logged(WELL, fleet.replicas), what="each replica has learned of the health")
         await learns_of_a_change(fleet)
         await survives_its_holders(fleet, rounds=2)
         await rests_without_the_broker(fleet)

@@ -87,17 +87,17 @@ async def test_nothing_is_charged_from_a_damaged_log(
     cut_in_half(nats_server)
     nats_server.start()
 
-    async def says_so() -> bool:
+    async def is_logged() -> bool:
         return "the log is damaged" in world.processor.output()
 
-    await eventually(says_so, what="the processor says it", timeout_seconds=30)
+    await eventually(is_logged, what="the processor logs it", timeout_seconds=30)
     appended = await log.append(PaymentRequested(str(uuid4()), 5, now_us()), timeout_seconds=20)
 
-    async def says_why() -> bool:
+    async def is_cause_logged() -> bool:
         return "no payment has ended" in world.processor.output()
 
     # It looks at what waits longer than 10 s.
-    await eventually(says_why, what="the processor says why it waits", timeout_seconds=40)
+    await eventually(is_cause_logged, what="the processor logs why it waits", timeout_seconds=40)
     assert await world.charges() == 5
     assert (await broker.log_state(timeout_seconds=5)).last_sequence == appended.sequence
     assert world.processor.is_running

@@ -90,10 +90,10 @@ async def test_a_queue_that_cannot_be_checked_yet_is_retried_with_growing_pauses
         Processor(nats_server.url, tmp_path, default=default.url, fallback=default.url) as processor,
     ):
 
-        async def says_so() -> bool:
+        async def is_logged() -> bool:
             return "stays unused" in processor.output()
 
-        await eventually(says_so, what="it says why it takes nothing")
+        await eventually(is_logged, what="it logs why it takes nothing")
         await asyncio.sleep(3)
         assert processor.is_running
         assert processor.output().count("stays unused") <= 4

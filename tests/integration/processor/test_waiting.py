@@ -63,10 +63,10 @@ class World:
 
         await eventually(is_named, what=f"`{program} status` names {cause!r}", timeout_seconds=40)
         ended = await self.status(program, "--json", *BOUND)
-        told = json.loads(ended.output)
-        assert (ended.status, told["healthy"]) == (1, False)
+        status = json.loads(ended.output)
+        assert (ended.status, status["healthy"]) == (1, False)
         assert any(
-            trouble.startswith("payments wait, the oldest, ") and cause in trouble for trouble in told["troubles"]
+            trouble.startswith("payments wait, the oldest, ") and cause in trouble for trouble in status["troubles"]
         )
 
     async def named_by_both(self, cause: str) -> None:

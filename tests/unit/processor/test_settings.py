@@ -56,16 +56,16 @@ def test_each_provider_has_its_own_contract_and_credential(tmp_path: Path) -> No
 def test_a_header_that_cannot_be_sent_is_one_line_without_its_value(header: str, tmp_path: Path) -> None:
     with pytest.raises(
         SettingError, match=r"^PAYMENT_PROCESSOR_HEADER_DEFAULT is \*\*\*: it must be one header"
-    ) as told:
+    ) as raised:
         load(Settings, {"PAYMENT_PROCESSOR_HEADER_DEFAULT": header})
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(raised.value)
     file = tmp_path / "header"
     file.write_text(header)
     with pytest.raises(
         SettingError, match=r"PAYMENT_PROCESSOR_HEADER_FILE_DEFAULT is .*it must be a file that"
-    ) as told:
+    ) as raised:
         load(Settings, {"PAYMENT_PROCESSOR_HEADER_FILE_DEFAULT": str(file)})
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(raised.value)
 
 
 @pytest.mark.parametrize("content", ["", "\n", f"X-Api-Key: {SECRET}\nX-Other: 1\n"])

@@ -167,22 +167,24 @@ async def test_many_doubts_are_resolved_at_once_from_a_file_or_by_provider_and_a
     with world.replica():
         await eventually(world.queue_is(CONSUMER, 0), what="the requests in doubt are done with", timeout_seconds=30)
         (tmp_path / "ids").write_text("\n".join(["# their list", *ids[:5], "", str(uuid.uuid4())]))
-        said = await resolve(world, "--from", str(tmp_path / "ids"), "--not-charged", "--dry-run", status=1)
-        assert [line.split(" ", 1)[0] in ids[:5] for line in said].count(True) == 5
-        assert said[-1] == "5 could be resolved, 1 not"
+        lines = await resolve(world, "--from", str(tmp_path / "ids"), "--not-charged", "--dry-run", status=1)
+        assert [line.split(" ", 1)[0] in ids[:5] for line in lines].count(True) == 5
+        assert lines[-1] == "5 could be resolved, 1 not"
         assert (await world.charging()).in_doubt == 12, "a dry run records nothing"
 
-        said = await resolve(world, "--from", str(tmp_path / "ids"), "--not-charged", "--hold-seconds", "0", status=1)
-        assert sum("released: attempt 1 was not charged" in line for line in said) == 5
-        assert sum("not resolved: no payment" in line for line in said) == 1
-        assert said[-1] == "5 resolved, 1 not"
+        lines = await resolve(world, "--from", str(tmp_path / "ids"), "--not-charged", "--hold-seconds", "0", status=1)
+        assert sum("released: attempt 1 was not charged" in line for line in lines) == 5
+        assert sum("not resolved: no payment" in line for line in lines) == 1
+        assert lines[-1] == "5 resolved, 1 not"
         await eventually(has(world.fallback, session, set(ids[:5])), what="they are charged elsewhere")
 
-        said = await resolve(world, "--provider", "default", "--older-than", "3600", "--charged", status=0)
-        assert said[-1] == "0 resolved, 0 not"
-        said = await resolve(world, "--provider", "default", "--older-than", "0", "--limit", "3", "--charged", status=0)
-        assert said[-1] == "3 resolved, 0 not"
-        assert [line.split(" ", 1)[0] for line in sorted(said[:-1])] == sorted(ids[5:8]), "the oldest"
+        lines = await resolve(world, "--provider", "default", "--older-than", "3600", "--charged", status=0)
+        assert lines[-1] == "0 resolved, 0 not"
+        lines = await resolve(
+            world, "--provider", "default", "--older-than", "0", "--limit", "3", "--charged", status=0
+        )
+        assert lines[-1] == "3 resolved, 0 not"
+        assert [line.split(" ", 1)[0] for line in sorted(lines[:-1])] == sorted(ids[5:8]), "the oldest"
         await eventually(all_but(world, 4), what="the others stay in doubt")
 
 
@@ -198,6 +200,6 @@ async def resolve(world: World, *arguments: str, status: int) -> list[str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), timeout=60)
-    assert process.returncode == status, said.decode()
-    return said.decode().splitlines()
+    output, _ = await asyncio.wait_for(process.communicate(), timeout=60)
+    assert process.returncode == status, output.decode()
+    return output.decode().splitlines()

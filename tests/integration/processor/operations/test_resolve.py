@@ -61,7 +61,7 @@ class World:
         self.nats_server = nats_server
         self.broker = broker
         self.log = log
-        self.said: list[str] = []
+        self.lines: list[str] = []
 
     async def append(self, *events: Event) -> int:
         sequences = [(await self.log.append(event, timeout_seconds=5)).sequence for event in events]
@@ -86,7 +86,7 @@ class World:
     async def resolve(
         self, payment: str, requested: RequestedResolution, processors: Lookup, *, is_forced: bool = False
     ) -> None:
-        resolver = Resolver(self.log, Histories(self.broker, ReadModel(self.broker)), processors, self.said.append)
+        resolver = Resolver(self.log, Histories(self.broker, ReadModel(self.broker)), processors, self.lines.append)
         await resolver.resolve(payment, requested, hold_seconds=0.0, is_forced=is_forced)
 
     async def last_events(self, count: int) -> list[Event]:
@@ -173,11 +173,11 @@ async def test_not_charged_first_holds_the_attempt_and_a_charge_that_arrives_mea
         async def look_up(self, _processor: str, _correlation_id: str) -> LookupAnswer:
             return next(answers)
 
-    world.said.clear()
+    world.lines.clear()
     with pytest.raises(CannotResolveError, match="it was charged"):
         await world.resolve(payment, NOT_CHARGED, ChargedLate())
-    assert world.said[0] == "default was asked for its record of it: no record"
-    assert world.said[-1].endswith("a record over 19.90, requestedAt 2025-06-15T15:06:40.000000Z")
+    assert world.lines[0] == "default was asked for its record of it: no record"
+    assert world.lines[-1].endswith("a record over 19.90, requestedAt 2025-06-15T15:06:40.000000Z")
     (event,) = await world.last_events(1)
     assert isinstance(event, PaymentInDoubt)
     assert event.resolution is not None
@@ -202,18 +202,18 @@ async def test_a_resolution_after_the_providers_answer_is_void_and_reported_as_s
 
 async def test_a_resolution_after_another_operators_is_void_and_reported_as_such(world: World) -> None:
     payment = await world.doubtful()
-    word = ManualResolution("bea", "no", 1)
+    resolution = ManualResolution("bea", "no", 1)
 
     class ReleasedMeanwhile:
         async def look_up(self, _processor: str, _correlation_id: str) -> LookupAnswer:
             await world.append(
-                PaymentInDoubt(payment, 1, "default", "held", word),
-                PaymentReleased(payment, 1, "default", "no", word),
+                PaymentInDoubt(payment, 1, "default", "held", resolution),
+                PaymentReleased(payment, 1, "default", "no", resolution),
                 PaymentRouted(payment, 1990, 2, "fallback", STAMP_US, "why"),
             )
             return NoAnswer("gone")
 
-    with pytest.raises(CannotResolveError, match="void: meanwhile the doubt was settled, or held, by another word"):
+    with pytest.raises(CannotResolveError, match="void: another resolution came first"):
         await world.resolve(payment, CHARGED, ReleasedMeanwhile())
     view = await ReadModel(world.broker).payment(payment, timeout_seconds=5)
     assert view is not None
@@ -277,10 +277,10 @@ async def test_a_doubt_whose_provider_is_gone_is_shown_released_and_charged_else
                 assert (shown["processor"], shown["attempt"], shown["why"]) == ("default", 1, "no answer in time")
                 assert 0 <= shown["ageSeconds"] < 30
 
-                said = await command(
+                output = await command(
                     env, "resolve", payment, "--not-charged", "--note", "gone for good", "--force", hold_seconds="0"
                 )
-                assert "released: attempt 1 was not charged" in said
+                assert "released: attempt 1 was not charged" in output
 
                 async def is_charged() -> bool:
                     async with session.get(f"{gateway.url}/payments/{payment}") as response:
@@ -288,21 +288,21 @@ async def test_a_doubt_whose_provider_is_gone_is_shown_released_and_charged_else
 
                 await eventually(is_charged, what="the charge is in the log")
                 assert payment in await fallback.book(session)
-            said = await command(env, "resolve", payment, "--charged", "--note", "x", fails=1)
-            assert "it is not in doubt: PaymentProcessed ended it" in said
-            assert "Traceback" not in said
+            output = await command(env, "resolve", payment, "--charged", "--note", "x", fails=1)
+            assert "it is not in doubt: PaymentProcessed ended it" in output
+            assert "Traceback" not in output
 
 
 async def test_without_a_broker_a_command_reports_that_in_one_line(tmp_path: Path) -> None:
-    said = await command({"NATS_URL": "nats://127.0.0.1:1"}, "status", fails=1)
-    assert said.startswith("the broker at 127.0.0.1:1 cannot be reached: ")
-    assert said.count("\n") == 1
+    output = await command({"NATS_URL": "nats://127.0.0.1:1"}, "status", fails=1)
+    assert output.startswith("the broker at 127.0.0.1:1 cannot be reached: ")
+    assert output.count("\n") == 1
 
 
 async def test_a_hold_that_may_meet_a_sending_under_way_is_refused_unless_forced() -> None:
     payment, env = str(uuid.uuid4()), {"NATS_URL": "nats://127.0.0.1:1"}
-    said = await command(env, "resolve", payment, "--not-charged", "--note", "x", fails=1, hold_seconds="19.9")
-    assert said == "a hold of less than 20 s may meet a sending under way: --force takes the risk\n"
+    output = await command(env, "resolve", payment, "--not-charged", "--note", "x", fails=1, hold_seconds="19.9")
+    assert output == "a hold of less than 20 s may meet a sending under way: --force takes the risk\n"
 
 
 async def command(env: dict[str, str], *arguments: str, fails: int = 0, hold_seconds: str | None = None) -> str:
@@ -315,6 +315,6 @@ async def command(env: dict[str, str], *arguments: str, fails: int = 0, hold_sec
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), timeout=30)
-    assert process.returncode == fails, said.decode()
-    return said.decode()
+    output, _ = await asyncio.wait_for(process.communicate(), timeout=30)
+    assert process.returncode == fails, output.decode()
+    return output.decode()

@@ -174,7 +174,7 @@ def _ask(call: Call) -> Generator[Call, Any, Any]:
 
 
 class ManualClock:
-    """A clock that a test sets: it moves by a microsecond with each look, or when told to."""
+    """A clock that a test sets: it moves by a microsecond with each reading, or by `sleep`."""
 
     def __init__(self) -> None:
         self._now_us = 1_750_000_000 * MICROSECONDS
@@ -416,24 +416,24 @@ DIRECTIONS: list[ProviderName | None] = ["default", "fallback", "default", "fall
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A person who knows what the processors did: the open attempt as it was read in the log, and when."""
+    """An operator who can see the charges of the providers: the open attempt as it was read in the log, and when."""
 
     known: Open | None = None
     read_at_us: int = 0
 
 
 class Choose(Protocol):
-    """Whoever decides what happens: Hypothesis, or a seeded Random."""
+    """Decides what happens: Hypothesis, or a seeded Random."""
 
     def __call__(self, options: Sequence[T], /) -> T: ...
 
 
 class World:
-    """Everything outside the workers, and the workers.
+    """The workers, and everything outside of them.
 
-    Forgetful workers remember one ended payment and one doubt, and their doubts do not tell where the request is. Any
-    worker may be started behind a request that is done with. What they do not know they look up in the log itself.
-    Both providers follow `contract`.
+    Forgetful workers cache one ended payment and one doubt, and their doubts do not have the request's sequence. Any
+    worker may be started after a request that is done. They look up in the log what they have not cached. Both
+    providers follow `contract`.
     """
 
     def __init__(
@@ -445,14 +445,14 @@ class World:
         self.charges: list[Attempt] = []
         self.late_charges: list[Attempt] = []
         self.late_events: list[Event] = []
-        self.witnessed: set[str] = set()
-        """Rare things that have happened: the test wants to know that it got there."""
+        self.reached_situations: set[str] = set()
+        """Rare situations that have been reached: the test asserts that it has reached them."""
         self.operator = Operator()
         self._has_refused = False
-        """Whether a provider itself said that it will never charge the payment."""
+        """Whether a provider itself has refused the payment for good."""
         self._known_ids: dict[str, int] = {}
         self.items: list[Item] = []
-        """All that was ever in a queue, in the log's order."""
+        """All items that were ever in a queue, in the log's order."""
         self._others = 0
         self._is_forgetful = is_forgetful
         self._request = PaymentRequested(PAYMENT, AMOUNT_CENTS, self.clock.now_us())
@@ -462,7 +462,7 @@ class World:
     # What can happen.
 
     def happen(self, choose: Choose) -> None:  # noqa: C901, PLR0912 - a row of the table each
-        """Something happens."""
+        """Chooses one of HAPPENINGS, and lets it happen."""
         happening = choose(HAPPENINGS)
         number = choose(range(len(self.workers)))
         match happening:
@@ -483,7 +483,7 @@ class World:
             case Happening.OPERATOR_WAITS:
                 self.clock.sleep(HOLD_SECONDS)
             case Happening.OPERATOR_RESOLVES_AT_ONCE:
-                self.operator_settles()
+                self.operator_resolves_at_once()
             case Happening.OPERATOR_RESOLVES:
                 self.operator_resolves(choose(FAULTS[Append]))
             case Happening.CRASH:
@@ -504,13 +504,13 @@ class World:
         return Fault.NONE if call is None else choose(FAULTS[type(call)])
 
     def undone(self) -> list[Item]:
-        """What the queues hold."""
+        """The items in the queues."""
         return [item for item in self.items if not item.is_done]
 
     def step(
         self, number: int, fault: Fault, direction: ProviderName | None = "default", item: Item | None = None
     ) -> Result | None:
-        """The worker takes one step: takes an item when it has nothing to do (the oldest), else lives with `fault`."""
+        """The worker takes one step: an idle one takes an item (the oldest); the call of another ends with `fault`."""
         worker = self.workers[number]
         worker.router.direction = direction
         if worker.call is None:
@@ -526,10 +526,10 @@ class World:
         return self._ended(worker, worker.resume(outcome))
 
     def crash(self, number: int, fault: Fault, *, start_sequence: int = 1) -> None:
-        """Its memory is lost. What it was waiting for meets its fault all the same."""
+        """The worker loses its cache. The call that it was waiting for still ends with `fault`."""
         worker = self.workers[number]
         if worker.call is not None:
-            self.witnessed.add(f"crashed in {type(worker.call).__name__}")
+            self.reached_situations.add(f"crashed in {type(worker.call).__name__}")
             self._outcome(worker, worker.call, fault)
         worker.stop()
         self.workers[number] = self._worker(start_sequence)
@@ -545,7 +545,7 @@ class World:
     def charge_late(self, index: int = 0) -> None:
         """A processor gets round to a request that its client gave up on."""
         self._charge(self.late_charges.pop(index))
-        self.witnessed.add("charged late")
+        self.reached_situations.add("charged late")
 
     def store_late(self, index: int = 0) -> None:
         """An event reaches the log after its writer gave up on it, or a second time."""
@@ -562,21 +562,21 @@ class World:
         self._append(PaymentProcessed(OTHER_PAYMENT.format(self._others), 1, 1, "default", moment, moment))
 
     def doubt_another_payment(self) -> None:
-        """Journals remember so many doubts, too."""
+        """The caches have a bound for doubts, too."""
         self._others += 1
         payment = OTHER_PAYMENT.format(self._others)
-        self._append(PaymentRouted(payment, 1, 1, "default", self.clock.now_us(), "told to"))
-        self._append(PaymentInDoubt(payment, 1, "default", "told to"))
+        self._append(PaymentRouted(payment, 1, 1, "default", self.clock.now_us(), "the test's"))
+        self._append(PaymentInDoubt(payment, 1, "default", "the test's"))
 
     def operator_reads(self) -> None:
-        """The operator learns how the payment stands; what is said of it later may be out of date by then."""
+        """The operator reads the payment state, which may be out of date when the payment is resolved."""
         payment_state = self.payment_state()
         known = payment_state if isinstance(payment_state, Open) else None
         if known is None or not known.is_held or known != self.operator.known:
             self.operator = Operator(known, self.clock.now_us())
 
     def operator_resolves(self, fault: Fault = Fault.NONE) -> None:
-        """The operator says what is true of the attempt that was open when the log was read: nothing, if nothing is."""
+        """The operator correctly resolves the attempt that was open when the log was read, if there was one."""
         known = self.operator.known
         if known is None:
             return
@@ -586,10 +586,10 @@ class World:
         before = self.payment_state()
         self._outcome_of_appending(event, fault)
         if self.payment_state() != before:
-            self.witnessed.add(f"word: {type(event).__name__}")
+            self.reached_situations.add(f"resolution: {type(event).__name__}")
 
-    def operator_settles(self) -> None:
-        """What the command does: hold, wait, release; or says that it was charged."""
+    def operator_resolves_at_once(self) -> None:
+        """The steps of the command: hold, wait, release; or the charge."""
         for _ in range(2):
             self.operator_reads()
             if self.operator.known is not None and self.operator.known.is_held:
@@ -599,24 +599,24 @@ class World:
     def _resolution_of(self, known: Open) -> Event | None:
         attempt = known.attempt
         now_us = self.clock.now_us()
-        word = ManualResolution("operator", "seen with these eyes", now_us)
+        resolution = ManualResolution("operator", "by the provider's record", now_us)
         record = self._record(attempt.provider)
         if isinstance(record, Found):
-            return _processed_by_resolution(attempt, record.requested_at_us, word)
+            return _processed_by_resolution(attempt, record.requested_at_us, resolution)
         if not known.is_held:
-            return PaymentInDoubt(PAYMENT, attempt.attempt, attempt.provider, "held", word)
+            return PaymentInDoubt(PAYMENT, attempt.attempt, attempt.provider, "held", resolution)
         if attempt in self.late_charges or now_us - self.operator.read_at_us < HOLD_SECONDS * MICROSECONDS:
             return None
         for number, worker in enumerate(self.workers):
             if worker.call == Send(attempt) and now_us - worker.called_at_us >= TIMEOUT_SECONDS * MICROSECONDS:
-                # Given up by now. Of a sending that began later the operator cannot know.
+                # Given up by now. The operator does not see a sending that began later.
                 self.step(number, Fault.REQUEST_LOST)
-        return PaymentReleased(PAYMENT, attempt.attempt, attempt.provider, "not charged", word)
+        return PaymentReleased(PAYMENT, attempt.attempt, attempt.provider, "not charged", resolution)
 
-    def calm_down(self) -> None:
-        """Faults stop, and everything under way comes to its end; then all items are delivered until they are done.
+    def heal(self) -> None:
+        """Faults stop, and everything under way ends; then all items are delivered until they are done.
 
-        An attempt that an operator holds is for the operator to end, unless it was charged.
+        An attempt that is held is resolved by the operator, unless it was charged.
         """
         while self.late_events:
             self.store_late()
@@ -628,20 +628,20 @@ class World:
             for item in self.undone():
                 self._run(0, item)
             if not self.undone():
-                assert self.payment_state() == Ended(), "nobody has the payment in hand, and it has not ended"
+                assert self.payment_state() == Ended(), "no item of the payment is left, and it has not ended"
                 return
             if isinstance(payment_state := self.payment_state(), Open) and payment_state.is_held:
-                self.operator_settles()
+                self.operator_resolves_at_once()
             self.read(0, len(self.log))
         raise AssertionError(f"not done: {self.undone()} of {self.log}")
 
     # What can be seen.
 
     def payment_state(self, sequence: int | None = None) -> PaymentState:
-        """The payment's standing in the log, up to `sequence`."""
+        """The payment's state in the log, up to `sequence`."""
         payment_state: PaymentState = Unrouted()
         for position, event in enumerate(self.log[:sequence], start=1):
-            if _is_told(event):
+            if _is_in_history(event):
                 payment_state = evolve(payment_state, position, event)
         return payment_state
 
@@ -678,7 +678,9 @@ class World:
         self._check_that_it_is_in_hand()
         for worker in self.workers:
             for known in worker.known():
-                assert known is None or known == self.payment_state(worker.position), "a journal is wrong of the log"
+                assert known is None or known == self.payment_state(worker.position), (
+                    "a cached state differs from the log's"
+                )
 
     def close(self) -> None:
         for worker in self.workers:
@@ -718,7 +720,7 @@ class World:
         if isinstance(result, Done) and (item := worker.item) is not None:
             item.is_done = True
             self._check_that_it_is_in_hand()
-            self.witnessed.add(f"done: {type(item.event).__name__}")
+            self.reached_situations.add(f"done: {type(item.event).__name__}")
         return result
 
     def _outcome(self, worker: WorkerProcess, call: Call, fault: Fault) -> object:  # noqa: C901, PLR0911 - a row of a table each
@@ -727,25 +729,27 @@ class World:
                 return self._outcome_of_appending(event, fault)
             case Reach(sequence):
                 if fault is Fault.NOT_READ:
-                    return BrokerUnavailableError("told not to be read")
+                    return BrokerUnavailableError("fault: not read")
                 worker.read(self.log, max(sequence, len(self.log) if fault is Fault.READ_FURTHER else 0))
                 return None
             case Scan():
-                self.witnessed.add("read in the log itself")
+                self.reached_situations.add("read in the log itself")
                 if fault is Fault.NOT_READ:
-                    return BrokerUnavailableError("told not to be read")
+                    return BrokerUnavailableError("fault: not read")
                 # At least what the log held when it was asked.
                 end = len(self.log) if fault is Fault.READ_FURTHER else worker.asked_at_end
-                return History([(one, event) for one, event in enumerate(self.log[:end], start=1) if _is_told(event)])
+                return History(
+                    [(one, event) for one, event in enumerate(self.log[:end], start=1) if _is_in_history(event)]
+                )
             case FindRequest():
                 if fault is Fault.NOT_READ:
-                    return BrokerUnavailableError("told not to be read")
+                    return BrokerUnavailableError("fault: not read")
                 return StoredRequest(self._request, REQUEST_SEQUENCE, self._request.accepted_at_us)
             case Send(attempt):
                 return self._outcome_of_sending(attempt, fault)
             case CatchUp():
                 if fault is Fault.NOT_READ:
-                    return BrokerUnavailableError("told not to be read")
+                    return BrokerUnavailableError("fault: not read")
                 # What the log held when it was asked; the answer may be long on its way.
                 worker.read(self.log, len(self.log) if fault is Fault.READ_FURTHER else worker.asked_at_end)
                 return None
@@ -764,7 +768,7 @@ class World:
                 if fault is Fault.STORED_AND_SENT_AGAIN:
                     self.late_events.append(event)
                 return self._append(event)
-        return BrokerUnavailableError("told not to acknowledge")
+        return BrokerUnavailableError("fault: not acknowledged")
 
     def _append(self, event: Event) -> Appended:
         # What may be stored in a group has no message id of its own (processor/charging/group_commit.py).
@@ -772,7 +776,7 @@ class World:
         if message_id is not None and (known := self._known_ids.get(message_id)) is not None:
             return Appended(known, self.log[known - 1])
         if isinstance(event, PaymentRouted) and _is_ours(event) and self.payment_state() != Unrouted(event.attempt):
-            self.witnessed.add("void intent")
+            self.reached_situations.add("void intent")
         if self._is_forgetful and isinstance(event, PaymentInDoubt):
             # As in an older log: who works on the doubt has to find out where its request is.
             event = replace(event, request_sequence=None)
@@ -781,24 +785,24 @@ class World:
             self.items.append(Item(len(self.log), event))
         if message_id is not None:
             self._known_ids[message_id] = len(self.log)
-        self.witnessed.add(type(event).__name__)
+        self.reached_situations.add(type(event).__name__)
         return Appended(len(self.log))
 
     def _outcome_of_sending(self, attempt: Attempt, fault: Fault) -> Answer:
-        self.witnessed.add(f"sent to {attempt.provider}")
+        self.reached_situations.add(f"sent to {attempt.provider}")
         match fault:
             case Fault.CONNECTION_REFUSED:
-                return NotReached("told to refuse the connection")
+                return NotReached("fault: connection refused")
             case Fault.REQUEST_LOST:
-                return Unknown("told to lose the request")
+                return Unknown("fault: request lost")
             case Fault.CHARGED_LATE:
                 self.late_charges.append(attempt)
-                return Unknown("told to be late")
+                return Unknown("fault: late")
             case Fault.ANSWER_LOST:
                 self._charge(attempt)
-                return Unknown("told to lose the answer")
+                return Unknown("fault: answer lost")
             case _ if fault in PROXY_STATUSES:
-                self.witnessed.add(fault.value)
+                self.reached_situations.add(fault.value)
                 if fault is not Fault.UNAUTHORIZED:
                     self.late_charges.append(attempt)
                 return self.contract.payment_answer(Reply(PROXY_STATUSES[fault], PROXY_PAGE))
@@ -824,17 +828,17 @@ class World:
     def _outcome_of_lookup(self, provider: ProviderName, fault: Fault) -> LookupAnswer:
         match fault:
             case Fault.NO_ANSWER:
-                return NoAnswer("told not to answer")
+                return NoAnswer("fault: no answer")
             case Fault.NOT_FOUND_BY_INGRESS:
-                self.witnessed.add(fault.value)
+                self.reached_situations.add(fault.value)
                 return self.contract.lookup_answer(Reply(404, PROXY_PAGE), PAYMENT)
             case _:
                 return self._record(provider)
 
     def _charge(self, attempt: Attempt) -> int:
-        """A processor's handler: it charges a correlationId once, and says 422 ever after."""
+        """A provider's handler: it charges a correlationId once, and then answers 422."""
         if any(charge.provider == attempt.provider for charge in self.charges):
-            self.witnessed.add("duplicate")
+            self.reached_situations.add("duplicate")
             return 422
         self.charges.append(attempt)
         return 200
@@ -846,13 +850,13 @@ class World:
         return self.contract.lookup_answer(Reply(404, b""), PAYMENT)
 
 
-def _processed_by_resolution(attempt: Attempt, requested_at_us: int, word: ManualResolution) -> PaymentProcessed:
+def _processed_by_resolution(attempt: Attempt, requested_at_us: int, resolution: ManualResolution) -> PaymentProcessed:
     return PaymentProcessed(
-        PAYMENT, AMOUNT_CENTS, attempt.attempt, attempt.provider, requested_at_us, word.resolved_at_us, word
+        PAYMENT, AMOUNT_CENTS, attempt.attempt, attempt.provider, requested_at_us, resolution.resolved_at_us, resolution
     )
 
 
-def _is_told(event: Event) -> bool:
+def _is_in_history(event: Event) -> bool:
     """Whether it is part of the payment's history."""
     return _is_ours(event) and not isinstance(event, PaymentRequested)
 

@@ -1,7 +1,7 @@
-"""At most one charge, whatever is killed, slow, repeated, reordered or cut off: the rule tried by a model of the world.
+"""At most one charge under kills, delays, repeats, reordering and cut connections: the rule tested in a model.
 
-Each worker has the real handlers and the real journal. What happens next is decided one step at a time: by Hypothesis,
-which finds the shortest story that breaks the rule, and by a seeded Random, which tells thousands more meanwhile.
+Each worker has the real handlers and the real state cache. What happens next is decided one step at a time: by
+Hypothesis, which finds the shortest run that breaks the rule, and by a seeded Random, for thousands more runs.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from tests.unit.processor.charging.charging_world import World
 from tollgate.processor.charging.provider_contract import CONTEST, STRICT, Form, Meaning, ProviderContract
 
-STORIES = 3_000
+RUNS = 3_000
 STEPS_MAX = 60
-WITNESSED = {
+SITUATIONS = {
     "401 of an ingress, and never charged",
     "404 of an ingress",
     "500 of a proxy, and charged later",
@@ -41,11 +41,11 @@ WITNESSED = {
     "sent to default",
     "sent to fallback",
     "void intent",
-    "word: PaymentInDoubt",
-    "word: PaymentProcessed",
-    "word: PaymentReleased",
+    "resolution: PaymentInDoubt",
+    "resolution: PaymentProcessed",
+    "resolution: PaymentReleased",
 }
-"""A run that has not seen all of these has not tried the rule."""
+"""Runs that have not reached all of these have not tested the rule."""
 
 
 class ChargingMachine(RuleBasedStateMachine):
@@ -65,7 +65,7 @@ class ChargingMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.world.calm_down()
+            self.world.heal()
             self.world.check()
         finally:
             self.world.close()
@@ -84,42 +84,42 @@ def test_a_payment_is_charged_at_most_once_under_any_faults_and_ends_when_they_s
     )
 
 
-def tell_stories(
+def seeded_runs(
     make_world: Callable[..., World], *, is_forgetful: bool, contract: ProviderContract = CONTEST
 ) -> set[str]:
-    """Tells STORIES stories to their ends; what was witnessed in them."""
-    witnessed: set[str] = set()
-    for seed in range(STORIES):
+    """Makes RUNS runs to their ends; returns the situations that were reached in them."""
+    reached_situations: set[str] = set()
+    for seed in range(RUNS):
         random = Random(seed)
         world = make_world(is_forgetful=is_forgetful, contract=contract)
         try:
             for _ in range(random.randrange(STEPS_MAX)):
                 world.happen(random.choice)
                 world.check()
-            world.calm_down()
+            world.heal()
             world.check()
         except AssertionError as error:
             error.add_note(f"seed {seed}")
             raise
-        witnessed |= world.witnessed
-    return witnessed
+        reached_situations |= world.reached_situations
+    return reached_situations
 
 
 def test_it_is_charged_at_most_once_in_thousands_of_seeded_runs(make_world: Callable[..., World]) -> None:
-    assert tell_stories(make_world, is_forgetful=False) >= WITNESSED
+    assert seeded_runs(make_world, is_forgetful=False) >= SITUATIONS
 
 
 def test_it_is_charged_at_most_once_by_workers_that_have_dropped_its_end(
     make_world: Callable[..., World],
 ) -> None:
-    assert tell_stories(make_world, is_forgetful=True) >= WITNESSED
+    assert seeded_runs(make_world, is_forgetful=True) >= SITUATIONS
 
 
 def test_it_is_charged_at_most_once_by_providers_of_which_little_is_known(make_world: Callable[..., World]) -> None:
     # Nothing but an operator's hold lets an attempt go, and no answer rejects.
-    witnessed = tell_stories(make_world, is_forgetful=False, contract=STRICT)
-    assert witnessed >= WITNESSED - {"PaymentRejected"}
-    assert "PaymentRejected" not in witnessed
+    reached_situations = seeded_runs(make_world, is_forgetful=False, contract=STRICT)
+    assert reached_situations >= SITUATIONS - {"PaymentRejected"}
+    assert "PaymentRejected" not in reached_situations
 
 
 @pytest.mark.parametrize(
@@ -140,4 +140,4 @@ def test_a_contract_that_takes_a_proxys_answer_for_the_providers_own_is_caught(
 ) -> None:
     lax = ProviderContract("lax", {**CONTEST.payment_answers, **taken_for_own}, frozenset(missing_forms))
     with pytest.raises(AssertionError, match=what):
-        tell_stories(make_world, is_forgetful=False, contract=lax)
+        seeded_runs(make_world, is_forgetful=False, contract=lax)

@@ -191,7 +191,7 @@ def test_a_doubt_of_a_payment_that_the_same_worker_sent_is_not_looked_up_in_the_
     world.step(0, Fault.REQUEST_LOST)
     finish(world)
     finish(world)
-    assert "read in the log itself" not in world.witnessed
+    assert "read in the log itself" not in world.reached_situations
 
 
 def test_a_doubt_that_is_not_cached_is_looked_up_in_the_log_once(make_world: MakeWorld) -> None:
@@ -215,7 +215,7 @@ def test_a_doubt_that_an_operator_released_is_done_and_its_payment_is_routed_ane
     go_on_until(world, Send)
     world.step(0, Fault.REQUEST_LOST)
     finish(world)
-    world.operator_settles()
+    world.operator_resolves_at_once()
     assert kinds(world)[-1] is PaymentReleased
     world.read(0, len(world.log))
     while world.undone()[0].sequence != len(world.log):
@@ -286,7 +286,7 @@ def test_a_payment_is_not_rejected_while_the_sending_of_another_worker_may_still
     while world.call_of(0) is not None:
         world.step(0, Fault.NONE)
         assert world.payment_state() != Ended() or PaymentProcessed in kinds(world)
-    world.calm_down()
+    world.heal()
     assert PaymentProcessed in kinds(world)
 
 
@@ -428,7 +428,7 @@ def test_an_attempt_that_an_operator_holds_meanwhile_is_not_sent_again(make_worl
 
 def test_an_attempt_that_an_operator_released_meanwhile_is_not_sent_again(make_world: MakeWorld) -> None:
     world = in_doubt_and_looked_up(make_world)
-    world.operator_settles()
+    world.operator_resolves_at_once()
     assert isinstance(world.step(0, Fault.READ_FURTHER), Retry)
     assert world.payment_state() == Unrouted(2)
 

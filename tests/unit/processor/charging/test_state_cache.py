@@ -229,7 +229,7 @@ def test_a_payment_whose_first_events_were_not_read_is_looked_up_in_the_log(even
     assert state_cache.payment_state(PAYMENT, 5) is None
 
 
-# A property over logs of three payments: whatever the journal says is what the log says.
+# A property over logs of three payments: each state from the cache is the state that follows from the log.
 
 PAYMENTS = (PAYMENT, OTHER, THIRD)
 
