@@ -1,4 +1,4 @@
-"""One payment's complete history, in the order in which it happened: client, log and books beside each other."""
+"""The timeline of one payment, in order: client, log and provider records together."""
 
 from __future__ import annotations
 

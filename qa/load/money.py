@@ -38,7 +38,7 @@ def decimal_text(cents: int) -> str:
 
 
 def constant(cents: int) -> Callable[[], int]:
-    """Draws the same amount for ever, as the contest's script does."""
+    """Yields the same amount for ever, like the benchmark's script."""
     return lambda: cents
 
 

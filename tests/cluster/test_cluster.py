@@ -1,4 +1,4 @@
-"""Three brokers from the block that nats.conf has prepared, and services that know all of them."""
+"""Three brokers from the prepared block of nats.conf, and services that connect to all of them."""
 
 import asyncio
 import uuid
@@ -18,7 +18,7 @@ from tollgate.messaging.connection import Broker
 
 REPLICAS = 3
 AT_ONCE = 25
-"""Payments that are each asked for several times at the same moment."""
+"""Payments that are each requested several times at once."""
 
 
 async def pay(session: aiohttp.ClientSession, gateway: Gateway, correlation_id: str = "") -> int:

@@ -1,4 +1,4 @@
-"""The compose stack, built and started once for all tests of this folder; they are skipped where that cannot be."""
+"""The compose stack, built and started once for all tests of this folder; they are skipped without docker."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The image and the compose files, run as their users run them, inside the contest's limits."""
+"""The image and the compose files, run as users run them, within the benchmark's limits."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ async def test_payments_are_charged_once_each_and_summed_exactly(payers: Payers)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_restart_loses_nothing_and_refuses_nobody_who_can_be_served(
+async def test_a_restart_loses_nothing_and_refuses_no_request_that_can_be_served(
     compose: Compose, payers: Payers, service: str
 ) -> None:
     account = await payers.pay_during(lambda: compose.restart(service), after_seconds=AFTER_SECONDS, seconds=SECONDS)
@@ -145,7 +145,7 @@ async def purge(compose: Compose) -> int:
         pool.close()
 
 
-async def test_nobody_purges_unless_the_contest_s_file_is_named(compose: Compose) -> None:
+async def test_purging_is_denied_unless_the_benchmark_s_compose_file_is_used(compose: Compose) -> None:
     assert await purge(compose) == 403
     contest = Compose(compose.project, compose.ports, files=(BASE, SIMULATORS, CONTEST))
     try:
@@ -162,7 +162,7 @@ async def test_nobody_purges_unless_the_contest_s_file_is_named(compose: Compose
         compose.up()
 
 
-async def test_with_https_nobody_purges_either(compose: Compose) -> None:
+async def test_with_https_purging_is_denied_too(compose: Compose) -> None:
     ports = {"TOLLGATE_HTTPS_PORT": str(free_port()), "TOLLGATE_HTTP_PORT": str(free_port())}
     files, environment = (BASE, SIMULATORS, TLS), {"TOLLGATE_SITE": "localhost", **ports}
     stack = Compose(compose.project, compose.ports, files=files, environment=environment)

@@ -1,4 +1,4 @@
-"""The k6 courses end to end: they pass on the real stack, and no lie of a gateway gets past the thresholds."""
+"""The k6 scenarios end to end: they pass on the real stack, and the thresholds detect every fault of a gateway."""
 
 import asyncio
 import json
@@ -69,7 +69,7 @@ async def drive(course: str, out: Path, gateway: str, providers: tuple[str, str]
 
 
 @pytest.mark.parametrize("course", ["preview", pytest.param("ramp", marks=pytest.mark.soak)])
-async def test_the_stack_passes_a_shortened_course(tmp_path: Path, course: str) -> None:
+async def test_the_stack_passes_a_shortened_scenario(tmp_path: Path, course: str) -> None:
     async with Stack(tmp_path / "stack", environment={"ALLOW_PURGE": "true"}) as stack:
         out = tmp_path / "found.json"
         ended = await drive(course, out, stack.url, stack.simulator_urls, SCALE=0.25, MAX_VUS=100, RATE=200)
@@ -210,7 +210,7 @@ LIES: dict[str, set[str]] = {
     "answers no windows": {"windows_checked", "http_req_failed"},
     "answers no summary that can be read": {"windows_checked", "books_closed", "lag", "lag_cents"},
 }
-"""Each lie, and the metrics whose thresholds must be crossed by it: those and no others."""
+"""Each fault, and the metrics whose thresholds it must cross: those and no others."""
 
 
 @pytest.mark.parametrize("lie", LIES)

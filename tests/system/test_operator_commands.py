@@ -1,4 +1,4 @@
-"""An operator's commands beside a running stack, in a shell that knows nothing but where its data is."""
+"""Operator commands beside a running stack, in a shell with only DATA_DIR set."""
 
 import asyncio
 import functools
@@ -101,7 +101,7 @@ async def test_nothing_in_the_data_folder_is_for_others_and_what_was_is_no_longe
         assert open_to_others == []
 
 
-async def test_it_goes_on_when_the_terminal_is_closed_and_nohup_was_asked_for(tmp_path: Path) -> None:
+async def test_under_nohup_it_keeps_running_when_the_terminal_is_closed(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "data", command=("nohup",))
     async with stack:
         stack.launcher.send_signal(signal.SIGHUP)

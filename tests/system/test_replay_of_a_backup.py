@@ -1,4 +1,4 @@
-"""`tollgate replay`: a whole stack made from a backup says the same, and charges nothing."""
+"""`tollgate replay`: a stack started from a backup has the same summary, and charges nothing."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from tollgate.ops.backup import Account, back_up
 from tollgate.ops.replay import report
 
 
-async def test_a_stack_made_from_a_backup_says_the_same_and_charges_nothing(tmp_path: Path) -> None:
+async def test_a_stack_started_from_a_backup_has_the_same_summary_and_charges_nothing(tmp_path: Path) -> None:
     async with world(tmp_path / "first") as first, aiohttp.ClientSession() as session:
         for cents in (1, 1_990, 300):
             await first.pay(cents, "fallback" if cents == 300 else "default")
@@ -41,7 +41,7 @@ async def test_a_stack_made_from_a_backup_says_the_same_and_charges_nothing(tmp_
     assert lines[-1] == ["The", "same."]
 
 
-def test_a_replay_that_says_otherwise_is_told() -> None:
+def test_a_replay_with_another_summary_is_reported() -> None:
     said: list[str] = []
     account = Account(3, {"default": Total(1, 100), "fallback": Total()})
     assert report(account, {"default": Total(1, 100), "fallback": Total()}, said.append)

@@ -1,4 +1,4 @@
-"""`tollgate run` as a person meets it: it says what is up, keeps it up, and leaves nothing behind."""
+"""`tollgate run` from a terminal: it reports what runs, keeps it running, and leaves nothing behind."""
 
 import asyncio
 import signal
@@ -72,7 +72,7 @@ def assert_one_clear_line(ended: subprocess.CompletedProcess[str], *words: str) 
         assert word in line
 
 
-async def test_it_says_what_to_type_when_it_is_ready_and_that_works(tmp_path: Path) -> None:
+async def test_it_prints_commands_to_try_when_it_is_ready_and_they_work(tmp_path: Path) -> None:
     async with Stack(tmp_path) as stack:
 
         async def has_said_it() -> bool:
@@ -187,7 +187,7 @@ async def test_passwords_are_in_no_command_line_no_log_and_no_file_that_others_c
     assert "iolation" not in "".join(path.read_text() for path in (tmp_path / "logs").glob("*.log"))
 
 
-async def test_the_operator_comes_in_with_what_stack_nats_url_prints_and_nobody_without(tmp_path: Path) -> None:
+async def test_the_operator_connects_with_the_printed_url_and_no_client_without_it(tmp_path: Path) -> None:
     async with Stack(tmp_path) as stack:
         printed = await asyncio.to_thread(
             subprocess.check_output, [*stack_command(), "nats-url"], env=stack.environment, text=True

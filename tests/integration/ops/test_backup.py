@@ -1,4 +1,4 @@
-"""Backing the log up and putting it back, between real brokers with the project's users; and looking into it."""
+"""Backup and restore of the log between real brokers with the project's users; and the log view."""
 
 import asyncio
 import os

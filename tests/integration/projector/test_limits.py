@@ -28,7 +28,7 @@ PAYMENTS = 1_500
 ROOM_BYTES = 20_000
 
 
-async def test_beyond_the_questions_that_are_answered_at_once_one_more_is_told_so(
+async def test_a_query_beyond_the_limit_is_refused(
     nats_server: NatsServer, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "QUESTIONS_MAX", 0)

@@ -1,4 +1,4 @@
-"""The projector knows the log again by what was stored in it, and says what is missing of it."""
+"""The projector recognises the log by its content, and reports what is missing of it."""
 
 import asyncio
 import os

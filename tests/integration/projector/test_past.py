@@ -1,4 +1,4 @@
-"""The summary as it was: at any place of the log it says what it said when the log ended there."""
+"""The summary as of an earlier position: the same as when the log ended there."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -39,7 +39,7 @@ async def charge(log: Log, number: int) -> None:
     await log.append(PaymentProcessed(name, number, 1, "default", number, number), timeout_seconds=5)
 
 
-async def test_each_summary_can_be_told_again_by_its_place_and_by_its_moment(log: Log, model: ReadModel) -> None:
+async def test_each_summary_can_be_repeated_by_its_position_and_by_its_time(log: Log, model: ReadModel) -> None:
     window = {"from_us": 2, "to_us": 5}
     told: list[tuple[int, int, Summary]] = []
     for number in range(1, 8):

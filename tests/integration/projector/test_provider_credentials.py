@@ -1,4 +1,4 @@
-"""`projector verify` shows each provider the credential that it asks for."""
+"""`projector verify` sends each provider the credential that it requires."""
 
 from typing import get_args
 

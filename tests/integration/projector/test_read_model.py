@@ -117,7 +117,7 @@ async def test_both_bounds_of_a_window_are_inclusive(log: Log, read_model: ReadM
     assert (await totals(read_model, 20))["fallback"] == Total(2, 50)
 
 
-async def test_an_attempt_that_is_open_inside_the_window_is_told(log: Log, read_model: ReadModel) -> None:
+async def test_an_attempt_that_is_open_inside_the_window_is_reported(log: Log, read_model: ReadModel) -> None:
     correlation_id = new_id()
     requested, routed, processed = payment(correlation_id, 5, stamp_us=100)
     await append(log, requested, routed)
@@ -254,9 +254,7 @@ async def test_a_restart_continues_with_payments_that_had_not_ended(
 
 
 @pytest.mark.parametrize("damage", ["missing", "torn", "empty"])
-async def test_a_file_that_cannot_be_used_is_built_anew(
-    log: Log, read_model: ReadModel, projector: Projector, damage: str
-) -> None:
+async def test_an_unusable_file_is_rebuilt(log: Log, read_model: ReadModel, projector: Projector, damage: str) -> None:
     await _pay_many(log, 20)
     before = await totals(read_model)
     projector.stop()
@@ -276,7 +274,7 @@ def rows_of(path: Path) -> list[tuple[object, ...]]:
     return [*settled, *rejected]
 
 
-async def test_a_read_model_built_anew_equals_the_one_before_row_for_row(
+async def test_a_rebuilt_read_model_equals_the_one_before_row_by_row(
     log: Log, read_model: ReadModel, projector: Projector
 ) -> None:
     for number in range(1, 31):
@@ -300,7 +298,7 @@ async def test_a_read_model_built_anew_equals_the_one_before_row_for_row(
     assert len(live) == 30
 
 
-async def test_a_file_of_another_log_is_built_anew(
+async def test_a_file_of_another_log_is_rebuilt(
     tmp_path: Path, log: Log, read_model: ReadModel, projector: Projector, broker: Broker
 ) -> None:
     await _pay_many(log, 20)

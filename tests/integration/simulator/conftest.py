@@ -1,4 +1,4 @@
-"""One simulator that most tests share, and as many of their own as the others need."""
+"""One simulator that most tests share, and separate ones for the others."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""The real program, started as a process of its own and spoken to over HTTP."""
+"""The real program as a separate process, used over HTTP."""
 
 import asyncio
 import json

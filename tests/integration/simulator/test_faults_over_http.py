@@ -1,4 +1,4 @@
-"""The faults that only this stand-in has."""
+"""The faults beyond those of the benchmark's providers."""
 
 import asyncio
 import contextlib
@@ -132,7 +132,7 @@ async def test_bad_faults_are_refused(client: Client, faults: Any) -> None:
     assert await client.admin("GET", "faults") == before
 
 
-async def test_the_whole_book_is_listed_line_by_line(client: Client) -> None:
+async def test_all_payments_are_listed_line_by_line(client: Client) -> None:
     ids = sorted(str(uuid.uuid4()) for _ in range(1100))
     for start in range(0, len(ids), 100):
         await asyncio.gather(*(client.pay(each) for each in ids[start : start + 100]))
@@ -144,7 +144,7 @@ async def test_the_whole_book_is_listed_line_by_line(client: Client) -> None:
     assert '"amount":19.90,"requestedAt":"2025-07-15T12:34:56.000000Z","receivedAt":"20' in lines[0]
 
 
-async def test_a_full_book_fails_payments_and_still_knows_its_duplicates(start: Callable[..., Client]) -> None:
+async def test_at_the_limit_payments_fail_and_duplicates_are_still_recognised(start: Callable[..., Client]) -> None:
     client = start("--max-payments", "1")
     correlation_id = str(uuid.uuid4())
     assert await client.pay(correlation_id) == 200

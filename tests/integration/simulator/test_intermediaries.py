@@ -1,4 +1,4 @@
-"""What stands between us and a payment processor: its answers, and what the processor does meanwhile."""
+"""Intermediaries in front of a provider: their answers, and what the provider does meanwhile."""
 
 import asyncio
 import uuid
@@ -57,7 +57,7 @@ async def test_of_other_refusals_every_other_one_comes_although_the_handler_char
     assert 10 < sum(known) < 50
 
 
-async def test_an_ingress_without_a_route_says_404_to_lookups_in_a_form_that_is_not_the_processor_s(
+async def test_an_ingress_without_a_route_answers_lookups_404_in_another_form_than_the_provider(
     client: Client,
 ) -> None:
     assert await client.pay(ID) == 200
@@ -89,7 +89,7 @@ async def test_lookups_wait_for_a_place_beside_the_payments_under_way(start: Cal
     assert await client.knows(ID)
 
 
-async def test_a_lagging_replica_says_404_in_the_processor_s_own_form_though_the_charge_stands(client: Client) -> None:
+async def test_a_lagging_replica_answers_404_in_the_provider_s_own_form_despite_the_charge(client: Client) -> None:
     await client.switch("faults", {"lookup_lag_seconds": 1, "seed": 3})
     before = await client.stats()
     assert await client.pay(ID) == 200

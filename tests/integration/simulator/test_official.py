@@ -1,4 +1,4 @@
-"""The interface the contest documents."""
+"""The interface documented by the Rinha benchmark."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ JSON = "application/json"
 NOTHING = (None, b"")
 
 
-async def test_answers_have_the_form_of_the_contest_s_source(client: Client) -> None:
+async def test_answers_have_the_form_of_the_benchmark_s_source(client: Client) -> None:
     """An injected 500 has no body (`Results.StatusCode(500)`); a genuine one has JSON, and may follow the charge."""
     assert await client.raw("GET", f"/payments/{ID}") == (404, *NOTHING)
     assert await client.raw("GET", "/payments/no-uuid") == (400, *NOTHING)
@@ -105,7 +105,7 @@ async def test_a_summary_over_no_moment_is_refused(client: Client) -> None:
     assert "from" in answer["message"]
 
 
-async def test_a_purge_empties_the_book(client: Client) -> None:
+async def test_a_purge_deletes_all_payments(client: Client) -> None:
     correlation_id = str(uuid.uuid4())
     await client.pay(correlation_id)
     assert (await client.admin("POST", "purge-payments"))[0] == 200

@@ -1,4 +1,4 @@
-"""The program: how it starts, says so, and stops."""
+"""The program: start, output, and stop."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ BAD_FAULTS = [("--fault", fault) for fault in ("unknown=1", "close_ratio", "clos
 CORRELATION_ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
 
 
-async def test_it_says_one_line_when_it_is_up(start: Callable[..., Client]) -> None:
+async def test_it_prints_one_line_when_it_listens(start: Callable[..., Client]) -> None:
     client = start("--name", "fallback")
     assert client.program.first_line == f"simulator fallback: listening on http://127.0.0.1:{client.program.port}"
     assert await client.pay() == 200
@@ -89,7 +89,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=SERVICES, capture_output=True, text=True, timeout=10, check=False)
 
 
-async def test_one_that_was_killed_finds_its_charges_in_its_book_and_forgets_them_only_when_told(
+async def test_charges_survive_a_kill_and_only_a_purge_deletes_them(
     start: Callable[..., Client], tmp_path: Path
 ) -> None:
     book = ("--book", str(tmp_path / "books" / "default"))
@@ -106,7 +106,7 @@ async def test_one_that_was_killed_finds_its_charges_in_its_book_and_forgets_the
     assert not await start(*book).knows(CORRELATION_ID)
 
 
-def test_a_book_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
+def test_an_unreadable_file_of_charges_is_reported_in_one_line(tmp_path: Path) -> None:
     book = tmp_path / "book"
     book.write_text("nothing\n")
     ended = _run("--port", "0", "--book", str(book))

@@ -1,4 +1,4 @@
-"""A start that cannot succeed: one line, at once, and nothing left behind."""
+"""A start that cannot succeed ends at once with one line, and leaves nothing behind."""
 
 import contextlib
 import os
@@ -162,7 +162,7 @@ def test_a_soft_limit_of_open_files_is_raised(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-def test_somebody_who_listens_for_ipv6_alone_is_one_line(tmp_path: Path) -> None:
+def test_a_port_in_use_for_ipv6_only_is_reported_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("::", 0), family=socket.AF_INET6) as other:
         number = str(other.getsockname()[1])
         line = start(tmp_path / "data", TOLLGATE_PORT=number).line
@@ -170,7 +170,7 @@ def test_somebody_who_listens_for_ipv6_alone_is_one_line(tmp_path: Path) -> None
     assert "TOLLGATE_PORT" in line
 
 
-def test_a_gateway_that_cannot_listen_says_so_in_its_last_line_without_a_traceback(tmp_path: Path) -> None:
+def test_a_gateway_that_cannot_listen_reports_it_in_its_last_line_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "socket").mkdir()
     where = {"NATS_URL": "nats://127.0.0.1:1", "GATEWAY_UDS": str(tmp_path / "socket")}
     ended = run_command("gateway", "run", folder=tmp_path, **where)

@@ -18,7 +18,7 @@ from tollgate.projector.live.projection import Cleared, EndedAs, Projection, Rej
 
 ID = PAYMENTS[0]
 Account = tuple[dict[str, tuple[str, int, int]], dict[str, str], set[str]]
-"""Settled payments with processor, cents and stamp; rejected ones with the reason; open ones."""
+"""Settled payments with provider, cents and stamp; rejected ones with the reason; open ones."""
 
 
 def by_ledger(log: Sequence[Stored]) -> Account:

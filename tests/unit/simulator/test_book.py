@@ -36,7 +36,7 @@ def test_a_duplicate_is_refused_and_changes_nothing() -> None:
     assert book.totals() == Totals(1, 100)
 
 
-def test_a_full_book_takes_no_more_and_still_knows_its_own() -> None:
+def test_at_the_limit_no_payment_is_recorded_and_recorded_ones_are_still_found() -> None:
     book = book_of(payment(1), max_payments=1)
     with pytest.raises(BookFullError):
         book.charge(payment(2))

@@ -16,7 +16,7 @@ def drawn_faults(source: Dice, count: int = 1000) -> list[DrawnFault]:
     return [source.draw() for _ in range(count)]
 
 
-def test_without_faults_every_fate_is_calm() -> None:
+def test_without_faults_nothing_is_drawn() -> None:
     assert all(drawn_fault is CALM for drawn_fault in drawn_faults(dice()))
     assert dice().draw_lookup() is CALM_LOOKUP
     assert not dice().draw_health_503()
@@ -58,7 +58,7 @@ def test_a_client_that_was_answered_by_a_proxy_sees_nothing_of_the_charge_behind
     assert {drawn_fault.fails for drawn_fault in drawn} == {False, True}
 
 
-def test_lookups_are_answered_by_others_too_refused_or_asked_of_a_lagging_replica() -> None:
+def test_lookups_are_intercepted_refused_or_sent_to_a_lagging_replica() -> None:
     cast = dice(
         proxy_expired_token_ratio=0.5, lookup_no_route_ratio=0.5, lookup_refused_ratio=0.5, lookup_lag_seconds=4
     )
@@ -74,7 +74,7 @@ def test_lookups_are_answered_by_others_too_refused_or_asked_of_a_lagging_replic
     )
 
 
-def test_a_lookup_s_404_in_the_processor_s_own_form_is_nobody_else_s() -> None:
+def test_a_404_in_the_provider_s_own_form_comes_from_no_intermediary() -> None:
     assert Form.EMPTY not in {way.form for way in LOOKUP_NO_ROUTES}
 
 
@@ -108,7 +108,7 @@ def test_jitter_stays_below_its_bound_and_reaches_both_halves() -> None:
     assert 0 <= min(drawn) < 25 < max(drawn) < 50
 
 
-def test_the_same_seed_replays_the_same_fates() -> None:
+def test_the_same_seed_draws_the_same_faults() -> None:
     cast = dice(seed=7, failure_ratio=0.5, jitter_ms=10)
     first = drawn_faults(cast)
     cast.change({"seed": 7})

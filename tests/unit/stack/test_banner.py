@@ -30,7 +30,7 @@ def test_a_start_that_fails_names_the_program_that_does_not_run() -> None:
     assert "gateway-1" not in said
 
 
-def test_a_start_that_only_waits_says_for_what() -> None:
+def test_a_start_that_waits_reports_for_what() -> None:
     said = banner.not_ready(read_settings({}), [RUNNING], "answers 503 no broker", seconds=60)
     assert said.endswith("/readyz answers 503 no broker.")
 

@@ -73,7 +73,7 @@ def test_the_broker_does_not_start_before_everything_is_set(config: str, missing
 @pytest.mark.parametrize("config", ["nats.conf", "nats-purge.conf"])
 @pytest.mark.parametrize("name", list(CREDENTIALS.environment))
 @pytest.mark.parametrize("password", ["", "123456", "true", "two words", "[a]"])
-def test_a_password_that_would_not_mean_what_it_says_is_refused(config: str, name: str, password: str) -> None:
+def test_a_password_that_the_configuration_would_misread_is_refused(config: str, name: str, password: str) -> None:
     assert check(PROJECT / config, ENVIRONMENT | {name: password}).returncode != 0
 
 
@@ -102,7 +102,7 @@ def test_what_the_stack_gives_the_broker_is_enough(tmp_path: Path, directory: st
     assert checked.returncode == 0, checked.stderr
 
 
-def test_every_acknowledgement_is_on_the_disk_unless_the_operator_says_otherwise(tmp_path: Path) -> None:
+def test_every_acknowledgement_is_on_the_disk_unless_configured_otherwise(tmp_path: Path) -> None:
     assert broker_environment(given(tmp_path), CREDENTIALS)["NATS_SYNC_INTERVAL"] == "always"
     relaxed = given(tmp_path, NATS_SYNC_INTERVAL="10s")
     assert broker_environment(relaxed, CREDENTIALS)["NATS_SYNC_INTERVAL"] == "10s"

@@ -18,7 +18,7 @@ def file_of(settings: Settings) -> Path:
     return settings.run / "credentials"
 
 
-def test_every_user_gets_a_password_that_nobody_guesses(settings: Settings) -> None:
+def test_every_user_gets_an_unguessable_password(settings: Settings) -> None:
     passwords = ensure_credentials(settings).passwords
     assert passwords.keys() == set(USERS)
     assert len(set(passwords.values())) == len(USERS)
@@ -26,7 +26,7 @@ def test_every_user_gets_a_password_that_nobody_guesses(settings: Settings) -> N
     assert all(password[0].isalpha() and password.replace("-", "_").isidentifier() for password in passwords.values())
 
 
-def test_they_are_made_once_and_nobody_else_can_read_them(settings: Settings) -> None:
+def test_passwords_are_created_once_and_readable_only_by_their_owner(settings: Settings) -> None:
     made = ensure_credentials(settings)
     assert file_of(settings).stat().st_mode & 0o777 == 0o600
     assert ensure_credentials(settings) == made
@@ -75,7 +75,7 @@ def test_the_passwords_are_not_printed_by_accident() -> None:
     assert "secret" not in repr(Credentials({"gateway": "secret"}))
 
 
-def test_the_operator_is_told_how_to_come_in(settings: Settings) -> None:
+def test_the_operator_gets_a_url(settings: Settings) -> None:
     password = ensure_credentials(settings).passwords["operator"]
     assert operator_url(settings) == f"nats://operator:{password}@127.0.0.1:4222"
 

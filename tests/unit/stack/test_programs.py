@@ -73,7 +73,7 @@ def test_caddy_finds_the_gateways_on_ports_where_sockets_cannot_be() -> None:
         assert programs["caddy"].environment[f"TOLLGATE_UPSTREAM_{number}"] == f"127.0.0.1:{port}"
 
 
-def test_every_service_is_told_where_the_rest_is() -> None:
+def test_every_service_gets_the_addresses_of_the_others() -> None:
     assert shared_environment(read_settings({"DATA_DIR": "/data", "TOLLGATE_SIMULATOR_PORT": "7001"})) == {
         "DATA_DIR": "/data",
         "NATS_URL": "nats://127.0.0.1:4222",
@@ -84,7 +84,7 @@ def test_every_service_is_told_where_the_rest_is() -> None:
     }
 
 
-def test_each_program_knows_no_password_but_its_own() -> None:
+def test_each_program_gets_only_its_own_password() -> None:
     programs = choose()
     known = {
         name: {user for user in USERS if f"password-of-{user}" in repr(program.environment)}

@@ -56,6 +56,6 @@ def test_the_control_socket_is_beside_the_data_unless_its_path_is_too_long() -> 
     assert long != other
 
 
-def test_asking_where_nothing_runs_says_so(tmp_path: Path) -> None:
+def test_a_query_without_a_running_supervisor_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotRunningError, match=str(tmp_path)):
         ask_states(read_settings({"DATA_DIR": str(tmp_path)}))

@@ -73,7 +73,7 @@ async def query(shared: World, sql: str, *, rows_max: int = 100, seconds_max: fl
         return run_query(model.path, sql, rows_max=rows_max, seconds_max=seconds_max)
 
 
-async def test_status_tells_rows_open_payments_and_lag(shared: World) -> None:
+async def test_status_reports_rows_open_payments_and_lag(shared: World) -> None:
     async def has_applied_everything() -> bool:
         return (await ReadModel(shared.operator).status(timeout_seconds=5)).position == 14
 
@@ -214,7 +214,7 @@ async def test_an_export_holds_each_payment_with_its_exact_amount_and_moment(
     assert files_in(tmp_path) == ["it's csv", "it's parquet", "rejected"]
 
 
-async def test_an_export_writes_over_nothing_unless_told_to(shared: World, tmp_path: Path) -> None:
+async def test_an_export_overwrites_a_file_only_with_force(shared: World, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     out.write_text("precious")
     choice = {"form": "csv", "from_us": None, "to_us": None}

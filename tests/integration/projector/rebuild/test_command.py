@@ -206,7 +206,7 @@ async def test_a_rebuild_sets_aside_what_the_projector_does(
     assert await answering(filled) == counted
 
 
-async def test_a_rebuild_that_is_killed_changes_nothing_and_the_next_one_begins_anew(
+async def test_a_killed_rebuild_changes_nothing_and_the_next_one_starts_from_the_beginning(
     nats_server: NatsServer, tmp_path: Path, projector: Projector, filled: Broker, files: ModelFiles
 ) -> None:
     counted = await answering(filled)
@@ -220,7 +220,7 @@ async def test_a_rebuild_that_is_killed_changes_nothing_and_the_next_one_begins_
     assert await answering(filled) == counted
 
 
-async def test_a_rebuild_that_is_stopped_says_so(
+async def test_an_interrupted_rebuild_reports_it(
     nats_server: NatsServer, tmp_path: Path, log: Log, files: ModelFiles
 ) -> None:
     with Rebuild(nats_server.url, tmp_path) as rebuild:

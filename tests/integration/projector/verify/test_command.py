@@ -1,4 +1,4 @@
-"""`projector verify` with a real log, a real read model and real books, and every kind of difference in them."""
+"""`projector verify` with a real log, read model and provider records, and every kind of difference in them."""
 
 import asyncio
 import subprocess
@@ -77,7 +77,7 @@ async def test_payments_whose_events_share_messages_are_equal_too(stretch: Stret
     assert outcome.log["default"] == outcome.model["default"] == outcome.provider_records["default"] == Total(3, 321)
 
 
-async def test_a_charge_that_the_log_knows_nothing_of_is_told_by_its_moment_and_amount(stretch: Stretch) -> None:
+async def test_a_charge_missing_in_the_log_is_reported_by_its_time_and_amount(stretch: Stretch) -> None:
     await stretch.world.pay(100)
     stamp_us = stretch.world.stamp()
     await stretch.world.charge(str(uuid4()), "fallback", 1_990, stamp_us)
@@ -269,7 +269,7 @@ async def test_more_differences_than_are_named_are_counted(stretch: Stretch) -> 
     assert (len(outcome.differences.named), outcome.differences.count) == (2, 5)
 
 
-async def test_the_program_says_by_its_status_whether_it_differs_or_could_not_tell(stretch: Stretch) -> None:
+async def test_the_exit_status_is_1_for_differences_and_2_when_nothing_can_be_compared(stretch: Stretch) -> None:
     await stretch.world.pay(5)
     window = ["--from", format_us(stretch.from_us), "--to", format_us(stretch.world.stamp())]
 

@@ -1,4 +1,4 @@
-"""Rows are a function of the log and of nothing else, from wherever it is read and however often things are said."""
+"""Rows are a function of the log alone, wherever reading begins and however often events are repeated."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -353,7 +353,7 @@ def test_an_operators_word_on_a_payment_that_has_ended_adds_no_row() -> None:
         assert model.read([Stored(9, PROCESSED_BY_RESOLUTION)]) == []
 
 
-def test_a_doubt_tells_since_when_and_why_and_whether_it_is_held() -> None:
+def test_a_doubt_has_its_time_its_reason_and_whether_it_is_held() -> None:
     model = ReadModel()
     model.read(stored([REQUESTED, ROUTED]))
     model.read([Stored(3, IN_DOUBT, 44), Stored(4, replace(IN_DOUBT, why="again"), 45)])

@@ -1,4 +1,4 @@
-"""The projection of a whole log at once makes the rows that the live one makes, whatever the log holds."""
+"""The bulk projection makes the same rows as the live one for any log."""
 
 from collections.abc import Iterator
 from dataclasses import astuple
@@ -238,7 +238,7 @@ def test_rows_are_those_of_the_live_projection_whatever_stands_in_the_messages(
     assert_alike(messages, take_every)
 
 
-def test_the_plain_course_is_followed_without_the_live_projection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_payments_are_projected_without_the_live_projection(monkeypatch: pytest.MonkeyPatch) -> None:
     def must_not(*_: object) -> None:
         raise AssertionError("the plain course was left")
 

@@ -11,7 +11,7 @@ def test_the_same_difference_is_counted_once_however_it_is_found() -> None:
     assert (differences.count, len(differences.named)) == (2, 2)
 
 
-def test_differences_without_a_payment_are_told_apart_by_what_they_say() -> None:
+def test_differences_without_a_payment_are_distinguished_by_their_text() -> None:
     differences = Differences(named_max=5)
     for detail in ("+1 charges", "+1 charges", "+2 charges"):
         differences.add(Difference("more", None, "default", detail))

@@ -1,4 +1,4 @@
-"""Each column of the verdict, provoked by a history made by hand."""
+"""Each column of the verdict, from a history made by hand."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -73,7 +73,7 @@ def broken(history: History, *, converged: bool = True) -> set[str]:
     return {name for name, count in verdict.counts().items() if count}
 
 
-def test_a_payment_that_everybody_knows_alike_is_clean() -> None:
+def test_a_payment_that_is_equal_in_all_sources_is_clean() -> None:
     assert broken(clean()) == set()
 
 
@@ -284,7 +284,7 @@ def test_the_ledger_passes_over_what_is_void() -> None:
     assert Ledger.of(History(log=log_of(requested(), routed(), rejected, in_doubt))).state(A) == "rejected"
 
 
-def test_a_story_has_everything_that_was_said_of_the_payment_in_order() -> None:
+def test_a_timeline_has_everything_about_the_payment_in_order() -> None:
     history = clean()
     history.requests = [*history.requests, replace(wish(B), tries=[])]
     history.asked = [asked(T0, T0, settled=True, count=1)]
@@ -294,6 +294,6 @@ def test_a_story_has_everything_that_was_said_of_the_payment_in_order() -> None:
     assert not any(B in line for line in lines)
 
 
-def test_moments_survive_both_ways() -> None:
+def test_times_survive_both_ways() -> None:
     assert us_of(moment_of(T0 + 7)) == T0 + 7
     assert moment_of(T0 + SECOND) - moment_of(T0) == timedelta(seconds=1)

@@ -1,4 +1,4 @@
-"""What a run went through is counted from what it left behind."""
+"""The coverage of a run is counted from its history and program logs."""
 
 import random
 import time

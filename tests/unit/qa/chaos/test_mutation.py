@@ -18,7 +18,7 @@ def test_a_mutation_still_finds_what_it_breaks(mutation: Mutation) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "twice twice"])
-def test_a_text_that_is_not_there_once_is_told(tmp_path: Path, text: str) -> None:
+def test_a_text_that_does_not_occur_exactly_once_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "core.py").write_text(text)
     with pytest.raises(StaleMutationError, match=r"stale: found \d times in core\.py"):
         Mutation("stale", "", (Replacement("core.py", "twice", "thrice"),), ()).changed(tmp_path)

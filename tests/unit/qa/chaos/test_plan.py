@@ -16,7 +16,7 @@ def test_the_same_seed_gives_the_same_plan_and_another_seed_another() -> None:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_every_fault_has_somebody_to_suffer_it_and_ends_in_time(seed: int) -> None:
+def test_every_fault_has_a_target_and_ends_in_time(seed: int) -> None:
     chosen = plan(seed, SECONDS)
     moments = [fault.at_seconds for fault in chosen.faults]
     assert moments == sorted(moments)

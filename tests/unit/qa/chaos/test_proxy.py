@@ -1,4 +1,4 @@
-"""Real sockets on both sides: what each mode of a link does to those who talk over it."""
+"""The effect of each mode of a link on real sockets on both sides."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -75,7 +75,7 @@ async def test_a_link_passes_everything() -> None:
 
 
 @pytest.mark.parametrize("mode", [Mode.BLACKHOLE, Mode.MUTE])
-async def test_what_a_client_said_while_nobody_heard_arrives_later_even_if_it_has_gone(mode: Mode) -> None:
+async def test_data_sent_during_a_blackhole_arrives_later_even_if_the_client_disconnected(mode: Mode) -> None:
     async with linked() as (link, echo, connect):
         _, writer = await connect()
         writer.write(b"one")
@@ -101,7 +101,7 @@ async def test_answers_wait_until_it_is_over(mode: Mode) -> None:
         assert await reader.readexactly(8) == b"echo one"
 
 
-async def test_a_mute_client_still_hears() -> None:
+async def test_a_muted_client_still_receives() -> None:
     async with linked() as (link, echo, connect):
         reader, writer = await connect()
         await link.set(Mode.DEAF)

@@ -53,7 +53,7 @@ def test_the_tables_have_every_column_and_every_kind() -> None:
         assert f"| {name} | " in page
 
 
-async def test_a_run_that_dies_is_told() -> None:
+async def test_a_run_that_crashes_is_reported() -> None:
     # Too short to be taken by the program: it ends with a usage error.
     async with asyncio.timeout(60):
         ended = [one async for one in run_jobs([Job(1, 0.5, 60)], 1)]

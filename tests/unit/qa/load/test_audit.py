@@ -17,7 +17,7 @@ def sent() -> Sent:
     return Sent(accepted={"a": 1990, "b": 1990}, refused={"r": 1990}, unknown={"u": 1990})
 
 
-def test_every_accepted_payment_in_one_book_is_clean() -> None:
+def test_every_accepted_payment_recorded_once_is_clean() -> None:
     assert audit(sent(), {"default": [entry("a")], "fallback": [entry("b")]}, BEGAN) == CLEAN
 
 
@@ -28,11 +28,11 @@ def test_a_payment_of_unknown_outcome_may_be_charged_once() -> None:
     assert not twice.clean
 
 
-def test_an_accepted_payment_in_no_book_is_lost() -> None:
+def test_an_accepted_payment_without_a_record_is_lost() -> None:
     assert audit(sent(), {"default": [entry("a")], "fallback": []}, BEGAN).lost == ("b",)
 
 
-def test_a_payment_in_both_books_or_doubly_in_one_was_charged_twice() -> None:
+def test_a_payment_recorded_at_both_providers_or_twice_at_one_was_charged_twice() -> None:
     provider_records = {"default": [entry("a"), entry("b"), entry("b")], "fallback": [entry("a")]}
     assert audit(sent(), provider_records, BEGAN).twice == ("a", "b")
 
@@ -42,7 +42,7 @@ def test_another_amount_is_wrong_and_not_lost() -> None:
     assert (found.wrong, found.lost) == (("a",), ())
 
 
-def test_an_entry_nobody_sent_is_invented_unless_it_is_older_than_the_run() -> None:
+def test_a_record_that_was_never_sent_is_invented_unless_it_is_older_than_the_run() -> None:
     provider_records = {
         "default": [entry("a"), entry("b"), entry("x"), entry("old", after_seconds=-0.001)],
         "fallback": [],

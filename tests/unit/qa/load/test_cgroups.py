@@ -50,7 +50,7 @@ def test_version_1(tmp_path: Path) -> None:
     assert read(7, root=tmp_path / "cg", proc=tmp_path / "proc") == READING
 
 
-def test_a_process_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
+def test_an_ended_process_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NoGroupError, match="process 7"):
         read(7, root=tmp_path, proc=tmp_path)
 

@@ -93,7 +93,7 @@ async def test_a_connection_the_server_closed_after_its_answer_is_replaced() -> 
     assert bodies == [b"1", b"2"]
 
 
-async def test_nobody_there_is_unreachable_and_the_place_in_the_pool_stays() -> None:
+async def test_a_refused_connection_is_unreachable_and_the_place_in_the_pool_stays() -> None:
     async with server(whole) as origin:
         pass
     pool = Pool(origin, 1)

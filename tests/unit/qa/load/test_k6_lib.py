@@ -1,4 +1,4 @@
-"""The arithmetic of the k6 courses, run by k6 itself: money to the cent, and the contest's score."""
+"""The arithmetic of the k6 scenarios, run by k6 itself: money to the cent, and the benchmark's score."""
 
 import json
 import subprocess

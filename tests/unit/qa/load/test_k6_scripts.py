@@ -1,4 +1,4 @@
-"""The k6 courses as files: they need nothing from elsewhere, and `run` finds a k6 or says how to get one."""
+"""The k6 scripts as files: they import nothing remote, and `run` finds a k6 or explains how to get one."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_nothing_is_imported_from_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("course", COURSES)
-def test_make_runs_each_course(course: str) -> None:
+def test_make_runs_each_scenario(course: str) -> None:
     """Under the names of earlier versions, too."""
     for arguments in (("course", f"COURSE={course}"), (f"load-{course}",)):
         shown = subprocess.run(
@@ -61,7 +61,7 @@ def test_make_runs_each_course(course: str) -> None:
         assert shown.stdout.splitlines()[-1] == f"qa/load/k6/run {course}"
 
 
-def test_a_local_k6_runs_the_course_and_writes_where_it_was_told(machine: dict[str, str], tmp_path: Path) -> None:
+def test_a_local_k6_runs_the_scenario_and_writes_to_the_given_file(machine: dict[str, str], tmp_path: Path) -> None:
     k6 = install(machine, tmp_path / "bin" / "k6")
     ended = run(machine, "spike", "--tag", "a=b")
     assert ended.returncode == 0
@@ -94,7 +94,7 @@ def test_without_k6_a_container_gets_the_settings_and_the_file(machine: dict[str
 
 
 @pytest.mark.parametrize("docker", [None, "exit 1"])
-def test_without_either_it_says_in_one_line_how_to_get_k6(
+def test_without_either_one_line_explains_how_to_get_k6(
     machine: dict[str, str], tmp_path: Path, docker: str | None
 ) -> None:
     if docker:
@@ -107,7 +107,7 @@ def test_without_either_it_says_in_one_line_how_to_get_k6(
 
 
 @pytest.mark.parametrize("arguments", [(), ("nonsense",)])
-def test_it_names_the_courses_when_asked_for_none_of_them(machine: dict[str, str], arguments: tuple[str, ...]) -> None:
+def test_it_lists_the_scenarios_when_given_none_of_them(machine: dict[str, str], arguments: tuple[str, ...]) -> None:
     ended = run(machine, *arguments)
     assert ended.returncode == 2
     for course in COURSES:
@@ -115,7 +115,7 @@ def test_it_names_the_courses_when_asked_for_none_of_them(machine: dict[str, str
 
 
 @pytest.mark.parametrize("course", COURSES)
-def test_each_course_fails_on_any_inconsistency_lag_or_refusal(course: str) -> None:
+def test_each_scenario_fails_on_any_inconsistency_lag_or_refusal(course: str) -> None:
     found = run(dict(os.environ), "--find").stdout.strip()
     if not found:
         pytest.skip("k6 is not installed: go install go.k6.io/k6@latest")

@@ -1,4 +1,4 @@
-"""The whole trial, for a second, against a gateway and two processors of forty lines."""
+"""The whole load run, for a second, against fakes of gateway and providers."""
 
 import asyncio
 import json
@@ -139,7 +139,7 @@ async def test_a_lost_payment_is_found() -> None:
     assert any("not settled" in fault for fault in found.faults())
 
 
-async def test_a_double_charge_is_found_even_when_the_summary_agrees_with_the_books() -> None:
+async def test_a_double_charge_is_found_even_when_the_summary_equals_the_provider_records() -> None:
     found = await tried(World(double=7))
     assert found.audit is not None
     assert len(found.audit.twice) == 1
@@ -165,6 +165,6 @@ async def test_a_named_program_is_killed_measured_and_the_recovery_watched() -> 
     assert found.faults() == []
 
 
-async def test_a_gateway_that_is_not_there_is_no_trial() -> None:
+async def test_without_a_gateway_there_is_no_run() -> None:
     with pytest.raises(NotReadyError, match="gateway: "):
         await tried(World(), product=Origin("127.0.0.1", 9))

@@ -1,4 +1,4 @@
-"""What a measured course says, for people and for programs."""
+"""The report of a measured scenario, as a table and as JSON."""
 
 from qa.load.cgroups import Usage
 from qa.load.compose import base_images

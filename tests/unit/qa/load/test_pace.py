@@ -31,7 +31,7 @@ async def test_a_slow_listener_does_not_slow_the_schedule() -> None:
     assert due[-1] - due[0] == pytest.approx(0.019)
 
 
-async def test_it_stops_at_once_when_nobody_waits_any_more() -> None:
+async def test_it_stops_at_once_when_its_caller_is_cancelled() -> None:
     began = time.perf_counter()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):

@@ -43,7 +43,7 @@ def test_a_list_of_payments_may_be_an_array_or_lines(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", b"[]"])
-def test_an_empty_book_is_a_book(body: bytes) -> None:
+def test_an_empty_list_of_payments_is_valid(body: bytes) -> None:
     assert read_entries(body) == []
 
 

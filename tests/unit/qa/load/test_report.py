@@ -52,7 +52,7 @@ def result(**changes: Any) -> Result:
     return Result(**(parts | changes))
 
 
-def test_a_clean_result_has_no_fault_and_says_so() -> None:
+def test_a_clean_result_has_no_fault_and_reports_it() -> None:
     assert result().faults() == []
     assert table(result()).splitlines()[-1].endswith("every promise kept")
 
@@ -111,13 +111,13 @@ def test_without_a_kill_an_unsettled_difference_is_one_too() -> None:
     assert Check(10, 0.1, compared(SHORT, tollgate_settled="false")).finding([]) is Finding.DIFFERS
 
 
-def test_kills_and_recovery_are_told() -> None:
+def test_kills_and_recovery_are_reported() -> None:
     text = table(result(kills=KILLED, polls=[Poll(0.2, equal=False), Poll(1.5, equal=True)]))
     assert "nats at 8.0 s" in text
     assert "1.50 s after the last kill (10 s allowed, 2 polls)" in text
 
 
-def test_a_skipped_audit_says_why() -> None:
+def test_a_skipped_audit_has_its_reason() -> None:
     assert "skipped: no list" in table(result(audit=None, audit_skipped="no list"))
 
 

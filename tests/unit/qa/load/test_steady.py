@@ -26,7 +26,7 @@ NOBODY = "http://127.0.0.1:9"
         (["--purge", "--url", NOBODY], "cannot purge"),
     ],
 )
-def test_a_trial_that_cannot_begin_exits_with_2_and_says_why(arguments: list[str], words: str) -> None:
+def test_a_run_that_cannot_begin_exits_with_2_and_the_reason(arguments: list[str], words: str) -> None:
     told = CliRunner().invoke(main, arguments)
     assert told.exit_code == 2
     assert words in " ".join(told.output.split())

@@ -18,7 +18,7 @@ def test_a_moment_that_is_not_utc_is_refused(zone: timezone | None) -> None:
         moment_text(NOON.replace(tzinfo=zone))
 
 
-def test_the_contests_window_ends_one_and_a_half_seconds_ago() -> None:
+def test_the_benchmark_s_window_ends_one_and_a_half_seconds_ago() -> None:
     assert check_window(NOON).query == "from=2025-07-05T11%3A59%3A45.123Z&to=2025-07-05T11%3A59%3A58.623Z"
 
 

@@ -1,4 +1,4 @@
-"""Courses, the processors in them, and the bound, each by itself."""
+"""Scenarios, their providers, and the bound, each alone."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ def bound(scenario: Scenario, places: int = 400) -> tuple[int, int]:
 
 
 @given(st.floats(1, 300), st.floats(1, 300), st.floats(1, 60))
-def test_payments_arrive_in_order_within_the_course_and_as_many_as_the_rate_says(
+def test_payments_arrive_in_order_within_the_scenario_and_in_the_number_of_the_rate(
     first: float, last: float, seconds: float
 ) -> None:
     arrivals = Scenario("c", seconds, (first, last), 1, ()).arrivals()
@@ -35,7 +35,7 @@ def test_a_stage_lasts_until_the_next_one() -> None:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_a_random_course_can_be_replayed_and_ends_with_a_processor_that_works(seed: int) -> None:
+def test_a_random_scenario_can_be_replayed_and_ends_with_a_working_provider(seed: int) -> None:
     scenario = random_scenario(seed)
     assert scenario == random_scenario(seed)
     assert not (scenario.stages[-1].default.failing and scenario.stages[-1].fallback.failing)

@@ -1,4 +1,4 @@
-"""The product's router on a few courses, against the best possible: its profit is a promise."""
+"""The product's router on a few scenarios, against the best possible: its profit is a promise."""
 
 from functools import cache
 
@@ -19,7 +19,7 @@ def rows(name: str) -> dict[str, Row]:
 
 
 @pytest.mark.parametrize("name", ["preview", "final"])
-def test_the_contests_courses_are_charged_whole_near_the_best_possible_and_ahead_of_its_winner(name: str) -> None:
+def test_the_benchmark_s_scenarios_are_charged_whole_near_the_best_possible_and_ahead_of_its_winner(name: str) -> None:
     tollgate = rows(name)["tollgate"]
     assert tollgate.result.lag == 0
     assert tollgate.result.charged_twice == 0
@@ -28,7 +28,7 @@ def test_the_contests_courses_are_charged_whole_near_the_best_possible_and_ahead
 
 
 @pytest.mark.parametrize("name", ["flapping", "taking turns", "default never", "both away", "slow failures"])
-def test_courses_made_to_break_it_are_charged_whole_near_the_best_possible(name: str) -> None:
+def test_adversarial_scenarios_are_charged_whole_near_the_best_possible(name: str) -> None:
     tollgate = rows(name)["tollgate"]
     assert tollgate.result.lag == 0
     assert tollgate.share >= 0.95
@@ -56,7 +56,7 @@ def test_with_both_down_hardly_anything_is_delivered_again_and_the_rest_stays_in
     assert result.lag == 0
 
 
-def test_the_same_seed_replays_the_same_course() -> None:
+def test_the_same_seed_replays_the_same_scenario() -> None:
     scenario = Scenario(
         "short", 10, (20, 60), 1990, (Stage(0, Weather(0.05), Weather(0)), Stage(5, Weather(2, True), Weather(0.1)))
     )
@@ -65,11 +65,11 @@ def test_the_same_seed_replays_the_same_course() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 4])
-def test_random_courses_come_near_the_best_possible(seed: int) -> None:
+def test_random_scenarios_come_near_the_best_possible(seed: int) -> None:
     (row,) = run(random_scenario(seed), POLICY, seed, ["tollgate"], scale=0.1)
     assert row.share >= 0.95
 
 
-def test_nobody_earns_more_than_the_bound() -> None:
+def test_no_strategy_earns_more_than_the_bound() -> None:
     for name in ("preview", "final", "both away"):
         assert all(row.share <= 1.0001 for row in rows(name).values())
