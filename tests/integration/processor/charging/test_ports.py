@@ -14,7 +14,7 @@ import pytest
 from tests.support.nats_server import NatsServer
 from tests.support.ports import free_port
 from tests.support.services import Simulator
-from tests.unit.processor.charging.charging_world import AMOUNT_CENTS, PAYMENT, Fate, World
+from tests.unit.processor.charging.charging_world import AMOUNT_CENTS, PAYMENT, Fault, World
 from tollgate.contract.batch import split
 from tollgate.contract.codec import decode
 from tollgate.contract.events import Event, PaymentInDoubt, PaymentReleased, PaymentRouted, ProviderName
@@ -55,7 +55,7 @@ class FakeAppender:
 
     async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
         del timeout_seconds
-        outcome = self._world._outcome_of_appending(event, Fate.WELL)
+        outcome = self._world._outcome_of_appending(event, Fault.NONE)
         assert isinstance(outcome, Appended)
         return outcome
 
@@ -127,12 +127,12 @@ class FakeProviders:
 
     async def send(self, attempt: Attempt) -> Answer:
         return self._world._outcome_of_sending(
-            attempt, Fate.WELL if attempt.provider == "default" else Fate.CONNECTION_REFUSED
+            attempt, Fault.NONE if attempt.provider == "default" else Fault.CONNECTION_REFUSED
         )
 
     async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer:
         assert correlation_id == PAYMENT
-        return self._world._outcome_of_lookup(provider, Fate.WELL if provider == "default" else Fate.NO_ANSWER)
+        return self._world._outcome_of_lookup(provider, Fault.NONE if provider == "default" else Fault.NO_ANSWER)
 
 
 @pytest.fixture(params=["fake", "real"])
