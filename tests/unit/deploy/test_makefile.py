@@ -128,8 +128,15 @@ EARLIER_NAMES = {f"bench-{what}" for what in ("rebuild", "summaries", "live", "k
 }
 
 
+def outside_make() -> dict[str, str]:
+    """The environment without what `make test` adds to it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+
 def listed_targets() -> list[str]:
-    shown = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, timeout=20, check=True)
+    shown = subprocess.run(
+        ["make", "help"], cwd=PROJECT, env=outside_make(), capture_output=True, text=True, timeout=20, check=True
+    )
     return shown.stdout.splitlines()
 
 
@@ -152,7 +159,13 @@ def test_every_target_named_in_the_documentation_exists() -> None:
 def test_an_unknown_benchmark_is_one_line(checkout: Path) -> None:
     (checkout / ".venv" / ".installed-dev").touch()
     ended = subprocess.run(
-        ["make", "bench", "WHAT=nothing"], cwd=checkout, capture_output=True, text=True, timeout=20, check=False
+        ["make", "bench", "WHAT=nothing"],
+        cwd=checkout,
+        env=outside_make(),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     )
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[0] == "make bench WHAT=rebuild|summaries|live|kill"
