@@ -34,7 +34,7 @@ async def pay_while(stack: Stack, restarting: asyncio.Task[None], seconds: float
     default, fallback = stack.simulator_urls
     out = stack.data / f"load-{uuid.uuid4()}.json"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "load.steady", "--url", stack.url, "--default", default, "--fallback", fallback),
+        *(sys.executable, "-m", "qa.load.steady", "--url", stack.url, "--default", default, "--fallback", fallback),
         *("--rate", str(RATE), "--seconds", str(seconds), "--json", str(out)),
         cwd=PROJECT,
         stdout=asyncio.subprocess.PIPE,

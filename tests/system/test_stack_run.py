@@ -147,7 +147,8 @@ async def test_a_second_run_continues_with_the_data_of_the_first(tmp_path: Path)
             await pay(stack, http)
             await wait_for_total(stack, http, "19.90")
         async with stack:
-            assert await total_amount(stack, http) == Decimal("19.90")
+            # Nothing is paid here; a summary may be refused for a moment after the start.
+            await wait_for_total(stack, http, "19.90")
 
 
 async def test_a_second_stack_on_the_same_data_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.support.edge import Edge
 from tests.support.raw_http import payment
 
-PAY_JAVA = Path(__file__).parents[3] / "support" / "java" / "Pay.java"
+PAY_JAVA = Path(__file__).parents[2] / "support" / "java" / "Pay.java"
 
 
 async def _output(*command: str) -> str:
