@@ -97,7 +97,8 @@ class ProviderState:
             self.breaker.succeeded(sent_at, now)
         else:
             is_exhausted = self.limit.is_least
-            if outcome != "failed":
+            # A single probe that nobody answers tells nothing of how many at once would be too many.
+            if outcome != "failed" and self.breaker.is_closed:
                 self.limit.refused(self.in_flight, sent_at, now)
             # A busy provider is not down, unless it refuses a single payment.
             if outcome != "busy" or is_exhausted or not self.breaker.is_closed:

@@ -138,6 +138,19 @@ def test_a_provider_with_many_doubts_is_probed_by_one_of_them_when_a_replica_sta
     assert not router.provider_state("default").is_down
 
 
+@pytest.mark.parametrize("probes", ["doubts", "new payments"])
+def test_an_outage_in_which_no_probe_was_answered_leaves_a_provider_its_places(probes: str) -> None:
+    """Else doubts, which get a share of them, would end one by one, and new payments go to the other provider."""
+    router = new_router()
+    due = take_down(router)
+    for _ in range(20):
+        due = probe_with_a_doubt(router, due) if probes == "doubts" else probe_with_a_new_payment(router, due)
+    probe_with_a_new_payment(router, due, "succeeded")
+    assert not router.provider_state("default").is_down
+    assert router.provider_state("default").limit.places >= PLACES
+    assert router.room_for_doubts("default", 0, due + 1) > 1
+
+
 def test_doubts_take_a_share_of_the_places_and_no_more() -> None:
     router = new_router()
     share = int(PLACES * DOUBTS_SHARE)
