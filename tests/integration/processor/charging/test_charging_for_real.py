@@ -71,13 +71,14 @@ class World:
     async def settled(self, count: int, *, timeout_seconds: float = 30) -> None:
         """Waits until the log holds `count` payments that were charged, and compares them with the provider records."""
 
-        charged = 0
+        charged: set[str] = set()
         async with (
             LogReader(self.broker, 1, subjects=["payments.processed.*"]) as reader,
             asyncio.timeout(timeout_seconds),
         ):
-            while charged < count:
-                charged += sum(len(split(message.payload)) for message in await reader.batch(1_000))
+            while len(charged) < count:
+                events = [decode(part) for message in await reader.batch(1_000) for part in split(message.payload)]
+                charged |= {event.correlation_id for event in events if isinstance(event, PaymentProcessed)}
         await self.agree()
 
     async def agree(self) -> None:
@@ -88,8 +89,9 @@ class World:
         }
         assert not provider_records["default"].keys() & provider_records["fallback"].keys(), "charged twice"
         charged = [event for event in await self.events() if isinstance(event, PaymentProcessed)]
-        assert len({event.correlation_id for event in charged}) == len(charged), "recorded twice"
-        assert len(charged) == len(provider_records["default"]) + len(provider_records["fallback"])
+        # Two replicas may record the same charge; each record has to be that of the provider.
+        ids = {event.correlation_id for event in charged}
+        assert len(ids) == len(provider_records["default"]) + len(provider_records["fallback"])
         for event in charged:
             record = provider_records[event.provider][event.correlation_id]
             assert parse_us(str(record["requestedAt"])) == event.requested_at_us
