@@ -7,7 +7,7 @@ ARG CADDY_IMAGE=caddy:2.11.7-alpine
 
 FROM ${NATS_IMAGE} AS broker
 # A new volume gets the owner of the folder that it is mounted on.
-RUN for user in gateway processor projector operator; do mkdir -p /credentials/$user; done \
+RUN for user in gateway processor projector operator console; do mkdir -p /credentials/$user; done \
     && mkdir -p /data && chmod 0700 /data && chown -R 10002:10002 /data /credentials
 USER 10002:10002
 

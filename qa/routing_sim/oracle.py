@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from qa.routing_sim.counter import RUNNING_MAX
 from qa.routing_sim.scenario import Scenario
 from tollgate.contract.events import PROVIDERS, ProviderName
-from tollgate.processor.routing.fees import fee_cents
+from tollgate.contract.fees import fee_cents
 
 SLICE_SECONDS = 0.05
 

@@ -7,9 +7,9 @@ from random import Random
 from typing import Protocol
 
 from tollgate.contract.events import ProviderName
+from tollgate.contract.fees import OTHER
 from tollgate.processor.health.report import Health
 from tollgate.processor.routing import Decision, Outcome, Policy, Route, Router, Wait
-from tollgate.processor.routing.fees import OTHER
 
 
 class Strategy(Protocol):

@@ -16,9 +16,9 @@ from qa.routing_sim.counter import Counter
 from qa.routing_sim.scenario import Scenario
 from qa.routing_sim.strategy import Strategy
 from tollgate.contract.events import PROVIDERS, ProviderName
+from tollgate.contract.fees import fee_cents
 from tollgate.processor.health.report import Health
 from tollgate.processor.routing import Outcome, Route
-from tollgate.processor.routing.fees import fee_cents
 
 GATHER_SECONDS = 0.02
 """How long a delivery waits for others to be handled with it (`processor/intake/worker.py`)."""

@@ -11,7 +11,7 @@ from tollgate.stack.errors import NotRunningError
 from tollgate.stack.files import write_private
 from tollgate.stack.settings import Settings
 
-USERS = ("gateway", "processor", "projector", "operator")
+USERS = ("gateway", "processor", "projector", "operator", "console")
 _PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{32,}")
 """A first letter: nats-server parses a password as configuration, where a leading digit could mean a number."""
 

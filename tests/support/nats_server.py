@@ -17,7 +17,7 @@ max_payload: 65536
 
 
 PROJECT = Path(__file__).parents[2]
-USERS = ("gateway", "processor", "projector", "operator")
+USERS = ("gateway", "processor", "projector", "operator", "console")
 
 
 class _Server(Program):

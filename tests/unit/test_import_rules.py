@@ -32,9 +32,10 @@ LAYERS = {
     "gateway": {*INNER, "gateway"},
     "processor": {*INNER, "processor"},
     "projector": {*INNER, "projector"},
+    "console": {*INNER, "console"},
     "simulator": {"runtime", "simulator"},
     "ops": {*INNER, "ops", "stack"},
-    "stack": {*INNER, "stack", "gateway", "processor", "projector"},
+    "stack": {*INNER, "stack", "gateway", "processor", "projector", "console"},
 }
 """What each folder of `services/` may import of the others."""
 PURE = [
@@ -56,7 +57,6 @@ PURE = [
     "processor.routing.concurrency_limit",
     "processor.routing.decision",
     "processor.routing.estimator",
-    "processor.routing.fees",
     "processor.routing.policy",
     "processor.routing.provider_state",
     "processor.routing.router",
@@ -64,7 +64,7 @@ PURE = [
     "projector.live.rollup",
     "projector.rebuild.bulk_projection",
 ]
-PROGRAMS = ["gateway", "processor", "projector", "simulator"]
+PROGRAMS = ["gateway", "processor", "projector", "console", "simulator"]
 READS_ENVIRONMENT = {
     "runtime/running_stack.py": "an operator's command takes what is not set from the running stack",
 }

@@ -5,12 +5,12 @@ from dataclasses import asdict
 
 import orjson
 
+from tollgate.contract.fees import paid_and_saved_cents
 from tollgate.contract.money import format_cents
 from tollgate.contract.read_model_api import Charging, DoubtView
 from tollgate.contract.timestamps import MICROSECONDS, format_us
 from tollgate.contract.waiting import Queue
 from tollgate.processor.operations.charging_health import ChargingHealth, health_lines, health_object
-from tollgate.processor.routing.fees import paid_and_saved_cents
 
 
 def render_json(

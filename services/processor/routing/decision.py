@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tollgate.contract.events import ProviderName
-from tollgate.processor.routing.fees import saved_cents
+from tollgate.contract.fees import saved_cents
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tollgate.contract.events import ProviderName
+from tollgate.contract.fees import FEE_BASIS_POINTS
 from tollgate.processor.health.report import Health
 from tollgate.processor.routing.circuit_breaker import CircuitBreaker
 from tollgate.processor.routing.concurrency_limit import ConcurrencyLimit
 from tollgate.processor.routing.estimator import Estimator
-from tollgate.processor.routing.fees import FEE_BASIS_POINTS
 from tollgate.processor.routing.pace import Pace
 from tollgate.processor.routing.policy import Policy
 from tollgate.processor.routing.probing import Probing
