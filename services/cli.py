@@ -25,6 +25,7 @@ SERVICES = {
     "gateway": Entry("gateway.cli:main", "Accepts payments into the log and serves queries about them."),
     "processor": Entry("processor.cli:main", "Charges the payments of the log; status and manual resolution."),
     "projector": Entry("projector.cli:main", "Builds the read model from the log and serves queries on it."),
+    "console": Entry("console.cli:main", "Shows in a browser what the stack does; reads only."),
     "simulator": Entry("simulator.cli:main", "Runs one simulated provider."),
 }
 MACHINE = {

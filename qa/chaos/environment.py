@@ -81,6 +81,7 @@ class Environment:
                 "TOLLGATE_NATS_PORT": str(first_port + _NATS_PORT),
                 "TOLLGATE_NATS_MONITOR_PORT": str(first_port + _MONITOR_PORT),
                 "TOLLGATE_SIMULATOR_PORT": str(first_port + _SIMULATOR_PORT),
+                "TOLLGATE_CONSOLE": "false",
             }
         )
         ports = {name: first_port + _LINK_PORT + number for number, name in enumerate(LINKS)}

@@ -23,6 +23,9 @@ TollgateError (contract/errors.py)
   ├─ gateway
   │    ├─ Problem                       an HTTP answer of application/problem+json
   │    └─ UpgradeRefusedError           a request offers to change the protocol
+  ├─ console
+  │    ├─ UnanswerableError             a question of the page gets no answer; the HTTP status and the reason
+  │    └─ TooManyPagesError             as many pages as allowed are open
   ├─ processor
   │    ├─ UnknownPaymentError           the log has no request for the payment
   │    ├─ CannotResolveError            a manual resolution was not recorded

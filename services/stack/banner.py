@@ -25,6 +25,7 @@ def ready(settings: Settings, *, seconds: float, has_uuidgen: bool) -> str:
     new_id = "$(uuidgen)" if has_uuidgen else "$(python3 -c 'import uuid; print(uuid.uuid4())')"
     kind = "simulators" if settings.runs_simulators else "yours"
     processors = f"{default}, {fallback} ({kind})" if settings.charges else "none: TOLLGATE_CHARGES is false"
+    console = f"  console     {settings.console_url}\n" if settings.has_console else ""
     durability = f"fsync: {settings.sync_interval}" if settings.runs_broker else "yours"
     return f"""
 Tollgate is up at {url} after {seconds:.1f} s.
@@ -33,7 +34,7 @@ Tollgate is up at {url} after {seconds:.1f} s.
   processors  {processors}
   data        {shown(settings.data)}
   logs        {shown(settings.logs)}/<program>.log
-
+{console}
 Pay, and see it:
 
   curl -i {url}/payments -H 'Content-Type: application/json' \\

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tollgate.console.settings import Settings as ConsoleSettings
 from tollgate.gateway.settings import Settings as GatewaySettings
 from tollgate.processor.settings import Settings as ProcessorSettings
 from tollgate.projector.settings import Settings as ProjectorSettings
@@ -95,7 +96,7 @@ def _supervise(settings: Settings, groups: list[Group], lock: int, say: Callable
 def _check_services(settings: Settings) -> None:
     """Raises SettingError for a setting that a service would refuse: it would be restarted for ever."""
     environment = {**os.environ, **shared_environment(settings)}
-    for declared in (GatewaySettings, ProcessorSettings, ProjectorSettings):
+    for declared in (GatewaySettings, ProcessorSettings, ProjectorSettings, ConsoleSettings):
         load(declared, environment)
 
 

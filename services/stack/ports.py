@@ -24,6 +24,8 @@ class Port:
 def needed_ports(settings: Settings) -> list[Port]:
     """Every TCP port that a program of this stack listens on."""
     ports = [Port(settings.edge_port, "caddy", "TOLLGATE_PORT", everywhere=True)]
+    if settings.has_console:
+        ports.append(Port(settings.console_port, "console", "TOLLGATE_CONSOLE_PORT"))
     if not listens_on_sockets(settings):
         ports += [Port(settings.gateway_port + i, f"gateway-{i + 1}", "TOLLGATE_GATEWAY_PORT") for i in range(2)]
     if settings.runs_broker:

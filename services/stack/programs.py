@@ -40,7 +40,7 @@ def choose_programs(settings: Settings, credentials: Credentials | None) -> list
         Group("base", 2, (*_broker(settings, credentials), *_simulators(settings))),
         Group("workers", 3, tuple(_service(settings, credentials, name) for name in _workers(settings))),
         Group("gateways", 2, tuple(_gateway(settings, credentials, index) for index in range(2))),
-        Group("edge", 2, (_caddy(settings),)),
+        Group("edge", 2, (_caddy(settings), *_console(settings, credentials))),
     ]
     return [group for group in groups if group.programs]
 
@@ -123,6 +123,15 @@ def _gateway(settings: Settings, credentials: Credentials | None, index: int) ->
     )
     environment = {"GATEWAY_NAME": name, **where, **_as_user(settings, credentials, "gateway")}
     return Program(name, (_executable(settings, "gateway"), "run"), environment)
+
+
+def _console(settings: Settings, credentials: Credentials | None) -> tuple[Program, ...]:
+    if not settings.has_console:
+        return ()
+    # Always on loopback here; docs/how-to/console.md shows how to open it wider.
+    where = {"CONSOLE_HOST": "127.0.0.1", "CONSOLE_PORT": str(settings.console_port)}
+    environment = {**where, **_as_user(settings, credentials, "console")}
+    return (Program("console", (_executable(settings, "console"), "run"), environment),)
 
 
 def _caddy(settings: Settings) -> Program:

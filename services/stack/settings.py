@@ -39,6 +39,8 @@ class Environment:
         True, what="Whether processor and simulators run; without them payments are accepted and wait."
     )
     tollgate_port: int = port(9999, what="The port for clients.")
+    tollgate_console: bool = switch(True, what="Whether the console runs.")
+    tollgate_console_port: int = port(9998, what="The port of the console, on loopback.")
     tollgate_gateway_port: int = port(
         9001, what="The first of two ports of the gateways, used only where a socket path is too long."
     )
@@ -72,6 +74,8 @@ class Settings:
     sync_interval: str
     allows_purge: bool
     edge_port: int
+    has_console: bool
+    console_port: int
     gateway_port: int
     simulator_port: int
     nats_port: int
@@ -86,6 +90,10 @@ class Settings:
     @property
     def logs(self) -> Path:
         return self.data / "logs"
+
+    @property
+    def console_url(self) -> str:
+        return f"http://127.0.0.1:{self.console_port}"
 
     @property
     def edge_url(self) -> str:
@@ -115,6 +123,8 @@ def read_settings(environment: dict[str, str]) -> Settings:
         sync_interval=values.nats_sync_interval,
         allows_purge=values.allow_purge,
         edge_port=values.tollgate_port,
+        has_console=values.tollgate_console,
+        console_port=values.tollgate_console_port,
         gateway_port=values.tollgate_gateway_port,
         simulator_port=values.tollgate_simulator_port,
         nats_port=values.tollgate_nats_port,

@@ -48,6 +48,9 @@ class Stack:
             "TOLLGATE_NATS_MONITOR_PORT": str(first + 2),
             "TOLLGATE_GATEWAY_PORT": str(first + 3),
             "TOLLGATE_SIMULATOR_PORT": str(first + 5),
+            "TOLLGATE_CONSOLE_PORT": str(first + 7),
+            # Only tests of the console need it.
+            "TOLLGATE_CONSOLE": "false",
             **(environment or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None

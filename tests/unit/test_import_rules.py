@@ -39,6 +39,14 @@ LAYERS = {
 }
 """What each folder of `services/` may import of the others."""
 PURE = [
+    "console.access",
+    "console.history",
+    "console.live",
+    "console.observation",
+    "console.programs",
+    "console.providers",
+    "console.samples",
+    "console.timeline",
     "gateway.problems",
     "gateway.requests",
     "gateway.responses",

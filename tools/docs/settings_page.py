@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from tollgate.console import settings as console
 from tollgate.gateway import settings as gateway
 from tollgate.processor import settings as processor
 from tollgate.projector import settings as projector
@@ -16,6 +17,7 @@ TABLES: dict[str, Any] = {
     "processor": processor.Settings,
     "projector": projector.Settings,
     "projector verify": projector.VerifySettings,
+    "console": console.Settings,
 }
 _TABLE = re.compile(r"(<!-- settings of (?P<of>[^>]+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
+from tollgate.console.settings import Settings as ConsoleSettings
 from tollgate.gateway.settings import Settings as GatewaySettings
 from tollgate.processor.settings import Settings as ProcessorSettings
 from tollgate.projector.settings import Settings as ProjectorSettings
@@ -15,12 +16,22 @@ from tollgate.runtime.errors import SettingError
 from tollgate.runtime.settings import load
 from tollgate.stack.settings import Environment as StackSettings
 
-PROGRAMS: tuple[type[Any], ...] = (GatewaySettings, ProcessorSettings, ProjectorSettings, VerifySettings, StackSettings)
+PROGRAMS: tuple[type[Any], ...] = (
+    ConsoleSettings,
+    GatewaySettings,
+    ProcessorSettings,
+    ProjectorSettings,
+    VerifySettings,
+    StackSettings,
+)
 HERE = str(Path(__file__).parent)
 PROVIDER_URLS = ("127.0.0.1:8001", "http://", "http://host:70000", "http://host:0", "ftp://host", "http://ho st", "//h")
 NUMBERS = ("abc", "-1000", "nan", "inf", "1e400", "1_0", "\uff19", "1,5", "0x10", "99999999999999999999")
 BAD: dict[str, tuple[str, ...]] = {
     "allow_purge": ("ja", "2", "tru"),
+    "console_host": ("http://127.0.0.1", "a b"),
+    "console_port": (*NUMBERS, "0", "65536"),
+    "console_token": ("s3cret", "s3cret s3cret s3cret"),
     "data_dir": ("a\nb", __file__),
     "gateway_accept_timeout_seconds": (*NUMBERS, "0", "61"),
     "gateway_host": ("http://127.0.0.1", "a b"),
@@ -53,6 +64,8 @@ BAD: dict[str, tuple[str, ...]] = {
     "processor_timeout_seconds": (*NUMBERS, "0", "301"),
     "summary_settle_seconds": (*NUMBERS, "61"),
     "tollgate_charges": ("maybe",),
+    "tollgate_console": ("maybe",),
+    "tollgate_console_port": (*NUMBERS, "0", "65536"),
     "tollgate_gateway_port": (*NUMBERS, "0", "65536"),
     "tollgate_nats_monitor_port": (*NUMBERS, "0", "65536"),
     "tollgate_nats_port": (*NUMBERS, "0", "65536"),
@@ -63,6 +76,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "verify_questions_per_second": (*NUMBERS, "0"),
 }
 SECRETS = {
+    "console_token",
     "nats_url",
     "payment_processor_header_default",
     "payment_processor_header_fallback",
@@ -140,7 +154,7 @@ def test_every_file_that_declares_settings_is_covered() -> None:
     texts = {str(one.relative_to(services)): one.read_text() for one in services.rglob("*.py")}
     declaring = {path for path, text in texts.items() if "environ.config(" in text}
     assert declaring == {
-        *(f"{program}/settings.py" for program in ("gateway", "processor", "projector", "stack")),
+        *(f"{program}/settings.py" for program in ("console", "gateway", "processor", "projector", "stack")),
         "runtime/settings.py",
     }
     assert not [one for one in declaring - {"runtime/settings.py"} if "environ.var(" in texts[one]]

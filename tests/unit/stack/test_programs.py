@@ -29,6 +29,7 @@ def test_everything_runs_and_stops_from_the_edge_down_to_the_broker() -> None:
         "gateway-1",
         "gateway-2",
         "caddy",
+        "console",
     ]
 
 
@@ -99,6 +100,7 @@ def test_each_program_gets_only_its_own_password() -> None:
         "gateway-1": {"gateway"},
         "gateway-2": {"gateway"},
         "caddy": set(),
+        "console": {"console"},
     }
     assert programs["processor"].environment["NATS_URL"] == "nats://processor:password-of-processor@127.0.0.1:4222"
 

@@ -1,0 +1,30 @@
+"""The answers to one set of questions. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tollgate.contract.read_model_api import Charging, Status
+from tollgate.contract.waiting import ChargingFacts
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramStatistics:
+    """What a program answered: its kind, its name, and its metrics by Prometheus' sample names."""
+
+    program: str
+    name: str
+    samples: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """None where a question was not answered; `troubles` has the reasons."""
+
+    at_us: int
+    """By the broker's clock."""
+    troubles: Sequence[str] = ()
+    status: Status | None = None
+    charging: Charging | None = None
+    facts: ChargingFacts | None = None
+    log_end: int | None = None
+    programs: Sequence[ProgramStatistics] = field(default_factory=tuple)

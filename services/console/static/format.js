@@ -1,0 +1,43 @@
+// Numbers, money, ages and times as text.
+
+const whole = new Intl.NumberFormat("en");
+const money = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const clock = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+export const UNKNOWN = "–";
+
+export const count = (value) => (value == null ? UNKNOWN : whole.format(value));
+
+/** A rate or a quantile: one decimal below ten. */
+export const figure = (value) => {
+  if (value == null) return UNKNOWN;
+  return value > 0 && value < 10 ? value.toFixed(1) : whole.format(Math.round(value));
+};
+
+export const amount = (cents) => (cents == null ? UNKNOWN : money.format(cents / 100));
+
+export const percent = (share) => (share == null ? UNKNOWN : `${(share * 100).toFixed(share > 0 && share < 0.995 ? 1 : 0)} %`);
+
+export const age = (seconds) => {
+  if (seconds == null) return UNKNOWN;
+  if (seconds < 1) return "under 1 s";
+  if (seconds < 120) return `${Math.floor(seconds)} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+};
+
+export const moment = (ms) => clock.format(new Date(ms));
+
+/** The value of a datetime-local input, in this browser's time zone. */
+export const inputMoment = (ms) => {
+  const local = new Date(ms - new Date(ms).getTimezoneOffset() * 60000);
+  return local.toISOString().slice(0, 19);
+};
+
+/** An element with text; texts of the stack are never taken as markup. */
+export const element = (name, text = "", attributes = {}) => {
+  const made = document.createElement(name);
+  made.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+};
