@@ -4,7 +4,7 @@ Without a token the request's Host must be a loopback name, so that a page from 
 through a name that resolves to 127.0.0.1.
 """
 
-import secrets
+import hmac
 from dataclasses import dataclass, field
 
 COOKIE = "tollgate_console"
@@ -24,4 +24,4 @@ class Access:
         return self.is_token(cookie) or self.is_token((authorization or "").removeprefix("Bearer "))
 
     def is_token(self, given: str | None) -> bool:
-        return bool(self.token) and secrets.compare_digest((given or "").encode(), self.token.encode())
+        return bool(self.token) and hmac.compare_digest((given or "").encode(), self.token.encode())
