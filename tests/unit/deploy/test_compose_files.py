@@ -9,11 +9,14 @@ import pytest
 import yaml
 
 from qa.load.compose import BASE, CONTEST, SIMULATORS, TLS
+from tollgate.processor.settings import Settings
+from tollgate.runtime.settings import declarations
 from tollgate.stack.settings import read_settings
 
 PROJECT = Path(__file__).parents[3]
 DEPLOYED = (BASE, SIMULATORS, TLS)
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*")
+PASSED = re.compile(r"\$\{(\w+):-(.*)\}")
 CPUS_MAX, MEMORY_MB_MAX = Decimal("1.5"), 350
 
 
@@ -44,6 +47,19 @@ def test_the_contest_s_file_does_and_says_nothing_else() -> None:
     assert [contest[name]["environment"]["ALLOW_PURGE"] for name in ("gateway-1", "gateway-2")] == ["true", "true"]
     assert contest["nats"]["environment"] == {"NATS_CONFIG": "nats-purge.conf"}
     assert contest.keys() == {"gateway-1", "gateway-2", "nats", "processor"}
+
+
+@pytest.mark.parametrize("service", ["processor", "operator"])
+def test_every_setting_of_the_providers_reaches_what_calls_them(service: str) -> None:
+    environment = services(BASE)[service]["environment"]
+    declared = {name for name in declarations(Settings) if name.startswith("PAYMENT_PROCESSOR_")}
+    assert {name for name in environment if name.startswith("PAYMENT_PROCESSOR_")} == declared
+    for name in declared:
+        variable, default = PASSED.fullmatch(environment[name]).groups()  # type: ignore[union-attr]
+        assert variable == name
+        # An empty one counts as not set; the address of a provider is the one on the network of the containers.
+        provider = name.rpartition("_")[2].lower()
+        assert default == (f"http://payment-processor-{provider}:8080" if "_URL_" in name else "")
 
 
 @pytest.mark.parametrize("name", [BASE, SIMULATORS])
