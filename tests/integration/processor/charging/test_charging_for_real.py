@@ -2,8 +2,10 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +17,7 @@ from tests.support.services import Processor, Projector, Simulator
 from tollgate.contract.batch import split
 from tollgate.contract.codec import decode, encode
 from tollgate.contract.events import Event, LedgerPurged, PaymentProcessed, PaymentRequested, PaymentRouted
+from tollgate.contract.payment_state import Open, PaymentState, Unrouted, evolve
 from tollgate.contract.timestamps import now_us, parse_us
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
@@ -36,8 +39,11 @@ class World:
         self.session = session
         self.default = Simulator("default", folder)
         self.fallback = Simulator("fallback", folder)
+        self.replicas = 0
+        """Replicas that the test has created so far."""
 
     def replica(self, name: str = "1", **env: str) -> Processor:
+        self.replicas += 1
         return Processor(
             self.nats_server.url, self.folder, default=self.default.url, fallback=self.fallback.url, name=name, **env
         )
@@ -82,19 +88,40 @@ class World:
         await self.agree()
 
     async def agree(self) -> None:
-        """Every charge in the log is in the records of the provider that it names, and vice versa."""
+        """Each payment that a provider charged has one valid end in the log, which names that charge, and vice versa.
+
+        A charge can be recorded once by each replica: one that was paused during its call records the answer when it is
+        resumed, after another has reclaimed the attempt and found the provider's record. By `evolve` only the first of
+        these events has an effect. All of them have to be of the same charge.
+        """
         provider_records = {
             "default": await self.default.book(self.session),
             "fallback": await self.fallback.book(self.session),
         }
         assert not provider_records["default"].keys() & provider_records["fallback"].keys(), "charged twice"
-        charged = [event for event in await self.events() if isinstance(event, PaymentProcessed)]
-        # Two replicas may record the same charge; each record has to be that of the provider.
-        ids = {event.correlation_id for event in charged}
-        assert len(ids) == len(provider_records["default"]) + len(provider_records["fallback"])
-        for event in charged:
-            record = provider_records[event.provider][event.correlation_id]
-            assert parse_us(str(record["requestedAt"])) == event.requested_at_us
+        ends: dict[str, PaymentProcessed] = {}
+        payment_states: dict[str, PaymentState] = {}
+        counts: Counter[str] = Counter()
+        for position, event in enumerate(await self.events()):
+            assert not isinstance(event, LedgerPurged)
+            before = payment_states.get(event.correlation_id, Unrouted())
+            after = payment_states[event.correlation_id] = evolve(before, position, event)
+            if not isinstance(event, PaymentProcessed):
+                continue
+            counts[event.correlation_id] += 1
+            if after is before:
+                first = ends[event.correlation_id]
+                assert replace(event, processed_at_us=first.processed_at_us) == first, "another charge was recorded"
+            else:
+                assert isinstance(before, Open)
+                assert _is_charge_of(event, before.attempt)
+                ends[event.correlation_id] = event
+        assert max(counts.values(), default=0) <= self.replicas, "a replica recorded a charge twice"
+        assert {(end.provider, end.correlation_id, end.requested_at_us) for end in ends.values()} == {
+            (provider, correlation_id, parse_us(str(record["requestedAt"])))
+            for provider, records in provider_records.items()
+            for correlation_id, record in records.items()
+        }
 
     async def redelivered(self) -> None:
         """Waits until the broker has delivered something a second time."""
@@ -124,6 +151,16 @@ async def world(nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Pat
             await created.default.ready(session)
             await created.fallback.ready(session)
             yield created
+
+
+def _is_charge_of(event: PaymentProcessed, attempt: PaymentRouted) -> bool:
+    """Whether the event records the charge that the intent announced, down to its stamp."""
+    return (event.attempt, event.provider, event.amount_cents, event.requested_at_us) == (
+        attempt.attempt,
+        attempt.provider,
+        attempt.amount_cents,
+        attempt.requested_at_us,
+    )
 
 
 def last_kind(world: World, correlation_id: str, kind: str) -> Callable[[], "asyncio.Future[bool]"]:
