@@ -26,7 +26,9 @@ class Strategy(Protocol):
         self, provider: ProviderName, outcome: Outcome, now: float, *, seconds: float | None = None
     ) -> None: ...
     def observe_health(self, provider: ProviderName, health: Health, now: float) -> None: ...
-    def observe_delivery(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None: ...
+    def observe_delivery(
+        self, *, delivered: int, pending: int, payments: int, is_redelivery: bool, now: float
+    ) -> None: ...
 
 
 class Tollgate(Router):
@@ -84,7 +86,7 @@ class RuleOfThumb:
         del now
         self._health[provider] = health
 
-    def observe_delivery(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None:
+    def observe_delivery(self, *, delivered: int, pending: int, payments: int, is_redelivery: bool, now: float) -> None:
         """Does nothing: the rule does not use the queue."""
 
 

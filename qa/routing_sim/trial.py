@@ -1,6 +1,6 @@
 """One strategy in one scenario, event by event in virtual time: the queue, one worker replica, and both providers.
 
-The worker is modelled on `processor/intake/worker.py` and `processor/charging/handler.py`: it takes as many payments
+The worker is modelled on `processor/intake/requests.py` and `processor/charging/handler.py`: it takes as many payments
 from the queue as it has places for, oldest first; writes the intent to the log; sends; routes again, up to four times,
 what was proven not charged; and returns to the queue what has to wait. Each payment uses CPU of the replica.
 """
@@ -21,7 +21,7 @@ from tollgate.processor.health.report import Health
 from tollgate.processor.routing import Outcome, Route
 
 GATHER_SECONDS = 0.02
-"""How long a delivery waits for others to be handled with it (`processor/intake/worker.py`)."""
+"""How long a delivery waits for others to be handled with it (`processor/intake/requests.py`)."""
 LOG_SECONDS = 0.005
 """Time from the decision to the first byte: the intent is written, and read back."""
 PAYMENTS_PER_SECOND_MAX = 1_500.0
@@ -186,6 +186,7 @@ class Trial:
                 self._strategy.observe_delivery(
                     delivered=self._delivered,
                     pending=len(self._queue),
+                    payments=1,
                     is_redelivery=payment.deliveries > 1,
                     now=now,
                 )

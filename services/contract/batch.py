@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 from tollgate.contract.codec import MalformedEventError, decode
 from tollgate.contract.events import Event, LedgerPurged
-from tollgate.contract.subjects import PURGED, REQUESTED, subject_of
+from tollgate.contract.subjects import PURGED, subject_of
 
 EVENTS_MAX = 32
 """Events of one message. Those that are stored together have under 400 bytes each, so that they fit into
 `contract.subjects.MESSAGE_BYTES_MAX`."""
-_ALONE = frozenset((REQUESTED, PURGED))
-"""Under these subjects a message holds one event: readers of headers take the message id for the event's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ def events_in(subject: str, payload: bytes) -> list[Event] | Malformed:
     subject, if two events are of the same payment, or if it has too many lines.
     """
     parts = split(payload)
-    lines_max = 1 if subject in _ALONE else EVENTS_MAX
+    lines_max = 1 if subject == PURGED else EVENTS_MAX
     if len(parts) > lines_max:
         return Malformed(f"{len(parts)} lines in a message under {subject}, where at most {lines_max} may be")
     events: list[Event] = []

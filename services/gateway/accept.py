@@ -1,18 +1,20 @@
 """Accepts a payment: stores its request in the log exactly once, or refuses it."""
 
+import asyncio
 import logging
 from http import HTTPStatus
 
+from tollgate.contract.codec import decode
 from tollgate.contract.events import PaymentRequested
 from tollgate.contract.money import format_cents
 from tollgate.gateway.dedup import DedupIndex
 from tollgate.gateway.problems import Problem, unavailable
+from tollgate.gateway.request_writer import RequestWriter
 from tollgate.gateway.requests import PaymentOrder
 from tollgate.messaging.broker_clock import BrokerClock
 from tollgate.messaging.log import Log
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
-from tollgate.runtime.bloom_set import BloomSet
-from tollgate.runtime.errors import BrokerUnavailableError, LogFullError
+from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +30,6 @@ class Acceptance:
         self,
         log: Log,
         read_model: ReadModel,
-        known_ids: BloomSet,
         dedup_index: DedupIndex,
         clock: BrokerClock,
         *,
@@ -37,8 +38,8 @@ class Acceptance:
         self._clock = clock
         self._log = log
         self._read_model = read_model
-        self._known_ids = known_ids
         self._dedup_index = dedup_index
+        self._writer = RequestWriter(log, dedup_index)
         self._timeout_seconds = timeout_seconds
         self._in_flight = 0
 
@@ -56,7 +57,7 @@ class Acceptance:
                 # A repeat of a payment whose request is missing from the log would be charged again.
                 raise unavailable(fault)
             if not self._dedup_index.is_current:
-                raise unavailable("the gateway has not read the log far enough to tell new payments from repeats")
+                raise unavailable("the gateway has not read the log yet, which tells new payments from repeats")
             known_cents = await self._known_cents(order)
             if known_cents is None:
                 known_cents = await self._store(order)
@@ -70,23 +71,34 @@ class Acceptance:
 
     async def _known_cents(self, order: PaymentOrder) -> int | None:
         """The amount of an earlier request; None if the payment is new."""
-        if order.correlation_id not in self._known_ids:
+        if order.correlation_id not in self._dedup_index:
             return None
+        if (sequence := self._dedup_index.sequence_of(order.correlation_id)) is not None:
+            requested = await self._requested_at(sequence, order.correlation_id)
+            if requested is not None:
+                return requested.amount_cents
         try:
             known = await self._read_model.payment(order.correlation_id, timeout_seconds=LOOKUP_TIMEOUT_SECONDS)
         except ReadModelUnavailableError as error:
             raise unavailable(f"the payment may be a repeat, and that cannot be checked now: {error}") from None
         return None if known is None else known.amount_cents
 
+    async def _requested_at(self, sequence: int, correlation_id: str) -> PaymentRequested | None:
+        deadline = asyncio.get_running_loop().time() + LOOKUP_TIMEOUT_SECONDS
+        try:
+            stored = await self._log.event_of(correlation_id, sequence, deadline=deadline)
+        except BrokerUnavailableError:
+            raise unavailable("the payment may be a repeat, and the log cannot be read now") from None
+        event = None if stored is None else decode(stored)
+        return event if isinstance(event, PaymentRequested) else None
+
     async def _store(self, order: PaymentOrder) -> int:
         """The amount under which the payment is in the log."""
-        requested = PaymentRequested(order.correlation_id, order.amount_cents, self._clock.now_us())
+        request = PaymentRequested(order.correlation_id, order.amount_cents, self._clock.now_us())
         try:
-            appended = await self._log.append(requested, timeout_seconds=self._timeout_seconds)
-        except BrokerUnavailableError:
-            raise unavailable("the log did not acknowledge the payment in time; send it again") from None
+            return await self._writer.store(request, timeout_seconds=self._timeout_seconds)
         except LogFullError as error:
             logger.error("the log refuses payments: %s", error)
             raise unavailable("the log accepts no payments now") from None
-        existing = appended.existing
-        return existing.amount_cents if isinstance(existing, PaymentRequested) else order.amount_cents
+        except BrokerError:
+            raise unavailable("the log did not acknowledge the payment in time; send it again") from None

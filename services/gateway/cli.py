@@ -38,11 +38,9 @@ async def serve(settings: Settings) -> None:
     watch = LogWatch(broker, missing_accepted=settings.log_missing_accepted)
     log = Log(broker, watch)
     read_model = ReadModel(broker)
-    known_ids = BloomSet()
-    # Half of the broker's duplicate window: it still covers the ids that the set may lack.
-    dedup_index = DedupIndex(broker, known_ids, lag_seconds_max=settings.log_duplicate_window_seconds / 2, watch=watch)
+    dedup_index = DedupIndex(broker, BloomSet(), watch=watch)
     acceptance = Acceptance(
-        log, read_model, known_ids, dedup_index, broker.clock, timeout_seconds=settings.gateway_accept_timeout_seconds
+        log, read_model, dedup_index, broker.clock, timeout_seconds=settings.gateway_accept_timeout_seconds
     )
     ledger = Ledger(broker, log, read_model, dedup_index)
     app = create_app(

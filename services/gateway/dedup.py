@@ -1,59 +1,67 @@
-"""The dedup index: follows the log's requests, and reports whether the set of known ids is current."""
+"""The dedup index: the ids of all requests in the log up to a sequence, and where the recent ones are."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
+from tollgate.contract.batch import events_in
 from tollgate.contract.events import LedgerPurged
 from tollgate.contract.subjects import PURGED, REQUESTED
 from tollgate.messaging.connection import Broker
-from tollgate.messaging.log import Log
 from tollgate.messaging.log_reader import LogMessage, LogReader
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.runtime.bloom_set import BloomSet
-from tollgate.runtime.errors import BrokerError
-from tollgate.runtime.retries import Retries
 
 logger = logging.getLogger(__name__)
 
 SUBJECTS = (REQUESTED, PURGED)
 BATCH_MESSAGES_MAX = 5_000
-PURGE_TIMEOUT_SECONDS = 60.0
-STATE_TIMEOUT_SECONDS = 5.0
-PAUSE_SECONDS = 0.5
-"""Between two readings. The broker itself drops repeats of what arrived in between, and delivering each request to each
-gateway at once would cost more CPU than accepting it. Longer pauses cause bursts that delay requests."""
+RECENT_MAX = 10_000
+"""Requests whose sequence is kept, about 2 MB. An older one is found through the read model."""
+OWN_MAX = 10_000
+"""Own messages kept as noted until they are read. At the bound they are dropped, and read like those of others."""
+_ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class DedupIndex:
-    """Adds the id of each request in the log to `known_ids`; `watch` checks that the log is the same.
+    """Holds the id of every request up to `last_sequence`; `watch` checks that the log is the same.
 
-    The set is current while it is at most `lag_seconds_max` behind the log.
+    The index may be behind the log. A gateway stores requests only if `last_sequence` is still the last one in the log
+    (docs/decisions/0030), so the broker refuses to store what was not compared with the whole log.
     """
 
-    def __init__(
-        self, broker: Broker, known_ids: BloomSet, *, lag_seconds_max: float, watch: LogWatch | None = None
-    ) -> None:
-        self._log = Log(broker)
-        self._watch = watch or LogWatch(broker)
-        self._reader = LogReader(broker, 1, subjects=SUBJECTS, headers_only=True, watch=self._watch)
-        self._known_ids = known_ids
+    def __init__(self, broker: Broker, known_ids: BloomSet, *, watch: LogWatch | None = None) -> None:
         self._broker = broker
-        self._lag_seconds_max = lag_seconds_max
-        self._started = asyncio.Event()
-        self._looked = asyncio.Event()
-        self._current_at = float("-inf")
-        self.position = 0
-        """The set holds all requests up to this sequence of the log."""
+        self._watch = watch or LogWatch(broker)
+        self._known_ids = known_ids
+        self._recent: OrderedDict[str, int] = OrderedDict()
+        self._own: set[int] = set()
+        """Messages that were noted when they were acknowledged, and were not read yet."""
+        self._is_started = False
+        self._moved = asyncio.Event()
+        self._purged_at = 0
+        self.on_requests: Callable[[LogMessage], None] = lambda _: None
+        """Called with each message of requests that was not noted before."""
+        self.last_sequence = 0
+
+    def __contains__(self, correlation_id: str) -> bool:
+        """Whether the payment may have been requested; False only if it was not, up to `last_sequence`."""
+        return correlation_id in self._known_ids
+
+    def sequence_of(self, correlation_id: str) -> int | None:
+        """The sequence of a recent request of the payment; None if there is none."""
+        return self._recent.get(correlation_id)
 
     @property
     def is_current(self) -> bool:
-        """Whether the set holds every request whose message id may have left the broker's duplicate window.
+        """Whether payments can be told from repeats: the log was read to its end once, and is still the same.
 
         False after a new connection until the log was found to be the same.
         """
-        return self._watch.is_sure and self._now() - self._current_at < self._lag_seconds_max
+        return self._is_started and self._watch.is_sure
 
     @property
     def log_fault(self) -> str | None:
@@ -63,86 +71,97 @@ class DedupIndex:
     @property
     def is_started(self) -> bool:
         """Whether the log has been read to its end once."""
-        return self._started.is_set()
+        return self._is_started
 
     async def looked(self, *, timeout_seconds: float) -> None:
-        """Waits until the log was read to its end once and, after a new connection, found to be the same.
-
-        Returns after `timeout_seconds` in any case.
-        """
+        """Waits until `is_current`. Returns after `timeout_seconds` in any case."""
+        if self.is_current:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                while not (self.is_started and self._watch.is_sure):
-                    self._looked.clear()
-                    await self._looked.wait()
+                while not self._is_started:
+                    await self._until_moved()
+                await self._watch.sure()
+
+    async def reached(self, sequence: int, *, deadline: float) -> None:
+        """Waits until `last_sequence` is `sequence` or later. Raises TimeoutError at the deadline (loop time)."""
+        async with asyncio.timeout_at(deadline):
+            while self.last_sequence < sequence:
+                await self._until_moved()
+
+    def note_last(self, sequence: int) -> None:
+        """Records that the log's last request is at this earlier sequence: the later ones were removed by a purge."""
+        self.last_sequence = min(self.last_sequence, sequence)
+
+    def note_stored(self, after: int, sequence: int, correlation_ids: Iterable[str]) -> None:
+        """Records a message of requests that the broker stored directly after the one at `after`."""
+        for correlation_id in correlation_ids:
+            self._note(correlation_id, sequence)
+        if self.last_sequence == after:
+            self.last_sequence = sequence
+            if len(self._own) >= OWN_MAX:
+                self._own.clear()
+            self._own.add(sequence)
 
     async def run(self) -> None:
-        """Follows the log until cancelled, one reading per pause. Raises LogChangedError when the log is another."""
-        retries = Retries(
-            *(logger, "the log cannot be read"), pause_seconds_min=PAUSE_SECONDS, pause_seconds_max=PAUSE_SECONDS
-        )
+        """Follows the log until cancelled. Raises LogChangedError when the log is another."""
         while True:
-            pause_seconds = PAUSE_SECONDS
-            try:
-                await self._read()
-                retries.succeeded()
-            except BrokerError as error:
-                pause_seconds = retries.failed(error)
-            await asyncio.sleep(pause_seconds)
-
-    async def _read(self) -> None:
-        """Reads all requests and purges stored until now. Raises BrokerError."""
-        await self._broker.connected()
-        asked_at = self._now()
-        log = await self._watch.look(timeout_seconds=STATE_TIMEOUT_SECONDS)
-        if log.last_sequence > self.position:
-            if not await self._read_up_to(await self._newest()):
-                return
-            self.position = log.last_sequence
-        self._current_at = asked_at
-        self._started.set()
-        self._looked.set()
-
-    async def _newest(self) -> int:
-        newest = [await self._log.last_sequence_of(one, timeout_seconds=STATE_TIMEOUT_SECONDS) for one in SUBJECTS]
-        return max(newest)
-
-    async def _read_up_to(self, sequence: int) -> bool:
-        """Returns whether it got there: in a cluster, the reader's server may be behind the one with that sequence.
-
-        Nothing is read while there are no new requests: the reader begins after the last one, and for a new reader the
-        broker scans everything stored since, which after a long backlog are the outcomes of all its payments.
-        """
-        if sequence >= self._reader.next_sequence:
-            async with self._reader as reader:
+            async with LogReader(self._broker, self._purged_at + 1, subjects=SUBJECTS, watch=self._watch) as reader:
                 async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
-                    await self._note_all(messages)
-            # What arrived while the reader closed: the next reading may be a long time away.
-            while messages := self._reader.take(BATCH_MESSAGES_MAX):
-                await self._note_all(messages)
-        return self._reader.next_sequence > sequence
+                    if not self._apply(messages):
+                        break
+                else:
+                    self._is_started = True
+                    self._wake()
+                    while self._apply(await reader.batch(BATCH_MESSAGES_MAX)):
+                        self._wake()
 
-    async def _note_all(self, messages: Sequence[LogMessage]) -> None:
+    def _apply(self, messages: Iterable[LogMessage]) -> bool:
+        """False after a purge: the log is read anew from there, because later requests were dropped, too."""
         for message in messages:
-            await self._note(message)
+            if message.subject == PURGED:
+                if self._is_purge(message):
+                    self._purge(message.sequence)
+                    return False
+                continue
+            if message.sequence in self._own:
+                self._own.remove(message.sequence)
+                continue
+            for correlation_id in _ids_in(message.payload):
+                self._note(correlation_id, message.sequence)
+            self.last_sequence = max(self.last_sequence, message.sequence)
+            self.on_requests(message)
+        return True
 
-    async def _note(self, message: LogMessage) -> None:
-        if message.subject == PURGED:
-            if await self._is_purge(message.sequence):
-                self._known_ids.clear()
-        elif message.message_id is not None:
-            # An id that was used again after a purge has the epoch after an @. A header that does not match its event
-            # only causes one needless question to the read model: no event is decoded here.
-            self._known_ids.add(message.message_id.partition("@")[0])
+    def _note(self, correlation_id: str, sequence: int) -> None:
+        self._known_ids.add(correlation_id)
+        self._recent[correlation_id] = sequence
+        if len(self._recent) > RECENT_MAX:
+            self._recent.popitem(last=False)
+
+    def _purge(self, sequence: int) -> None:
+        self._known_ids.clear()
+        self._recent.clear()
+        self._own.clear()
+        self._purged_at = self.last_sequence = sequence
 
     @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+    def _is_purge(message: LogMessage) -> bool:
+        match events_in(message.subject, message.payload):
+            case [LedgerPurged()]:
+                return True
+            case _:
+                logger.error("message %d of the log is no valid event, so it purges nothing", message.sequence)
+                return False
 
-    async def _is_purge(self, sequence: int) -> bool:
-        """Whether the message is a valid LedgerPurged: only its subject and headers were read so far."""
-        deadline = asyncio.get_running_loop().time() + PURGE_TIMEOUT_SECONDS
-        if isinstance(await self._log.event_at(sequence, deadline=deadline), LedgerPurged):
-            return True
-        logger.error("message %d of the log is no valid event, so it purges nothing", sequence)
-        return False
+    def _wake(self) -> None:
+        self._moved.set()
+
+    async def _until_moved(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()
+
+
+def _ids_in(payload: bytes) -> Iterator[str]:
+    """The ids in a message, also in one that is not valid: each of those costs one needless lookup."""
+    return (one.decode() for one in _ID.findall(payload))

@@ -5,7 +5,6 @@ import environ
 from tollgate.runtime.settings import (
     ServiceSettings,
     host,
-    log_duplicate_window_seconds,
     name,
     port,
     seconds,
@@ -29,4 +28,3 @@ class Settings(ServiceSettings):
         what="How long a payment may wait for the log's acknowledgement before it is answered 503.",
     )
     allow_purge: bool = switch(False, what="Whether `POST /purge-payments` empties the log.")
-    log_duplicate_window_seconds: int = log_duplicate_window_seconds()

@@ -2,24 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import orjson
 
 from tollgate.contract.batch import events_in, join, part_of
 from tollgate.contract.codec import encode
-from tollgate.contract.events import Event
+from tollgate.contract.events import Event, PaymentRequested
 from tollgate.contract.log_mark import LogState
-from tollgate.contract.subjects import MESSAGE_BYTES_MAX, STREAM, SUBJECTS, message_id_of, subject_of
+from tollgate.contract.subjects import MESSAGE_BYTES_MAX, REQUESTED, STREAM, SUBJECTS, message_id_of, subject_of
 from tollgate.messaging.connection import REQUEST_TIMEOUT_SECONDS, RETRY_PAUSE_SECONDS, TRANSIENT_ERRORS, Broker
 from tollgate.messaging.jetstream_api import stream_api
-from tollgate.messaging.jetstream_errors import is_transient
+from tollgate.messaging.jetstream_errors import WRONG_LAST_SEQUENCE, error_code, is_transient
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.stored_message import StoredMessage, get_message
 from tollgate.messaging.streams import ensure_stream
-from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
+from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogFullError, LogMovedOnError
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class Log:
         subject, payload, message_id = subject_of(event), encode(event), message_id_of(event)
         unused_id = message_id
         for _ in range(IDS_MAX):
-            sequence, is_duplicate = await self._publish(subject, payload, unused_id, deadline)
+            sequence, is_duplicate = await self._publish(subject, payload, _identified(unused_id), deadline)
             if not is_duplicate:
                 return Appended(sequence)
             message = await self._message_at(sequence, deadline=deadline)
@@ -119,7 +120,21 @@ class Log:
         """
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         payload = join(encode(event) for event in events)
-        sequence, _ = await self._publish(subject_of(events[0]), payload, f"together:{uuid4().hex}", deadline)
+        sequence, _ = await self._publish(
+            subject_of(events[0]), payload, _identified(f"together:{uuid4().hex}"), deadline
+        )
+        return sequence
+
+    async def append_requests(self, requests: Sequence[PaymentRequested], *, after: int, timeout_seconds: float) -> int:
+        """Stores requests as one message, if `after` is the sequence of the last message of requests in the log.
+
+        Returns the message's sequence. Raises LogMovedOnError when it is not, and as `append` does. A message that was
+        sent again after a lost acknowledgement can be the one that moved the log on.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        payload = join(encode(request) for request in requests)
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(after)}
+        sequence, _ = await self._publish(REQUESTED, payload, headers, deadline)
         return sequence
 
     async def event_at(self, sequence: int, *, deadline: float) -> Event | None:
@@ -166,9 +181,10 @@ class Log:
     async def _log_state(self, deadline: float) -> LogState:
         return await self._broker.log_state(timeout_seconds=max(deadline - asyncio.get_running_loop().time(), 0))
 
-    async def _publish(self, subject: str, payload: bytes, message_id: str | None, deadline: float) -> tuple[int, bool]:
+    async def _publish(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None, deadline: float
+    ) -> tuple[int, bool]:
         """The acknowledged sequence, and whether the message id was already in the broker's duplicate window."""
-        headers = {"Nats-Msg-Id": message_id} if message_id else None
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -183,6 +199,8 @@ class Log:
                 await asyncio.sleep(RETRY_PAUSE_SECONDS)
                 continue
             answer = orjson.loads(reply.data)
+            if error_code(answer) in WRONG_LAST_SEQUENCE:
+                raise LogMovedOnError(_last_sequence_in(answer))
             if is_transient(answer):
                 if loop.time() + RETRY_PAUSE_SECONDS >= deadline:
                     raise BrokerUnavailableError(f"the event is not stored yet: {answer['error'].get('description')}")
@@ -196,6 +214,16 @@ class Log:
             if self._watch is not None:
                 self._watch.note_end(answer["seq"])
             return answer["seq"], answer.get("duplicate", False)
+
+
+def _identified(message_id: str | None) -> dict[str, str] | None:
+    return None if message_id is None else {"Nats-Msg-Id": message_id}
+
+
+def _last_sequence_in(answer: Mapping[str, Any]) -> int | None:
+    """The sequence in `wrong last sequence: 7`; None in the error of a replicated log, which has none."""
+    _, _, sequence = str(answer["error"].get("description", "")).rpartition(": ")
+    return int(sequence) if sequence.isdecimal() else None
 
 
 def _only_event_in(message: StoredMessage) -> Event | None:

@@ -35,8 +35,8 @@ from tollgate.processor.health.poller import HealthPoller
 from tollgate.processor.health.report import Health
 from tollgate.processor.intake.progress import Progress
 from tollgate.processor.intake.queues import REQUESTS
-from tollgate.processor.intake.side_queue import doubts_queue, released_queue
-from tollgate.processor.intake.worker import IN_HAND_FACTOR, Worker
+from tollgate.processor.intake.requests import IN_HAND_FACTOR, requests_queue
+from tollgate.processor.intake.side_queues import doubts_queue, released_queue
 from tollgate.processor.operations.cli import resolve, status
 from tollgate.processor.routing import Router
 from tollgate.processor.settings import Settings
@@ -99,14 +99,14 @@ async def serve(settings: Settings) -> None:
                 system_clock=system_clock,
             )
             doubts = DoubtHandler(follower, payment_states, attempts, router, clock=system_clock)
-            worker = Worker(
+            requests = requests_queue(
                 broker, payments, router, clock, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )
             me = _name()
-            progress = Progress(me, broker, log, clock=clock, worker=worker, follower=follower, router=router)
+            progress = Progress(me, broker, log, clock=clock, requests=requests, follower=follower, router=router)
             poller = _health_poller(me, broker, providers, pace, router)
             await run_together(
-                worker.run(),
+                requests.run(),
                 *(doubts_queue(broker, name, doubts, router).run() for name in PROVIDERS),
                 released_queue(broker, ReleaseHandler(payments, follower, histories)).run(),
                 follower.run(),

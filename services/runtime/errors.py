@@ -7,7 +7,8 @@ TollgateError (contract/errors.py)
   ├─ BrokerError                        the broker did not do what was asked
   │    ├─ BrokerUnavailableError        no answer inside the bound; whether an event was stored is unknown
   │    ├─ UnreadableMessageError        the broker has lost a message of the log
-  │    └─ LogFullError                  the broker refuses to store the event
+  │    ├─ LogFullError                  the broker refuses to store the event
+  │    └─ LogMovedOnError               another message was stored under the subject first
   │
   ├─ contract
   │    ├─ MalformedEventError           a message is not an event (ValueError)
@@ -59,6 +60,7 @@ __all__ = [
     "FatalError",
     "LogChangedError",
     "LogFullError",
+    "LogMovedOnError",
     "SettingError",
     "TollgateError",
     "UnreadableMessageError",
@@ -82,6 +84,17 @@ class UnreadableMessageError(BrokerError):
 
 class LogFullError(BrokerError):
     """The broker answered, and refused to store: its store is full, or the event breaks a limit of the stream."""
+
+
+class LogMovedOnError(BrokerError):
+    """Nothing was stored, because the message named as the last of its subject is not the last.
+
+    `last_sequence` is the sequence of the last one; None where the broker does not name it.
+    """
+
+    def __init__(self, last_sequence: int | None) -> None:
+        super().__init__(f"the last message of the subject is {last_sequence or 'another'}")
+        self.last_sequence = last_sequence
 
 
 class FatalError(TollgateError):

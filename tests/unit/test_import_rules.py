@@ -237,5 +237,5 @@ def test_a_pure_module_has_no_clock_no_chance_and_no_network(module: str) -> Non
 
 
 def test_this_test_sees_a_framework_where_there_is_one() -> None:
-    assert "nats" in reached_packages("gateway.app") | reached_packages("processor.intake.worker")
+    assert "nats" in reached_packages("gateway.app") | reached_packages("processor.intake.queue_intake")
     assert "duckdb" in reached_packages("projector.live.follower")

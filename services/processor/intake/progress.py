@@ -13,7 +13,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.replica_answers import replica_answers
 from tollgate.processor.charging.state_follower import Follower
-from tollgate.processor.intake.worker import Worker
+from tollgate.processor.intake.queue_intake import QueueIntake
 from tollgate.processor.routing import Router
 from tollgate.runtime.errors import BrokerError
 
@@ -35,7 +35,7 @@ class Progress:
         log: Log,
         *,
         clock: ClockWatch,
-        worker: Worker,
+        requests: QueueIntake,
         follower: Follower,
         router: Router,
     ) -> None:
@@ -43,7 +43,7 @@ class Progress:
         self._broker = broker
         self._log = log
         self._clock = clock
-        self._worker = worker
+        self._requests = requests
         self._follower = follower
         self._router = router
         self._logged_at = float("-inf")
@@ -64,7 +64,7 @@ class Progress:
         return ReplicaStatus(
             name=self._name,
             obstacle=self.obstacle(),
-            in_hand=self._worker.in_hand,
+            in_hand=self._requests.in_hand,
             ended_seconds_ago=None if ended_at is None else time.monotonic() - ended_at,
             clock=self._clock.offset,
         )

@@ -158,9 +158,16 @@ class Router:
         """The provider's health endpoint answered."""
         self._provider_states[provider].observe_health(health, now)
 
-    def observe_delivery(self, *, delivered: int, pending: int, is_redelivery: bool, now: float) -> None:
-        """The queue delivered a payment: the `delivered`th of all deliveries, with `pending` behind it."""
-        self._backlog.observe(delivered=delivered, pending=pending, is_redelivery=is_redelivery, now=now)
+    def observe_delivery(self, *, delivered: int, pending: int, payments: int, is_redelivery: bool, now: float) -> None:
+        """The queue delivered so many payments: the `delivered`th of all deliveries, with `pending` behind it."""
+        self._backlog.observe(
+            delivered=delivered, pending=pending, payments=payments, is_redelivery=is_redelivery, now=now
+        )
+
+    @property
+    def payments_per_delivery(self) -> float:
+        """The average of the last deliveries."""
+        return self._backlog.payments_per_delivery
 
     # The rule.
 

@@ -85,8 +85,6 @@ class _Pattern:
     follow: Callable[[Any, int, re.Match[bytes], int], bool]
     seconds: tuple[int, ...]
     """The groups that hold times to the second; the expression also matches some that are not valid times."""
-    events_max: int = EVENTS_MAX
-    """Limit of events in one message."""
 
 
 _Plain = tuple[int, int, bytes, int, bytes]
@@ -143,7 +141,7 @@ class BulkProjection:
             matches = [match]
         else:
             parts = split(payload)
-            if not 1 < len(parts) <= pattern.events_max:
+            if not 1 < len(parts) <= EVENTS_MAX:
                 return None
             matches = [match for part in parts if (match := pattern.match(part)) is not None]
             if len({match[1] for match in matches}) != len(parts):
@@ -244,7 +242,7 @@ class BulkProjection:
 
 _REQUESTED = _fields("PaymentRequested", f'"amountCents":{_NUMBER}', f'"acceptedAt":{_STAMP}')
 _PATTERNS: dict[str, _Pattern] = {
-    REQUESTED: _Pattern(_REQUESTED, BulkProjection._request, (3,), events_max=1),  # noqa: SLF001 - methods of this file
+    REQUESTED: _Pattern(_REQUESTED, BulkProjection._request, (3,)),  # noqa: SLF001 - methods of this file
     **{f"payments.routed.{one}": _Pattern(_routed(one), BulkProjection._route, (3,)) for one in PROVIDERS},  # noqa: SLF001
     **{f"payments.processed.{one}": _Pattern(_processed(one), BulkProjection._process, (5, 7)) for one in PROVIDERS},  # noqa: SLF001
 }

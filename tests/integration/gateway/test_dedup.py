@@ -5,12 +5,10 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import orjson
 import pytest
-from nats.aio.msg import Msg
 
 from tests.support.conditions import eventually
-from tollgate.contract.events import Event, PaymentReleased, PaymentRequested
+from tollgate.contract.events import Event, LedgerPurged, PaymentReleased, PaymentRequested
 from tollgate.contract.subjects import STREAM
 from tollgate.gateway.dedup import DedupIndex
 from tollgate.messaging.connection import Broker
@@ -19,15 +17,14 @@ from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.errors import FatalError
 from tollgate.runtime.tasks import end
 
-OUTCOMES = 100
-
 
 def requested() -> PaymentRequested:
     return PaymentRequested(str(uuid.uuid4()), 1990, 1_750_000_000_000_000)
 
 
 async def store(log: Log, *events: Event) -> None:
-    await asyncio.gather(*(log.append(event, timeout_seconds=5) for event in events))
+    for event in events:
+        await log.append(event, timeout_seconds=5)
 
 
 @asynccontextmanager
@@ -39,47 +36,57 @@ async def following(dedup_index: DedupIndex) -> AsyncIterator[asyncio.Future[Non
         await end(running)
 
 
-def has(known_ids: BloomSet, event: PaymentRequested) -> Callable[[], Awaitable[bool]]:
-    async def is_seen() -> bool:
-        return event.correlation_id in known_ids
-
-    return is_seen
-
-
-def has_looked(dedup_index: DedupIndex, sequence: int) -> Callable[[], Awaitable[bool]]:
+def has_read(dedup_index: DedupIndex, sequence: int) -> Callable[[], Awaitable[bool]]:
     async def is_there() -> bool:
-        return dedup_index.position >= sequence
+        return dedup_index.last_sequence >= sequence
 
     return is_there
 
 
-async def test_only_requests_are_read_however_much_else_comes(log: Log, broker: Broker) -> None:
-    begun_at: list[int] = []
-
-    async def on_create(request: Msg) -> None:
-        begun_at.append(orjson.loads(request.data)["config"]["opt_start_seq"])
-
-    await broker.client.subscribe(f"$JS.API.CONSUMER.CREATE.{STREAM}.>", cb=on_create)
+async def test_requests_are_followed_and_other_events_are_not(log: Log, broker: Broker) -> None:
     first, second = requested(), requested()
-    await store(log, first)
-    known_ids = BloomSet()
-    dedup_index = DedupIndex(broker, known_ids, lag_seconds_max=15)
+    await store(log, first, PaymentReleased(str(uuid.uuid4()), 1, "default", "a test"))
+    dedup_index = DedupIndex(broker, BloomSet())
     async with following(dedup_index):
         await dedup_index.looked(timeout_seconds=10)
-        assert first.correlation_id in known_ids
         assert dedup_index.is_current
-        for number in range(1, 4):
-            await store(log, *(PaymentReleased(str(uuid.uuid4()), 1, "default", "a test") for _ in range(OUTCOMES)))
-            await eventually(has_looked(dedup_index, 1 + number * OUTCOMES), what="it has looked at the log again")
-        assert begun_at == [1]
+        assert (dedup_index.last_sequence, dedup_index.sequence_of(first.correlation_id)) == (1, 1)
+        assert second.correlation_id not in dedup_index
         await store(log, second)
-        await eventually(has(known_ids, second), what="the second request is in the index")
-    assert begun_at == [1, 2]
+        await eventually(has_read(dedup_index, 3), what="the second request is read")
+        assert second.correlation_id in dedup_index
+        assert dedup_index.sequence_of(second.correlation_id) == 3
+
+
+async def test_all_ids_of_a_group_are_read(log: Log, broker: Broker) -> None:
+    group = [requested() for _ in range(32)]
+    await log.append_requests(group, after=0, timeout_seconds=5)
+    dedup_index = DedupIndex(broker, BloomSet())
+    async with following(dedup_index):
+        await dedup_index.looked(timeout_seconds=10)
+        assert {dedup_index.sequence_of(one.correlation_id) for one in group} == {1}
+
+
+async def test_a_purge_clears_what_was_before_it_and_keeps_what_is_after(log: Log, broker: Broker) -> None:
+    before, after = requested(), requested()
+    await store(log, before)
+    dedup_index = DedupIndex(broker, BloomSet())
+    async with following(dedup_index):
+        await dedup_index.looked(timeout_seconds=10)
+        await store(log, LedgerPurged("a test", 1), after)
+        # As if this gateway had stored it itself, and had not read the purge yet.
+        dedup_index.note_stored(1, 3, [after.correlation_id])
+
+        async def has_read_the_purge() -> bool:
+            is_read = dedup_index.last_sequence == 3 and after.correlation_id in dedup_index
+            return is_read and before.correlation_id not in dedup_index
+
+        await eventually(has_read_the_purge, what="the purge is read, and what came after it")
 
 
 async def test_a_log_that_takes_the_place_of_another_is_not_taken_for_it(log: Log, broker: Broker) -> None:
     await store(log, requested(), requested())
-    dedup_index = DedupIndex(broker, BloomSet(), lag_seconds_max=15)
+    dedup_index = DedupIndex(broker, BloomSet())
     async with following(dedup_index) as running:
         await dedup_index.looked(timeout_seconds=10)
         await broker.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout_seconds=5)

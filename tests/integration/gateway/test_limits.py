@@ -3,13 +3,13 @@
 import asyncio
 import uuid
 from pathlib import Path
-from typing import cast
 
 import aiohttp
 import pytest
 
 from tests.support.nats_server import NatsServer
 from tests.support.services import Gateway
+from tollgate.contract.batch import split
 from tollgate.gateway import accept as acceptance
 from tollgate.gateway.accept import Acceptance
 from tollgate.gateway.dedup import DedupIndex
@@ -19,6 +19,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.messaging.read_model_client import ReadModel
 from tollgate.runtime.bloom_set import BloomSet
+from tollgate.runtime.tasks import end
 
 
 async def pay(session: aiohttp.ClientSession, gateway: Gateway) -> aiohttp.ClientResponse:
@@ -57,21 +58,14 @@ async def test_a_full_log_is_answered_503_and_payments_are_accepted_again_when_t
                 assert warning.endswith("whether payments wait is unknown: the projector is away")
 
 
-class AlwaysCurrent:
-    is_current = True
-    log_fault = None
-
-    async def looked(self, *, timeout_seconds: float) -> None:
-        """It has."""
-
-
 async def test_a_payment_beyond_those_that_may_wait_for_the_log_is_refused_at_once(
     nats_server: NatsServer, broker: Broker, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acceptance, "IN_FLIGHT_MAX", 3)
-    accepting = Acceptance(
-        log, ReadModel(broker), BloomSet(), cast("DedupIndex", AlwaysCurrent()), broker.clock, timeout_seconds=20
-    )
+    dedup_index = DedupIndex(broker, BloomSet())
+    accepting = Acceptance(log, ReadModel(broker), dedup_index, broker.clock, timeout_seconds=20)
+    following = asyncio.ensure_future(dedup_index.run())
+    await dedup_index.looked(timeout_seconds=10)
     nats_server.pause()
     waiting = [asyncio.ensure_future(accepting.accept(PaymentOrder(str(uuid.uuid4()), 1))) for _ in range(3)]
     await asyncio.sleep(0)
@@ -81,4 +75,12 @@ async def test_a_payment_beyond_those_that_may_wait_for_the_log_is_refused_at_on
     nats_server.resume()
     await asyncio.gather(*waiting)
     await accepting.accept(PaymentOrder(str(uuid.uuid4()), 1))
-    assert (await broker.log_state(timeout_seconds=5)).last_sequence == 4
+    assert await count_requests(log, broker) == 4
+    await end(following)
+
+
+async def count_requests(log: Log, broker: Broker) -> int:
+    last = (await broker.log_state(timeout_seconds=5)).last_sequence
+    deadline = asyncio.get_running_loop().time() + 5
+    payloads = [await log.payload_at(sequence, deadline=deadline) for sequence in range(1, last + 1)]
+    return sum(len(split(payload)) for payload in payloads if payload is not None)

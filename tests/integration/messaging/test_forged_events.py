@@ -173,7 +173,7 @@ async def single_events(server: GuardedNatsServer, _: Path) -> object:
 async def a_gateway(server: GuardedNatsServer, _: Path) -> object:
     async with Broker(server.url("gateway"), name="gateway") as broker:
         known_ids = BloomSet()
-        dedup_index = DedupIndex(broker, known_ids, lag_seconds_max=60)
+        dedup_index = DedupIndex(broker, known_ids)
         running = asyncio.ensure_future(dedup_index.run())
 
         async def is_started() -> bool:
@@ -181,7 +181,8 @@ async def a_gateway(server: GuardedNatsServer, _: Path) -> object:
 
         await eventually(is_started, what="the gateway has read the log")
         await end(running)
-        return SETTLED in known_ids, OPEN in known_ids, UNKNOWN in known_ids
+        # An id in a forged message may be in the set, too; it costs a lookup, which finds nothing.
+        return SETTLED in known_ids, OPEN in known_ids
 
 
 async def the_evidence_of_chaos(server: GuardedNatsServer, _: Path) -> object:
@@ -200,7 +201,7 @@ READERS: list[tuple[Reader, object]] = [
     (the_journal_of_a_processor, (Ended(), Unrouted())),
     (a_history, [Ended(), Unrouted(), Unrouted()]),
     (single_events, {None}),
-    (a_gateway, (True, True, False)),
+    (a_gateway, (True, True)),
     (the_evidence_of_chaos, (NAMES, COUNT)),
 ]
 

@@ -51,7 +51,7 @@ def crowd(router: Router, *, seconds: float, now: float = NOW) -> float:
     router.observe_health("default", Health(failing=False, min_response_seconds=seconds), now)
     for delivered in range(1, 101):
         now += 0.1
-        router.observe_delivery(delivered=delivered, pending=delivered * 10, is_redelivery=False, now=now)
+        router.observe_delivery(delivered=delivered, pending=delivered * 10, payments=1, is_redelivery=False, now=now)
         router.observe_health("default", Health(failing=False, min_response_seconds=seconds), now)
     return now
 

@@ -121,7 +121,7 @@ def test_a_queue_clears_only_if_more_is_served_than_arrives(served: float, expec
         for one in range(20):
             delivered = second * 20 + one + 1
             backlog.observe(
-                delivered=delivered, pending=delivered * 4, is_redelivery=False, now=NOW + second + one / 20
+                delivered=delivered, pending=delivered * 4, payments=1, is_redelivery=False, now=NOW + second + one / 20
             )
     assert backlog.arrivals_per_second == pytest.approx(100, rel=0.15)
     backlog.pending, backlog.arrivals_per_second = 1000, 100
@@ -131,6 +131,6 @@ def test_a_queue_clears_only_if_more_is_served_than_arrives(served: float, expec
 def test_one_of_two_replicas_counts_its_own_half() -> None:
     backlog = Backlog()
     for number in range(400):
-        backlog.observe(delivered=2 * number, pending=500, is_redelivery=False, now=NOW + number / 50)
+        backlog.observe(delivered=2 * number, pending=500, payments=1, is_redelivery=False, now=NOW + number / 50)
     assert backlog.pending == pytest.approx(250, rel=0.05)
     assert backlog.arrivals_per_second == pytest.approx(50, rel=0.1)

@@ -17,8 +17,8 @@ from tollgate.messaging.durable_consumer import Queue as BrokerQueue
 from tollgate.messaging.durable_consumer import QueueState
 from tollgate.messaging.pull_consumer import Delivery
 from tollgate.processor.charging.handler import Done, PaymentHandler, Work
-from tollgate.processor.intake import worker as module
-from tollgate.processor.intake.worker import IN_HAND_FACTOR, Worker
+from tollgate.processor.intake import queue_intake as module
+from tollgate.processor.intake.requests import IN_HAND_FACTOR, requests_queue
 from tollgate.processor.routing import Router
 
 CONCURRENCY = 40
@@ -31,7 +31,11 @@ class Queue:
     owed = 0
 
     def __init__(
-        self, _broker: Broker, _queue: BrokerQueue, on_delivery: Callable[[Delivery], Awaitable[None]]
+        self,
+        _broker: Broker,
+        _queue: BrokerQueue,
+        on_delivery: Callable[[Delivery], Awaitable[None]],
+        _on_none: Callable[[], None],
     ) -> None:
         self._on_delivery = on_delivery
         self._delivered = 0
@@ -39,7 +43,8 @@ class Queue:
     async def open(self) -> QueueState:
         return QueueState(floor=0, waiting=0)
 
-    async def pull(self, count: int) -> None:
+    async def pull(self, count: int, *, expires_seconds: float) -> None:
+        del expires_seconds
         for _ in range(count):
             self._delivered += 1
             number = self._delivered
@@ -59,6 +64,8 @@ async def _nothing(*_: object) -> None:
 
 class Roomy:
     """A router that would take any number: every call has ended, and only the outcomes are still to be stored."""
+
+    payments_per_delivery = 1.0
 
     def __init__(self) -> None:
         self.asked = 0
@@ -97,7 +104,7 @@ async def test_payments_whose_outcomes_are_being_stored_leave_room_for_others_up
     monkeypatch.setattr(module, "Deliveries", Queue)
     broker = SimpleNamespace(generation=1, is_connected=True, connected=_first_generation)
     handler, router = Storing(), Roomy()
-    worker = Worker(
+    intake = requests_queue(
         cast("Broker", broker),
         cast("PaymentHandler", handler),
         cast("Router", router),
@@ -105,7 +112,7 @@ async def test_payments_whose_outcomes_are_being_stored_leave_room_for_others_up
         concurrency=CONCURRENCY,
         start_sequence=1,
     )
-    working = asyncio.create_task(worker.run())
+    working = asyncio.create_task(intake.run())
     await asyncio.wait_for(handler.is_full.wait(), 10)
     asked = router.asked
 

@@ -1,0 +1,133 @@
+"""Stores requests in groups: what gathers while one group is being stored goes into the next message.
+
+The log holds each payment's request once: a group is stored only if the dedup index has read all earlier requests,
+which the broker checks (docs/decisions/0030).
+"""
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+
+from tollgate.contract.batch import EVENTS_MAX, part_of
+from tollgate.contract.codec import decode
+from tollgate.contract.events import PaymentRequested
+from tollgate.gateway.dedup import DedupIndex
+from tollgate.messaging.log import Log
+from tollgate.messaging.log_reader import LogMessage
+from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogMovedOnError
+
+NOT_NAMED_PAUSE_SECONDS = 0.005
+"""The pause before another try when a replicated log is storing another group, and does not name it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A request that is not known to be stored. The future's result is the amount under which the payment is stored."""
+
+    request: PaymentRequested
+    deadline: float
+    stored_cents: asyncio.Future[int]
+
+
+class RequestWriter:
+    """The only writer of requests in a gateway. One message is under way at a time."""
+
+    def __init__(self, log: Log, dedup_index: DedupIndex) -> None:
+        self._log = log
+        self._dedup_index = dedup_index
+        self._waiting: dict[str, _Waiting] = {}
+        self._group: dict[str, _Waiting] = {}
+        self._writing: asyncio.Task[None] | None = None
+        dedup_index.on_requests = self._on_requests
+
+    async def store(self, request: PaymentRequested, *, timeout_seconds: float) -> int:
+        """Stores the request, unless the payment was requested before.
+
+        Returns the amount in cents of the payment's first request. The bound on waiting requests is the caller's.
+        Raises BrokerUnavailableError at the timeout (the request may be in the log nevertheless), and LogFullError.
+        """
+        correlation_id = request.correlation_id
+        waiting = self._waiting.get(correlation_id) or self._group.get(correlation_id)
+        if waiting is None:
+            loop = asyncio.get_running_loop()
+            waiting = _Waiting(request, loop.time() + timeout_seconds, loop.create_future())
+            self._waiting[correlation_id] = waiting
+            if self._writing is None:
+                self._writing = asyncio.create_task(self._write())
+        # A cancelled caller must not cancel the others that wait for the same payment.
+        return await asyncio.shield(waiting.stored_cents)
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                self._group = self._next_group()
+                if self._group:
+                    await self._store_group()
+        finally:
+            self._writing = None
+            if self._waiting or self._group:
+                self._fail({**self._group, **self._waiting}, BrokerUnavailableError("requests are not stored any more"))
+
+    def _next_group(self) -> dict[str, _Waiting]:
+        """The oldest requests. Those whose time is over fail here."""
+        now = asyncio.get_running_loop().time()
+        group = dict(itertools.islice(self._waiting.items(), EVENTS_MAX))
+        for correlation_id in group:
+            del self._waiting[correlation_id]
+        late = {one: waiting for one, waiting in group.items() if waiting.deadline <= now}
+        self._fail(late, BrokerUnavailableError("the request was not stored in time"))
+        return {one: waiting for one, waiting in group.items() if one not in late}
+
+    async def _store_group(self) -> None:
+        group, after = self._group, self._dedup_index.last_sequence
+        deadline = min(waiting.deadline for waiting in group.values())
+        requests = [waiting.request for waiting in group.values()]
+        try:
+            seconds = deadline - asyncio.get_running_loop().time()
+            sequence = await self._log.append_requests(requests, after=after, timeout_seconds=seconds)
+        except LogMovedOnError as error:
+            self._waiting = {**self._group, **self._waiting}
+            self._group = {}
+            await self._until_read(error.last_sequence, deadline)
+        except BrokerError as error:
+            self._fail(self._group, error)
+        else:
+            self._dedup_index.note_stored(after, sequence, group)
+            for waiting in self._group.values():
+                _answer(waiting, waiting.request.amount_cents)
+            self._group = {}
+
+    async def _until_read(self, last_sequence: int | None, deadline: float) -> None:
+        """Waits until the dedup index has read the log's last request. Those that are late afterwards fail next."""
+        if last_sequence is None:
+            await asyncio.sleep(NOT_NAMED_PAUSE_SECONDS)
+        elif last_sequence < self._dedup_index.last_sequence:
+            self._dedup_index.note_last(last_sequence)
+        else:
+            try:
+                await self._dedup_index.reached(last_sequence, deadline=deadline)
+            except TimeoutError:
+                return
+
+    def _on_requests(self, message: LogMessage) -> None:
+        """Answers those that wait here and were stored by another gateway, or by an own message that seemed lost."""
+        for requests in (self._waiting, self._group):
+            for correlation_id in [one for one in requests if one.encode() in message.payload]:
+                event = part_of(message.subject, message.payload, correlation_id)
+                if event is None or not isinstance(stored := decode(event), PaymentRequested):
+                    continue
+                _answer(requests.pop(correlation_id), stored.amount_cents)
+
+    @staticmethod
+    def _fail(requests: dict[str, _Waiting], error: BrokerError) -> None:
+        for waiting in requests.values():
+            if not waiting.stored_cents.done():
+                waiting.stored_cents.set_exception(error)
+                # Its waiter may have been cancelled; asyncio would log the exception as never retrieved.
+                waiting.stored_cents.exception()
+        requests.clear()
+
+
+def _answer(waiting: _Waiting, amount_cents: int) -> None:
+    if not waiting.stored_cents.done():
+        waiting.stored_cents.set_result(amount_cents)

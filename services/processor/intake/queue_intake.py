@@ -1,0 +1,159 @@
+"""Takes units of work from one queue of the log, as many as its rule has room for, and has them handled."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from tollgate.contract.events import Event
+from tollgate.messaging.connection import Broker
+from tollgate.messaging.durable_consumer import Queue, QueueState
+from tollgate.messaging.pull_consumer import Deliveries, Delivery
+from tollgate.messaging.validity import valid_events
+from tollgate.processor.charging.handler import Result
+from tollgate.processor.intake.delivery_tasks import DeliveryTasks
+from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.retries import Retries
+from tollgate.runtime.tasks import end
+
+logger = logging.getLogger(__name__)
+
+OPEN_PAUSE_SECONDS_MIN = 0.05
+"""The shortest pause between two tries to open the queue: a broker that keeps answering that there is no consumer must
+not be polled in a tight loop."""
+OPEN_PAUSE_SECONDS_MAX = 5.0
+
+
+class Rule(Protocol):
+    """Decides how much is taken from a queue. Times are monotonic seconds."""
+
+    @property
+    def poll_seconds(self) -> float:
+        """How soon `room` is called again, if no event ends before."""
+
+    @property
+    def pull_seconds(self) -> float:
+        """How long a pull stays open."""
+
+    @property
+    def gather_seconds(self) -> float:
+        """How long a delivery waits for others that begin with it."""
+
+    def opened(self, state: QueueState, now: float) -> None:
+        """The queue was opened. Raises FatalError if this replica cannot take from it."""
+
+    def room(self, in_hand: int, gathered: int, owed: int, now: float) -> int:
+        """How many more messages to ask for.
+
+        `in_hand` events are being handled or about to be, `gathered` of them are about to be; `owed` messages were
+        asked for and have not come.
+        """
+
+    def delivered(self, delivery: Delivery, events: int, now: float) -> None:
+        """The queue delivered a message of so many events that were not in hand."""
+
+    def none_delivered(self) -> None:
+        """The queue was found empty while nothing was in hand."""
+
+
+class QueueIntake:
+    """Takes from one queue."""
+
+    def __init__(
+        self, broker: Broker, queue: Queue, rule: Rule, handle: Callable[[Delivery, Event], Awaitable[Result]]
+    ) -> None:
+        self._broker = broker
+        self._rule = rule
+        self._deliveries = Deliveries(broker, queue, self._on_delivery, self._on_none)
+        self._opening = Retries(
+            *(logger, f"{queue.consumer} cannot be taken from yet"),
+            pause_seconds_min=OPEN_PAUSE_SECONDS_MIN,
+            pause_seconds_max=OPEN_PAUSE_SECONDS_MAX,
+        )
+        self._tasks = DeliveryTasks(handle, what=queue.consumer)
+        self._gathered: list[Delivery] = []
+        self._gathered_events = 0
+        self._stopping = False
+
+    @property
+    def in_hand(self) -> int:
+        """The number of events that are handled, or are about to be."""
+        return len(self._tasks)
+
+    async def run(self) -> None:
+        """Takes and handles events until cancelled; then finishes what is under way."""
+        extending = asyncio.ensure_future(self._tasks.extend_deadlines())
+        try:
+            while True:
+                generation = await self._open()
+                while self._deliveries.is_open and self._broker.generation == generation:
+                    await self._pull_what_fits()
+                    await self._until_changed()
+                await asyncio.sleep(OPEN_PAUSE_SECONDS_MIN)
+        finally:
+            self._stopping = True
+            await self._put_back_gathered()
+            await self._tasks.drain()
+            await end(extending)
+
+    async def _open(self) -> int:
+        while True:
+            generation = await self._broker.connected()
+            try:
+                state = await self._deliveries.open()
+            except BrokerError as error:
+                await asyncio.sleep(self._opening.failed(error))
+                continue
+            self._opening.succeeded()
+            self._rule.opened(state, time.monotonic())
+            return generation
+
+    async def _pull_what_fits(self) -> None:
+        if not self._broker.is_connected:
+            return
+        count = self._rule.room(len(self._tasks), self._gathered_events, self._deliveries.owed, time.monotonic())
+        if count > 0:
+            await self._deliveries.pull(count, expires_seconds=self._rule.pull_seconds)
+
+    async def _until_changed(self) -> None:
+        self._tasks.changed.clear()
+        try:
+            async with asyncio.timeout(self._rule.poll_seconds):
+                await self._tasks.changed.wait()
+        except TimeoutError:
+            return
+
+    async def _on_delivery(self, delivery: Delivery) -> None:
+        if self._stopping:
+            await delivery.retry(0)
+            return
+        events: Sequence[Event] = valid_events(delivery.info.sequence, delivery.subject, delivery.payload) or ()
+        if not events:
+            await delivery.ack()
+            return
+        if not self._tasks.take(delivery, events):
+            return
+        self._rule.delivered(delivery, len(events), time.monotonic())
+        if not self._rule.gather_seconds:
+            self._tasks.begin(delivery)
+            return
+        if not self._gathered:
+            asyncio.get_running_loop().call_later(self._rule.gather_seconds, self._begin)
+        self._gathered.append(delivery)
+        self._gathered_events += len(events)
+
+    def _begin(self) -> None:
+        for delivery in self._gathered:
+            self._tasks.begin(delivery)
+        self._gathered.clear()
+        self._gathered_events = 0
+
+    def _on_none(self) -> None:
+        if not self._tasks:
+            self._rule.none_delivered()
+
+    async def _put_back_gathered(self) -> None:
+        for delivery in self._gathered:
+            await delivery.retry(0)
+        self._gathered.clear()
