@@ -215,13 +215,12 @@ def fallback_provider_url() -> Any:
 
 
 def log_duplicate_window_seconds() -> Any:
-    """LOG_DUPLICATE_WINDOW_SECONDS, the same for projector and gateway."""
+    """LOG_DUPLICATE_WINDOW_SECONDS, with which the projector creates the log."""
     return whole_number(
         30,
         at_least=1,
         at_most=86_400,
-        what="How long the broker remembers message ids, in seconds, at about 200 bytes of its memory for each id."
-        " The same for gateway and projector.",
+        what="How long the broker remembers message ids, in seconds, at about 200 bytes of its memory for each id.",
     )
 
 
