@@ -1,5 +1,6 @@
 """The HTTP routes. Each handler parses the request, calls one use case, and renders the answer."""
 
+import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -122,6 +123,9 @@ def _guarded(handler: Handler) -> Handler:
             return await handler(request)
         except Problem as problem:
             return _answer(problem)
+        except asyncio.CancelledError:
+            # Only a stop of the service cancels; without an answer the server would send a 500.
+            return _answer(unavailable("the gateway is stopping; send it again"))
         except Exception:
             logger.exception("%s %s failed", request.method, request.url.path)
             return _answer(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed; see its program log"))

@@ -11,9 +11,12 @@ from tollgate.contract.batch import events_in
 from tollgate.contract.events import LedgerPurged
 from tollgate.contract.subjects import PURGED, REQUESTED
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.log import Log
 from tollgate.messaging.log_reader import LogMessage, LogReader
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.runtime.bloom_set import BloomSet
+from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.retries import Retries
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +24,12 @@ SUBJECTS = (REQUESTED, PURGED)
 BATCH_MESSAGES_MAX = 5_000
 RECENT_MAX = 10_000
 """Requests whose sequence is kept, about 2 MB. An older one is found through the read model."""
-OWN_MAX = 10_000
-"""Own messages kept as noted until they are read. At the bound they are dropped, and read like those of others."""
+POLL_SECONDS = 1.0
+"""Between two checks whether other gateways have stored requests. Whoever needs them at once does not wait for it."""
+OPEN_SECONDS = 2.0
+"""How long the log is followed message by message after the last time that somebody waited for it. A delivery for each
+message costs a gateway a third of accepting one, and only gateways that take turns need it."""
+STATE_TIMEOUT_SECONDS = 5.0
 _ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -38,14 +45,17 @@ class DedupIndex:
         self._watch = watch or LogWatch(broker)
         self._known_ids = known_ids
         self._recent: OrderedDict[str, int] = OrderedDict()
-        self._own: set[int] = set()
-        """Messages that were noted when they were acknowledged, and were not read yet."""
+        self._log = Log(broker)
         self._is_started = False
         self._moved = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._asked_at = float("-inf")
         self._purged_at = 0
+        self._log_end = 0
         self.on_requests: Callable[[LogMessage], None] = lambda _: None
         """Called with each message of requests that was not noted before."""
         self.last_sequence = 0
+        """All requests up to here are in the index."""
 
     def __contains__(self, correlation_id: str) -> bool:
         """Whether the payment may have been requested; False only if it was not, up to `last_sequence`."""
@@ -81,12 +91,15 @@ class DedupIndex:
             async with asyncio.timeout(timeout_seconds):
                 while not self._is_started:
                     await self._until_moved()
+                self._asked.set()
                 await self._watch.sure()
 
     async def reached(self, sequence: int, *, deadline: float) -> None:
         """Waits until `last_sequence` is `sequence` or later. Raises TimeoutError at the deadline (loop time)."""
         async with asyncio.timeout_at(deadline):
             while self.last_sequence < sequence:
+                self._asked_at = self._now()
+                self._asked.set()
                 await self._until_moved()
 
     def note_last(self, sequence: int) -> None:
@@ -99,39 +112,81 @@ class DedupIndex:
             self._note(correlation_id, sequence)
         if self.last_sequence == after:
             self.last_sequence = sequence
-            if len(self._own) >= OWN_MAX:
-                self._own.clear()
-            self._own.add(sequence)
 
     async def run(self) -> None:
         """Follows the log until cancelled. Raises LogChangedError when the log is another."""
+        retries = Retries(
+            *(logger, "the log cannot be read"), pause_seconds_min=POLL_SECONDS, pause_seconds_max=POLL_SECONDS
+        )
         while True:
-            async with LogReader(self._broker, self._purged_at + 1, subjects=SUBJECTS, watch=self._watch) as reader:
-                async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
+            try:
+                await self._broker.connected()
+                if await self._is_behind():
+                    await self._read()
+                retries.succeeded()
+            except BrokerError as error:
+                await asyncio.sleep(retries.failed(error))
+            else:
+                await self._pause()
+
+    async def _is_behind(self) -> bool:
+        """Whether the log may have requests that were not read. Raises BrokerError."""
+        log = await self._watch.look(timeout_seconds=STATE_TIMEOUT_SECONDS)
+        if log.last_sequence == self._log_end and self._is_started:
+            return False
+        purged_at = await self._log.last_sequence_of(PURGED, timeout_seconds=STATE_TIMEOUT_SECONDS)
+        if purged_at > self._purged_at:
+            await self._purge_at(purged_at)
+        newest = await self._log.last_sequence_of(REQUESTED, timeout_seconds=STATE_TIMEOUT_SECONDS)
+        if newest > self.last_sequence:
+            return True
+        self._is_started = True
+        self._log_end = log.last_sequence
+        self._moved.set()
+        return False
+
+    async def _read(self) -> None:
+        """Reads to the log's end, and on while somebody waits for it."""
+        async with LogReader(self._broker, self.last_sequence + 1, subjects=SUBJECTS, watch=self._watch) as reader:
+            async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
+                if not self._apply(messages):
+                    return
+            self._is_started = True
+            self._moved.set()
+            while (seconds := self._asked_at + OPEN_SECONDS - self._now()) > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        messages = await reader.batch(BATCH_MESSAGES_MAX)
                     if not self._apply(messages):
-                        break
-                else:
-                    self._is_started = True
-                    self._wake()
-                    while self._apply(await reader.batch(BATCH_MESSAGES_MAX)):
-                        self._wake()
+                        return
+                    self._moved.set()
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._asked.wait()
+        self._asked.clear()
 
     def _apply(self, messages: Iterable[LogMessage]) -> bool:
         """False after a purge: the log is read anew from there, because later requests were dropped, too."""
         for message in messages:
             if message.subject == PURGED:
-                if self._is_purge(message):
+                if _is_purge(message.sequence, events_in(message.subject, message.payload)):
                     self._purge(message.sequence)
                     return False
-                continue
-            if message.sequence in self._own:
-                self._own.remove(message.sequence)
-                continue
-            for correlation_id in _ids_in(message.payload):
-                self._note(correlation_id, message.sequence)
-            self.last_sequence = max(self.last_sequence, message.sequence)
-            self.on_requests(message)
+            elif message.sequence > self.last_sequence:
+                for correlation_id in _ids_in(message.payload):
+                    self._note(correlation_id, message.sequence)
+                self.last_sequence = message.sequence
+                self.on_requests(message)
         return True
+
+    async def _purge_at(self, sequence: int) -> None:
+        deadline = self._now() + STATE_TIMEOUT_SECONDS
+        event = await self._log.event_at(sequence, deadline=deadline)
+        self._purged_at = sequence
+        if _is_purge(sequence, [event]):
+            self._purge(sequence)
 
     def _note(self, correlation_id: str, sequence: int) -> None:
         self._known_ids.add(correlation_id)
@@ -142,20 +197,11 @@ class DedupIndex:
     def _purge(self, sequence: int) -> None:
         self._known_ids.clear()
         self._recent.clear()
-        self._own.clear()
         self._purged_at = self.last_sequence = sequence
 
     @staticmethod
-    def _is_purge(message: LogMessage) -> bool:
-        match events_in(message.subject, message.payload):
-            case [LedgerPurged()]:
-                return True
-            case _:
-                logger.error("message %d of the log is no valid event, so it purges nothing", message.sequence)
-                return False
-
-    def _wake(self) -> None:
-        self._moved.set()
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _until_moved(self) -> None:
         self._moved.clear()
@@ -165,3 +211,12 @@ class DedupIndex:
 def _ids_in(payload: bytes) -> Iterator[str]:
     """The ids in a message, also in one that is not valid: each of those costs one needless lookup."""
     return (one.decode() for one in _ID.findall(payload))
+
+
+def _is_purge(sequence: int, events: object) -> bool:
+    match events:
+        case [LedgerPurged()]:
+            return True
+        case _:
+            logger.error("message %d of the log is no valid event, so it purges nothing", sequence)
+            return False
