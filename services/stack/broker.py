@@ -18,7 +18,13 @@ def broker_arguments(settings: Settings) -> tuple[str, ...]:
 def broker_environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
     """Variables for nats-server only."""
     # A soft limit: near it Go collects garbage more often; it exceeds the limit rather than fail.
-    return {"GOMEMLIMIT": "64MiB", "NATS_SYNC_INTERVAL": settings.sync_interval, **credentials.environment}
+    # One thread: with two cores, waking a second one costs more than it saves (docs/decisions/0036).
+    return {
+        "GOMEMLIMIT": "64MiB",
+        "GOMAXPROCS": "1",
+        "NATS_SYNC_INTERVAL": settings.sync_interval,
+        **credentials.environment,
+    }
 
 
 def store_environment(settings: Settings) -> dict[str, str]:

@@ -150,6 +150,7 @@ def _caddy(settings: Settings) -> Program:
             "TOLLGATE_SITE": f":{settings.edge_port}",
             **upstreams,
             "GOMEMLIMIT": "64MiB",
+            "GOMAXPROCS": "1",
             # Caddy writes files of its own; keep them out of the home directory.
             "XDG_CONFIG_HOME": own,
             "XDG_DATA_HOME": own,

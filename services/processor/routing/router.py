@@ -102,7 +102,13 @@ class Router:
 
     def observe(self, provider: ProviderName, outcome: Outcome, now: float, *, seconds: float | None = None) -> None:
         """A call that took a place has ended, `seconds` after it took it (None: not known)."""
-        self._provider_states[provider].observe(outcome, seconds, now)
+        observed = self._provider_states[provider]
+        was_down = observed.is_down
+        observed.observe(outcome, seconds, now)
+        if observed is self._expensive and was_down and not observed.is_down:
+            # What made both fail may be over. Until the next probe of the cheap one, all payments whose patience is
+            # over would go to the expensive one.
+            self._cheap.breaker.probe_soon(now)
 
     def withdraw(self, provider: ProviderName, now: float, *, seconds: float) -> None:
         """A payment that took a place `seconds` ago was not sent after all."""

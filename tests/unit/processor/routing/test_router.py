@@ -339,3 +339,21 @@ def test_the_obstacle_names_taken_places() -> None:
     router = new_router(Policy(patience_seconds=20, concurrency_max=4, failures_to_open=3, probe_seconds_max=1.0))
     places = fill(router)
     assert router.obstacle(NOW) == f"default has {places} of {places} places taken"
+
+
+def test_the_recovery_of_the_expensive_provider_lets_the_cheap_one_be_probed_at_once() -> None:
+    router, now = new_router(), NOW
+    for provider in ("default", "fallback"):
+        for _ in range(20):
+            router.provider_state(provider).send(now)
+            router.observe(provider, "failed", now)
+        assert router.provider_state(provider).is_down
+    while not router.provider_state("fallback").breaker.admits(now):
+        now += 0.01
+    # The cheap one has just failed a probe, too.
+    router.provider_state("default").send(now)
+    router.observe("default", "failed", now)
+    assert not router.provider_state("default").breaker.admits(now)
+    router.provider_state("fallback").send(now)
+    router.observe("fallback", "succeeded", now)
+    assert router.provider_state("default").breaker.admits(now)
