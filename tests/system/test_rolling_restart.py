@@ -54,8 +54,15 @@ async def charged_payments(stack: Stack) -> int:
         return sum(one["totalRequests"] for one in (await response.json()).values())
 
 
+async def answers_summaries(stack: Stack) -> bool:
+    async with aiohttp.ClientSession() as http, http.get(f"{stack.url}/payments-summary") as response:
+        return response.status == 200
+
+
 async def restart(stack: Stack, names: tuple[str, ...]) -> None:
     """Restarts them one after the other, as soon as the load has begun."""
+    # A gateway is ready before the projector answers.
+    await eventually(lambda: answers_summaries(stack), what="summaries are answered")
     charged = await charged_payments(stack)
 
     async def is_loaded() -> bool:
