@@ -78,7 +78,7 @@ test: install-dev ## Runs unit, integration and system tests, except the long on
 	@$(BIN)/python -m pytest tests/unit tests/integration tests/system -n $(TEST_WORKERS) --dist worksteal -m "not soak"
 
 test-soak: install-dev ## Runs the long ones, one at a time.
-	@$(BIN)/python -m pytest tests/integration tests/system -m soak
+	@$(BIN)/python -m pytest tests/unit tests/integration tests/system -m soak
 
 test-cluster: install-dev ## Runs three brokers and kills the leader.
 	@$(BIN)/python -m pytest tests/cluster

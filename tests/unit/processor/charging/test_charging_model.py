@@ -1,7 +1,8 @@
 """At most one charge under kills, delays, repeats, reordering and cut connections: the rule tested in a model.
 
 Each worker has the real handlers and the real state cache. What happens next is decided one step at a time: by
-Hypothesis, which finds the shortest run that breaks the rule, and by a seeded Random, for thousands more runs.
+Hypothesis, which finds the shortest run that breaks the rule, and by a seeded Random: for hundreds more runs in
+`make test`, for thousands in `make test-soak`.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from tests.unit.processor.charging.charging_world import World
 from tollgate.processor.charging.provider_contract import CONTEST, STRICT, Form, Meaning, ProviderContract
 
-RUNS = 3_000
+RUNS = 300
+"""Enough to reach every situation below; it takes 175."""
+SOAK_RUNS = 3_000
 STEPS_MAX = 60
 SITUATIONS = {
     "401 of an ingress, and never charged",
@@ -46,6 +49,8 @@ SITUATIONS = {
     "resolution: PaymentReleased",
 }
 """Runs that have not reached all of these have not tested the rule."""
+
+many_runs = pytest.mark.parametrize("runs", [RUNS, pytest.param(SOAK_RUNS, marks=pytest.mark.soak)])
 
 
 class ChargingMachine(RuleBasedStateMachine):
@@ -85,11 +90,11 @@ def test_a_payment_is_charged_at_most_once_under_any_faults_and_ends_when_they_s
 
 
 def seeded_runs(
-    make_world: Callable[..., World], *, is_forgetful: bool, contract: ProviderContract = CONTEST
+    make_world: Callable[..., World], runs: int, *, is_forgetful: bool = False, contract: ProviderContract = CONTEST
 ) -> set[str]:
-    """Makes RUNS runs to their ends; returns the situations that were reached in them."""
+    """Makes `runs` runs to their ends; returns the situations that were reached in them."""
     reached_situations: set[str] = set()
-    for seed in range(RUNS):
+    for seed in range(runs):
         random = Random(seed)
         world = make_world(is_forgetful=is_forgetful, contract=contract)
         try:
@@ -105,19 +110,24 @@ def seeded_runs(
     return reached_situations
 
 
-def test_it_is_charged_at_most_once_in_thousands_of_seeded_runs(make_world: Callable[..., World]) -> None:
-    assert seeded_runs(make_world, is_forgetful=False) >= SITUATIONS
+@many_runs
+def test_it_is_charged_at_most_once_in_seeded_runs(make_world: Callable[..., World], runs: int) -> None:
+    assert seeded_runs(make_world, runs) >= SITUATIONS
 
 
+@many_runs
 def test_it_is_charged_at_most_once_by_workers_that_have_dropped_its_end(
-    make_world: Callable[..., World],
+    make_world: Callable[..., World], runs: int
 ) -> None:
-    assert seeded_runs(make_world, is_forgetful=True) >= SITUATIONS
+    assert seeded_runs(make_world, runs, is_forgetful=True) >= SITUATIONS
 
 
-def test_it_is_charged_at_most_once_by_providers_of_which_little_is_known(make_world: Callable[..., World]) -> None:
+@many_runs
+def test_it_is_charged_at_most_once_by_providers_of_which_little_is_known(
+    make_world: Callable[..., World], runs: int
+) -> None:
     # Nothing but an operator's hold lets an attempt go, and no answer rejects.
-    reached_situations = seeded_runs(make_world, is_forgetful=False, contract=STRICT)
+    reached_situations = seeded_runs(make_world, runs, contract=STRICT)
     assert reached_situations >= SITUATIONS - {"PaymentRejected"}
     assert "PaymentRejected" not in reached_situations
 
@@ -125,12 +135,19 @@ def test_it_is_charged_at_most_once_by_providers_of_which_little_is_known(make_w
 @pytest.mark.parametrize(
     ("taken_for_own", "missing_forms", "what"),
     [
-        ({(502, Form.OTHER): Meaning.FAILED}, {Form.EMPTY}, "charged twice"),
-        ({(500, Form.OTHER): Meaning.FAILED}, {Form.EMPTY}, "charged twice"),
-        ({}, set(Form), "charged twice"),
-        ({(401, Form.OTHER): Meaning.REFUSED}, {Form.EMPTY}, "no provider refused it"),
+        pytest.param({(502, Form.OTHER): Meaning.FAILED}, {Form.EMPTY}, "charged twice", id="502 of a proxy"),
+        pytest.param(
+            {(500, Form.OTHER): Meaning.FAILED},
+            {Form.EMPTY},
+            "charged twice",
+            id="500 of a proxy",
+            marks=pytest.mark.soak,
+        ),
+        pytest.param({}, set(Form), "charged twice", id="404 of an ingress", marks=pytest.mark.soak),
+        pytest.param(
+            {(401, Form.OTHER): Meaning.REFUSED}, {Form.EMPTY}, "no provider refused it", id="401 of an ingress"
+        ),
     ],
-    ids=["502 of a proxy", "500 of a proxy", "404 of an ingress", "401 of an ingress"],
 )
 def test_a_contract_that_takes_a_proxys_answer_for_the_providers_own_is_caught(
     make_world: Callable[..., World],
@@ -140,4 +157,4 @@ def test_a_contract_that_takes_a_proxys_answer_for_the_providers_own_is_caught(
 ) -> None:
     lax = ProviderContract("lax", {**CONTEST.payment_answers, **taken_for_own}, frozenset(missing_forms))
     with pytest.raises(AssertionError, match=what):
-        seeded_runs(make_world, is_forgetful=False, contract=lax)
+        seeded_runs(make_world, SOAK_RUNS, contract=lax)
