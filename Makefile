@@ -16,7 +16,8 @@ TEST_WORKERS ?= 2
 DATA_DIR ?= data
 # `make course`, `make measure-compose`: preview, final, ramp, soak or spike.
 COURSE ?= preview
-# `make bench`: rebuild, summaries, live or kill.
+# `make bench`: stages, rebuild, summaries, live or kill.
+# For `stages`, RUNS sets how often it is measured (3), and QUICK=1 makes one short run into build/.
 WHAT ?= rebuild
 # `make chaos…`: the first seed, the number of runs, the seconds of faults in each, and the runs at the same time.
 SEED ?= 1
@@ -32,6 +33,8 @@ PAYMENTS ?= 100000
 # `make chaos-doubts`.
 DOUBTS ?= 12000
 
+BENCH_stages := qa.bench.stages $(if $(QUICK),--quick,--page docs/explanation/performance.md) \
+	$(if $(filter file,$(origin RUNS)),,--runs $(RUNS))
 BENCH_rebuild := qa.bench.rebuild --payments 1000000
 BENCH_summaries := qa.bench.summaries
 BENCH_live := qa.bench.live --payments 2000000
@@ -108,9 +111,9 @@ measure-compose: install-dev ## Runs COURSE against the compose stack; what each
 measure-startup: install-dev ## Measures from `compose up` to the first accepted payment.
 	@$(BIN)/python -m qa.load.startup
 
-bench: install-dev ## Measures the projector: WHAT=rebuild|summaries|live|kill.
-	@test -n "$(BENCH_$(WHAT))" || { echo "make bench WHAT=rebuild|summaries|live|kill" >&2; exit 2; }
-	@$(BIN)/python -m $(BENCH_$(WHAT)) --json build/bench-$(WHAT).json
+bench: install-dev ## Measures WHAT=stages (CPU a payment: RUNS, QUICK=1), rebuild, summaries, live or kill.
+	@test -n "$(BENCH_$(WHAT))" || { echo "make bench WHAT=stages|rebuild|summaries|live|kill" >&2; exit 2; }
+	@$(BIN)/python -m $(BENCH_$(WHAT)) $(if $(filter stages,$(WHAT)),,--json build/bench-$(WHAT).json)
 
 simulate: install-dev ## Compares routing policies in simulation: ARGS="--random 1000 --scale 0.1".
 	@$(BIN)/python -m qa.routing_sim $(ARGS)

@@ -1,1 +1,1 @@
-"""Benchmarks of the read model, each a program: `python -m qa.bench.<name> --help`."""
+"""Benchmarks of the read model and of the whole stack, each a program: `python -m qa.bench.<name> --help`."""

@@ -28,7 +28,7 @@ def nats_server(sync: str = "2m") -> Iterator[tuple[str, Path]]:
         with (folder / "nats.log").open("wb") as output:
             server = subprocess.Popen([BIN / "nats-server", "-c", configuration], stdout=output, stderr=output)
         try:
-            _wait_for(port)
+            wait_for(port)
             yield f"nats://127.0.0.1:{port}", folder
         finally:
             server.terminate()
@@ -42,7 +42,8 @@ def free_port() -> int:
         return port
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Waits until the port of loopback accepts connections. Raises OSError after READY_SECONDS_MAX."""
     deadline = time.monotonic() + READY_SECONDS_MAX
     while True:
         try:
