@@ -44,7 +44,10 @@ CATCH_UP_SECONDS = 3.0
 
 
 class QuestionService:
-    """The endpoints of the read model; `settle_seconds` bounds the wait for open attempts inside a queried window."""
+    """The endpoints of the read model.
+
+    `settle_seconds` bounds the wait, counted from the arrival of a query, for answers due inside its window.
+    """
 
     def __init__(
         self,
@@ -117,16 +120,18 @@ class QuestionService:
         if question.is_of_the_past:
             return encode_summary(await self._past_summary(question))
         asked_at_us = now_us() if question.asked_at_us is None else question.asked_at_us
+        settle_by = asyncio.get_running_loop().time() + self._settle_seconds
         log_end = await self._catch_up()
         if question.log_end is not None:
             log_end = min(question.log_end, log_end)
-        await self._settle(question)
+        await self._settle(question, asked_at_us, settle_by)
         # Under the `in_step` lock: an attempt that has ended in the projection, but not yet in the store, would be
         # counted in neither. Before the totals are read: they report separately what was committed in between.
         async with self._follower.in_step:
             position = self._follower.position
             open_attempts = sum(1 for _ in self._follower.projection.attempts_in(question.from_us, question.to_us))
-        read = partial(self._store.totals, question, asked_at_us=asked_at_us, log_end=log_end)
+        delays = self._follower.projection.delays
+        read = partial(self._store.totals, question, asked_at_us=asked_at_us, log_end=log_end, delays=delays)
         totals, later = await asyncio.get_running_loop().run_in_executor(self._thread, read)
         # Attempts that ended during the wait were open when the query arrived.
         open_attempts += later
@@ -170,7 +175,10 @@ class QuestionService:
         attempts, position = len(projection.open_attempts), self._follower.position
         pending, oldest = len(projection.open) - attempts, oldest_chargeable_of(projection)
         oldest_sequence = projection.oldest_open_sequence()
-        read = partial(self._store.totals, SummaryQuestion(), asked_at_us=asked_at_us, log_end=log_end)
+        everything = SummaryQuestion()
+        read = partial(
+            self._store.totals, everything, asked_at_us=asked_at_us, log_end=log_end, delays=projection.delays
+        )
         totals, _later = await asyncio.get_running_loop().run_in_executor(self._thread, read)
         return encode_charging(
             Charging(pending, attempts - in_doubt, in_doubt, doubts, totals, position, oldest, oldest_sequence)
@@ -197,13 +205,17 @@ class QuestionService:
         except (TimeoutError, BrokerError):
             raise CannotAnswerError("the read model is behind the log; try again soon") from None
 
-    async def _settle(self, question: SummaryQuestion) -> None:
-        """Waits, at most `settle_seconds`, until the attempts open inside the window at the call have an outcome."""
+    async def _settle(self, question: SummaryQuestion, asked_at_us: int, settle_by: float) -> None:
+        """Waits until no answer is due for an attempt that is open inside the window at the call.
+
+        `settle_by`, by the event loop's clock, is the bound. An attempt that is charged after the query does not delay
+        the answer.
+        """
         projection = self._follower.projection
         waiting = list(projection.attempts_in(question.from_us, question.to_us))
         try:
-            async with asyncio.timeout(self._settle_seconds):
-                while waiting := [one for one in waiting if projection.is_attempt_open(*one)]:
+            async with asyncio.timeout_at(settle_by):
+                while any(projection.is_answer_due(*one, asked_at_us) for one in waiting):
                     await self._follower.moved()
         except TimeoutError:
             return

@@ -42,7 +42,7 @@ class Settings(ServiceSettings):
 
     data_dir: Path = folder("./data", what="The folder whose subfolder `projector` holds the read model.")
     summary_settle_seconds: float = seconds(
-        0.1, at_least=0, at_most=60, what="How long a summary waits for attempts that are open inside its window."
+        0.75, at_least=0, at_most=60, what="How long a summary waits for answers that are due inside its window."
     )
     log_duplicate_window_seconds: int = log_duplicate_window_seconds()
     log_bytes_max: int = setting(

@@ -68,6 +68,7 @@ PURE = [
     "processor.routing.policy",
     "processor.routing.provider_state",
     "processor.routing.router",
+    "projector.live.charge_delays",
     "projector.live.projection",
     "projector.live.rollup",
     "projector.rebuild.bulk_projection",

@@ -20,6 +20,7 @@ from tollgate.contract.events import (
 )
 from tollgate.contract.payment_state import Ended, Open, PaymentState, Unrouted, evolve, may_be_repeat
 from tollgate.contract.read_model_api import DOUBTS_MAX, SEQUENCES_MAX, DoubtView
+from tollgate.projector.live.charge_delays import ChargeDelays
 
 RECENTLY_ENDED_MAX = 25_000
 """Ended payments kept in memory to recognise repeats without a scan: 20 s at 1,250/s; older ones `may_be_repeat`."""
@@ -120,6 +121,8 @@ class Projection:
         """Payments that have not ended, oldest request first."""
         self.open_attempts: dict[str, Open] = {}
         """Those payments of `open` that have an open attempt."""
+        self.delays = ChargeDelays()
+        """The providers' delays, from the charges applied so far."""
 
     def apply(self, sequence: int, event: Event, stored_at_us: int, *, is_replay: bool = False) -> Change | None:
         """Applies the next event. Returns the change to the rows, if any.
@@ -169,10 +172,15 @@ class Projection:
             if (from_us is None or stamp >= from_us) and (to_us is None or stamp <= to_us):
                 yield correlation_id, opened.attempt.attempt
 
-    def is_attempt_open(self, correlation_id: str, attempt: int) -> bool:
-        """Whether the attempt still has no outcome."""
+    def is_answer_due(self, correlation_id: str, attempt: int, at_us: int) -> bool:
+        """Whether the attempt has no outcome, but was charged by `at_us` if its provider is as fast as usual.
+
+        Not while it is in doubt: a doubt ends by a later lookup, not by an answer on its way.
+        """
         opened = self.open_attempts.get(correlation_id)
-        return opened is not None and opened.attempt.attempt == attempt
+        if opened is None or opened.in_doubt or opened.attempt.attempt != attempt:
+            return False
+        return self.delays.expected_charge_us(opened.attempt.provider, opened.attempt.requested_at_us) <= at_us
 
     def in_doubt(self) -> tuple[int, list[DoubtView]]:
         """How many attempts are in doubt, and the oldest of them, DOUBTS_MAX at most."""
@@ -200,6 +208,7 @@ class Projection:
         if payment is None and not is_replay and self._ended_as(event.correlation_id) == "settled":
             return None
         self.remember_ended(event.correlation_id, "settled")
+        self.delays.observe(event.provider, event.requested_at_us, event.processed_at_us)
         return SettledRow(
             event.correlation_id,
             event.provider,

@@ -176,6 +176,43 @@ async def test_a_charge_made_after_the_question_does_not_count_and_keeps_the_win
         assert (await totals(model))["default"] == Total(1, 5)
 
 
+async def test_a_charge_made_before_the_question_counts_although_its_answer_was_received_after_it(
+    nats_server: NatsServer, tmp_path: Path, log: Log, broker: Broker
+) -> None:
+    with Projector(nats_server.url, tmp_path, SUMMARY_SETTLE_SECONDS="5"):
+        model = ReadModel(broker)
+        await answering(model)
+        # A charge with the same stamp shows the provider's delay: 2 ms.
+        *begun, processed = payment(new_id(), 5)
+        assert isinstance(processed, PaymentProcessed)
+        await append(log, *begun, replace(processed, processed_at_us=processed.requested_at_us + 2_000))
+        requested, routed, late = payment(new_id(), 70)
+        assert isinstance(late, PaymentProcessed)
+        await append(log, requested, routed)
+        asking = asyncio.create_task(model.summary(EVERYTHING, timeout_seconds=10))
+        await asyncio.wait((asking,), timeout=0.3)
+        assert not asking.done()
+        await append(log, replace(late, processed_at_us=now_us()))
+        summary = await asking
+        assert (summary.totals["default"], summary.settled) == (Total(2, 75), True)
+
+
+async def test_a_summary_does_not_wait_for_an_attempt_that_is_charged_after_the_question(
+    nats_server: NatsServer, tmp_path: Path, log: Log, broker: Broker
+) -> None:
+    with Projector(nats_server.url, tmp_path, SUMMARY_SETTLE_SECONDS="60"):
+        model = ReadModel(broker)
+        await answering(model)
+        stamp_us = now_us()
+        *begun, processed = payment(new_id(), 5, stamp_us=stamp_us)
+        assert isinstance(processed, PaymentProcessed)
+        await append(log, *begun, replace(processed, processed_at_us=stamp_us + 60_000_000))
+        await append(log, *payment(new_id(), 70, stamp_us=stamp_us)[:2])
+        # The bound of the wait is 60 s, so that this timeout fails the test if the summary waits.
+        summary = await model.summary(EVERYTHING, timeout_seconds=10)
+        assert (summary.totals["default"], summary.settled, summary.open_attempts) == (Total(1, 5), False, 1)
+
+
 async def test_a_question_that_is_long_on_its_way_is_answered_as_of_when_it_was_asked(
     log: Log, broker: Broker, read_model: ReadModel
 ) -> None:

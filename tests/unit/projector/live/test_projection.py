@@ -315,16 +315,24 @@ def test_both_bounds_of_a_window_of_open_attempts_are_inclusive(
     assert list(model.projection.attempts_in(from_us, to_us)) == [(payment, 1) for payment in found]
 
 
-def test_an_attempt_is_open_from_its_intent_to_its_outcome() -> None:
+def test_an_answer_is_due_from_the_intent_to_the_outcome_but_not_in_doubt() -> None:
     model = ReadModel()
-    is_open = []
+    is_due = []
     for one in stored(
         [REQUESTED, ROUTED, RELEASED, replace(ROUTED, attempt=2), replace(IN_DOUBT, attempt=2), PROCESSED]
     ):
         model.read([one])
-        is_open.append([model.projection.is_attempt_open(PAYMENT, attempt) for attempt in (1, 2)])
-    assert is_open == [[False, False], [True, False], [False, False], [False, True], [False, True], [False, False]]
-    assert not model.projection.is_attempt_open(OTHER, 1)
+        is_due.append([model.projection.is_answer_due(PAYMENT, attempt, ROUTED.requested_at_us) for attempt in (1, 2)])
+    assert is_due == [[False, False], [True, False], [False, False], [False, True], [False, False], [False, False]]
+    assert not model.projection.is_answer_due(OTHER, 1, ROUTED.requested_at_us)
+
+
+def test_no_answer_is_due_before_the_providers_delay_has_passed() -> None:
+    model = ReadModel()
+    model.projection.delays.observe(ROUTED.provider, ROUTED.requested_at_us, ROUTED.requested_at_us + 50)
+    model.read(stored([REQUESTED, ROUTED]))
+    assert not model.projection.is_answer_due(PAYMENT, 1, ROUTED.requested_at_us + 49)
+    assert model.projection.is_answer_due(PAYMENT, 1, ROUTED.requested_at_us + 50)
 
 
 def test_an_operators_word_settles_a_doubt_like_the_processors_answer() -> None:
