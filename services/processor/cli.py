@@ -26,6 +26,7 @@ from tollgate.processor.charging.histories import Histories
 from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_client import ProviderClient
+from tollgate.processor.charging.provider_log import ProviderLog
 from tollgate.processor.charging.release_handler import ReleaseHandler
 from tollgate.processor.charging.state_cache import StateCache
 from tollgate.processor.charging.state_follower import Follower
@@ -73,15 +74,21 @@ async def serve(settings: Settings) -> None:
         log = Log(broker, watch)
         await log.wait_until_exists()
         floor = (await until_ensured(broker, REQUESTS)).floor
+        provider_log = ProviderLog()
         client = ProviderClient(
             providers,
+            provider_log=provider_log,
             timeout_seconds=settings.processor_timeout_seconds,
             connections_max=int(settings.processor_concurrency * IN_HAND_FACTOR),
         )
         try:
             state_cache = StateCache(floor + 1, BloomSet())
             follower = Follower(broker, state_cache, watch)
-            router = Router(policy, Random())  # noqa: S311 - chance, no secrets
+            router = Router(
+                policy,
+                Random(),  # noqa: S311 - chance, no secrets
+                lambda provider, text: provider_log.note(provider, "circuit breaker", text),
+            )
             clock = ClockWatch(
                 broker,
                 consequence=f"nothing is charged once it is off by more than {CLOCK_OFFSET_SECONDS_MAX} s",
@@ -91,7 +98,7 @@ async def serve(settings: Settings) -> None:
             read_model = ReadModel(broker)
             histories = Histories(broker, read_model)
             payment_states, store = PaymentStates(state_cache, histories), GroupCommit(log)
-            attempts = Attempts(store, follower, client, system_clock)
+            attempts = Attempts(store, follower, client, system_clock, provider_log)
             payments = PaymentHandler(
                 *(store, follower, payment_states, attempts, router),
                 read_model=read_model,

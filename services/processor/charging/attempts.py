@@ -30,7 +30,7 @@ from tollgate.processor.charging.outcomes import (
     after_lookup,
     after_sending,
 )
-from tollgate.processor.charging.ports import LogAppender, LogFollower, Providers
+from tollgate.processor.charging.ports import LogAppender, LogFollower, ProviderNotes, Providers
 from tollgate.processor.routing import Outcome
 from tollgate.runtime.clock import Clock
 
@@ -45,7 +45,10 @@ sooner, and the requests that gateways are waiting to accept would queue behind 
 class Attempts:
     """The operations on an attempt, shared by all handlers. Those that append raise BrokerError."""
 
-    def __init__(self, log: LogAppender, follower: LogFollower, client: Providers, clock: Clock) -> None:
+    def __init__(
+        self, log: LogAppender, follower: LogFollower, client: Providers, clock: Clock, provider_log: ProviderNotes
+    ) -> None:
+        self._provider_log = provider_log
         self._clock = clock
         self._log = log
         self._follower = follower
@@ -77,6 +80,7 @@ class Attempts:
             case Reject(reason):
                 # The rejection may be void: another replica may have put the attempt in doubt meanwhile.
                 await self.append(_rejected(attempt, reason), OUTCOME_TIMEOUT_SECONDS)
+                self._provider_log.note(attempt.provider, "rejections recorded", f"{reason} ({attempt.correlation_id})")
             case Release(why):
                 await self.append(released(attempt, why), OUTCOME_TIMEOUT_SECONDS)
             case StayInDoubt(why):
@@ -84,6 +88,12 @@ class Attempts:
             case LookUp() | SendAgain():
                 raise AssertionError(f"{step} does not end a sending")
         return False
+
+    def note_void(self, intent: Attempt) -> None:
+        """Logs that the intent must not be sent: by the log, another event has decided about the payment."""
+        self._provider_log.note(
+            intent.provider, "void intents, which are not sent", f"attempt {intent.attempt} ({intent.correlation_id})"
+        )
 
     async def append(self, event: Event, timeout_seconds: float) -> Appended:
         """Stores the event and waits until the log has been read up to it."""

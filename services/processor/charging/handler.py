@@ -187,6 +187,7 @@ class PaymentHandler:
             appended = await self._log.append(intent, timeout_seconds=INTENT_TIMEOUT_SECONDS)
         await self._follower.reached(appended.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)
         if not await self._is_mine(work, intent, appended):
+            self._attempts.note_void(intent)
             return None
         # Both clocks: one jumps when it is set, the other stands still while the machine sleeps.
         age_seconds = max(

@@ -1,7 +1,7 @@
 """The ports of the payment and doubt handlers: what they need of the log, the providers, the router and the clocks.
 
-Adapters: `GroupCommit` or `Log`, `Follower`, `ProviderClient`, `Router`, `ReadModel`, `ClockWatch`; `processor/cli.py`
-joins them. The machine's own clock is a port of `runtime/clock.py`.
+Adapters: `GroupCommit` or `Log`, `Follower`, `ProviderClient`, `ProviderLog`, `Router`, `ReadModel`, `ClockWatch`;
+`processor/cli.py` joins them. The machine's own clock is a port of `runtime/clock.py`.
 """
 
 from typing import Protocol
@@ -42,6 +42,13 @@ class Providers(Protocol):
 
     async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer:
         """Requests the provider's record of the payment."""
+
+
+class ProviderNotes(Protocol):
+    """Program log lines about providers."""
+
+    def note(self, provider: ProviderName, subject: str, text: str) -> None:
+        """Writes a line; many about one provider and subject may be counted instead."""
 
 
 class PaymentLookup(Protocol):

@@ -8,7 +8,6 @@ import aiohttp
 from tollgate.contract.events import ProviderName
 from tollgate.contract.money import format_cents
 from tollgate.contract.timestamps import format_us
-from tollgate.processor.charging.answer_log import AnswerLog
 from tollgate.processor.charging.outcomes import (
     Answer,
     Attempt,
@@ -16,9 +15,9 @@ from tollgate.processor.charging.outcomes import (
     NoAnswer,
     NotReached,
     OutsideContract,
-    Refused,
     Unknown,
 )
+from tollgate.processor.charging.ports import ProviderNotes
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_contract import Reply
 
@@ -34,7 +33,12 @@ class ProviderClient:
     """Both providers. For use inside an event loop."""
 
     def __init__(
-        self, providers: Mapping[ProviderName, Provider], *, timeout_seconds: float, connections_max: int
+        self,
+        providers: Mapping[ProviderName, Provider],
+        *,
+        provider_log: ProviderNotes,
+        timeout_seconds: float,
+        connections_max: int,
     ) -> None:
         self._providers = providers
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
@@ -43,7 +47,7 @@ class ProviderClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Content-Type": "application/json"},
         )
-        self._log = AnswerLog()
+        self._provider_log = provider_log
 
     async def close(self) -> None:
         await self._session.close()
@@ -66,7 +70,9 @@ class ProviderClient:
             return Unknown("no answer in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Unknown(f"cut off: {error_name(error)}")
-        self._warn_of(attempt, answer)
+        if isinstance(answer, OutsideContract):
+            what = f"{answer.why}; in doubt ({attempt.correlation_id})"
+            self._provider_log.note(attempt.provider, "payments answered outside of its contract", what)
         return answer
 
     async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer:
@@ -85,16 +91,8 @@ class ProviderClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return NoAnswer(f"lookup failed: {error_name(error)}")
         if isinstance(answer, OutsideContract):
-            self._log.note(provider, "lookups answered outside of its contract", answer.why)
+            self._provider_log.note(provider, "lookups answered outside of its contract", answer.why)
         return answer
-
-    def _warn_of(self, attempt: Attempt, answer: Answer) -> None:
-        match answer:
-            case OutsideContract(why):
-                what = f"{why}; in doubt ({attempt.correlation_id})"
-                self._log.note(attempt.provider, "payments answered outside of its contract", what)
-            case Refused(reason):
-                self._log.note(attempt.provider, "payments refused for good", f"{reason} ({attempt.correlation_id})")
 
 
 def attempt_body(attempt: Attempt) -> bytes:

@@ -15,6 +15,7 @@ from tollgate.messaging.operator_command import broker_for_command
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 from tollgate.processor.charging.histories import Histories
 from tollgate.processor.charging.provider_client import ProviderClient
+from tollgate.processor.charging.provider_log import ProviderLog
 from tollgate.processor.operations.batch_resolution import AT_ONCE, Batch, BatchResolver, Counted, doubts_at
 from tollgate.processor.operations.manual_resolution import RequestedResolution
 from tollgate.processor.operations.resolve import Resolver
@@ -104,6 +105,7 @@ def in_doubt_at(provider: ProviderName, *, older_than_seconds: float, count_max:
 async def _client(settings: Settings) -> AsyncIterator[ProviderClient]:
     client = ProviderClient(
         settings.providers(),
+        provider_log=ProviderLog(),
         timeout_seconds=settings.processor_timeout_seconds,
         connections_max=AT_ONCE,
     )

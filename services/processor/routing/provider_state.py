@@ -4,6 +4,7 @@ New payments are sent; attempts in doubt are resent. Resent attempts may take a 
 evidence about the provider: they are selected for having failed before.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,10 +21,17 @@ from tollgate.processor.routing.probing import Probing
 Outcome = Literal["succeeded", "failed", "busy", "unanswered"]
 """What a call shows about the provider: it works; it fails; it takes no more at present; it did not answer in time."""
 
+OnBreaker = Callable[[ProviderName, str], None]
+"""Is called when a provider's circuit breaker has opened or closed, with a text that names which and why."""
+
 DOUBTS_SHARE = 1 / 8
 """The share of the places that doubts may take from new payments."""
 RESEND_PAUSE_SECONDS = 0.25
 """The pause of a doubt that finds those places taken."""
+
+
+def ignore_breaker(_: ProviderName, __: str) -> None:
+    """For those who need no report of circuit breakers."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +40,7 @@ class ProviderState:
 
     provider: ProviderName
     policy: Policy
+    on_breaker: OnBreaker = ignore_breaker
     in_flight: int = 0
     resent: int = 0
     """How many of those in flight are attempts in doubt."""
@@ -94,7 +103,7 @@ class ProviderState:
         sent_at = now if seconds is None else now - seconds
         if outcome == "succeeded":
             self.limit.coped(self.in_flight)
-            self.breaker.succeeded(sent_at, now)
+            self._succeed(sent_at, now)
         else:
             is_exhausted = self.limit.is_least
             # A single probe that nobody answers tells nothing of how many at once would be too many.
@@ -148,7 +157,7 @@ class ProviderState:
         """It has so many doubts that it may be down: a doubt probes it before new payments become doubts, too."""
         self.probing.has_doubts = True
         if self.breaker.is_closed:
-            self._trip(now)
+            self._trip("so many doubts wait", now)
 
     @property
     def _doubts_max(self) -> int:
@@ -162,18 +171,25 @@ class ProviderState:
             self.estimator.observe_health(health.min_response_seconds, now)
             self.breaker.probe_soon(now)
         elif self.breaker.is_closed:
-            self._trip(now)
+            self._trip("its health is failing", now)
+
+    def _succeed(self, sent_at: float, now: float) -> None:
+        was_closed = self.breaker.is_closed
+        self.breaker.succeeded(sent_at, now)
+        if not was_closed and self.breaker.is_closed:
+            self.on_breaker(self.provider, f"closed after {now - self.breaker.down_since:.1f} s")
 
     def _fail(self, sent_at: float, now: float) -> None:
         was_closed = self.breaker.is_closed
         self.breaker.failed(sent_at, now)
         if was_closed and not self.breaker.is_closed:
-            self._opened(now)
+            self._opened(f"{self.policy.failures_to_open} failures in a row", now)
 
-    def _trip(self, now: float) -> None:
+    def _trip(self, why: str, now: float) -> None:
         self.breaker.trip(now)
-        self._opened(now)
+        self._opened(why, now)
 
-    def _opened(self, now: float) -> None:
+    def _opened(self, why: str, now: float) -> None:
+        self.on_breaker(self.provider, f"opened: {why}")
         self.limit.restart()
         self.probing.opened(now)

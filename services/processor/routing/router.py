@@ -14,7 +14,7 @@ from tollgate.processor.routing.backlog import Backlog
 from tollgate.processor.routing.decision import Decision, Route, Wait, gain
 from tollgate.processor.routing.estimator import Chance
 from tollgate.processor.routing.policy import Policy
-from tollgate.processor.routing.provider_state import Outcome, ProviderState
+from tollgate.processor.routing.provider_state import OnBreaker, Outcome, ProviderState, ignore_breaker
 
 OVERDUE_BATCH = 64
 """How many payments are taken from the queue at once to check whether their patience is over."""
@@ -41,12 +41,12 @@ SHARE_MIN = 1 / 8
 class Router:
     """One replica's view of both providers, and of the queue. Times are monotonic seconds."""
 
-    def __init__(self, policy: Policy, chance: Chance) -> None:
+    def __init__(self, policy: Policy, chance: Chance, on_breaker: OnBreaker = ignore_breaker) -> None:
         self._policy = policy
         self._chance = chance
         self._provider_states: dict[ProviderName, ProviderState] = {
-            "default": ProviderState("default", policy),
-            "fallback": ProviderState("fallback", policy),
+            "default": ProviderState("default", policy, on_breaker),
+            "fallback": ProviderState("fallback", policy, on_breaker),
         }
         by_fee = sorted(self._provider_states.values(), key=lambda provider_state: provider_state.fee_basis_points)
         self._cheap, self._expensive = by_fee

@@ -53,8 +53,8 @@ class Fleet:
 
     @property
     def takeover_seconds(self) -> float:
-        """The longest takeover, with a margin for a busy machine."""
-        return self.pace.takeover_seconds(Record("anybody", 1)) + 3
+        """A bound for what follows a takeover: its longest time, and a margin that a busy machine does not use up."""
+        return self.pace.takeover_seconds(Record("anybody", 1)) + 15
 
     async def record(self) -> Record | None:
         entry = await self.bucket.read(timeout_seconds=5)

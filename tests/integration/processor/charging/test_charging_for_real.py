@@ -180,9 +180,10 @@ async def test_a_payment_is_charged_at_the_cheaper_provider_with_its_intent_in_t
 
 async def test_payments_go_to_the_fallback_while_the_default_is_down(world: World) -> None:
     world.default.kill()
-    with world.replica(PROCESSOR_PATIENCE_SECONDS="0.5"):
+    with world.replica(PROCESSOR_PATIENCE_SECONDS="0.5") as replica:
         await world.request(20)
         await eventually(lambda: _has(world.fallback, world.session, 20), what="20 at the fallback")
+        assert replica.output().count("default: circuit breaker: opened: ") == 1
         world.default.start()
         await world.default.ready(world.session)
         await world.settled(20)
@@ -322,9 +323,10 @@ async def test_a_payment_that_the_provider_refuses_for_good_is_rejected(world: W
     await world.default.switch(world.session, "configurations/token", token="123")
     # The processors take amounts up to 1e9; this one is above.
     correlation_id = str(uuid.uuid4())
-    with world.replica():
+    with world.replica() as replica:
         await world.log.append(PaymentRequested(correlation_id, 100_000_000_001, now_us()), timeout_seconds=5)
         await eventually(last_kind(world, correlation_id, "PaymentRejected"), what="rejected")
+        await eventually(lambda: _logged(replica, "default: rejections recorded: "), what="it is logged")
     assert (await world.default.book(world.session)) == {}
 
 
@@ -383,6 +385,10 @@ async def test_a_thousand_payments_with_every_fault_at_once_are_charged_once_eac
 
 async def _routed(world: World, count: int) -> bool:
     return sum(isinstance(event, PaymentRouted) for event in await world.events()) >= count
+
+
+async def _logged(replica: Processor, text: str) -> bool:
+    return text in replica.output()
 
 
 async def _has(simulator: Simulator, session: aiohttp.ClientSession, count: int) -> bool:

@@ -36,6 +36,7 @@ from tollgate.processor.charging.outcomes import (
 from tollgate.processor.charging.ports import LogAppender, Providers
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_client import ProviderClient
+from tollgate.processor.charging.provider_log import ProviderLog
 
 INTENT = PaymentRouted(PAYMENT, AMOUNT_CENTS, 1, "default", 1_750_000_000_000_001, "why")
 DOUBT = PaymentInDoubt(PAYMENT, 1, "default", "why", request_sequence=1)
@@ -146,7 +147,10 @@ async def providers(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
         await default.ready(await stack.enter_async_context(aiohttp.ClientSession()))
         fallback = Provider(f"http://127.0.0.1:{free_port()}")
         client = ProviderClient(
-            {"default": Provider(default.url), "fallback": fallback}, timeout_seconds=10, connections_max=2
+            {"default": Provider(default.url), "fallback": fallback},
+            provider_log=ProviderLog(),
+            timeout_seconds=10,
+            connections_max=2,
         )
         stack.push_async_callback(client.close)
         yield client

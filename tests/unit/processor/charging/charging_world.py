@@ -289,7 +289,8 @@ class WorkerProcess:
         """The item that it handles."""
         self._running: Coroutine[Call, Any, Result] | None = None
         payment_states = PaymentStates(self.state_cache, self)
-        attempts = Attempts(self, self, self, clock)
+        self.notes: list[tuple[ProviderName, str, str]] = []
+        attempts = Attempts(self, self, self, clock, self)
         self._payments = PaymentHandler(
             *(self, self, payment_states, attempts, self.router),
             read_model=cast("ReadModel", None),
@@ -379,6 +380,9 @@ class WorkerProcess:
     async def request_of(self, correlation_id: str) -> StoredRequest:
         assert correlation_id == PAYMENT
         return cast("StoredRequest", await _ask(FindRequest()))
+
+    def note(self, provider: ProviderName, subject: str, text: str) -> None:
+        self.notes.append((provider, subject, text))
 
     async def send(self, attempt: Attempt) -> Answer:
         return cast("Answer", await _ask(Send(attempt)))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.processor.charging.charging_world import (
     AMOUNT_CENTS,
     OTHER_PAYMENT,
+    PAYMENT,
     Append,
     Call,
     CatchUp,
@@ -143,6 +144,8 @@ def test_an_intent_stored_after_that_of_another_worker_is_not_sent(make_world: M
     assert isinstance(call, Send)
     assert call.attempt.provider == "fallback"
     assert kinds(world) == [PaymentRouted, PaymentRouted, PaymentInDoubt]
+    assert world.workers[0].notes == [("default", "void intents, which are not sent", f"attempt 1 ({PAYMENT})")]
+    assert world.workers[1].notes == []
 
 
 def test_an_intent_that_was_put_in_doubt_meanwhile_is_not_sent_as_a_new_attempt(make_world: MakeWorld) -> None:
@@ -296,6 +299,9 @@ def test_a_refusal_without_a_doubt_rejects(make_world: MakeWorld) -> None:
     world.step(0, Fault.BAD_REQUEST)
     assert finish(world) == Done()
     assert kinds(world) == [PaymentRouted, PaymentRejected]
+    ((provider, subject, text),) = world.workers[0].notes
+    assert (provider, subject) == ("default", "rejections recorded")
+    assert text.endswith(f" ({PAYMENT})")
 
 
 @pytest.mark.parametrize("fault", [Fault.CONNECTION_REFUSED, Fault.TOO_MANY_REQUESTS])
@@ -465,6 +471,7 @@ class SilentLog:
         self.state_cache = StateCache(1, set())
         self.asked = self.on_the_way = self.on_the_way_max = 0
         self.gives_up = asyncio.Event()
+        self.notes: list[tuple[ProviderName, str, str]] = []
 
     async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
         self.asked += 1
@@ -477,6 +484,9 @@ class SilentLog:
     async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
         raise AssertionError(f"nothing was stored, so {sequence} is not waited for ({timeout_seconds} s)")
 
+    def note(self, provider: ProviderName, subject: str, text: str) -> None:
+        self.notes.append((provider, subject, text))
+
     async def caught_up(self, provider: ProviderName, *, timeout_seconds: float) -> None:
         raise AssertionError(f"there is no doubt at {provider} to wait for ({timeout_seconds} s)")
 
@@ -486,7 +496,7 @@ def handler_of(log: SilentLog, router: DirectedRouter, clock: RightClock) -> Pay
         log,
         log,
         PaymentStates(log.state_cache, cast("Histories", None)),
-        Attempts(log, log, cast("ProviderClient", None), SystemClock()),
+        Attempts(log, log, cast("ProviderClient", None), SystemClock(), log),
         router,
         read_model=cast("ReadModel", None),
         clock=clock,

@@ -357,3 +357,19 @@ def test_the_recovery_of_the_expensive_provider_lets_the_cheap_one_be_probed_at_
     router.provider_state("fallback").send(now)
     router.observe("fallback", "succeeded", now)
     assert router.provider_state("default").breaker.admits(now)
+
+
+def test_each_opening_and_closing_of_a_circuit_breaker_is_reported_once_with_its_cause() -> None:
+    reports: list[tuple[str, str]] = []
+    router = Router(POLICY, Random(1), lambda provider, text: reports.append((provider, text)))
+    for _ in range(POLICY.failures_to_open + 1):
+        routed(router)
+    for _ in range(POLICY.failures_to_open + 1):
+        router.observe("default", "failed", NOW, seconds=0.0)
+    assert reports == [("default", "opened: 3 failures in a row")]
+    take_down(router, "fallback")
+    take_down(router, "fallback")
+    assert reports[1:] == [("fallback", "opened: its health is failing")]
+    routed(router, NOW + 2)
+    router.observe("default", "succeeded", NOW + 2, seconds=0.0)
+    assert reports[2:] == [("default", "closed after 2.0 s")]

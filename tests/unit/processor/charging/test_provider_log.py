@@ -1,17 +1,17 @@
-"""Many answers are one line at once, and a count every few seconds."""
+"""Many events are one line at once, and a count every few seconds."""
 
 import pytest
 
 from tests.support.conditions import eventually
-from tollgate.processor.charging import answer_log
-from tollgate.processor.charging.answer_log import AnswerLog
+from tollgate.processor.charging import provider_log
+from tollgate.processor.charging.provider_log import ProviderLog
 
 
 async def test_the_first_is_a_line_at_once_and_the_rest_is_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(answer_log, "REPORT_SECONDS", 0.05)
-    log = AnswerLog()
+    monkeypatch.setattr(provider_log, "REPORT_SECONDS", 0.05)
+    log = ProviderLog()
     for number in range(500):
         log.note("default", "payments answered outside of its contract", f"status 401, number {number}")
     first = "default: payments answered outside of its contract: status 401, number 0"
@@ -25,7 +25,7 @@ async def test_the_first_is_a_line_at_once_and_the_rest_is_counted(
 
 
 async def test_each_provider_and_each_subject_has_its_own_lines(caplog: pytest.LogCaptureFixture) -> None:
-    log = AnswerLog()
+    log = ProviderLog()
     for _ in range(2):
         log.note("default", "lookups", "x")
         log.note("default", "payments", "x")
@@ -36,8 +36,8 @@ async def test_each_provider_and_each_subject_has_its_own_lines(caplog: pytest.L
 async def test_after_a_quiet_time_the_next_answer_is_a_line_at_once_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(answer_log, "REPORT_SECONDS", 0.01)
-    log = AnswerLog()
+    monkeypatch.setattr(provider_log, "REPORT_SECONDS", 0.01)
+    log = ProviderLog()
     log.note("default", "payments", "x")
 
     async def is_over() -> bool:

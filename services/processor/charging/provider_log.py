@@ -1,5 +1,8 @@
-"""Program log lines about providers' answers: the first is written at once, the next are counted, so that many answers
-cost one line every few seconds."""
+"""Program log lines about providers: their answers, their circuit breakers, and the payments that they were to charge.
+
+The first line about a provider and a subject is written at once, the next are counted: many cost one line every few
+seconds.
+"""
 
 import asyncio
 import logging
@@ -15,14 +18,14 @@ REPORT_SECONDS = 5.0
 
 @dataclass(slots=True)
 class _Folded:
-    """The answers not written since the last line: how many, and the newest."""
+    """What was not written since the last line: how many, and the newest."""
 
     count: int = 0
     newest: str = ""
 
 
-class AnswerLog:
-    """Writes warnings about answers. For use inside an event loop."""
+class ProviderLog:
+    """Writes warnings about providers. For use inside an event loop."""
 
     def __init__(self) -> None:
         self._folded: dict[tuple[ProviderName, str], _Folded] = {}
