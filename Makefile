@@ -12,7 +12,7 @@ STACK_STAMP := $(VENV)/.installed-stack
 DEV_STAMP := $(VENV)/.installed-dev
 # How many test processes run at once.
 TEST_WORKERS ?= 2
-# `make load`: the DATA_DIR of the running stack.
+# `make load`, `make profile`: the DATA_DIR of the running stack.
 DATA_DIR ?= data
 # `make course`, `make measure-compose`: preview, final, ramp, soak or spike.
 COURSE ?= preview
@@ -24,6 +24,8 @@ SEED ?= 1
 RUNS ?= 10
 SECONDS ?= 12
 JOBS ?= 2
+# `make profile`: a Python program of the stack that runs on DATA_DIR.
+PROGRAM ?= gateway-1
 # `make chaos-mutations`: runs for each mutation.
 MUTATION_RUNS ?= 3
 # `make attack-edge`: some of tests/support/attacks.py, such as "upgrade, expect"; all if empty.
@@ -55,7 +57,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --g
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
 .PHONY: help install install-dev run replay test test-soak test-cluster test-compose attack-edge lint format docs docs-generate \
-	lock clean load load-faults course measure-compose measure-startup bench simulate chaos chaos-mutations chaos-disks \
+	lock clean load load-faults course measure-compose measure-startup bench profile simulate chaos chaos-mutations chaos-disks \
 	chaos-clocks chaos-backlog chaos-doubts load-preview load-final load-ramp load-soak load-spike bench-rebuild \
 	bench-summaries bench-live bench-kill
 
@@ -114,6 +116,9 @@ measure-startup: install-dev ## Measures from `compose up` to the first accepted
 bench: install-dev ## Measures WHAT=stages (CPU a payment: RUNS, QUICK=1), rebuild, summaries, live or kill.
 	@test -n "$(BENCH_$(WHAT))" || { echo "make bench WHAT=stages|rebuild|summaries|live|kill" >&2; exit 2; }
 	@$(BIN)/python -m $(BENCH_$(WHAT)) $(if $(filter stages,$(WHAT)),,--json build/bench-$(WHAT).json)
+
+profile: install-dev ## Samples PROGRAM of a running stack for SECONDS, into build/profile-PROGRAM.svg.
+	@$(BIN)/python -m qa.bench.profile_program $(PROGRAM) --data-dir $(DATA_DIR) --seconds $(SECONDS)
 
 simulate: install-dev ## Compares routing policies in simulation: ARGS="--random 1000 --scale 0.1".
 	@$(BIN)/python -m qa.routing_sim $(ARGS)
