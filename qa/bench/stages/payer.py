@@ -33,7 +33,6 @@ class Paid:
     """From the time at which a payment was due to its 202: with the wait for one of the connections."""
     due_end: float
     """The time.monotonic() second at which the last payment was due; the clock is the machine's."""
-    answered_end: float
     cpu_seconds: float
 
 
@@ -53,7 +52,6 @@ async def pay(origin: Origin, rate_per_second: float, seconds: float, connection
         latency.p99_ms,
         from_due.p99_ms,
         due_end,
-        time.monotonic(),
         own_cpu_seconds() - cpu_before,
     )
 

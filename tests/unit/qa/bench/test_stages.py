@@ -118,7 +118,7 @@ def test_the_highest_rate_is_one_that_was_held_and_fast_enough() -> None:
 def test_a_rate_is_held_when_all_is_accepted_and_settled_in_time(
     accepted: int, settled_seconds: float, held: bool
 ) -> None:
-    paid = Paid(10, accepted, p50_ms=1, p99_ms=1, due_p99_ms=1, due_end=0, answered_end=0, cpu_seconds=0)
+    paid = Paid(10, accepted, p50_ms=1, p99_ms=1, due_p99_ms=1, due_end=0, cpu_seconds=0)
     assert is_held(paid, settled_seconds) is held
 
 
