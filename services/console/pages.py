@@ -52,9 +52,9 @@ class Pages:
 
     async def messages(self) -> AsyncIterator[bytes]:
         """The newest message at once, then each newer one, or the same again after SILENCE_SECONDS_MAX."""
-        seen = -1
+        seen = 0
         while True:
-            if self._newest is None or self._number == seen:
+            if self._number == seen:
                 await self._next(seen)
             if self._newest is not None:
                 seen = self._number
