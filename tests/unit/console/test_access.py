@@ -5,7 +5,7 @@ from tollgate.console.settings import Settings, check
 from tollgate.runtime.errors import SettingError
 from tollgate.runtime.settings import load
 
-TOKEN = "a-token-of-sixteen-characters"
+TOKEN = "a-token-of-sixteen-characters"  # noqa: S105 - of this test only
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9998", "localhost:9998", "[::1]:9998", "localhost"])
