@@ -200,6 +200,8 @@ class Environment:
             for number, gateway in enumerate(GATEWAYS, start=1):
                 link = self.links[f"{EDGE}-{gateway}"]
                 environment[f"TOLLGATE_UPSTREAM_{number}"] = f"127.0.0.1:{link.port}"
+            # Both gateways at once, so that they compete for the log.
+            environment["TOLLGATE_LB_POLICY"] = "random"
         if program.name.startswith("simulator-"):
             command = (*command, "--book", str(self.folder / f"{program.name}.book"), "--seed", str(self._seed))
             command = (
