@@ -1,14 +1,14 @@
 import orjson
 
 from tollgate.console.timeline import render_payment, render_summary
-from tollgate.contract.events import PaymentInDoubt, PaymentProcessed, PaymentRequested, PaymentRouted
+from tollgate.contract.events import Event, PaymentInDoubt, PaymentProcessed, PaymentRequested, PaymentRouted
 from tollgate.contract.read_model_api import PaymentView, Summary, Total
 
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
 
 
 def test_a_payment_is_shown_with_each_event_and_its_recorded_reason() -> None:
-    history = [
+    history: list[tuple[int, Event]] = [
         (1, PaymentRequested(ID, 1990, 1_000_000)),
         (2, PaymentRouted(ID, 1990, 1, "fallback", 2_000_000, "patience is over")),
         (3, PaymentInDoubt(ID, 1, "fallback", "no answer")),
