@@ -40,7 +40,7 @@ class PaymentRequested:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRouted:
-    """The intent to charge at `processor`. It fixes the bytes of the attempt: sent again, it is sent as it stands."""
+    """The intent to charge at `provider`. It fixes the bytes of the attempt: sent again, it is sent as it stands."""
 
     correlation_id: str
     amount_cents: int
@@ -79,7 +79,7 @@ class PaymentReleased:
 
 @dataclass(frozen=True, slots=True)
 class PaymentProcessed:
-    """The payment is charged at `processor`, whose record carries `requested_at_us`.
+    """The payment is charged at `provider`, whose record carries `requested_at_us`.
 
     The provider's answer proves it, or an operator recorded it in `resolution`.
     """
@@ -95,7 +95,7 @@ class PaymentProcessed:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRejected:
-    """The payment is refused for good and will never be charged: the processor said so of `attempt`.
+    """The payment is refused for good and will never be charged: the provider refused `attempt`.
 
     Logs from before attempts could be released by an operator do not name it.
     """

@@ -1,4 +1,4 @@
-"""`tollgate replay`: a stack made from nothing but a backup, and whether it says the same.
+"""`tollgate replay`: a stack made from nothing but a backup, and a comparison of its totals.
 
 The stack runs in a temporary folder on its own ports, and charges nothing: it has neither processor nor simulators.
 """
@@ -35,42 +35,42 @@ _POLL_SECONDS = 0.2
 _TOKEN = {"X-Rinha-Token": "123"}
 _ACCEPTED, _OK = 202, 200
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 Totals = Mapping[ProviderName, Total]
 
 
-async def replay(backup: Path | None, say: Say, *, stay: bool) -> int:
+async def replay(backup: Path | None, echo: Echo, *, stay: bool) -> int:
     """Replays a backup, or one that it makes. Returns 0 when the stack's summary equals the backup's, else 1."""
     with tempfile.TemporaryDirectory(prefix="tollgate-replay-") as temporary:
         folder = Path(temporary)
         if backup is None:
             backup = folder / "backup"
-            await _demonstrate(folder / "first", backup, say)
+            await _demonstrate(folder / "first", backup, echo)
         side = SideStack(folder / "replay", charges=False)
-        say(f"Restoring {backup} …")
+        echo(f"Restoring {backup} …")
         restored = await restore_log(side.settings, backup, allow_open=True, replicas=1)
         expected = read_account(backup)
         if expected is None:
-            say("The backup holds no account, so that of the restored log is used.")
+            echo("The backup holds no account, so that of the restored log is used.")
             expected = restored
-        say("Starting a stack on it, without a processor …")
+        echo("Starting a stack on it, without a processor …")
         async with side.running(), aiohttp.ClientSession() as session:
             totals = await _summary(session, side.settings.edge_url, expected.last_sequence)
-            is_same = report(expected, totals, say)
+            is_same = report(expected, totals, echo)
             if stay:
-                say(f"It answers at {side.settings.edge_url}; DATA_DIR={side.settings.data}. Ctrl-C ends it.")
+                echo(f"It answers at {side.settings.edge_url}; DATA_DIR={side.settings.data}. Ctrl-C ends it.")
                 await asyncio.Event().wait()
     return 0 if is_same else 1
 
 
-def report(expected: Account, totals: Totals, say: Say) -> bool:
+def report(expected: Account, totals: Totals, echo: Echo) -> bool:
     """Prints both summaries. Returns whether they are the same."""
-    say(f"\n{'':<10} {'backup':>24} {'replay':>24}")
+    echo(f"\n{'':<10} {'backup':>24} {'replay':>24}")
     for name in PROVIDERS:
-        say(f"{name:<10} {_shown(expected.settled[name]):>24} {_shown(totals[name]):>24}")
-    say(f"{'open':<10} {expected.open:>24}   (this stack does not charge them)")
+        echo(f"{name:<10} {_shown(expected.settled[name]):>24} {_shown(totals[name]):>24}")
+    echo(f"{'open':<10} {expected.open:>24}   (this stack does not charge them)")
     is_same = expected.settled == totals
-    say("The same." if is_same else "NOT the same.")
+    echo("The same." if is_same else "NOT the same.")
     return is_same
 
 
@@ -96,13 +96,15 @@ def _totals(summary: Any) -> Totals:
     }
 
 
-async def _demonstrate(data: Path, backup: Path, say: Say) -> None:
+async def _demonstrate(data: Path, backup: Path, echo: Echo) -> None:
     """Starts a stack with simulators, sends payments through it, and backs it up."""
-    say("No backup was given: making one from a stack with simulated providers …")
+    echo("No backup was given: making one from a stack with simulated providers …")
     side = SideStack(data, charges=True)
     async with side.running(), aiohttp.ClientSession() as session:
         url = side.settings.edge_url
-        say(f"Posting {DEMONSTRATION_PAYMENTS} payments, and {DEMONSTRATION_OPEN} that both providers fail to charge …")
+        echo(
+            f"Posting {DEMONSTRATION_PAYMENTS} payments, and {DEMONSTRATION_OPEN} that both providers fail to charge …"
+        )
         await _pay(session, url, DEMONSTRATION_PAYMENTS)
         await _until_settled(session, url, DEMONSTRATION_PAYMENTS)
         for provider in side.settings.provider_urls:
@@ -112,7 +114,7 @@ async def _demonstrate(data: Path, backup: Path, say: Say) -> None:
         await _pay(session, url, DEMONSTRATION_OPEN)
         async with broker_for_command(BrokerAddress(operator_url(side.settings))) as broker:
             account = await back_up(broker, backup, check=False)
-        say(f"Backed up: {account.last_sequence} messages.")
+        echo(f"Backed up: {account.last_sequence} messages.")
 
 
 async def _pay(session: aiohttp.ClientSession, url: str, count: int) -> None:

@@ -47,7 +47,7 @@ class _Fault(click.ParamType[tuple[str, float]]):
 
 
 @click.command(cls=Command, context_settings={"auto_envvar_prefix": "SIMULATOR", "show_default": True})
-@click.option("--name", default="default", help="What it calls itself in what it prints.")
+@click.option("--name", default="default", help="Its name in its output.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", default=8001, type=WholeNumber(0, 65_535), help="Port to listen on; 0 takes any free one.")
 @click.option("--fee", default="0.05", type=_Fee(), help="Fee as a ratio of the amount.")
@@ -57,12 +57,12 @@ class _Fault(click.ParamType[tuple[str, float]]):
     "--max-payments",
     default=5_000_000,
     type=WholeNumber(1, _MAX_PAYMENTS),
-    help="Payments it can hold, at 220 bytes each; any above are answered 500.",
+    help="The most payments that it stores, at 220 bytes each; further ones are answered 500.",
 )
 @click.option(
     "--book",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file that keeps the charges: one that was killed still knows them.  [default: memory alone]",
+    help="A file that stores the charges, also those before a kill.  [default: memory alone]",
 )
 @click.option(
     "--fault",
@@ -78,7 +78,7 @@ class _Fault(click.ParamType[tuple[str, float]]):
 def main(seed: int | None, faults: Sequence[tuple[str, float]], **others: Any) -> None:
     """Runs one simulated provider.
 
-    It answers like the payment processors of the Rinha benchmark and keeps its charges in memory, or in --book.
+    It answers like the payment processors of the Rinha benchmark and stores its charges in memory, or in --book.
 
     Every option can be set in the environment too: --max-payments is SIMULATOR_MAX_PAYMENTS.
     """

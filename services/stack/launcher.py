@@ -44,7 +44,7 @@ class _StopRequestedError(TollgateError):
     """A signal requested the launcher to stop."""
 
 
-def run_stack(settings: Settings, say: Callable[[str], None]) -> int:
+def run_stack(settings: Settings, echo: Callable[[str], None]) -> int:
     """Runs the stack until a signal. Returns the exit status. Raises StackError when it cannot start."""
     ports = needed_ports(settings)
     check_distinct(ports)
@@ -61,7 +61,7 @@ def run_stack(settings: Settings, say: Callable[[str], None]) -> int:
         write_private(settings.run / "supervisord.conf", render_supervisor_config(settings, groups))
         with _signals_raise(), _found_by_commands(settings):
             try:
-                code = _supervise(settings, groups, lock, say)
+                code = _supervise(settings, groups, lock, echo)
             except _StopRequestedError:
                 return 0
     raise StackError(f"the supervisor ended with {code}; see {settings.logs / 'supervisord.log'}")
@@ -79,15 +79,15 @@ def _found_by_commands(settings: Settings) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _supervise(settings: Settings, groups: list[Group], lock: int, say: Callable[[str], None]) -> int:
+def _supervise(settings: Settings, groups: list[Group], lock: int, echo: Callable[[str], None]) -> int:
     """Runs the supervisor until it ends by itself, which is an error. Returns its exit status."""
     supervisor = _start(settings, lock)
     try:
-        say(banner.starting(settings, program_names(groups)))
-        _wait_until_ready(settings, supervisor, say)
+        echo(banner.starting(settings, program_names(groups)))
+        _wait_until_ready(settings, supervisor, echo)
         return supervisor.wait()
     except _StopRequestedError:
-        say("Stopping.")
+        echo("Stopping.")
         raise
     finally:
         _stop(supervisor)
@@ -120,7 +120,7 @@ def _start(settings: Settings, lock: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait_until_ready(settings: Settings, supervisor: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
+def _wait_until_ready(settings: Settings, supervisor: subprocess.Popen[bytes], echo: Callable[[str], None]) -> None:
     """Returns when the edge is ready or the supervisor has ended. Raises StackError when a program is not up in time.
 
     While all programs run and wait, for an external broker or for a long log to be read, this waits, too.
@@ -133,7 +133,7 @@ def _wait_until_ready(settings: Settings, supervisor: subprocess.Popen[bytes], s
         seconds = time.monotonic() - began
         if answer is None:
             has_uuidgen = shutil.which("uuidgen") is not None
-            say(banner.ready(settings, seconds=seconds, has_uuidgen=has_uuidgen))
+            echo(banner.ready(settings, seconds=seconds, has_uuidgen=has_uuidgen))
             return
         if seconds >= next_word:
             next_word = next(words)
@@ -146,7 +146,7 @@ def _wait_until_ready(settings: Settings, supervisor: subprocess.Popen[bytes], s
             ]
             if excerpts and seconds >= settings.ready_seconds:
                 raise StackError("\n".join([message, *excerpts]))
-            say(message)
+            echo(message)
         time.sleep(_ASK_EVERY_SECONDS)
 
 

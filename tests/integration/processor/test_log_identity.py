@@ -18,7 +18,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 
 
-class World:
+class Environment:
     def __init__(self, session: aiohttp.ClientSession, log: Log, simulator: Simulator, processor: Processor) -> None:
         self._session = session
         self._log = log
@@ -43,61 +43,61 @@ class World:
 
 
 @pytest.fixture
-async def world(nats_server: NatsServer, tmp_path: Path, log: Log) -> AsyncIterator[World]:
+async def environment(nats_server: NatsServer, tmp_path: Path, log: Log) -> AsyncIterator[Environment]:
     async with aiohttp.ClientSession() as session:
         with Projector(nats_server.url, tmp_path), Simulator("default", tmp_path) as simulator:
             await simulator.ready(session)
             processor = Processor(nats_server.url, tmp_path, default=simulator.url, fallback=simulator.url)
             with processor:
-                yield World(session, log, simulator, processor)
+                yield Environment(session, log, simulator, processor)
 
 
 @pytest.mark.parametrize("grows", [False, True])
 async def test_a_processor_ends_when_the_log_went_back_and_charges_new_payments_after_its_restart(
-    nats_server: NatsServer, broker: Broker, log: Log, world: World, *, grows: bool
+    nats_server: NatsServer, broker: Broker, log: Log, environment: Environment, *, grows: bool
 ) -> None:
-    await world.pay(2)
+    await environment.pay(2)
     nats_server.stop()
     copy = copy_of(nats_server, "older")
     nats_server.start()
     await nats_server.ready()
-    await world.pay(2)
-    world.processor.pause()
+    await environment.pay(2)
+    environment.processor.pause()
     nats_server.kill()
     put_back(nats_server, copy)
     nats_server.start()
     if grows:
         for _ in range(20):
             await log.append(PaymentRequested(str(uuid4()), 5, now_us()), timeout_seconds=20)
-    world.processor.resume()
-    assert await asyncio.to_thread(world.processor.wait, 30) == 1
-    assert world.processor.output().count("the log went back") == 1
-    world.processor.start()
+    environment.processor.resume()
+    assert await asyncio.to_thread(environment.processor.wait, 30) == 1
+    assert environment.processor.output().count("the log went back") == 1
+    environment.processor.start()
     if grows:
-        await world.charged(4 + 20)
+        await environment.charged(4 + 20)
     else:
-        await world.pay(3)
+        await environment.pay(3)
 
 
 async def test_nothing_is_charged_from_a_damaged_log(
-    nats_server: NatsServer, broker: Broker, log: Log, world: World
+    nats_server: NatsServer, broker: Broker, log: Log, environment: Environment
 ) -> None:
-    await world.pay(5)
+    await environment.pay(5)
     nats_server.stop()
     cut_in_half(nats_server)
     nats_server.start()
 
     async def is_logged() -> bool:
-        return "the log is damaged" in world.processor.output()
+        return "the log is damaged" in environment.processor.output()
 
     await eventually(is_logged, what="the processor logs it", timeout_seconds=30)
     appended = await log.append(PaymentRequested(str(uuid4()), 5, now_us()), timeout_seconds=20)
 
     async def is_cause_logged() -> bool:
-        return "no payment has ended" in world.processor.output()
+        return "no payment has ended" in environment.processor.output()
 
     # It looks at what waits longer than 10 s.
     await eventually(is_cause_logged, what="the processor logs why it waits", timeout_seconds=40)
-    assert await world.charges() == 5
+    assert await environment.charges() == 5
     assert (await broker.log_state(timeout_seconds=5)).last_sequence == appended.sequence
-    assert world.processor.is_running
+    assert environment.processor.is_running

@@ -34,7 +34,7 @@ BOUND = ("--oldest-seconds-max", "0.5")
 
 
 @dataclass(frozen=True)
-class World:
+class Environment:
     """A broker and a projector; each test starts its own processors."""
 
     url: str
@@ -75,10 +75,10 @@ class World:
 
 
 @pytest.fixture
-async def world(nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path) -> AsyncIterator[World]:
+async def environment(nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path) -> AsyncIterator[Environment]:
     with Projector(nats_server.url, tmp_path) as projector:
         await eventually(lambda: answers(broker), what="the projector answers")
-        yield World(nats_server.url, broker, log, projector, tmp_path)
+        yield Environment(nats_server.url, broker, log, projector, tmp_path)
 
 
 async def answers(broker: Broker) -> bool:
@@ -89,48 +89,50 @@ async def answers(broker: Broker) -> bool:
     return True
 
 
-async def test_charging_is_healthy_while_nothing_waits(world: World) -> None:
-    await ensure_consumer(world.broker, REQUESTS)
+async def test_charging_is_healthy_while_nothing_waits(environment: Environment) -> None:
+    await ensure_consumer(environment.broker, REQUESTS)
     for program in ("processor", "projector"):
-        ended = await world.status(program, *BOUND)
+        ended = await environment.status(program, *BOUND)
         assert (ended.status, ended.errors) == (0, "")
         assert "fine" in ended.output.splitlines()[0]
 
 
-async def test_no_processor_runs(world: World) -> None:
-    await world.request()
-    await world.named_by_both("no processor answers")
+async def test_no_processor_runs(environment: Environment) -> None:
+    await environment.request()
+    await environment.named_by_both("no processor answers")
     # As long as it has not waited too long, all is well.
-    assert (await world.status("projector", "--oldest-seconds-max", "600")).status == 0
+    assert (await environment.status("projector", "--oldest-seconds-max", "600")).status == 0
 
 
-async def test_a_processor_is_stuck(world: World) -> None:
-    with world.processor() as processor:
+async def test_a_processor_is_stuck(environment: Environment) -> None:
+    with environment.processor() as processor:
 
         async def has_queue() -> bool:
-            info = await world.broker.request(f"$JS.API.CONSUMER.INFO.{STREAM}.{CONSUMER}", b"", timeout_seconds=2)
+            info = await environment.broker.request(
+                f"$JS.API.CONSUMER.INFO.{STREAM}.{CONSUMER}", b"", timeout_seconds=2
+            )
             return "error" not in info and info["num_waiting"] > 0
 
         await eventually(has_queue, what="the processor asks for requests")
         processor.pause()
-        await world.request()
-        await world.named_by_both("no processor answers")
+        await environment.request()
+        await environment.named_by_both("no processor answers")
 
 
-async def test_a_processors_clock_is_off(world: World) -> None:
-    clock, environment = settable_clock(world.folder / "processor.clock")
+async def test_a_processors_clock_is_off(environment: Environment) -> None:
+    clock, variables = settable_clock(environment.folder / "processor.clock")
     clock.set(-2.0)
-    with world.processor(**environment):
-        await world.request()
-        await world.named_by_both("its clock is 2.00")
+    with environment.processor(**variables):
+        await environment.request()
+        await environment.named_by_both("its clock is 2.00")
 
 
-async def test_both_providers_are_down_and_the_program_log_has_that_too(world: World) -> None:
-    with world.processor() as processor:
+async def test_both_providers_are_down_and_the_program_log_has_that_too(environment: Environment) -> None:
+    with environment.processor() as processor:
         for _ in range(5):
-            await world.request()
-        await world.named_by_both("default has been down for ")
-        await world.named("fallback has been down for ", "processor")
+            await environment.request()
+        await environment.named_by_both("default has been down for ")
+        await environment.named("fallback has been down for ", "processor")
 
         async def is_logged() -> bool:
             return "no payment has ended since the start; 5 wait, the oldest for " in processor.output()
@@ -140,54 +142,54 @@ async def test_both_providers_are_down_and_the_program_log_has_that_too(world: W
         assert "default has been down for " in line
 
 
-async def test_an_operator_has_paused_the_queue(world: World) -> None:
-    await ensure_consumer(world.broker, REQUESTS)
+async def test_an_operator_has_paused_the_queue(environment: Environment) -> None:
+    await ensure_consumer(environment.broker, REQUESTS)
     until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     pause = f"$JS.API.CONSUMER.PAUSE.{STREAM}.{CONSUMER}"
-    answer = await world.broker.request(pause, orjson.dumps({"pause_until": until}), timeout_seconds=2)
+    answer = await environment.broker.request(pause, orjson.dumps({"pause_until": until}), timeout_seconds=2)
     assert answer["paused"]
-    await world.request()
-    await world.named_by_both("an operator has paused the queue of requests")
+    await environment.request()
+    await environment.named_by_both("an operator has paused the queue of requests")
 
 
-async def test_the_queue_was_recreated_after_payments_that_wait(world: World) -> None:
-    await world.request()
+async def test_the_queue_was_recreated_after_payments_that_wait(environment: Environment) -> None:
+    await environment.request()
     config = {"durable_name": CONSUMER, "filter_subject": "payments.requested", "ack_policy": "explicit"}
-    answer = await world.broker.request(
+    answer = await environment.broker.request(
         f"$JS.API.CONSUMER.CREATE.{STREAM}.{CONSUMER}.payments.requested",
         orjson.dumps({"stream_name": STREAM, "config": {**config, "name": CONSUMER, "deliver_policy": "new"}}),
         timeout_seconds=2,
     )
     assert "error" not in answer
-    await world.named_by_both("the queue of requests begins after the oldest")
+    await environment.named_by_both("the queue of requests begins after the oldest")
 
 
-async def test_the_log_is_full(world: World) -> None:
-    default, fallback = Simulator("default", world.folder), Simulator("fallback", world.folder)
-    await world.request()
-    state = await world.broker.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=2)
-    await world.log.ensure(LogLimits(bytes_max=state["state"]["bytes"] + 50))
+async def test_the_log_is_full(environment: Environment) -> None:
+    default, fallback = Simulator("default", environment.folder), Simulator("fallback", environment.folder)
+    await environment.request()
+    state = await environment.broker.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout_seconds=2)
+    await environment.log.ensure(LogLimits(bytes_max=state["state"]["bytes"] + 50))
     async with aiohttp.ClientSession() as session:
         with default, fallback:
             await default.ready(session)
             await fallback.ready(session)
-            with Processor(world.url, world.folder, default=default.url, fallback=fallback.url):
-                await world.named_by_both("the log is full")
-                await world.named("the broker stores no event: maximum bytes exceeded", "processor")
+            with Processor(environment.url, environment.folder, default=default.url, fallback=fallback.url):
+                await environment.named_by_both("the log is full")
+                await environment.named("the broker stores no event: maximum bytes exceeded", "processor")
 
 
-async def test_a_hanging_read_model_does_not_hide_waiting_payments(world: World) -> None:
-    await ensure_consumer(world.broker, REQUESTS)
-    await world.request()
-    world.projector.pause()
-    await world.named("no processor answers", "processor")
-    ended = await world.status("processor", *BOUND)
+async def test_a_hanging_read_model_does_not_hide_waiting_payments(environment: Environment) -> None:
+    await ensure_consumer(environment.broker, REQUESTS)
+    await environment.request()
+    environment.projector.pause()
+    await environment.named("no processor answers", "processor")
+    ended = await environment.status("processor", *BOUND)
     assert "unknown: the projector did not answer in time" in ended.output.splitlines()[0]
     assert "1 waiting, 0 under way" in ended.output
-    ended = await world.status("projector", *BOUND)
+    ended = await environment.status("projector", *BOUND)
     assert (ended.status, ended.output) == (1, "")
     assert ended.line.startswith("the projector did not answer in time")
-    world.projector.resume()
+    environment.projector.resume()
 
 
 async def test_the_broker_is_away(tmp_path: Path) -> None:
@@ -199,25 +201,27 @@ async def test_the_broker_is_away(tmp_path: Path) -> None:
         assert "cannot be reached" in ended.line
 
 
-async def test_an_old_doubt_is_named_and_does_not_affect_other_health(world: World) -> None:
-    await ensure_consumer(world.broker, REQUESTS)
-    payment = await world.request()
-    await world.log.append(PaymentRouted(payment, 1990, 1, "default", now_us(), "why"), timeout_seconds=5)
-    await world.log.append(PaymentInDoubt(payment, 1, "default", "no answer in time"), timeout_seconds=5)
+async def test_an_old_doubt_is_named_and_does_not_affect_other_health(environment: Environment) -> None:
+    await ensure_consumer(environment.broker, REQUESTS)
+    payment = await environment.request()
+    await environment.log.append(PaymentRouted(payment, 1990, 1, "default", now_us(), "why"), timeout_seconds=5)
+    await environment.log.append(PaymentInDoubt(payment, 1, "default", "no answer in time"), timeout_seconds=5)
 
     async def is_named() -> bool:
-        ended = await world.status("projector", "--doubt-seconds-max", "0.5", "--oldest-seconds-max", "600")
+        ended = await environment.status("projector", "--doubt-seconds-max", "0.5", "--oldest-seconds-max", "600")
         return ended.status == 1 and "1 payments are in doubt, the oldest for " in ended.output
 
     await eventually(is_named, what="`projector status` names the doubt")
-    ended = await world.status("processor", "--doubt-seconds-max", "0.5", "--oldest-seconds-max", "600")
+    ended = await environment.status("processor", "--doubt-seconds-max", "0.5", "--oldest-seconds-max", "600")
     assert f"1 in doubt for more than 0.5 s, {payment} for " in ended.output
-    assert (await world.status("projector", "--oldest-seconds-max", "600")).status == 0
+    assert (await environment.status("projector", "--oldest-seconds-max", "600")).status == 0
 
 
-async def test_a_gateway_that_accepts_names_waiting_payments(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_gateway_that_accepts_names_waiting_payments(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with aiohttp.ClientSession() as session:
-        with Gateway(world.url, world.folder) as gateway:
+        with Gateway(environment.url, environment.folder) as gateway:
             await gateway.ready(session)
 
             async def is_well() -> bool:
@@ -225,10 +229,10 @@ async def test_a_gateway_that_accepts_names_waiting_payments(world: World, monke
                     return answer.status == 204
 
             await eventually(is_well, what="nothing waits yet")
-    await world.request()
+    await environment.request()
     monkeypatch.setattr(module, "OLDEST_SECONDS_MAX", 0.2)
     monkeypatch.setattr(module, "FRESH_SECONDS", 0.0)
-    ready = Readiness(ReadModel(world.broker), world.broker.clock)
+    ready = Readiness(ReadModel(environment.broker), environment.broker.clock)
 
     async def is_named() -> bool:
         warnings = await ready.warnings()

@@ -26,8 +26,8 @@ async def test_it_prints_one_line_when_it_listens(start: Callable[..., Client]) 
 
 
 async def test_every_option_can_be_set_in_the_environment(start: Callable[..., Client]) -> None:
-    client = start(SIMULATOR_NAME="dear", SIMULATOR_FEE="0.15", SIMULATOR_MAX_PAYMENTS="1", SIMULATOR_SEED="9")
-    assert client.program.first_line.startswith("simulator dear:")
+    client = start(SIMULATOR_NAME="expensive", SIMULATOR_FEE="0.15", SIMULATOR_MAX_PAYMENTS="1", SIMULATOR_SEED="9")
+    assert client.program.first_line.startswith("simulator expensive:")
     assert await client.pay(amount=10) == 200
     assert await client.pay() == 500
     _, summary = await client.admin("GET", "payments-summary")

@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 
-from tests.unit.processor.charging.charging_world import World
+from tests.unit.processor.charging.charging_environment import Environment
 
 
 @pytest.fixture
-def make_world() -> Iterator[Callable[..., World]]:
-    """Makes worlds, and closes them at the end."""
-    worlds: list[World] = []
+def make_environment() -> Iterator[Callable[..., Environment]]:
+    """Makes environments, and closes them at the end."""
+    environments: list[Environment] = []
 
-    def make(**options: Any) -> World:
-        world = World(**options)
-        worlds.append(world)
-        return world
+    def make(**options: Any) -> Environment:
+        environment = Environment(**options)
+        environments.append(environment)
+        return environment
 
     yield make
-    for world in worlds:
-        world.close()
+    for environment in environments:
+        environment.close()

@@ -26,7 +26,7 @@ from tollgate.messaging.log_reader import LogReader
 MINUTE_US = 60_000_000
 
 
-class World:
+class Environment:
     """A broker, two providers, and the replicas that a test starts."""
 
     def __init__(
@@ -144,9 +144,9 @@ class World:
 
 
 @pytest.fixture
-async def world(nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path) -> AsyncIterator[World]:
+async def environment(nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path) -> AsyncIterator[Environment]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-        created = World(nats_server, broker, log, tmp_path, session)
+        created = Environment(nats_server, broker, log, tmp_path, session)
         with created.default, created.fallback:
             await created.default.ready(session)
             await created.fallback.ready(session)
@@ -163,207 +163,220 @@ def _is_charge_of(event: PaymentProcessed, attempt: PaymentRouted) -> bool:
     )
 
 
-def last_kind(world: World, correlation_id: str, kind: str) -> Callable[[], "asyncio.Future[bool]"]:
+def last_kind(environment: Environment, correlation_id: str, kind: str) -> Callable[[], "asyncio.Future[bool]"]:
     async def is_last() -> bool:
-        return (await world.kinds(correlation_id))[-1:] == [kind]
+        return (await environment.kinds(correlation_id))[-1:] == [kind]
 
     return lambda: asyncio.ensure_future(is_last())
 
 
-async def test_a_payment_is_charged_at_the_cheaper_provider_with_its_intent_in_the_log_first(world: World) -> None:
-    with world.replica():
-        (correlation_id,) = await world.request()
-        await world.settled(1)
-    assert await world.kinds(correlation_id) == ["PaymentRequested", "PaymentRouted", "PaymentProcessed"]
-    assert correlation_id in await world.default.book(world.session)
+async def test_a_payment_is_charged_at_the_cheaper_provider_with_its_intent_in_the_log_first(
+    environment: Environment,
+) -> None:
+    with environment.replica():
+        (correlation_id,) = await environment.request()
+        await environment.settled(1)
+    assert await environment.kinds(correlation_id) == ["PaymentRequested", "PaymentRouted", "PaymentProcessed"]
+    assert correlation_id in await environment.default.book(environment.session)
 
 
-async def test_payments_go_to_the_fallback_while_the_default_is_down(world: World) -> None:
-    world.default.kill()
-    with world.replica(PROCESSOR_PATIENCE_SECONDS="0.5") as replica:
-        await world.request(20)
-        await eventually(lambda: _has(world.fallback, world.session, 20), what="20 at the fallback")
+async def test_payments_go_to_the_fallback_while_the_default_is_down(environment: Environment) -> None:
+    environment.default.kill()
+    with environment.replica(PROCESSOR_PATIENCE_SECONDS="0.5") as replica:
+        await environment.request(20)
+        await eventually(lambda: _has(environment.fallback, environment.session, 20), what="20 at the fallback")
         assert replica.output().count("default: circuit breaker: opened: ") == 1
-        world.default.start()
-        await world.default.ready(world.session)
-        await world.settled(20)
+        environment.default.start()
+        await environment.default.ready(environment.session)
+        await environment.settled(20)
 
 
-async def test_a_lost_answer_sends_the_payment_back_only_where_it_may_have_been_charged(world: World) -> None:
-    await world.default.switch(world.session, "faults", lost_answer_ratio=1)
-    with world.replica():
-        ids = await world.request(10)
-        await world.settled(10)
-    assert (await world.fallback.book(world.session)) == {}
-    kinds = [await world.kinds(correlation_id) for correlation_id in ids]
+async def test_a_lost_answer_sends_the_payment_back_only_where_it_may_have_been_charged(
+    environment: Environment,
+) -> None:
+    await environment.default.switch(environment.session, "faults", lost_answer_ratio=1)
+    with environment.replica():
+        ids = await environment.request(10)
+        await environment.settled(10)
+    assert (await environment.fallback.book(environment.session)) == {}
+    kinds = [await environment.kinds(correlation_id) for correlation_id in ids]
     assert ["PaymentRequested", "PaymentRouted", "PaymentInDoubt", "PaymentProcessed"] in kinds
 
 
-async def test_a_charge_before_a_500_is_found_by_the_lookup(world: World) -> None:
-    await world.default.switch(world.session, "faults", error_after_charge_ratio=1)
-    with world.replica():
-        (correlation_id,) = await world.request()
-        await world.settled(1)
-    assert await world.kinds(correlation_id) == ["PaymentRequested", "PaymentRouted", "PaymentProcessed"]
+async def test_a_charge_before_a_500_is_found_by_the_lookup(environment: Environment) -> None:
+    await environment.default.switch(environment.session, "faults", error_after_charge_ratio=1)
+    with environment.replica():
+        (correlation_id,) = await environment.request()
+        await environment.settled(1)
+    assert await environment.kinds(correlation_id) == ["PaymentRequested", "PaymentRouted", "PaymentProcessed"]
 
 
-async def test_a_500_without_a_charge_releases_the_payment_for_the_fallback(world: World) -> None:
-    await world.default.switch(world.session, "configurations/failure", failure=True)
-    with world.replica(PROCESSOR_PATIENCE_SECONDS="0.5"):
-        await world.request(20)
-        await world.settled(20)
-    assert len(await world.fallback.book(world.session)) == 20
+async def test_a_500_without_a_charge_releases_the_payment_for_the_fallback(environment: Environment) -> None:
+    await environment.default.switch(environment.session, "configurations/failure", failure=True)
+    with environment.replica(PROCESSOR_PATIENCE_SECONDS="0.5"):
+        await environment.request(20)
+        await environment.settled(20)
+    assert len(await environment.fallback.book(environment.session)) == 20
 
 
-async def test_an_answer_that_comes_too_late_does_not_charge_elsewhere(world: World) -> None:
-    await world.default.switch(world.session, "configurations/delay", delay=1_500)
-    with world.replica(PROCESSOR_TIMEOUT_SECONDS="0.5"):
-        (correlation_id,) = await world.request()
-        await world.settled(1)
-    assert "PaymentInDoubt" in await world.kinds(correlation_id)
-    assert (await world.fallback.book(world.session)) == {}
+async def test_an_answer_that_comes_too_late_does_not_charge_elsewhere(environment: Environment) -> None:
+    await environment.default.switch(environment.session, "configurations/delay", delay=1_500)
+    with environment.replica(PROCESSOR_TIMEOUT_SECONDS="0.5"):
+        (correlation_id,) = await environment.request()
+        await environment.settled(1)
+    assert "PaymentInDoubt" in await environment.kinds(correlation_id)
+    assert (await environment.fallback.book(environment.session)) == {}
 
 
-async def test_a_replica_killed_in_the_middle_of_a_charge_loses_no_payment_and_charges_none_twice(world: World) -> None:
-    await world.default.switch(world.session, "configurations/delay", delay=500)
-    with world.replica() as replica:
-        await world.request(20)
-        await world.arrived(world.default, 5)
+async def test_a_replica_killed_in_the_middle_of_a_charge_loses_no_payment_and_charges_none_twice(
+    environment: Environment,
+) -> None:
+    await environment.default.switch(environment.session, "configurations/delay", delay=500)
+    with environment.replica() as replica:
+        await environment.request(20)
+        await environment.arrived(environment.default, 5)
         replica.kill()
         replica.start()
-        await world.settled(20)
+        await environment.settled(20)
 
 
-async def test_a_resumed_replica_does_not_charge_what_another_reclaimed(world: World) -> None:
-    await world.default.switch(world.session, "configurations/delay", delay=300)
-    with world.replica("1") as sleeper:
-        await world.request(40)
-        await world.arrived(world.default, 5)
+async def test_a_resumed_replica_does_not_charge_what_another_reclaimed(environment: Environment) -> None:
+    await environment.default.switch(environment.session, "configurations/delay", delay=300)
+    with environment.replica("1") as sleeper:
+        await environment.request(40)
+        await environment.arrived(environment.default, 5)
         sleeper.pause()
-        with world.replica("2"):
-            await world.redelivered()
-            await world.default.switch(world.session, "configurations/failure", failure=True)
+        with environment.replica("2"):
+            await environment.redelivered()
+            await environment.default.switch(environment.session, "configurations/failure", failure=True)
             sleeper.resume()
-            await world.default.switch(world.session, "configurations/failure", failure=False)
-            await world.settled(40)
+            await environment.default.switch(environment.session, "configurations/failure", failure=False)
+            await environment.settled(40)
 
 
-async def test_payments_are_charged_once_when_the_broker_is_killed_meanwhile(world: World) -> None:
-    await world.default.switch(world.session, "configurations/delay", delay=100)
-    with world.replica("1"), world.replica("2"):
-        await world.request(100)
+async def test_payments_are_charged_once_when_the_broker_is_killed_meanwhile(environment: Environment) -> None:
+    await environment.default.switch(environment.session, "configurations/delay", delay=100)
+    with environment.replica("1"), environment.replica("2"):
+        await environment.request(100)
         for _ in range(2):
-            await world.arrived(world.default, 1)
-            world.nats_server.kill()
-            world.nats_server.start()
-        await world.settled(100)
+            await environment.arrived(environment.default, 1)
+            environment.nats_server.kill()
+            environment.nats_server.start()
+        await environment.settled(100)
 
 
-async def test_with_both_providers_down_payments_wait_in_the_log_and_are_charged_later(world: World) -> None:
-    world.default.kill()
-    world.fallback.kill()
-    with world.replica(PROCESSOR_CONCURRENCY="16"):
-        await world.request(300)
+async def test_with_both_providers_down_payments_wait_in_the_log_and_are_charged_later(
+    environment: Environment,
+) -> None:
+    environment.default.kill()
+    environment.fallback.kill()
+    with environment.replica(PROCESSOR_CONCURRENCY="16"):
+        await environment.request(300)
 
         async def is_open() -> bool:
-            return any(type(event).__name__ == "PaymentReleased" for event in await world.events())
+            return any(type(event).__name__ == "PaymentReleased" for event in await environment.events())
 
         await eventually(is_open, what="it was tried")
-        world.default.start()
-        world.fallback.start()
-        await world.settled(300)
-        attempts = sum(type(event).__name__ == "PaymentRouted" for event in await world.events())
+        environment.default.start()
+        environment.fallback.start()
+        await environment.settled(300)
+        attempts = sum(type(event).__name__ == "PaymentRouted" for event in await environment.events())
     assert attempts < 300 + 100, "the queue was left alone while nothing could be charged"
 
 
 async def test_with_both_down_only_probes_are_taken_and_the_queue_is_drained_oldest_first_afterwards(
-    world: World,
+    environment: Environment,
 ) -> None:
     async def deliveries() -> int:
-        info = await world.broker.request("$JS.API.CONSUMER.INFO.PAYMENTS.processor", b"", timeout_seconds=5)
+        info = await environment.broker.request("$JS.API.CONSUMER.INFO.PAYMENTS.processor", b"", timeout_seconds=5)
         return int(info["delivered"]["consumer_seq"])
 
-    world.default.kill()
-    world.fallback.kill()
-    with world.replica(PROCESSOR_CONCURRENCY="16", PROCESSOR_PATIENCE_SECONDS="120"):
-        ids = await world.request(300)
-        await eventually(lambda: _routed(world, 4), what="its circuit is open")
+    environment.default.kill()
+    environment.fallback.kill()
+    with environment.replica(PROCESSOR_CONCURRENCY="16", PROCESSOR_PATIENCE_SECONDS="120"):
+        ids = await environment.request(300)
+        await eventually(lambda: _routed(environment, 4), what="its circuit is open")
         began, so_far = asyncio.get_running_loop().time(), await deliveries()
-        routed = sum(isinstance(event, PaymentRouted) for event in await world.events())
-        await eventually(lambda: _routed(world, routed + 3), what="it is probed")
+        routed = sum(isinstance(event, PaymentRouted) for event in await environment.events())
+        await eventually(lambda: _routed(environment, routed + 3), what="it is probed")
         elapsed_seconds = asyncio.get_running_loop().time() - began
         # The pauses between probes grow from 1/8 s to a whole one; a payment that failed is put back, and comes again.
         assert await deliveries() - so_far < 20 + 8 * elapsed_seconds
-        world.default.start()
-        world.fallback.start()
-        await world.settled(300)
-    charged = [event.correlation_id for event in await world.events() if isinstance(event, PaymentProcessed)]
+        environment.default.start()
+        environment.fallback.start()
+        await environment.settled(300)
+    charged = [event.correlation_id for event in await environment.events() if isinstance(event, PaymentProcessed)]
     late = [rank for rank, one in enumerate(charged) if abs(rank - ids.index(one)) > 48]
     assert len(late) < 30, f"not the oldest first: {late}"
 
 
-async def test_a_decision_records_its_reason_the_alternative_and_the_saving(world: World) -> None:
-    with world.replica():
-        await world.request()
-        await world.settled(1)
-    (routed,) = [event for event in await world.events() if isinstance(event, PaymentRouted)]
+async def test_a_decision_records_its_reason_the_alternative_and_the_saving(environment: Environment) -> None:
+    with environment.replica():
+        await environment.request()
+        await environment.settled(1)
+    (routed,) = [event for event in await environment.events() if isinstance(event, PaymentRouted)]
     assert routed.why.startswith("cheapest: default ")
     assert ", fallback " in routed.why
     assert routed.why.endswith("; saves 199 cents")
 
 
-async def test_a_patience_out_of_range_is_refused_in_one_line(world: World) -> None:
-    with world.replica(PROCESSOR_PATIENCE_SECONDS="-1") as replica:
+async def test_a_patience_out_of_range_is_refused_in_one_line(environment: Environment) -> None:
+    with environment.replica(PROCESSOR_PATIENCE_SECONDS="-1") as replica:
         assert replica.wait(10) == 1
         assert "PROCESSOR_PATIENCE_SECONDS is '-1': it must be a number of seconds from 0.1" in replica.output()
         assert "Traceback" not in replica.output()
 
 
-async def test_a_payment_that_the_provider_refuses_for_good_is_rejected(world: World) -> None:
-    await world.default.switch(world.session, "configurations/token", token="123")
+async def test_a_payment_that_the_provider_refuses_for_good_is_rejected(environment: Environment) -> None:
+    await environment.default.switch(environment.session, "configurations/token", token="123")
     # The processors take amounts up to 1e9; this one is above.
     correlation_id = str(uuid.uuid4())
-    with world.replica() as replica:
-        await world.log.append(PaymentRequested(correlation_id, 100_000_000_001, now_us()), timeout_seconds=5)
-        await eventually(last_kind(world, correlation_id, "PaymentRejected"), what="rejected")
+    with environment.replica() as replica:
+        await environment.log.append(PaymentRequested(correlation_id, 100_000_000_001, now_us()), timeout_seconds=5)
+        await eventually(last_kind(environment, correlation_id, "PaymentRejected"), what="rejected")
         await eventually(lambda: _logged(replica, "default: rejections recorded: "), what="it is logged")
-    assert (await world.default.book(world.session)) == {}
+    assert (await environment.default.book(environment.session)) == {}
 
 
-async def test_a_request_that_was_stored_late_is_charged_unless_it_is_a_repeat(world: World) -> None:
-    with world.replica() as replica, Projector(world.nats_server.url, world.folder):
-        (first,) = await world.request()
-        await world.settled(1)
+async def test_a_request_that_was_stored_late_is_charged_unless_it_is_a_repeat(environment: Environment) -> None:
+    with environment.replica() as replica, Projector(environment.nats_server.url, environment.folder):
+        (first,) = await environment.request()
+        await environment.settled(1)
         # A new replica has forgotten it, and the broker is told another message id.
         replica.kill()
         replica.start()
         late = PaymentRequested(first, 1990, now_us() - MINUTE_US)
-        await world.broker.ask("payments.requested", encode(late), timeout_seconds=5)
-        (second,) = await world.request(accepted_at_us=now_us() - MINUTE_US)
-        await world.settled(2)
-    assert await world.kinds(first) == ["PaymentRequested", "PaymentRouted", "PaymentProcessed", "PaymentRequested"]
-    assert (await world.kinds(second))[-1] == "PaymentProcessed"
+        await environment.broker.ask("payments.requested", encode(late), timeout_seconds=5)
+        (second,) = await environment.request(accepted_at_us=now_us() - MINUTE_US)
+        await environment.settled(2)
+    assert await environment.kinds(first) == [
+        "PaymentRequested",
+        "PaymentRouted",
+        "PaymentProcessed",
+        "PaymentRequested",
+    ]
+    assert (await environment.kinds(second))[-1] == "PaymentProcessed"
 
 
-async def test_a_message_that_is_no_event_delays_no_payment(world: World) -> None:
-    await world.broker.ask("payments.requested", b"\x00 not an event", timeout_seconds=5)
-    with world.replica() as replica:
-        await world.request()
-        await eventually(lambda: _has(world.default, world.session, 1), what="charged")
+async def test_a_message_that_is_no_event_delays_no_payment(environment: Environment) -> None:
+    await environment.broker.ask("payments.requested", b"\x00 not an event", timeout_seconds=5)
+    with environment.replica() as replica:
+        await environment.request()
+        await eventually(lambda: _has(environment.default, environment.session, 1), what="charged")
         assert "is set aside" in replica.output()
 
 
-async def test_a_stopped_replica_finishes_what_is_under_way(world: World) -> None:
-    await world.default.switch(world.session, "configurations/delay", delay=400)
-    with world.replica() as replica:
-        await world.request(10)
-        await world.arrived(world.default, 10)
+async def test_a_stopped_replica_finishes_what_is_under_way(environment: Environment) -> None:
+    await environment.default.switch(environment.session, "configurations/delay", delay=400)
+    with environment.replica() as replica:
+        await environment.request(10)
+        await environment.arrived(environment.default, 10)
         assert replica.stop() == 0
-    assert len([event for event in await world.events() if isinstance(event, PaymentProcessed)]) == 10
-    await world.agree()
+    assert len([event for event in await environment.events() if isinstance(event, PaymentProcessed)]) == 10
+    await environment.agree()
 
 
-async def test_a_thousand_payments_with_every_fault_at_once_are_charged_once_each(world: World) -> None:
+async def test_a_thousand_payments_with_every_fault_at_once_are_charged_once_each(environment: Environment) -> None:
     faults = {
         "jitter_ms": 50,
         "failure_ratio": 0.05,
@@ -373,18 +386,18 @@ async def test_a_thousand_payments_with_every_fault_at_once_are_charged_once_eac
         "refused_ratio": 0.05,
         "close_ratio": 0.05,
     }
-    for simulator in (world.default, world.fallback):
-        await simulator.switch(world.session, "faults", **faults)
+    for simulator in (environment.default, environment.fallback):
+        await simulator.switch(environment.session, "faults", **faults)
     with ExitStack() as replicas:
         for name in ("1", "2"):
-            replicas.enter_context(world.replica(name))
-        requesting = asyncio.ensure_future(world.request(1_000))
-        await world.settled(1_000, timeout_seconds=60)
+            replicas.enter_context(environment.replica(name))
+        requesting = asyncio.ensure_future(environment.request(1_000))
+        await environment.settled(1_000, timeout_seconds=60)
         await requesting
 
 
-async def _routed(world: World, count: int) -> bool:
-    return sum(isinstance(event, PaymentRouted) for event in await world.events()) >= count
+async def _routed(environment: Environment, count: int) -> bool:
+    return sum(isinstance(event, PaymentRouted) for event in await environment.events()) >= count
 
 
 async def _logged(replica: Processor, text: str) -> bool:
@@ -395,14 +408,14 @@ async def _has(simulator: Simulator, session: aiohttp.ClientSession, count: int)
     return len(await simulator.book(session)) == count
 
 
-async def test_an_intent_that_was_stored_late_is_never_sent(world: World) -> None:
-    [correlation_id] = await world.request()
+async def test_an_intent_that_was_stored_late_is_never_sent(environment: Environment) -> None:
+    [correlation_id] = await environment.request()
     stamp = now_us() - 5_000_000
-    await world.log.append(PaymentRouted(correlation_id, 1990, 1, "default", stamp, "late"), timeout_seconds=10)
-    with world.replica():
-        await world.settled(1)
+    await environment.log.append(PaymentRouted(correlation_id, 1990, 1, "default", stamp, "late"), timeout_seconds=10)
+    with environment.replica():
+        await environment.settled(1)
     routed, released, again = "PaymentRouted", "PaymentReleased", "PaymentRouted"
     kinds = ["PaymentRequested", routed, released, again, "PaymentProcessed"]
-    assert await world.kinds(correlation_id) == kinds
-    record = (await world.default.book(world.session))[correlation_id]
+    assert await environment.kinds(correlation_id) == kinds
+    record = (await environment.default.book(environment.session))[correlation_id]
     assert parse_us(str(record["requestedAt"])) > stamp

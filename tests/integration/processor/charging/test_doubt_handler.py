@@ -26,7 +26,7 @@ DOUBTS = 60
 SLOW = {"PROCESSOR_TIMEOUT_SECONDS": "0.5", "PROCESSOR_PATIENCE_SECONDS": "0.3"}
 
 
-class World:
+class Environment:
     """A broker, a projector and two providers; the tests write the doubts to the log."""
 
     def __init__(self, nats_server: NatsServer, broker: Broker, log: Log, folder: Path) -> None:
@@ -76,10 +76,10 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def world(
+async def environment(
     nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path, session: aiohttp.ClientSession
-) -> AsyncIterator[World]:
-    created = World(nats_server, broker, log, tmp_path)
+) -> AsyncIterator[Environment]:
+    created = Environment(nats_server, broker, log, tmp_path)
     with created.default, created.fallback, Projector(nats_server.url, tmp_path):
         await created.default.ready(session)
         await created.fallback.ready(session)
@@ -94,9 +94,9 @@ async def world(
         yield created
 
 
-def all_ended(world: World) -> Callable[[], Coroutine[Any, Any, bool]]:
+def all_ended(environment: Environment) -> Callable[[], Coroutine[Any, Any, bool]]:
     async def is_so() -> bool:
-        charging = await world.charging()
+        charging = await environment.charging()
         return charging.pending + charging.routed + charging.in_doubt == 0
 
     return is_so
@@ -110,93 +110,103 @@ def has(simulator: Simulator, session: aiohttp.ClientSession, ids: set[str]) -> 
 
 
 async def test_doubts_of_an_older_log_delay_no_payment_also_after_kill_9_and_end_when_their_provider_answers(
-    world: World, session: aiohttp.ClientSession
+    environment: Environment, session: aiohttp.ClientSession
 ) -> None:
-    await world.default.switch(session, "configurations/delay", delay=60_000)
-    doubts = set(await world.doubtful(DOUBTS))
-    with world.replica(**SLOW) as replica:
-        await eventually(world.queue_is(CONSUMER, 0), what="the requests in doubt are done with", timeout_seconds=30)
-        assert await world.queued(DOUBTS_CONSUMERS["default"]) == DOUBTS
-        first = set(await world.request(20))
-        await eventually(has(world.fallback, session, first), what="new payments are charged", timeout_seconds=30)
+    await environment.default.switch(session, "configurations/delay", delay=60_000)
+    doubts = set(await environment.doubtful(DOUBTS))
+    with environment.replica(**SLOW) as replica:
+        await eventually(
+            environment.queue_is(CONSUMER, 0), what="the requests in doubt are done with", timeout_seconds=30
+        )
+        assert await environment.queued(DOUBTS_CONSUMERS["default"]) == DOUBTS
+        first = set(await environment.request(20))
+        await eventually(has(environment.fallback, session, first), what="new payments are charged", timeout_seconds=30)
         replica.kill()
         replica.start()
-        second = set(await world.request(20))
-        await eventually(has(world.fallback, session, second), what="also after the kill", timeout_seconds=30)
+        second = set(await environment.request(20))
+        await eventually(has(environment.fallback, session, second), what="also after the kill", timeout_seconds=30)
         # Its start is behind the doubts' requests, and its first question is to them.
-        assert (await world.charging()).in_doubt == DOUBTS, "no payment became a doubt by probing"
-        await world.default.switch(session, "configurations/delay", delay=0)
-        await eventually(all_ended(world), what="all doubts end", timeout_seconds=60)
-        await eventually(world.queue_is(DOUBTS_CONSUMERS["default"], 0), what="their queue is empty")
-    book = await world.default.book(session)
+        assert (await environment.charging()).in_doubt == DOUBTS, "no payment became a doubt by probing"
+        await environment.default.switch(session, "configurations/delay", delay=0)
+        await eventually(all_ended(environment), what="all doubts end", timeout_seconds=60)
+        await eventually(environment.queue_is(DOUBTS_CONSUMERS["default"], 0), what="their queue is empty")
+    book = await environment.default.book(session)
     assert doubts <= book.keys()
-    assert not book.keys() & (await world.fallback.book(session)).keys(), "charged twice"
+    assert not book.keys() & (await environment.fallback.book(session)).keys(), "charged twice"
 
 
 async def test_failing_lookups_route_no_new_payment_away_from_the_provider(
-    world: World, session: aiohttp.ClientSession
+    environment: Environment, session: aiohttp.ClientSession
 ) -> None:
-    await world.default.switch(session, "faults", lookup_no_route_ratio=1)
-    doubts = set(await world.doubtful(40))
-    with world.replica():
-        await eventually(world.queue_is(CONSUMER, 0), what="the requests in doubt are done with", timeout_seconds=30)
-        (first,) = await world.request(1)
-        await eventually(has(world.default, session, {first}), what="a probe finds the provider up", timeout_seconds=30)
-        new = set(await world.request(100))
-        await eventually(all_but(world, 40), what="new payments end", timeout_seconds=30)
-        assert new <= (await world.default.book(session)).keys()
-        assert not await world.fallback.book(session)
-        assert (await world.charging()).in_doubt == len(doubts)
-        await world.default.switch(session, "faults", lookup_no_route_ratio=0)
-        await eventually(all_ended(world), what="all doubts end", timeout_seconds=60)
+    await environment.default.switch(session, "faults", lookup_no_route_ratio=1)
+    doubts = set(await environment.doubtful(40))
+    with environment.replica():
+        await eventually(
+            environment.queue_is(CONSUMER, 0), what="the requests in doubt are done with", timeout_seconds=30
+        )
+        (first,) = await environment.request(1)
+        await eventually(
+            has(environment.default, session, {first}), what="a probe finds the provider up", timeout_seconds=30
+        )
+        new = set(await environment.request(100))
+        await eventually(all_but(environment, 40), what="new payments end", timeout_seconds=30)
+        assert new <= (await environment.default.book(session)).keys()
+        assert not await environment.fallback.book(session)
+        assert (await environment.charging()).in_doubt == len(doubts)
+        await environment.default.switch(session, "faults", lookup_no_route_ratio=0)
+        await eventually(all_ended(environment), what="all doubts end", timeout_seconds=60)
 
 
-def all_but(world: World, doubts: int) -> Callable[[], Coroutine[Any, Any, bool]]:
+def all_but(environment: Environment, doubts: int) -> Callable[[], Coroutine[Any, Any, bool]]:
     async def is_so() -> bool:
-        charging = await world.charging()
+        charging = await environment.charging()
         return (charging.pending, charging.routed, charging.in_doubt) == (0, 0, doubts)
 
     return is_so
 
 
 async def test_many_doubts_are_resolved_at_once_from_a_file_or_by_provider_and_age(
-    world: World, session: aiohttp.ClientSession, tmp_path: Path
+    environment: Environment, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    world.default.kill()
-    ids = await world.doubtful(12)
-    with world.replica():
-        await eventually(world.queue_is(CONSUMER, 0), what="the requests in doubt are done with", timeout_seconds=30)
+    environment.default.kill()
+    ids = await environment.doubtful(12)
+    with environment.replica():
+        await eventually(
+            environment.queue_is(CONSUMER, 0), what="the requests in doubt are done with", timeout_seconds=30
+        )
         (tmp_path / "ids").write_text("\n".join(["# their list", *ids[:5], "", str(uuid.uuid4())]))
-        lines = await resolve(world, "--from", str(tmp_path / "ids"), "--not-charged", "--dry-run", status=1)
+        lines = await resolve(environment, "--from", str(tmp_path / "ids"), "--not-charged", "--dry-run", status=1)
         assert [line.split(" ", 1)[0] in ids[:5] for line in lines].count(True) == 5
         assert lines[-1] == "5 could be resolved, 1 not"
-        assert (await world.charging()).in_doubt == 12, "a dry run records nothing"
+        assert (await environment.charging()).in_doubt == 12, "a dry run records nothing"
 
-        lines = await resolve(world, "--from", str(tmp_path / "ids"), "--not-charged", "--hold-seconds", "0", status=1)
+        lines = await resolve(
+            environment, "--from", str(tmp_path / "ids"), "--not-charged", "--hold-seconds", "0", status=1
+        )
         assert sum("released: attempt 1 was not charged" in line for line in lines) == 5
         assert sum("not resolved: no payment" in line for line in lines) == 1
         assert lines[-1] == "5 resolved, 1 not"
-        await eventually(has(world.fallback, session, set(ids[:5])), what="they are charged elsewhere")
+        await eventually(has(environment.fallback, session, set(ids[:5])), what="they are charged elsewhere")
 
-        lines = await resolve(world, "--provider", "default", "--older-than", "3600", "--charged", status=0)
+        lines = await resolve(environment, "--provider", "default", "--older-than", "3600", "--charged", status=0)
         assert lines[-1] == "0 resolved, 0 not"
         lines = await resolve(
-            world, "--provider", "default", "--older-than", "0", "--limit", "3", "--charged", status=0
+            environment, "--provider", "default", "--older-than", "0", "--limit", "3", "--charged", status=0
         )
         assert lines[-1] == "3 resolved, 0 not"
         assert [line.split(" ", 1)[0] for line in sorted(lines[:-1])] == sorted(ids[5:8]), "the oldest"
-        await eventually(all_but(world, 4), what="the others stay in doubt")
+        await eventually(all_but(environment, 4), what="the others stay in doubt")
 
 
-async def resolve(world: World, *arguments: str, status: int) -> list[str]:
-    environment = {
-        "NATS_URL": world.nats_server.url,
-        "PAYMENT_PROCESSOR_URL_DEFAULT": world.default.url,
-        "PAYMENT_PROCESSOR_URL_FALLBACK": world.fallback.url,
+async def resolve(environment: Environment, *arguments: str, status: int) -> list[str]:
+    variables = {
+        "NATS_URL": environment.nats_server.url,
+        "PAYMENT_PROCESSOR_URL_DEFAULT": environment.default.url,
+        "PAYMENT_PROCESSOR_URL_FALLBACK": environment.fallback.url,
     }
     process = await asyncio.create_subprocess_exec(
         *(str(BIN / "processor"), "resolve", *arguments, "--note", "x", "--force"),
-        env={**os.environ, **environment},
+        env={**os.environ, **variables},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

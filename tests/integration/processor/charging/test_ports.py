@@ -14,7 +14,7 @@ import pytest
 from tests.support.nats_server import NatsServer
 from tests.support.ports import free_port
 from tests.support.services import Simulator
-from tests.unit.processor.charging.charging_world import AMOUNT_CENTS, PAYMENT, Fault, World
+from tests.unit.processor.charging.charging_environment import AMOUNT_CENTS, PAYMENT, Environment, Fault
 from tollgate.contract.batch import split
 from tollgate.contract.codec import decode
 from tollgate.contract.events import Event, PaymentInDoubt, PaymentReleased, PaymentRouted, ProviderName
@@ -52,7 +52,7 @@ class FakeAppender:
     """The model's log."""
 
     def __init__(self) -> None:
-        self._world = World(worker_count=0)
+        self._world = Environment(worker_count=0)
 
     async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
         del timeout_seconds
@@ -124,7 +124,7 @@ class FakeProviders:
     """The model's providers; fallback refuses connections."""
 
     def __init__(self) -> None:
-        self._world = World(worker_count=0)
+        self._world = Environment(worker_count=0)
 
     async def send(self, attempt: Attempt) -> Answer:
         return self._world._outcome_of_sending(

@@ -79,7 +79,7 @@ class Ingress:
         return web.Response(status=status, text="<html>an ingress</html>", content_type="text/html")
 
 
-class World:
+class Environment:
     """A broker, two providers of which default is behind an ingress, and a log that a test writes requests to."""
 
     def __init__(
@@ -146,9 +146,9 @@ class World:
 
 
 @pytest.fixture
-async def world(nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path) -> AsyncIterator[World]:
+async def environment(nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Path) -> AsyncIterator[Environment]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-        created = World(nats_server, broker, log, tmp_path, session)
+        created = Environment(nats_server, broker, log, tmp_path, session)
         with created.default, created.fallback:
             await created.default.ready(session)
             await created.fallback.ready(session)
@@ -156,44 +156,46 @@ async def world(nats_server: NatsServer, broker: Broker, log: Log, tmp_path: Pat
                 yield created
 
 
-async def test_a_proxys_502_while_the_handler_goes_on_leaves_one_charge(world: World) -> None:
-    await world.default.switch(world.session, "configurations/delay", delay=4_000)
+async def test_a_proxys_502_while_the_handler_goes_on_leaves_one_charge(environment: Environment) -> None:
+    await environment.default.switch(environment.session, "configurations/delay", delay=4_000)
     # 502, 503, 504 or 52x at once; the lookup says 404 until the handler has charged.
-    await world.default.switch(world.session, "faults", proxy_error_ratio=1)
-    with world.replica():
-        await world.request(5)
-        await world.until(PaymentProcessed, 5)
-    await world.agree()
-    events = await world.events()
+    await environment.default.switch(environment.session, "faults", proxy_error_ratio=1)
+    with environment.replica():
+        await environment.request(5)
+        await environment.until(PaymentProcessed, 5)
+    await environment.agree()
+    events = await environment.events()
     assert sum(isinstance(event, PaymentInDoubt) for event in events) >= 1
     doubted = {event.correlation_id for event in events if isinstance(event, PaymentInDoubt)}
-    assert doubted <= set(await world.default.book(world.session))
+    assert doubted <= set(await environment.default.book(environment.session))
     assert not doubted & {event.correlation_id for event in events if isinstance(event, PaymentReleased)}
 
 
 async def test_the_answers_of_an_ingress_reject_nothing_open_the_breaker_and_are_in_the_program_log(
-    world: World,
+    environment: Environment,
 ) -> None:
-    world.ingress.statuses = cycle(INGRESS_STATUSES)
-    with world.replica() as replica:
-        await world.request(3)
-        await world.until(PaymentInDoubt, 3)
+    environment.ingress.statuses = cycle(INGRESS_STATUSES)
+    with environment.replica() as replica:
+        await environment.request(3)
+        await environment.until(PaymentInDoubt, 3)
         # Its breaker is open now: what comes goes to fallback, but for the probes.
-        await world.request(40)
-        await eventually(lambda: _has(world.fallback, world.session, 30), what="30 at the fallback", timeout_seconds=30)
-        assert await world.count(PaymentRejected) == 0
-        assert await world.default.book(world.session) == {}
+        await environment.request(40)
+        await eventually(
+            lambda: _has(environment.fallback, environment.session, 30), what="30 at the fallback", timeout_seconds=30
+        )
+        assert await environment.count(PaymentRejected) == 0
+        assert await environment.default.book(environment.session) == {}
         # The ingress lets through what the provider itself answers, and every doubt ends.
-        world.ingress.statuses = None
-        await world.until(PaymentProcessed, 43, timeout_seconds=60)
-        await world.agree()
-        assert await world.count(PaymentRejected) == 0
+        environment.ingress.statuses = None
+        await environment.until(PaymentProcessed, 43, timeout_seconds=60)
+        await environment.agree()
+        assert await environment.count(PaymentRejected) == 0
         output = replica.output()
     assert "default: payments answered outside of its contract: status 401 (text/html" in output
     assert 0 < output.count("outside of its contract") <= OUTSIDE_LINES_MAX
 
 
-async def test_an_answer_with_binary_headers_leaves_the_payment_in_doubt_as_any_other(world: World) -> None:
+async def test_an_answer_with_binary_headers_leaves_the_payment_in_doubt_as_any_other(environment: Environment) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 403 No\r\nServer: \xff\xfe\xc3\xa9\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -201,54 +203,60 @@ async def test_an_answer_with_binary_headers_leaves_the_payment_in_doubt_as_any_
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        with world.replica(PAYMENT_PROCESSOR_URL_DEFAULT=f"http://127.0.0.1:{port}") as replica:
-            await world.request()
-            await world.until(PaymentInDoubt, 1)
+        with environment.replica(PAYMENT_PROCESSOR_URL_DEFAULT=f"http://127.0.0.1:{port}") as replica:
+            await environment.request()
+            await environment.until(PaymentInDoubt, 1)
             assert "Traceback" not in replica.output()
-    (doubt,) = [event for event in await world.events() if isinstance(event, PaymentInDoubt)]
+    (doubt,) = [event for event in await environment.events() if isinstance(event, PaymentInDoubt)]
     assert doubt.why == "status 403 (???)"
 
 
-async def test_an_expired_token_rejects_nothing_and_a_new_one_settles_the_doubts(world: World, tmp_path: Path) -> None:
+async def test_an_expired_token_rejects_nothing_and_a_new_one_settles_the_doubts(
+    environment: Environment, tmp_path: Path
+) -> None:
     file = tmp_path / "header"
     file.write_text("Authorization: Bearer expired\n")
-    world.ingress.credential = CREDENTIAL
-    with world.replica(PAYMENT_PROCESSOR_HEADER_FILE_DEFAULT=str(file)):
-        await world.request(3)
-        await world.until(PaymentInDoubt, 3)
-        assert await world.count(PaymentRejected) == 0
+    environment.ingress.credential = CREDENTIAL
+    with environment.replica(PAYMENT_PROCESSOR_HEADER_FILE_DEFAULT=str(file)):
+        await environment.request(3)
+        await environment.until(PaymentInDoubt, 3)
+        assert await environment.count(PaymentRejected) == 0
     file.write_text(f"Authorization: {CREDENTIAL}\n")
-    with world.replica(PAYMENT_PROCESSOR_HEADER_FILE_DEFAULT=str(file)):
-        await world.until(PaymentProcessed, 3)
-    await world.agree()
-    assert len(await world.default.book(world.session)) == 3
+    with environment.replica(PAYMENT_PROCESSOR_HEADER_FILE_DEFAULT=str(file)):
+        await environment.until(PaymentProcessed, 3)
+    await environment.agree()
+    assert len(await environment.default.book(environment.session)) == 3
 
 
-async def test_a_credential_is_sent_with_every_request_to_its_provider_and_never_logged(world: World) -> None:
-    world.ingress.credential = CREDENTIAL
+async def test_a_credential_is_sent_with_every_request_to_its_provider_and_never_logged(
+    environment: Environment,
+) -> None:
+    environment.ingress.credential = CREDENTIAL
     # An error after the charge makes it look the payment up.
-    await world.default.switch(world.session, "faults", error_after_charge_ratio=1)
-    await world.poll_health()
+    await environment.default.switch(environment.session, "faults", error_after_charge_ratio=1)
+    await environment.poll_health()
     header = f"Authorization: {CREDENTIAL}"
-    with world.replica(PAYMENT_PROCESSOR_HEADER_DEFAULT=header, PROCESSOR_HEALTH_INTERVAL_SECONDS="0.5") as replica:
-        await world.request(2)
-        await world.until(PaymentProcessed, 2)
+    with environment.replica(
+        PAYMENT_PROCESSOR_HEADER_DEFAULT=header, PROCESSOR_HEALTH_INTERVAL_SECONDS="0.5"
+    ) as replica:
+        await environment.request(2)
+        await environment.until(PaymentProcessed, 2)
 
         async def is_polled() -> bool:
-            return any(path == "/payments/service-health" for _, path, _ in world.ingress.asked)
+            return any(path == "/payments/service-health" for _, path, _ in environment.ingress.asked)
 
         await eventually(is_polled, what="its health is asked for")
         output = replica.output()
-    asked = {(method, path) for method, path, _ in world.ingress.asked}
+    asked = {(method, path) for method, path, _ in environment.ingress.asked}
     assert asked >= {("POST", "/payments"), ("GET", "/payments/service-health")}
     assert len(asked) == 4, "and the two lookups"
-    assert {shown for _, _, shown in world.ingress.asked} == {CREDENTIAL}
-    assert len(await world.default.book(world.session)) == 2
+    assert {shown for _, _, shown in environment.ingress.asked} == {CREDENTIAL}
+    assert len(await environment.default.book(environment.session)) == 2
     assert "s3cr3t" not in output
 
 
-async def test_a_credential_that_cannot_be_sent_is_one_line_at_the_start(world: World) -> None:
-    with world.replica(PAYMENT_PROCESSOR_HEADER_FALLBACK="Bearer s3cr3t") as replica:
+async def test_a_credential_that_cannot_be_sent_is_one_line_at_the_start(environment: Environment) -> None:
+    with environment.replica(PAYMENT_PROCESSOR_HEADER_FALLBACK="Bearer s3cr3t") as replica:
         assert replica.wait(10) == 1
         output = replica.output()
     assert "PAYMENT_PROCESSOR_HEADER_FALLBACK is ***: it must be one header, `Name: value`" in output
@@ -256,11 +264,11 @@ async def test_a_credential_that_cannot_be_sent_is_one_line_at_the_start(world: 
     assert "Traceback" not in output
 
 
-async def test_health_in_a_503_of_a_failing_provider_is_used(world: World) -> None:
-    await world.poll_health()
-    await world.default.switch(world.session, "faults", health_503_ratio=1)
-    await world.default.switch(world.session, "configurations/failure", failure=True)
-    with world.replica() as replica:
+async def test_health_in_a_503_of_a_failing_provider_is_used(environment: Environment) -> None:
+    await environment.poll_health()
+    await environment.default.switch(environment.session, "faults", health_503_ratio=1)
+    await environment.default.switch(environment.session, "configurations/failure", failure=True)
+    with environment.replica() as replica:
 
         async def is_logged() -> bool:
             return "health of default: failing" in replica.output()
@@ -268,25 +276,25 @@ async def test_health_in_a_503_of_a_failing_provider_is_used(world: World) -> No
         await eventually(is_logged, what="its health is logged")
 
 
-async def test_a_strict_contract_releases_nothing_after_an_error(world: World) -> None:
-    await world.default.switch(world.session, "configurations/failure", failure=True)
-    with world.replica(PAYMENT_PROCESSOR_CONTRACT_DEFAULT="strict"):
-        await world.request(2)
-        await world.until(PaymentInDoubt, 2)
-        await world.default.switch(world.session, "configurations/failure", failure=False)
-        await world.until(PaymentProcessed, 2)
-    await world.agree()
-    assert await world.count(PaymentReleased) == 0
-    assert len(await world.default.book(world.session)) == 2
+async def test_a_strict_contract_releases_nothing_after_an_error(environment: Environment) -> None:
+    await environment.default.switch(environment.session, "configurations/failure", failure=True)
+    with environment.replica(PAYMENT_PROCESSOR_CONTRACT_DEFAULT="strict"):
+        await environment.request(2)
+        await environment.until(PaymentInDoubt, 2)
+        await environment.default.switch(environment.session, "configurations/failure", failure=False)
+        await environment.until(PaymentProcessed, 2)
+    await environment.agree()
+    assert await environment.count(PaymentReleased) == 0
+    assert len(await environment.default.book(environment.session)) == 2
 
 
-async def test_the_benchmarks_injected_500_releases_at_once(world: World) -> None:
-    await world.default.switch(world.session, "configurations/failure", failure=True)
-    with world.replica():
-        await world.request(2)
-        await world.until(PaymentProcessed, 2)
-    assert await world.count(PaymentInDoubt) == 0
-    assert len(await world.fallback.book(world.session)) == 2
+async def test_the_benchmarks_injected_500_releases_at_once(environment: Environment) -> None:
+    await environment.default.switch(environment.session, "configurations/failure", failure=True)
+    with environment.replica():
+        await environment.request(2)
+        await environment.until(PaymentProcessed, 2)
+    assert await environment.count(PaymentInDoubt) == 0
+    assert len(await environment.fallback.book(environment.session)) == 2
 
 
 async def _has(simulator: Simulator, session: aiohttp.ClientSession, count: int) -> bool:

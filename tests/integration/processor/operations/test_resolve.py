@@ -54,7 +54,7 @@ class Answering:
         return self.answer
 
 
-class World:
+class Environment:
     """A broker and a projector; the tests write the payments in doubt to the log."""
 
     def __init__(self, nats_server: NatsServer, broker: Broker, log: Log) -> None:
@@ -100,7 +100,7 @@ class World:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def environment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Environment]:
     """One for all tests: each has payments of its own."""
     folder = tmp_path_factory.mktemp("resolving")
     with NatsServer(folder / "nats") as nats_server, Projector(nats_server.url, folder):
@@ -109,7 +109,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             log = Log(broker)
             await log.ensure(LogLimits())
             await eventually(lambda: _answers(broker), what="the projector answers")
-            yield World(nats_server, broker, log)
+            yield Environment(nats_server, broker, log)
 
 
 async def _answers(broker: Broker) -> bool:
@@ -119,23 +119,27 @@ async def _answers(broker: Broker) -> bool:
         return False
 
 
-async def test_a_doubt_resolved_as_charged_ends_under_the_stamp_of_the_providers_record(world: World) -> None:
-    payment = await world.doubtful()
-    await world.resolve(payment, CHARGED, Answering(Found(1990, STAMP_US + 7)))
-    (end,) = await world.last_events(1)
+async def test_a_doubt_resolved_as_charged_ends_under_the_stamp_of_the_providers_record(
+    environment: Environment,
+) -> None:
+    payment = await environment.doubtful()
+    await environment.resolve(payment, CHARGED, Answering(Found(1990, STAMP_US + 7)))
+    (end,) = await environment.last_events(1)
     assert isinstance(end, PaymentProcessed)
     assert (end.attempt, end.provider, end.requested_at_us) == (1, "default", STAMP_US + 7)
     assert end.resolution is not None
     assert (end.resolution.by, end.resolution.note) == ("ana", "on their statement")
-    view = await ReadModel(world.broker).payment(payment, timeout_seconds=5)
+    view = await ReadModel(environment.broker).payment(payment, timeout_seconds=5)
     assert view is not None
     assert (view.state, view.doubt) == ("processed", None)
 
 
-async def test_where_the_lookup_fails_the_operators_stamp_counts_or_else_the_attempts_own(world: World) -> None:
+async def test_where_the_lookup_fails_the_operators_stamp_counts_or_else_the_attempts_own(
+    environment: Environment,
+) -> None:
     for requested, stamp in ((CHARGED, STAMP_US), (replace(CHARGED, requested_at_us=STAMP_US + 9), STAMP_US + 9)):
-        await world.resolve(await world.doubtful(), requested, Answering(NoAnswer("gone")))
-        (end,) = await world.last_events(1)
+        await environment.resolve(await environment.doubtful(), requested, Answering(NoAnswer("gone")))
+        (end,) = await environment.last_events(1)
         assert isinstance(end, PaymentProcessed)
         assert end.requested_at_us == stamp
 
@@ -152,61 +156,63 @@ async def test_where_the_lookup_fails_the_operators_stamp_counts_or_else_the_att
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_a_resolution_that_the_providers_record_contradicts_is_refused_unless_forced(
-    world: World, requested: RequestedResolution, answer: LookupAnswer, why: str
+    environment: Environment, requested: RequestedResolution, answer: LookupAnswer, why: str
 ) -> None:
-    payment = await world.doubtful()
-    before = await world.last_sequence()
+    payment = await environment.doubtful()
+    before = await environment.last_sequence()
     with pytest.raises(CannotResolveError, match=why):
-        await world.resolve(payment, requested, Answering(answer))
-    assert await world.last_sequence() == before
-    await world.resolve(payment, requested, Answering(answer), is_forced=True)
-    view = await ReadModel(world.broker).payment(payment, timeout_seconds=5)
+        await environment.resolve(payment, requested, Answering(answer))
+    assert await environment.last_sequence() == before
+    await environment.resolve(payment, requested, Answering(answer), is_forced=True)
+    view = await ReadModel(environment.broker).payment(payment, timeout_seconds=5)
     assert view is not None
     assert view.state == ("processed" if requested.is_charged else "pending")
 
 
-async def test_not_charged_first_holds_the_attempt_and_a_charge_that_arrives_meanwhile_stops_it(world: World) -> None:
-    payment = await world.doubtful()
+async def test_not_charged_first_holds_the_attempt_and_a_charge_that_arrives_meanwhile_stops_it(
+    environment: Environment,
+) -> None:
+    payment = await environment.doubtful()
     answers: Iterator[LookupAnswer] = iter([Missing(), Found(1990, STAMP_US)])
 
     class ChargedLate:
         async def look_up(self, _processor: str, _correlation_id: str) -> LookupAnswer:
             return next(answers)
 
-    world.lines.clear()
+    environment.lines.clear()
     with pytest.raises(CannotResolveError, match="it was charged"):
-        await world.resolve(payment, NOT_CHARGED, ChargedLate())
-    assert world.lines[0] == "default was asked for its record of it: no record"
-    assert world.lines[-1].endswith("a record over 19.90, requestedAt 2025-06-15T15:06:40.000000Z")
-    (event,) = await world.last_events(1)
+        await environment.resolve(payment, NOT_CHARGED, ChargedLate())
+    assert environment.lines[0] == "default was asked for its record of it: no record"
+    assert environment.lines[-1].endswith("a record over 19.90, requestedAt 2025-06-15T15:06:40.000000Z")
+    (event,) = await environment.last_events(1)
     assert isinstance(event, PaymentInDoubt)
     assert event.resolution is not None
     # Said again of an attempt that is held already, it is not held a second time.
-    await world.resolve(payment, NOT_CHARGED, Answering(Missing()))
-    assert [type(one) for one in await world.last_events(2)] == [PaymentInDoubt, PaymentReleased]
+    await environment.resolve(payment, NOT_CHARGED, Answering(Missing()))
+    assert [type(one) for one in await environment.last_events(2)] == [PaymentInDoubt, PaymentReleased]
 
 
-async def test_a_resolution_after_the_providers_answer_is_void_and_reported_as_such(world: World) -> None:
-    payment = await world.doubtful()
+async def test_a_resolution_after_the_providers_answer_is_void_and_reported_as_such(environment: Environment) -> None:
+    payment = await environment.doubtful()
 
     class EndedMeanwhile:
         async def look_up(self, _processor: str, _correlation_id: str) -> LookupAnswer:
-            await world.append(PaymentProcessed(payment, 1990, 1, "default", STAMP_US, now_us()))
+            await environment.append(PaymentProcessed(payment, 1990, 1, "default", STAMP_US, now_us()))
             return NoAnswer("gone")
 
     for requested in (CHARGED, NOT_CHARGED):
         with pytest.raises(CannotResolveError, match=r"too late, and void: PaymentProcessed ended the payment at \d+"):
-            await world.resolve(payment, requested, EndedMeanwhile())
-        payment = await world.doubtful()
+            await environment.resolve(payment, requested, EndedMeanwhile())
+        payment = await environment.doubtful()
 
 
-async def test_a_resolution_after_another_operators_is_void_and_reported_as_such(world: World) -> None:
-    payment = await world.doubtful()
+async def test_a_resolution_after_another_operators_is_void_and_reported_as_such(environment: Environment) -> None:
+    payment = await environment.doubtful()
     resolution = ManualResolution("bea", "no", 1)
 
     class ReleasedMeanwhile:
         async def look_up(self, _processor: str, _correlation_id: str) -> LookupAnswer:
-            await world.append(
+            await environment.append(
                 PaymentInDoubt(payment, 1, "default", "held", resolution),
                 PaymentReleased(payment, 1, "default", "no", resolution),
                 PaymentRouted(payment, 1990, 2, "fallback", STAMP_US, "why"),
@@ -214,43 +220,45 @@ async def test_a_resolution_after_another_operators_is_void_and_reported_as_such
             return NoAnswer("gone")
 
     with pytest.raises(CannotResolveError, match="void: another resolution came first"):
-        await world.resolve(payment, CHARGED, ReleasedMeanwhile())
-    view = await ReadModel(world.broker).payment(payment, timeout_seconds=5)
+        await environment.resolve(payment, CHARGED, ReleasedMeanwhile())
+    view = await ReadModel(environment.broker).payment(payment, timeout_seconds=5)
     assert view is not None
     assert view.state == "routed"
 
 
-async def test_a_payment_that_is_not_in_doubt_is_refused(world: World) -> None:
+async def test_a_payment_that_is_not_in_doubt_is_refused(environment: Environment) -> None:
     with pytest.raises(CannotResolveError, match=r"no payment .* was requested"):
-        await world.resolve(str(uuid.uuid4()), CHARGED, Answering(Missing()))
+        await environment.resolve(str(uuid.uuid4()), CHARGED, Answering(Missing()))
     payment = str(uuid.uuid4())
     for event, why in (
         (PaymentRequested(payment, 1990, now_us()), "it waits to be routed"),
         (PaymentRouted(payment, 1990, 1, "default", STAMP_US, "why"), "under way at default, not in doubt"),
         (PaymentProcessed(payment, 1990, 1, "default", STAMP_US, now_us()), "PaymentProcessed ended it"),
     ):
-        await world.append(event)
+        await environment.append(event)
         with pytest.raises(CannotResolveError, match=why):
-            await world.resolve(payment, CHARGED, Answering(NoAnswer("gone")), is_forced=True)
+            await environment.resolve(payment, CHARGED, Answering(NoAnswer("gone")), is_forced=True)
 
 
-async def test_a_payment_with_a_longer_history_than_the_read_model_keeps_is_read_in_the_log(world: World) -> None:
-    payment = await world.doubtful(attempts_before=SEQUENCES_MAX // 2)
-    await world.resolve(payment, CHARGED, Answering(Found(1990, STAMP_US)))
-    (end,) = await world.last_events(1)
+async def test_a_payment_with_a_longer_history_than_the_read_model_keeps_is_read_in_the_log(
+    environment: Environment,
+) -> None:
+    payment = await environment.doubtful(attempts_before=SEQUENCES_MAX // 2)
+    await environment.resolve(payment, CHARGED, Answering(Found(1990, STAMP_US)))
+    (end,) = await environment.last_events(1)
     assert isinstance(end, PaymentProcessed)
     assert end.attempt == SEQUENCES_MAX // 2 + 1
 
 
 async def test_a_doubt_whose_provider_is_gone_is_shown_released_and_charged_elsewhere(
-    world: World, tmp_path: Path
+    environment: Environment, tmp_path: Path
 ) -> None:
     """With the real programs: the worker takes the doubt, status and gateway show it, the operator resolves it."""
     default, fallback = Simulator("default", tmp_path), Simulator("fallback", tmp_path)
-    replica = Processor(world.nats_server.url, tmp_path, default=default.url, fallback=fallback.url)
-    gateway = Gateway(world.nats_server.url, tmp_path)
+    replica = Processor(environment.nats_server.url, tmp_path, default=default.url, fallback=fallback.url)
+    gateway = Gateway(environment.nats_server.url, tmp_path)
     env = {
-        "NATS_URL": world.nats_server.url,
+        "NATS_URL": environment.nats_server.url,
         "PAYMENT_PROCESSOR_URL_DEFAULT": default.url,
         "PAYMENT_PROCESSOR_URL_FALLBACK": fallback.url,
     }
@@ -258,12 +266,12 @@ async def test_a_doubt_whose_provider_is_gone_is_shown_released_and_charged_else
         with fallback, gateway:
             await fallback.ready(session)
             await gateway.ready(session)
-            payment = await world.doubtful()
+            payment = await environment.doubtful()
             with replica:
 
                 async def has_queue() -> bool:
                     info = f"$JS.API.CONSUMER.INFO.{STREAM}.{CONSUMER}"
-                    return "error" not in await world.broker.request(info, b"", timeout_seconds=2)
+                    return "error" not in await environment.broker.request(info, b"", timeout_seconds=2)
 
                 await eventually(has_queue, what="the queue is made")
                 status = json.loads(await command(env, "status", "--json"))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from tests.unit.processor.charging.charging_world import World
+from tests.unit.processor.charging.charging_environment import Environment
 from tollgate.processor.charging.provider_contract import CONTEST, STRICT, Form, Meaning, ProviderContract
 
 RUNS = 300
@@ -58,22 +58,22 @@ class ChargingMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.environment = Environment()
 
     @rule(data=st.data())
     def something_happens(self, data: st.DataObject) -> None:
-        self.world.happen(lambda options: data.draw(st.sampled_from(options)))
+        self.environment.happen(lambda options: data.draw(st.sampled_from(options)))
 
     @invariant()
     def the_rule_holds(self) -> None:
-        self.world.check()
+        self.environment.check()
 
     def teardown(self) -> None:
         try:
-            self.world.heal()
-            self.world.check()
+            self.environment.heal()
+            self.environment.check()
         finally:
-            self.world.close()
+            self.environment.close()
 
 
 def test_a_payment_is_charged_at_most_once_under_any_faults_and_ends_when_they_stop() -> None:
@@ -90,44 +90,48 @@ def test_a_payment_is_charged_at_most_once_under_any_faults_and_ends_when_they_s
 
 
 def seeded_runs(
-    make_world: Callable[..., World], runs: int, *, is_forgetful: bool = False, contract: ProviderContract = CONTEST
+    make_environment: Callable[..., Environment],
+    runs: int,
+    *,
+    is_forgetful: bool = False,
+    contract: ProviderContract = CONTEST,
 ) -> set[str]:
     """Makes `runs` runs to their ends; returns the situations that were reached in them."""
     reached_situations: set[str] = set()
     for seed in range(runs):
         random = Random(seed)
-        world = make_world(is_forgetful=is_forgetful, contract=contract)
+        environment = make_environment(is_forgetful=is_forgetful, contract=contract)
         try:
             for _ in range(random.randrange(STEPS_MAX)):
-                world.happen(random.choice)
-                world.check()
-            world.heal()
-            world.check()
+                environment.happen(random.choice)
+                environment.check()
+            environment.heal()
+            environment.check()
         except AssertionError as error:
             error.add_note(f"seed {seed}")
             raise
-        reached_situations |= world.reached_situations
+        reached_situations |= environment.reached_situations
     return reached_situations
 
 
 @many_runs
-def test_it_is_charged_at_most_once_in_seeded_runs(make_world: Callable[..., World], runs: int) -> None:
-    assert seeded_runs(make_world, runs) >= SITUATIONS
+def test_it_is_charged_at_most_once_in_seeded_runs(make_environment: Callable[..., Environment], runs: int) -> None:
+    assert seeded_runs(make_environment, runs) >= SITUATIONS
 
 
 @many_runs
 def test_it_is_charged_at_most_once_by_workers_that_have_dropped_its_end(
-    make_world: Callable[..., World], runs: int
+    make_environment: Callable[..., Environment], runs: int
 ) -> None:
-    assert seeded_runs(make_world, runs, is_forgetful=True) >= SITUATIONS
+    assert seeded_runs(make_environment, runs, is_forgetful=True) >= SITUATIONS
 
 
 @many_runs
 def test_it_is_charged_at_most_once_by_providers_of_which_little_is_known(
-    make_world: Callable[..., World], runs: int
+    make_environment: Callable[..., Environment], runs: int
 ) -> None:
     # Nothing but an operator's hold lets an attempt go, and no answer rejects.
-    reached_situations = seeded_runs(make_world, runs, contract=STRICT)
+    reached_situations = seeded_runs(make_environment, runs, contract=STRICT)
     assert reached_situations >= SITUATIONS - {"PaymentRejected"}
     assert "PaymentRejected" not in reached_situations
 
@@ -150,11 +154,11 @@ def test_it_is_charged_at_most_once_by_providers_of_which_little_is_known(
     ],
 )
 def test_a_contract_that_takes_a_proxys_answer_for_the_providers_own_is_caught(
-    make_world: Callable[..., World],
+    make_environment: Callable[..., Environment],
     taken_for_own: dict[tuple[int, Form], Meaning],
     missing_forms: set[Form],
     what: str,
 ) -> None:
     lax = ProviderContract("lax", {**CONTEST.payment_answers, **taken_for_own}, frozenset(missing_forms))
     with pytest.raises(AssertionError, match=what):
-        seeded_runs(make_world, SOAK_RUNS, contract=lax)
+        seeded_runs(make_environment, SOAK_RUNS, contract=lax)

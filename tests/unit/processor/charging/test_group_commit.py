@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from tests.unit.processor.charging.charging_world import OTHER_PAYMENT
+from tests.unit.processor.charging.charging_environment import OTHER_PAYMENT
 from tollgate.contract.batch import EVENTS_MAX
 from tollgate.contract.events import Event, PaymentInDoubt, PaymentProcessed, PaymentRouted, ProviderName
 from tollgate.messaging.log import Appended, Log

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.processor.charging.charging_world import (
+from tests.unit.processor.charging.charging_environment import (
     AMOUNT_CENTS,
     OTHER_PAYMENT,
     PAYMENT,
@@ -16,13 +16,13 @@ from tests.unit.processor.charging.charging_world import (
     Call,
     CatchUp,
     DirectedRouter,
+    Environment,
     Fault,
     Find,
     Reach,
     RightClock,
     Scan,
     Send,
-    World,
 )
 from tollgate.contract.events import (
     Event,
@@ -60,333 +60,353 @@ from tollgate.processor.charging.state_cache import StateCache
 from tollgate.runtime.clock import SystemClock
 from tollgate.runtime.errors import BrokerUnavailableError
 
-MakeWorld = Callable[..., World]
+MakeEnvironment = Callable[..., Environment]
 STEPS_MAX = 40
 
 
-def go_on_until(world: World, kind: type[Call], number: int = 0, direction: ProviderName = "default") -> Call:
+def go_on_until(
+    environment: Environment, kind: type[Call], number: int = 0, direction: ProviderName = "default"
+) -> Call:
     """Lets the worker go on, with nothing going wrong, until it waits for a call of this kind.
 
     Of what is to be done, it takes the oldest first.
     """
     for _ in range(STEPS_MAX):
-        world.step(number, Fault.NONE, direction)
-        if isinstance(call := world.call_of(number), kind):
+        environment.step(number, Fault.NONE, direction)
+        if isinstance(call := environment.call_of(number), kind):
             return call
-        assert call is not None or world.undone(), f"nothing was left to do before it waited for {kind.__name__}"
+        assert call is not None or environment.undone(), f"nothing was left to do before it waited for {kind.__name__}"
     raise AssertionError(f"it never waits for {kind.__name__}")
 
 
-def finish(world: World, number: int = 0, direction: ProviderName | None = "default") -> Result:
+def finish(environment: Environment, number: int = 0, direction: ProviderName | None = "default") -> Result:
     """Lets the worker go on, with nothing going wrong, until the delivery is over."""
-    result = world.step(number, Fault.NONE, direction)
+    result = environment.step(number, Fault.NONE, direction)
     while result is None:
-        assert world.call_of(number) is not None
-        result = world.step(number, Fault.NONE, direction)
+        assert environment.call_of(number) is not None
+        result = environment.step(number, Fault.NONE, direction)
     return result
 
 
-def kinds(world: World) -> list[type[Event]]:
+def kinds(environment: Environment) -> list[type[Event]]:
     """The events in the log after the request."""
-    return [type(event) for event in world.log[1:]]
+    return [type(event) for event in environment.log[1:]]
 
 
-def test_the_intent_is_in_the_log_and_read_there_before_the_first_byte_leaves(make_world: MakeWorld) -> None:
-    world = make_world()
-    world.step(0, Fault.NONE)
-    assert isinstance(world.call_of(0), Append)
-    world.step(0, Fault.NONE)
-    assert world.call_of(0) == Reach(2)
-    assert kinds(world) == [PaymentRouted]
-    world.step(0, Fault.NONE)
-    assert world.call_of(0) == Send(world.log[1])  # type: ignore[arg-type]
-    assert finish(world) == Done()
-    assert kinds(world) == [PaymentRouted, PaymentProcessed]
+def test_the_intent_is_in_the_log_and_read_there_before_the_first_byte_leaves(
+    make_environment: MakeEnvironment,
+) -> None:
+    environment = make_environment()
+    environment.step(0, Fault.NONE)
+    assert isinstance(environment.call_of(0), Append)
+    environment.step(0, Fault.NONE)
+    assert environment.call_of(0) == Reach(2)
+    assert kinds(environment) == [PaymentRouted]
+    environment.step(0, Fault.NONE)
+    assert environment.call_of(0) == Send(environment.log[1])  # type: ignore[arg-type]
+    assert finish(environment) == Done()
+    assert kinds(environment) == [PaymentRouted, PaymentProcessed]
 
 
-def test_a_payment_is_done_only_when_its_end_is_in_the_log(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    assert world.step(0, Fault.NONE) is None
-    assert world.step(0, Fault.NEVER_STORED) is None
-    assert world.call_of(0) is None
-    while world.undone():
-        assert finish(world) == Done()
-    assert world.payment_state() == Ended()
-    assert len(world.charges) == 1
+def test_a_payment_is_done_only_when_its_end_is_in_the_log(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    assert environment.step(0, Fault.NONE) is None
+    assert environment.step(0, Fault.NEVER_STORED) is None
+    assert environment.call_of(0) is None
+    while environment.undone():
+        assert finish(environment) == Done()
+    assert environment.payment_state() == Ended()
+    assert len(environment.charges) == 1
 
 
 @pytest.mark.parametrize(
     "fault", [Fault.STORED_NOT_ACKNOWLEDGED, Fault.STORED_LATER, Fault.NEVER_STORED], ids=lambda fault: str(fault.value)
 )
-def test_nothing_is_sent_for_an_intent_that_is_not_acknowledged(make_world: MakeWorld, fault: Fault) -> None:
-    world = make_world()
-    world.step(0, Fault.NONE)
-    world.step(0, fault)
-    assert world.call_of(0) is None
-    assert not world.charges
+def test_nothing_is_sent_for_an_intent_that_is_not_acknowledged(
+    make_environment: MakeEnvironment, fault: Fault
+) -> None:
+    environment = make_environment()
+    environment.step(0, Fault.NONE)
+    environment.step(0, fault)
+    assert environment.call_of(0) is None
+    assert not environment.charges
 
 
-def test_nothing_is_sent_while_the_log_is_not_read_up_to_the_intent(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Reach)
-    world.step(0, Fault.NOT_READ)
-    assert world.call_of(0) is None
+def test_nothing_is_sent_while_the_log_is_not_read_up_to_the_intent(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Reach)
+    environment.step(0, Fault.NOT_READ)
+    assert environment.call_of(0) is None
 
 
-def test_an_intent_stored_after_that_of_another_worker_is_not_sent(make_world: MakeWorld) -> None:
-    world = make_world()
-    world.step(0, Fault.NONE, "default")
-    world.step(1, Fault.NONE, "fallback")
-    world.step(1, Fault.NONE, "fallback")
-    world.forget_message_ids()
-    call = go_on_until(world, Send, 0)
+def test_an_intent_stored_after_that_of_another_worker_is_not_sent(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    environment.step(0, Fault.NONE, "default")
+    environment.step(1, Fault.NONE, "fallback")
+    environment.step(1, Fault.NONE, "fallback")
+    environment.forget_message_ids()
+    call = go_on_until(environment, Send, 0)
     assert isinstance(call, Send)
     assert call.attempt.provider == "fallback"
-    assert kinds(world) == [PaymentRouted, PaymentRouted, PaymentInDoubt]
-    assert world.workers[0].notes == [("default", "void intents, which are not sent", f"attempt 1 ({PAYMENT})")]
-    assert world.workers[1].notes == []
+    assert kinds(environment) == [PaymentRouted, PaymentRouted, PaymentInDoubt]
+    assert environment.workers[0].notes == [("default", "void intents, which are not sent", f"attempt 1 ({PAYMENT})")]
+    assert environment.workers[1].notes == []
 
 
-def test_an_intent_that_was_put_in_doubt_meanwhile_is_not_sent_as_a_new_attempt(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Reach, 0)
-    go_on_until(world, Send, 1)
-    world.step(0, Fault.READ_FURTHER)
-    while world.call_of(0) is not None:
-        world.step(0, Fault.CONNECTION_REFUSED if isinstance(world.call_of(0), Send) else Fault.NONE)
-    assert isinstance(world.payment_state(), Open)
-    assert PaymentReleased not in kinds(world)
+def test_an_intent_that_was_put_in_doubt_meanwhile_is_not_sent_as_a_new_attempt(
+    make_environment: MakeEnvironment,
+) -> None:
+    environment = make_environment()
+    go_on_until(environment, Reach, 0)
+    go_on_until(environment, Send, 1)
+    environment.step(0, Fault.READ_FURTHER)
+    while environment.call_of(0) is not None:
+        environment.step(0, Fault.CONNECTION_REFUSED if isinstance(environment.call_of(0), Send) else Fault.NONE)
+    assert isinstance(environment.payment_state(), Open)
+    assert PaymentReleased not in kinds(environment)
 
 
-def test_a_timeout_is_recorded_as_a_doubt_at_once(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.CHARGED_LATE)
-    assert finish(world) == Done()
-    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
-    assert [item.sequence for item in world.undone()] == [3], "the request is done with, and the doubt is to be done"
+def test_a_timeout_is_recorded_as_a_doubt_at_once(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.CHARGED_LATE)
+    assert finish(environment) == Done()
+    assert kinds(environment) == [PaymentRouted, PaymentInDoubt]
+    assert [item.sequence for item in environment.undone()] == [3], (
+        "the request is done with, and the doubt is to be done"
+    )
 
 
-def test_a_request_is_not_done_before_the_log_holds_its_doubt(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.REQUEST_LOST)
-    assert isinstance(world.call_of(0), Append)
-    world.step(0, Fault.NEVER_STORED)
-    assert world.call_of(0) is None
-    assert [item.sequence for item in world.undone()] == [1]
+def test_a_request_is_not_done_before_the_log_holds_its_doubt(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.REQUEST_LOST)
+    assert isinstance(environment.call_of(0), Append)
+    environment.step(0, Fault.NEVER_STORED)
+    assert environment.call_of(0) is None
+    assert [item.sequence for item in environment.undone()] == [1]
 
 
-def test_a_request_whose_attempt_is_in_doubt_is_done_without_a_call(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.REQUEST_LOST)
-    world.step(0, Fault.STORED_NOT_ACKNOWLEDGED)
-    world.read(1, 3)
-    assert world.step(1, Fault.NONE) == Done()
-    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+def test_a_request_whose_attempt_is_in_doubt_is_done_without_a_call(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.REQUEST_LOST)
+    environment.step(0, Fault.STORED_NOT_ACKNOWLEDGED)
+    environment.read(1, 3)
+    assert environment.step(1, Fault.NONE) == Done()
+    assert kinds(environment) == [PaymentRouted, PaymentInDoubt]
 
 
-def test_a_doubt_of_a_payment_that_the_same_worker_sent_is_not_looked_up_in_the_log(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.REQUEST_LOST)
-    finish(world)
-    finish(world)
-    assert "read in the log itself" not in world.reached_situations
+def test_a_doubt_of_a_payment_that_the_same_worker_sent_is_not_looked_up_in_the_log(
+    make_environment: MakeEnvironment,
+) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.REQUEST_LOST)
+    finish(environment)
+    finish(environment)
+    assert "read in the log itself" not in environment.reached_situations
 
 
-def test_a_doubt_that_is_not_cached_is_looked_up_in_the_log_once(make_world: MakeWorld) -> None:
-    world = make_world()
-    sent = go_on_until(world, Send)
-    world.step(0, Fault.REQUEST_LOST)
-    finish(world)
-    world.crash(1, Fault.NONE, start_sequence=4)
-    assert isinstance(go_on_until(world, Scan, 1), Scan)
-    world.step(1, Fault.NONE)
-    while not isinstance(call := world.call_of(1), Send):
+def test_a_doubt_that_is_not_cached_is_looked_up_in_the_log_once(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    sent = go_on_until(environment, Send)
+    environment.step(0, Fault.REQUEST_LOST)
+    finish(environment)
+    environment.crash(1, Fault.NONE, start_sequence=4)
+    assert isinstance(go_on_until(environment, Scan, 1), Scan)
+    environment.step(1, Fault.NONE)
+    while not isinstance(call := environment.call_of(1), Send):
         assert not isinstance(call, Scan)
-        world.step(1, Fault.NONE)
+        environment.step(1, Fault.NONE)
     assert call == sent
-    assert finish(world, 1) == Done()
-    assert not world.undone()
+    assert finish(environment, 1) == Done()
+    assert not environment.undone()
 
 
-def test_a_doubt_that_an_operator_released_is_done_and_its_payment_is_routed_anew(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.REQUEST_LOST)
-    finish(world)
-    world.operator_resolves_at_once()
-    assert kinds(world)[-1] is PaymentReleased
-    world.read(0, len(world.log))
-    while world.undone()[0].sequence != len(world.log):
-        assert finish(world) == Done()
-    assert not world.charges
-    sent = go_on_until(world, Send, 0, "fallback")
+def test_a_doubt_that_an_operator_released_is_done_and_its_payment_is_routed_anew(
+    make_environment: MakeEnvironment,
+) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.REQUEST_LOST)
+    finish(environment)
+    environment.operator_resolves_at_once()
+    assert kinds(environment)[-1] is PaymentReleased
+    environment.read(0, len(environment.log))
+    while environment.undone()[0].sequence != len(environment.log):
+        assert finish(environment) == Done()
+    assert not environment.charges
+    sent = go_on_until(environment, Send, 0, "fallback")
     assert isinstance(sent, Send)
     assert (sent.attempt.attempt, sent.attempt.provider) == (2, "fallback")
-    assert finish(world) == Done()
-    assert not world.undone()
+    assert finish(environment) == Done()
+    assert not environment.undone()
 
 
-def test_a_release_by_a_worker_is_done_without_a_call(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.CONNECTION_REFUSED)
-    go_on_until(world, Reach)
-    released = world.items[-1]
+def test_a_release_by_a_worker_is_done_without_a_call(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.CONNECTION_REFUSED)
+    go_on_until(environment, Reach)
+    released = environment.items[-1]
     assert isinstance(released.event, PaymentReleased)
-    assert world.step(1, Fault.NONE, item=released) == Done()
-    assert len(world.undone()) == 1
+    assert environment.step(1, Fault.NONE, item=released) == Done()
+    assert len(environment.undone()) == 1
 
 
 @pytest.mark.parametrize("elsewhere", [0, 1], ids=["the same worker", "another worker"])
 def test_a_payment_in_doubt_goes_back_only_where_it_may_have_been_charged(
-    make_world: MakeWorld, elsewhere: int
+    make_environment: MakeEnvironment, elsewhere: int
 ) -> None:
-    world = make_world()
-    sent = go_on_until(world, Send)
-    world.step(0, Fault.CHARGED_LATE)
-    finish(world)
-    world.forget_message_ids()
-    assert go_on_until(world, Send, elsewhere, "fallback") == sent
+    environment = make_environment()
+    sent = go_on_until(environment, Send)
+    environment.step(0, Fault.CHARGED_LATE)
+    finish(environment)
+    environment.forget_message_ids()
+    assert go_on_until(environment, Send, elsewhere, "fallback") == sent
 
 
-def test_an_attempt_that_is_found_open_is_put_in_doubt_before_it_is_sent_again(make_world: MakeWorld) -> None:
-    world = make_world()
-    sent = go_on_until(world, Send)
-    world.crash(0, Fault.REQUEST_LOST)
-    world.read(0, 2)
-    assert go_on_until(world, Send, 0, "fallback") == sent
-    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+def test_an_attempt_that_is_found_open_is_put_in_doubt_before_it_is_sent_again(
+    make_environment: MakeEnvironment,
+) -> None:
+    environment = make_environment()
+    sent = go_on_until(environment, Send)
+    environment.crash(0, Fault.REQUEST_LOST)
+    environment.read(0, 2)
+    assert go_on_until(environment, Send, 0, "fallback") == sent
+    assert kinds(environment) == [PaymentRouted, PaymentInDoubt]
 
 
-def test_only_a_charge_among_the_answers_to_a_later_sending_ends_a_doubt(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.CHARGED_LATE)
-    finish(world)
+def test_only_a_charge_among_the_answers_to_a_later_sending_ends_a_doubt(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.CHARGED_LATE)
+    finish(environment)
     for fault in (Fault.CONNECTION_REFUSED, Fault.TOO_MANY_REQUESTS, Fault.BAD_REQUEST, Fault.ERROR_UNCHARGED):
-        go_on_until(world, Send)
-        world.step(0, fault)
-        if world.call_of(0) is not None:
-            assert isinstance(finish(world), Retry)
-    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
-    go_on_until(world, Send)
-    assert finish(world) == Done()
-    assert kinds(world) == [PaymentRouted, PaymentInDoubt, PaymentProcessed]
+        go_on_until(environment, Send)
+        environment.step(0, fault)
+        if environment.call_of(0) is not None:
+            assert isinstance(finish(environment), Retry)
+    assert kinds(environment) == [PaymentRouted, PaymentInDoubt]
+    go_on_until(environment, Send)
+    assert finish(environment) == Done()
+    assert kinds(environment) == [PaymentRouted, PaymentInDoubt, PaymentProcessed]
 
 
-def test_a_payment_is_not_rejected_while_the_sending_of_another_worker_may_still_charge(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send, 0)
-    world.read(1, 2)
-    go_on_until(world, Send, 1)
-    world.step(1, Fault.CHARGED_LATE)
-    world.step(0, Fault.BAD_REQUEST)
-    while world.call_of(0) is not None:
-        world.step(0, Fault.NONE)
-        assert world.payment_state() != Ended() or PaymentProcessed in kinds(world)
-    world.heal()
-    assert PaymentProcessed in kinds(world)
+def test_a_payment_is_not_rejected_while_the_sending_of_another_worker_may_still_charge(
+    make_environment: MakeEnvironment,
+) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send, 0)
+    environment.read(1, 2)
+    go_on_until(environment, Send, 1)
+    environment.step(1, Fault.CHARGED_LATE)
+    environment.step(0, Fault.BAD_REQUEST)
+    while environment.call_of(0) is not None:
+        environment.step(0, Fault.NONE)
+        assert environment.payment_state() != Ended() or PaymentProcessed in kinds(environment)
+    environment.heal()
+    assert PaymentProcessed in kinds(environment)
 
 
-def test_a_refusal_without_a_doubt_rejects(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.BAD_REQUEST)
-    assert finish(world) == Done()
-    assert kinds(world) == [PaymentRouted, PaymentRejected]
-    ((provider, subject, text),) = world.workers[0].notes
+def test_a_refusal_without_a_doubt_rejects(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.BAD_REQUEST)
+    assert finish(environment) == Done()
+    assert kinds(environment) == [PaymentRouted, PaymentRejected]
+    ((provider, subject, text),) = environment.workers[0].notes
     assert (provider, subject) == ("default", "rejections recorded")
     assert text.endswith(f" ({PAYMENT})")
 
 
 @pytest.mark.parametrize("fault", [Fault.CONNECTION_REFUSED, Fault.TOO_MANY_REQUESTS])
 def test_an_attempt_that_never_reached_the_provider_is_released_and_the_next_may_go_elsewhere(
-    make_world: MakeWorld, fault: Fault
+    make_environment: MakeEnvironment, fault: Fault
 ) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, fault)
-    assert finish(world, direction="fallback") == Done()
-    assert kinds(world) == [PaymentRouted, PaymentReleased, PaymentRouted, PaymentProcessed]
-    assert [(charge.attempt, charge.provider) for charge in world.charges] == [(2, "fallback")]
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, fault)
+    assert finish(environment, direction="fallback") == Done()
+    assert kinds(environment) == [PaymentRouted, PaymentReleased, PaymentRouted, PaymentProcessed]
+    assert [(charge.attempt, charge.provider) for charge in environment.charges] == [(2, "fallback")]
 
 
-def test_a_failed_attempt_is_looked_up_before_it_is_released(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.ERROR_UNCHARGED)
-    assert world.call_of(0) == Find("default")
-    assert finish(world, direction="fallback") == Done()
-    assert [charge.provider for charge in world.charges] == ["fallback"]
+def test_a_failed_attempt_is_looked_up_before_it_is_released(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.ERROR_UNCHARGED)
+    assert environment.call_of(0) == Find("default")
+    assert finish(environment, direction="fallback") == Done()
+    assert [charge.provider for charge in environment.charges] == ["fallback"]
 
 
-def test_a_failed_attempt_that_charged_is_processed(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.ERROR_CHARGED)
-    assert finish(world, direction="fallback") == Done()
-    assert kinds(world) == [PaymentRouted, PaymentProcessed]
+def test_a_failed_attempt_that_charged_is_processed(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.ERROR_CHARGED)
+    assert finish(environment, direction="fallback") == Done()
+    assert kinds(environment) == [PaymentRouted, PaymentProcessed]
 
 
-def test_an_attempt_whose_stamp_grew_old_while_it_was_stored_is_not_sent(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Reach)
-    world.clock.sleep(STAMP_AGE_SECONDS_MAX + 0.1)
-    world.step(0, Fault.NONE)
-    assert isinstance(world.call_of(0), Append)
-    call = go_on_until(world, Send)
+def test_an_attempt_whose_stamp_grew_old_while_it_was_stored_is_not_sent(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Reach)
+    environment.clock.sleep(STAMP_AGE_SECONDS_MAX + 0.1)
+    environment.step(0, Fault.NONE)
+    assert isinstance(environment.call_of(0), Append)
+    call = go_on_until(environment, Send)
     assert isinstance(call, Send)
     assert call.attempt.attempt == 2
-    assert kinds(world) == [PaymentRouted, PaymentReleased, PaymentRouted]
+    assert kinds(environment) == [PaymentRouted, PaymentReleased, PaymentRouted]
 
 
-def test_an_attempt_whose_stamp_is_young_enough_is_sent(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Reach)
-    world.clock.sleep(STAMP_AGE_SECONDS_MAX - 0.1)
-    world.step(0, Fault.NONE)
-    assert isinstance(world.call_of(0), Send)
+def test_an_attempt_whose_stamp_is_young_enough_is_sent(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Reach)
+    environment.clock.sleep(STAMP_AGE_SECONDS_MAX - 0.1)
+    environment.step(0, Fault.NONE)
+    assert isinstance(environment.call_of(0), Send)
 
 
-def test_an_ended_payment_that_is_delivered_again_is_done_without_an_event(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    finish(world)
-    world.read(0, 3)
-    assert world.step(0, Fault.NONE) == Done()
-    assert kinds(world) == [PaymentRouted, PaymentProcessed]
+def test_an_ended_payment_that_is_delivered_again_is_done_without_an_event(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    finish(environment)
+    environment.read(0, 3)
+    assert environment.step(0, Fault.NONE) == Done()
+    assert kinds(environment) == [PaymentRouted, PaymentProcessed]
 
 
-def test_a_payment_that_has_to_wait_goes_back_to_the_queue_for_the_routers_pause(make_world: MakeWorld) -> None:
-    world = make_world()
-    result = world.step(0, Fault.NONE, None)
+def test_a_payment_that_has_to_wait_goes_back_to_the_queue_for_the_routers_pause(
+    make_environment: MakeEnvironment,
+) -> None:
+    environment = make_environment()
+    result = environment.step(0, Fault.NONE, None)
     assert isinstance(result, Retry)
     assert result.delay_seconds >= 0.5
-    assert kinds(world) == []
+    assert kinds(environment) == []
 
 
-def test_a_doubt_waits_for_its_own_provider_when_that_takes_nothing(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.CHARGED_LATE)
-    finish(world)
-    assert isinstance(finish(world, direction=None), Retry)
-    assert kinds(world) == [PaymentRouted, PaymentInDoubt]
+def test_a_doubt_waits_for_its_own_provider_when_that_takes_nothing(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.CHARGED_LATE)
+    finish(environment)
+    assert isinstance(finish(environment, direction=None), Retry)
+    assert kinds(environment) == [PaymentRouted, PaymentInDoubt]
 
 
-def test_a_delivery_tries_a_bounded_number_of_attempts(make_world: MakeWorld) -> None:
-    world = make_world()
-    result = world.step(0, Fault.NONE)
+def test_a_delivery_tries_a_bounded_number_of_attempts(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    result = environment.step(0, Fault.NONE)
     sent = 0
     while result is None:
-        is_sending = isinstance(world.call_of(0), Send)
+        is_sending = isinstance(environment.call_of(0), Send)
         sent += is_sending
-        result = world.step(0, Fault.CONNECTION_REFUSED if is_sending else Fault.NONE)
+        result = environment.step(0, Fault.CONNECTION_REFUSED if is_sending else Fault.NONE)
     assert isinstance(result, Retry)
     assert sent == ATTEMPTS_MAX
 
@@ -406,60 +426,60 @@ def test_retries_are_spread_and_grow() -> None:
     assert retry_delay_seconds(10**9, 0.0) == RETRY_SECONDS_MAX / 2
 
 
-def in_doubt_and_looked_up(make_world: MakeWorld) -> World:
+def in_doubt_and_looked_up(make_environment: MakeEnvironment) -> Environment:
     """A worker that has looked up the attempt in doubt, found no charge, and checks the log once more."""
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.REQUEST_LOST)
-    finish(world)
-    go_on_until(world, CatchUp)
-    return world
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.REQUEST_LOST)
+    finish(environment)
+    go_on_until(environment, CatchUp)
+    return environment
 
 
 def test_an_attempt_in_doubt_is_sent_again_only_after_the_log_was_checked_for_a_hold(
-    make_world: MakeWorld,
+    make_environment: MakeEnvironment,
 ) -> None:
-    world = in_doubt_and_looked_up(make_world)
-    world.step(0, Fault.NONE)
-    assert isinstance(world.call_of(0), Send)
+    environment = in_doubt_and_looked_up(make_environment)
+    environment.step(0, Fault.NONE)
+    assert isinstance(environment.call_of(0), Send)
 
 
-def test_an_attempt_that_an_operator_holds_meanwhile_is_not_sent_again(make_world: MakeWorld) -> None:
-    world = in_doubt_and_looked_up(make_world)
-    world.operator_reads()
-    world.operator_resolves()
-    assert isinstance(world.step(0, Fault.READ_FURTHER), Retry)
-    assert not world.charges
+def test_an_attempt_that_an_operator_holds_meanwhile_is_not_sent_again(make_environment: MakeEnvironment) -> None:
+    environment = in_doubt_and_looked_up(make_environment)
+    environment.operator_reads()
+    environment.operator_resolves()
+    assert isinstance(environment.step(0, Fault.READ_FURTHER), Retry)
+    assert not environment.charges
 
 
-def test_an_attempt_that_an_operator_released_meanwhile_is_not_sent_again(make_world: MakeWorld) -> None:
-    world = in_doubt_and_looked_up(make_world)
-    world.operator_resolves_at_once()
-    assert isinstance(world.step(0, Fault.READ_FURTHER), Retry)
-    assert world.payment_state() == Unrouted(2)
+def test_an_attempt_that_an_operator_released_meanwhile_is_not_sent_again(make_environment: MakeEnvironment) -> None:
+    environment = in_doubt_and_looked_up(make_environment)
+    environment.operator_resolves_at_once()
+    assert isinstance(environment.step(0, Fault.READ_FURTHER), Retry)
+    assert environment.payment_state() == Unrouted(2)
 
 
 def test_an_attempt_in_doubt_is_not_sent_by_a_worker_that_was_paused_after_it_checked_the_log(
-    make_world: MakeWorld,
+    make_environment: MakeEnvironment,
 ) -> None:
-    world = in_doubt_and_looked_up(make_world)
-    world.clock.sleep(RESEND_SECONDS_MAX + 1)
-    assert isinstance(world.step(0, Fault.NONE), Retry)
+    environment = in_doubt_and_looked_up(make_environment)
+    environment.clock.sleep(RESEND_SECONDS_MAX + 1)
+    assert isinstance(environment.step(0, Fault.NONE), Retry)
 
 
-def test_a_held_attempt_is_only_looked_up_and_a_found_charge_ends_it(make_world: MakeWorld) -> None:
-    world = make_world()
-    go_on_until(world, Send)
-    world.step(0, Fault.CHARGED_LATE)
-    finish(world)
-    world.operator_reads()
-    world.operator_resolves()
-    world.read(0, len(world.log))
-    assert isinstance(go_on_until(world, Find), Find)
-    assert isinstance(world.step(0, Fault.NONE), Retry)
-    world.charge_late()
-    assert finish(world) == Done()
-    assert kinds(world) == [PaymentRouted, PaymentInDoubt, PaymentInDoubt, PaymentProcessed]
+def test_a_held_attempt_is_only_looked_up_and_a_found_charge_ends_it(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    go_on_until(environment, Send)
+    environment.step(0, Fault.CHARGED_LATE)
+    finish(environment)
+    environment.operator_reads()
+    environment.operator_resolves()
+    environment.read(0, len(environment.log))
+    assert isinstance(go_on_until(environment, Find), Find)
+    assert isinstance(environment.step(0, Fault.NONE), Retry)
+    environment.charge_late()
+    assert finish(environment) == Done()
+    assert kinds(environment) == [PaymentRouted, PaymentInDoubt, PaymentInDoubt, PaymentProcessed]
 
 
 class SilentLog:

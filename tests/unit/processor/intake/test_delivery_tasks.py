@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from tests.support.conditions import eventually
-from tests.unit.processor.charging.charging_world import OTHER_PAYMENT
+from tests.unit.processor.charging.charging_environment import OTHER_PAYMENT
 from tollgate.contract.events import Event, PaymentRequested
 from tollgate.messaging.pull_consumer import Delivery
 from tollgate.processor.charging.handler import Done, Result, Retry

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from tests.support.conditions import eventually
-from tests.unit.processor.charging.charging_world import OTHER_PAYMENT, RightClock
+from tests.unit.processor.charging.charging_environment import OTHER_PAYMENT, RightClock
 from tollgate.contract.codec import encode
 from tollgate.contract.events import PaymentRequested
 from tollgate.contract.timestamps import now_us

@@ -432,7 +432,7 @@ class Choose(Protocol):
     def __call__(self, options: Sequence[T], /) -> T: ...
 
 
-class World:
+class Environment:
     """The workers, and everything outside of them.
 
     Forgetful workers cache one ended payment and one doubt, and their doubts do not have the request's sequence. Any
