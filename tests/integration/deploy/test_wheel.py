@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[3]
-PROGRAMS = {"tollgate", "gateway", "processor", "projector", "simulator"}
+PROGRAMS = {"tollgate", "console", "gateway", "processor", "projector", "simulator"}
 
 
 def pip(*arguments: object) -> None:
