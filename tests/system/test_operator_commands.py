@@ -43,7 +43,8 @@ async def pay(stack: Stack) -> None:
 
         async def is_charged() -> bool:
             async with http.get(f"{stack.url}/payments/{payment['correlationId']}") as answer:
-                return bool((await answer.json())["state"] == "processed")
+                # 503 until the projector answers.
+                return answer.status == 200 and bool((await answer.json())["state"] == "processed")
 
         await eventually(is_charged, what="the payment is charged")
 
