@@ -4,10 +4,9 @@ import asyncio
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from tollgate.contract.batch import events_in
 from tollgate.contract.events import LedgerPurged
 from tollgate.contract.subjects import PURGED, REQUESTED
 from tollgate.messaging.connection import Broker
@@ -20,7 +19,6 @@ from tollgate.runtime.retries import Retries
 
 logger = logging.getLogger(__name__)
 
-SUBJECTS = (REQUESTED, PURGED)
 BATCH_MESSAGES_MAX = 5_000
 RECENT_MAX = 10_000
 """Requests whose sequence is kept, about 2 MB. An older one is found through the read model."""
@@ -52,8 +50,8 @@ class DedupIndex:
         self._asked_at = float("-inf")
         self._purged_at = 0
         self._log_end = 0
-        self.on_requests: Callable[[LogMessage], None] = lambda _: None
-        """Called with each message of requests that was not noted before."""
+        self.on_requests: Callable[[LogMessage, Sequence[str]], None] = lambda _message, _ids: None
+        """Called with each message of requests that was not noted before, and with the ids in it."""
         self.last_sequence = 0
         """All requests up to here are in the index."""
 
@@ -147,18 +145,16 @@ class DedupIndex:
 
     async def _read(self) -> None:
         """Reads to the log's end, and on while somebody waits for it."""
-        async with LogReader(self._broker, self.last_sequence + 1, subjects=SUBJECTS, watch=self._watch) as reader:
+        async with LogReader(self._broker, self.last_sequence + 1, subjects=(REQUESTED,), watch=self._watch) as reader:
             async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
-                if not self._apply(messages):
-                    return
+                self._apply(messages)
             self._is_started = True
             self._moved.set()
             while (seconds := self._asked_at + OPEN_SECONDS - self._now()) > 0:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
                         messages = await reader.batch(BATCH_MESSAGES_MAX)
-                    if not self._apply(messages):
-                        return
+                    self._apply(messages)
                     self._moved.set()
 
     async def _pause(self) -> None:
@@ -167,37 +163,31 @@ class DedupIndex:
                 await self._asked.wait()
         self._asked.clear()
 
-    def _apply(self, messages: Iterable[LogMessage]) -> bool:
-        """False after a purge: the log is read anew from there, because later requests were dropped, too."""
+    def _apply(self, messages: Iterable[LogMessage]) -> None:
         for message in messages:
-            if message.subject == PURGED:
-                if _is_purge(message.sequence, events_in(message.subject, message.payload)):
-                    self._purge(message.sequence)
-                    return False
-            elif message.sequence > self.last_sequence:
-                for correlation_id in _ids_in(message.payload):
+            if message.sequence > self.last_sequence:
+                correlation_ids = _ids_in(message.payload)
+                for correlation_id in correlation_ids:
                     self._note(correlation_id, message.sequence)
                 self.last_sequence = message.sequence
-                self.on_requests(message)
-        return True
+                self.on_requests(message, correlation_ids)
 
     async def _purge_at(self, sequence: int) -> None:
-        deadline = self._now() + STATE_TIMEOUT_SECONDS
-        event = await self._log.event_at(sequence, deadline=deadline)
+        """Drops all ids. Those of requests after the purge are read again, because they may have been noted before."""
+        event = await self._log.event_at(sequence, deadline=self._now() + STATE_TIMEOUT_SECONDS)
         self._purged_at = sequence
-        if _is_purge(sequence, [event]):
-            self._purge(sequence)
+        if not isinstance(event, LedgerPurged):
+            logger.error("message %d of the log is no valid event, so it purges nothing", sequence)
+            return
+        self._known_ids.clear()
+        self._recent.clear()
+        self.last_sequence = sequence
 
     def _note(self, correlation_id: str, sequence: int) -> None:
         self._known_ids.add(correlation_id)
         self._recent[correlation_id] = sequence
         if len(self._recent) > RECENT_MAX:
             self._recent.popitem(last=False)
-
-    def _purge(self, sequence: int) -> None:
-        self._known_ids.clear()
-        self._recent.clear()
-        self._purged_at = self.last_sequence = sequence
 
     @staticmethod
     def _now() -> float:
@@ -208,15 +198,6 @@ class DedupIndex:
         await self._moved.wait()
 
 
-def _ids_in(payload: bytes) -> Iterator[str]:
+def _ids_in(payload: bytes) -> list[str]:
     """The ids in a message, also in one that is not valid: each of those costs one needless lookup."""
-    return (one.decode() for one in _ID.findall(payload))
-
-
-def _is_purge(sequence: int, events: object) -> bool:
-    match events:
-        case [LedgerPurged()]:
-            return True
-        case _:
-            logger.error("message %d of the log is no valid event, so it purges nothing", sequence)
-            return False
+    return [one.decode() for one in _ID.findall(payload)]

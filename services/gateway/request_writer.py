@@ -6,6 +6,7 @@ which the broker checks (docs/decisions/0030).
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tollgate.contract.batch import EVENTS_MAX, part_of
@@ -109,13 +110,14 @@ class RequestWriter:
             except TimeoutError:
                 return
 
-    def _on_requests(self, message: LogMessage) -> None:
+    def _on_requests(self, message: LogMessage, correlation_ids: Sequence[str]) -> None:
         """Answers those that wait here and were stored by another gateway, or by an own message that seemed lost."""
-        for requests in (self._waiting, self._group):
-            for correlation_id in [one for one in requests if one.encode() in message.payload]:
-                event = part_of(message.subject, message.payload, correlation_id)
-                if event is None or not isinstance(stored := decode(event), PaymentRequested):
-                    continue
+        for correlation_id in correlation_ids:
+            requests = self._waiting if correlation_id in self._waiting else self._group
+            if correlation_id not in requests:
+                continue
+            event = part_of(message.subject, message.payload, correlation_id)
+            if event is not None and isinstance(stored := decode(event), PaymentRequested):
                 _answer(requests.pop(correlation_id), stored.amount_cents)
 
     @staticmethod
