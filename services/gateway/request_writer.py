@@ -103,7 +103,10 @@ class RequestWriter:
         if last_sequence is None:
             await asyncio.sleep(NOT_NAMED_PAUSE_SECONDS)
         elif last_sequence < self._dedup_index.last_sequence:
-            self._dedup_index.note_last(last_sequence)
+            await self._dedup_index.looked(timeout_seconds=deadline - asyncio.get_running_loop().time())
+            # After a new connection the log may have been restored from an older copy, and may have grown since.
+            if self._dedup_index.is_current:
+                self._dedup_index.note_last(last_sequence)
         else:
             try:
                 await self._dedup_index.reached(last_sequence, deadline=deadline)

@@ -134,5 +134,23 @@ async def test_requests_that_the_broker_does_not_acknowledge_fail_in_time_and_ar
     assert [one.correlation_id for one in requests] == [payment]
 
 
+async def test_nothing_is_stored_behind_an_earlier_end_of_a_log_that_was_not_looked_at_since_the_broker_was_away(
+    nats_server: NatsServer, log: Log, broker: Broker
+) -> None:
+    async with Broker(nats_server.url, name="gateway") as connection:
+        gateway = OneGateway(connection)
+        looking = asyncio.ensure_future(gateway.index.run())
+        await gateway.index.looked(timeout_seconds=10)
+        assert await gateway.accept(str(uuid.uuid4()), 1) == 1
+        await end(looking)
+        # As if the log that was read had gone further than the one that the broker now has.
+        gateway.index.last_sequence = 100
+        nats_server.kill()
+        nats_server.start()
+        with pytest.raises(BrokerUnavailableError):
+            await gateway.writer.store(PaymentRequested(str(uuid.uuid4()), 2, 1), timeout_seconds=1.5)
+    assert [[one.amount_cents for one in message] for message in await stored(log, broker)] == [[1]]
+
+
 def _in(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
