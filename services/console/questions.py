@@ -7,7 +7,7 @@ from uuid import UUID
 
 from tollgate.console.errors import UnanswerableError
 from tollgate.console.timeline import render_payment, render_summary
-from tollgate.contract.codec import MalformedEventError, decode
+from tollgate.contract.codec import decode
 from tollgate.contract.events import Event
 from tollgate.contract.read_model_api import PaymentView, SummaryQuestion
 from tollgate.messaging.log import Log
@@ -58,19 +58,9 @@ class Questions:
 
     async def _events(self, view: PaymentView) -> list[tuple[int, Event]]:
         deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS_MAX
-        payloads = await asyncio.gather(
-            *(self._log.event_of(view.correlation_id, sequence, deadline=deadline) for sequence in view.sequences)
-        )
-        events: list[tuple[int, Event]] = []
-        for sequence, payload in zip(view.sequences, payloads, strict=True):
-            if payload is None:
-                continue
-            try:
-                events.append((sequence, decode(payload)))
-            except MalformedEventError:
-                # Readers of the log set it aside as well, and report it.
-                continue
-        return events
+        stored = await self._log.events_of(view.correlation_id, view.sequences, deadline=deadline)
+        # `events_of` returns valid events only.
+        return [(sequence, decode(payload)) for sequence, payload in stored]
 
 
 def _moment_us(query: Mapping[str, str], name: str) -> int | None:

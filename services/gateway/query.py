@@ -75,7 +75,4 @@ class Ledger:
 
     async def _history(self, view: PaymentView) -> list[tuple[int, bytes]]:
         deadline = asyncio.get_running_loop().time() + HISTORY_TIMEOUT_SECONDS
-        events = await asyncio.gather(
-            *(self._log.event_of(view.correlation_id, sequence, deadline=deadline) for sequence in view.sequences)
-        )
-        return [(sequence, event) for sequence, event in zip(view.sequences, events, strict=True) if event is not None]
+        return await self._log.events_of(view.correlation_id, view.sequences, deadline=deadline)

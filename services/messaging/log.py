@@ -158,6 +158,13 @@ class Log:
         message = await self._message_at(sequence, deadline=deadline)
         return None if message is None else part_of(message.subject, message.payload, correlation_id)
 
+    async def events_of(
+        self, correlation_id: str, sequences: Sequence[int], *, deadline: float
+    ) -> list[tuple[int, bytes]]:
+        """The payment's valid events at those sequences, as stored; those that are gone are left out."""
+        found = await asyncio.gather(*(self.event_of(correlation_id, one, deadline=deadline) for one in sequences))
+        return [(sequence, event) for sequence, event in zip(sequences, found, strict=True) if event is not None]
+
     async def last_sequence_of(self, subject: str, *, timeout_seconds: float) -> int:
         """The sequence of the newest message under this subject, from the stream's leader; 0 if there is none.
 

@@ -50,13 +50,12 @@ class LogMessage:
     payload: bytes
     stored_at_us: int
     pending: int
-    message_id: str | None
 
 
 class LogReader:
     """Delivers the log's messages from `start_sequence` on, each once, in order, without a gap. A context manager.
 
-    `subjects` limits which are delivered; `headers_only` omits the payloads. With a `watch`, reading ends with
+    `subjects` limits which are delivered. With a `watch`, reading ends with
     LogChangedError when the log is not the one that was read before.
     """
 
@@ -66,14 +65,12 @@ class LogReader:
         start_sequence: int,
         *,
         subjects: Sequence[str] = (),
-        headers_only: bool = False,
         watch: LogWatch | None = None,
     ) -> None:
         self._broker = broker
         self._watch = watch
         self._next_sequence = max(start_sequence, 1)
         self._subjects = list(subjects)
-        self._headers_only = headers_only
         self._running: asyncio.Future[None] | None = None
         self._buffer: deque[LogMessage] = deque()
         self._buffered_bytes = 0
@@ -205,7 +202,6 @@ class LogReader:
             "inactive_threshold": 5_000_000_000,
             "mem_storage": True,
             "num_replicas": 1,
-            "headers_only": self._headers_only,
         }
         if self._subjects:
             config["filter_subjects"] = self._subjects
@@ -250,10 +246,7 @@ class LogReader:
         self._next_sequence = info.sequence + 1
         if self._watch is not None:
             self._watch.note(info.sequence, info.stored_at_us)
-        message_id = headers.get("Nats-Msg-Id") if headers else None
-        self._buffer.append(
-            LogMessage(info.sequence, message.subject, message.data, info.stored_at_us, info.pending, message_id)
-        )
+        self._buffer.append(LogMessage(info.sequence, message.subject, message.data, info.stored_at_us, info.pending))
         self._buffered_bytes += len(message.data)
         self._filled.set()
         if info.pending == 0:
