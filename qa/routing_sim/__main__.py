@@ -20,6 +20,7 @@ SCENARIOS = {scenario.name: scenario for scenario in (PREVIEW, FINAL, *ADVERSARI
 @click.option("--seed", default=0, help="Seed of the first random scenario and of the router.")
 @click.option("--strategy", "chosen", multiple=True, help="Only this strategy. Repeatable.")
 @click.option("--patience", default=DEFAULT.patience_seconds, show_default=True, help="PROCESSOR_PATIENCE_SECONDS")
+@click.option("--outage-patience", type=float, help="PROCESSOR_OUTAGE_PATIENCE_SECONDS  [default: the patience]")
 @click.option("--places", default=400, show_default=True, help="PROCESSOR_CONCURRENCY")
 @click.option("--failures", default=DEFAULT.failures_to_open, show_default=True, help="PROCESSOR_FAILURES_TO_OPEN")
 @click.option("--probe", default=DEFAULT.probe_seconds_max, show_default=True, help="PROCESSOR_PROBE_SECONDS_MAX")
@@ -32,6 +33,7 @@ def main(  # noqa: PLR0917 - click passes an argument for each option
     seed: int,
     chosen: tuple[str, ...],
     patience: float,
+    outage_patience: float | None,
     places: int,
     failures: int,
     probe: float,
@@ -41,7 +43,7 @@ def main(  # noqa: PLR0917 - click passes an argument for each option
 ) -> None:
     """Runs strategies on scenarios in virtual time. Without --course and --random: the Rinha benchmark's two."""
     try:
-        policy = Policy(patience, places, failures, probe, memory)
+        policy = Policy(patience, places, failures, probe, memory, outage_patience)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     known = list(strategies(policy, seed))

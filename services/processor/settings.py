@@ -21,6 +21,7 @@ from tollgate.runtime.settings import (
     ServiceSettings,
     default_provider_url,
     fallback_provider_url,
+    optional_seconds,
     seconds,
     setting,
     whole_number,
@@ -68,6 +69,11 @@ class Settings(ServiceSettings):
         at_most=86_400,
         what="How much later a payment may settle to be charged at the lower fee.",
     )
+    processor_outage_patience_seconds: float | None = optional_seconds(
+        at_least=0.1,
+        at_most=86_400,
+        what="The same while the provider with the lower fee is down; if not set, `PROCESSOR_PATIENCE_SECONDS`.",
+    )
     processor_failures_to_open: int = whole_number(
         3, at_least=1, at_most=1_000, what="How many failures in a row open a provider's circuit breaker."
     )
@@ -89,6 +95,7 @@ class Settings(ServiceSettings):
             failures_to_open=self.processor_failures_to_open,
             probe_seconds_max=self.processor_probe_seconds_max,
             memory_seconds=self.processor_memory_seconds,
+            outage_patience_seconds=self.processor_outage_patience_seconds,
         )
 
     def providers(self) -> dict[ProviderName, Provider]:

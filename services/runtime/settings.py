@@ -98,6 +98,17 @@ def seconds(default: float, *, at_least: float, at_most: float, what: str) -> An
     return setting(default, convert, f"a number of seconds from {at_least:g} to {at_most:g}", what=what)
 
 
+def optional_seconds(*, at_least: float, at_most: float, what: str) -> Any:
+    """A time in seconds within bounds, both of which are allowed; None if it is not set."""
+
+    def convert(text: str) -> float | None:
+        if text and (not _DECIMAL.fullmatch(text) or not at_least <= float(text) <= at_most):
+            raise ValueError(text)
+        return float(text) if text else None
+
+    return setting("", convert, f"a number of seconds from {at_least:g} to {at_most:g}", what=what)
+
+
 def port(default: int, *, what: str) -> Any:
     """A TCP port."""
     return whole_number(default, at_least=1, at_most=PORT_MAX, what=what)

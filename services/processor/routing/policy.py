@@ -18,6 +18,9 @@ class Policy:
     """The longest pause between two probes of an open circuit; it begins at an eighth of this, and doubles."""
     memory_seconds: float = 10.0
     """The half-life of observations."""
+    outage_patience_seconds: float | None = None
+    """How much later a payment may settle because the cheap provider is down; None: `patience_seconds`, as where it is
+    slow or full."""
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -26,6 +29,8 @@ class Policy:
             ("failures_to_open", 1),
             ("probe_seconds_max", 0.1),
             ("memory_seconds", 0.1),
+            ("outage_patience_seconds", 0.1),
         ):
-            if not getattr(self, name) >= least:
+            value = getattr(self, name)
+            if value is not None and not value >= least:
                 raise ValueError(f"{name.upper()} must be at least {least}, not {getattr(self, name)}")

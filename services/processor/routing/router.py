@@ -3,7 +3,8 @@
 The cheap one is slow: fee and expected time are added up, a second priced so that `patience` costs the difference of
 the fees. It is full: payments wait in the queue if that will clear within `patience`, else the overflow goes to the
 expensive one at once. It is down: a payment waits until waiting, and then clearing the queue, would take longer than
-`patience`; less in a long outage, because a provider that has been down for long is not expected back soon.
+`outage_patience`; less in a long outage, because a provider that has been down for long is not expected back soon. Both
+were down and the expensive one is back: the cheap one is probed before payments go to the expensive one.
 """
 
 from math import inf
@@ -34,6 +35,8 @@ TURN_SECONDS = 0.04
 """How long a place is empty between two payments: the next is pulled, delivered, and gathered with others."""
 FASTER = 0.8
 """Below this share of the other's time a provider counts as the faster one."""
+RECHECK_SECONDS = 2.5
+"""The longest wait for a probe of the cheap provider after the expensive one has recovered."""
 SHARE_MIN = 1 / 8
 """The share of the places that stays with the cheap provider however slow it is."""
 
@@ -55,6 +58,8 @@ class Router:
         self._backlog = Backlog()
         self._overdue_at = -inf
         """When the patience of the oldest payment in the queue may be over."""
+        self._recovered_at = -inf
+        """When the expensive provider recovered while the cheap one was down; -inf after the next probe of that one."""
 
     def provider_state(self, provider: ProviderName) -> ProviderState:
         return self._provider_states[provider]
@@ -105,10 +110,13 @@ class Router:
         observed = self._provider_states[provider]
         was_down = observed.is_down
         observed.observe(outcome, seconds, now)
-        if observed is self._expensive and was_down and not observed.is_down:
+        if observed is self._cheap and now - (seconds or 0.0) >= self._recovered_at:
+            self._recovered_at = -inf
+        if observed is self._expensive and was_down and not observed.is_down and self._cheap.is_down:
             # What made both fail may be over. Until the next probe of the cheap one, all payments whose patience is
             # over would go to the expensive one.
             self._cheap.breaker.probe_soon(now)
+            self._recovered_at = now
 
     def withdraw(self, provider: ProviderName, now: float, *, seconds: float) -> None:
         """A payment that took a place `seconds` ago was not sent after all."""
@@ -204,6 +212,8 @@ class Router:
             self._overdue_at = overdue_at if now >= self._overdue_at else min(self._overdue_at, overdue_at)
             return Wait(WAIT_SECONDS, f"{cheap.provider} is down, waited {waited_seconds:.1f} of {patience:.1f} s")
         why = f"{cheap.provider} is down, waited {waited_seconds:.1f} of {patience:.1f} s"
+        if now - self._recovered_at < RECHECK_SECONDS:
+            return Wait(WAIT_SECONDS, f"{why}; {self._expensive.provider} has recovered, so {cheap.provider} is probed")
         if has_expensive:
             return self._route(self._expensive, f"patience is over: {why}", now, amount_cents)
         return Wait(WAIT_SECONDS, f"{why}; {self._expensive.provider} is {self._expensive.condition}")
@@ -222,7 +232,7 @@ class Router:
         return provider_state.fee_basis_points + self._basis_points_per_second * seconds
 
     def _patience_seconds(self, now: float) -> float:
-        patience = self._policy.patience_seconds
+        patience = self._policy.outage_patience_seconds or self._policy.patience_seconds
         outage = now - self._cheap.breaker.down_since
         return patience * min(1.0, OUTAGE_PATIENCES * patience / max(outage, 0.1))
 

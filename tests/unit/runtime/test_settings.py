@@ -59,6 +59,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "processor_failures_to_open": (*NUMBERS, "0"),
     "processor_health_interval_seconds": (*NUMBERS, "0", "51"),
     "processor_memory_seconds": (*NUMBERS, "0"),
+    "processor_outage_patience_seconds": (*NUMBERS, "0"),
     "processor_patience_seconds": (*NUMBERS, "0"),
     "processor_probe_seconds_max": (*NUMBERS, "0"),
     "processor_timeout_seconds": (*NUMBERS, "0", "301"),

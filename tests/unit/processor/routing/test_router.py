@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.processor.health.report import Health
 from tollgate.processor.routing import Decision, Outcome, Policy, Route, Router, Wait
-from tollgate.processor.routing.router import OUTAGE_PATIENCES, OVERDUE_SLACK_SECONDS, TURN_SECONDS
+from tollgate.processor.routing.router import OUTAGE_PATIENCES, OVERDUE_SLACK_SECONDS, RECHECK_SECONDS, TURN_SECONDS
 
 NOW = 1000.0
 POLICY = Policy(patience_seconds=20, concurrency_max=100, failures_to_open=3, probe_seconds_max=1.0)
@@ -236,6 +236,7 @@ def test_an_attempt_in_doubt_waits_for_the_circuit_of_its_provider_and_takes_a_p
         {"failures_to_open": 0},
         {"probe_seconds_max": -1},
         {"memory_seconds": 0},
+        {"outage_patience_seconds": 0},
     ],
 )
 def test_a_policy_value_out_of_range_is_refused_with_its_name(wrong: dict[str, float]) -> None:
@@ -341,8 +342,9 @@ def test_the_obstacle_names_taken_places() -> None:
     assert router.obstacle(NOW) == f"default has {places} of {places} places taken"
 
 
-def test_the_recovery_of_the_expensive_provider_lets_the_cheap_one_be_probed_at_once() -> None:
-    router, now = new_router(), NOW
+def both_down(router: Router) -> float:
+    """Both providers fail. Returns when the expensive one may be probed; the cheap one has just failed a probe, too."""
+    now = NOW
     for provider in ("default", "fallback"):
         for _ in range(20):
             router.provider_state(provider).send(now)
@@ -354,9 +356,71 @@ def test_the_recovery_of_the_expensive_provider_lets_the_cheap_one_be_probed_at_
     router.provider_state("default").send(now)
     router.observe("default", "failed", now)
     assert not router.provider_state("default").breaker.admits(now)
-    router.provider_state("fallback").send(now)
-    router.observe("fallback", "succeeded", now)
+    return now
+
+
+def recover(router: Router, provider: ProviderName, now: float) -> None:
+    """A probe of the provider succeeds."""
+    router.provider_state(provider).send(now)
+    router.observe(provider, "succeeded", now, seconds=0.0)
+    assert not router.provider_state(provider).is_down
+
+
+def test_the_recovery_of_the_expensive_provider_lets_the_cheap_one_be_probed_at_once() -> None:
+    router = new_router()
+    now = both_down(router)
+    recover(router, "fallback", now)
     assert router.provider_state("default").breaker.admits(now)
+
+
+def test_after_the_recovery_of_the_expensive_provider_payments_wait_for_the_probe_of_the_cheap_one() -> None:
+    router = new_router()
+    now = both_down(router)
+    recover(router, "fallback", now)
+    assert "probe" in routed(router, now, waited_seconds=100).why
+    waiting = decide(router, now, waited_seconds=100)
+    assert isinstance(waiting, Wait)
+    assert "fallback has recovered, so default is probed" in waiting.why
+    router.observe("default", "succeeded", now + 0.1, seconds=0.1)
+    assert routed(router, now + 0.1, waited_seconds=100).provider == "default"
+
+
+def test_a_failed_probe_of_the_cheap_provider_ends_that_wait() -> None:
+    router = new_router()
+    now = both_down(router)
+    recover(router, "fallback", now)
+    routed(router, now, waited_seconds=100)
+    router.observe("default", "failed", now + 0.1, seconds=0.1)
+    assert routed(router, now + 0.1, waited_seconds=100).provider == "fallback"
+
+
+def test_the_outcome_of_a_probe_from_before_the_recovery_does_not_end_that_wait() -> None:
+    router = new_router()
+    now = both_down(router)
+    while not router.provider_state("default").breaker.admits(now):
+        now += 0.01
+    router.provider_state("default").send(now)
+    recover(router, "fallback", now + 0.5)
+    router.observe("default", "failed", now + 0.6, seconds=0.6)
+    assert isinstance(decide(router, now + 0.6, waited_seconds=100), Wait)
+
+
+def test_that_wait_is_bounded() -> None:
+    router = new_router()
+    now = both_down(router)
+    recover(router, "fallback", now)
+    routed(router, now, waited_seconds=100)
+    assert isinstance(decide(router, now + RECHECK_SECONDS - 0.1, waited_seconds=100), Wait)
+    assert routed(router, now + RECHECK_SECONDS, waited_seconds=100).provider == "fallback"
+
+
+def test_the_patience_in_an_outage_can_differ_from_that_with_a_slow_provider() -> None:
+    router = new_router(Policy(patience_seconds=1.5, outage_patience_seconds=15))
+    router.observe_health("default", Health(failing=False, min_response_seconds=2.0), NOW)
+    assert routed(router).provider == "fallback"
+    take_down(router, "default")
+    assert isinstance(decide(router, NOW, waited_seconds=10), Wait)
+    assert routed(router, NOW, waited_seconds=15).provider == "fallback"
 
 
 def test_each_opening_and_closing_of_a_circuit_breaker_is_reported_once_with_its_cause() -> None:
