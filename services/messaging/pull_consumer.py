@@ -64,13 +64,13 @@ class Deliveries:
         broker: Broker,
         queue: Queue,
         on_delivery: Callable[[Delivery], Awaitable[None]],
-        on_none: Callable[[], None] = lambda: None,
+        on_pull_ended: Callable[[bool], None] = lambda _is_empty: None,
     ) -> None:
         self._broker = broker
         self._queue = queue
         self._on_delivery = on_delivery
-        self._on_none = on_none
-        """Called when a pull has expired because there was nothing more to deliver."""
+        self._on_pull_ended = on_pull_ended
+        """Called when the broker ends a pull; with True if it has expired because there was nothing more to deliver."""
         self._pulls: deque[_Pull] = deque()
         self._inbox = ""
         self._generation = 0
@@ -113,10 +113,9 @@ class Deliveries:
         headers = message.headers
         if headers is not None and "Status" in headers:
             self._settle(int(headers.get("Nats-Pending-Messages", 0)))
-            if headers["Status"] == _NOTHING_CAME:
-                self._on_none()
             if headers["Status"] in _CONSUMER_GONE:
                 self.is_open = False
+            self._on_pull_ended(headers["Status"] == _NOTHING_CAME)
             return
         self._settle(1)
         info = parse_ack_subject(message.reply)

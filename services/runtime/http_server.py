@@ -8,8 +8,29 @@ import uvicorn
 
 from tollgate.runtime.errors import FatalError
 
+DATE_SECONDS = 1.0
+"""How often the Date header is set anew."""
+
 
 class _Server(uvicorn.Server):
+    """The original wakes ten times a second to check whether it has to stop, which is most of an idle gateway's CPU."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begins to stop: requests under way finish."""
+        self.should_exit = True
+        self._stopping.set()
+
+    async def main_loop(self) -> None:
+        # A counter of 0 sets the Date header.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DATE_SECONDS):
+                    await self._stopping.wait()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         # The service's own runner handles the signals.
@@ -23,7 +44,7 @@ async def serve(config: uvicorn.Config, *, program: str) -> None:
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
-        server.should_exit = True
+        server.stop()
         await serving
         raise
     except SystemExit:

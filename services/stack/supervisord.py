@@ -1,7 +1,7 @@
 """supervisord, with behaviour that its configuration does not offer.
 
 - It stops all programs when the launcher ends, and they end when it ends.
-- It checks them ten times a second: the original may take two seconds to restart a dead program.
+- It restarts a dead program at once: the original may take two seconds.
 - A program that does not stay up is reported to the operator, and tried again every minute instead of never.
 
 Run as `python -m tollgate.stack.supervisord <the launcher's process id> <arguments of supervisord>`.
@@ -25,12 +25,27 @@ from supervisor.supervisord import Supervisor
 from tollgate.stack.lifeline import die_with_parent
 from tollgate.stack.tail import last_lines
 
-_POLL_SECONDS_MAX = 0.1
+_POLL_SECONDS_MAX = 1.0
+_WAKE_BYTES_MAX = 4_096
 
 
 class _PromptPoller(Poller):
+    """Returns as soon as a signal arrives, such as that of a program that has ended. The original waits on."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        super().__init__(options)
+        self._wake, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
     def poll(self, timeout: float) -> Any:
-        return super().poll(min(timeout, _POLL_SECONDS_MAX))
+        # The original drops descriptors that belong to no program.
+        self.register_readable(self._wake)
+        readable, writable = super().poll(min(timeout, _POLL_SECONDS_MAX))
+        if self._wake in readable:
+            readable.remove(self._wake)
+            os.read(self._wake, _WAKE_BYTES_MAX)
+        return readable, writable
 
 
 class _Options(ServerOptions):

@@ -28,9 +28,8 @@ OPEN_PAUSE_SECONDS_MAX = 5.0
 class Rule(Protocol):
     """Decides how much is taken from a queue. Times are monotonic seconds."""
 
-    @property
-    def poll_seconds(self) -> float:
-        """How soon `room` is called again, if no event ends before."""
+    def poll_seconds(self, owed: int) -> float:
+        """How soon `room` is called again, if no event and no pull ends before, while `owed` messages are asked for."""
 
     @property
     def pull_seconds(self) -> float:
@@ -65,7 +64,7 @@ class QueueIntake:
     ) -> None:
         self._broker = broker
         self._rule = rule
-        self._deliveries = Deliveries(broker, queue, self._on_delivery, self._on_none)
+        self._deliveries = Deliveries(broker, queue, self._on_delivery, self._on_pull_ended)
         self._opening = Retries(
             *(logger, f"{queue.consumer} cannot be taken from yet"),
             pause_seconds_min=OPEN_PAUSE_SECONDS_MIN,
@@ -119,7 +118,7 @@ class QueueIntake:
     async def _until_changed(self) -> None:
         self._tasks.changed.clear()
         try:
-            async with asyncio.timeout(self._rule.poll_seconds):
+            async with asyncio.timeout(self._rule.poll_seconds(self._deliveries.owed)):
                 await self._tasks.changed.wait()
         except TimeoutError:
             return
@@ -149,9 +148,11 @@ class QueueIntake:
         self._gathered.clear()
         self._gathered_events = 0
 
-    def _on_none(self) -> None:
-        if not self._tasks:
+    def _on_pull_ended(self, is_empty: bool) -> None:
+        if is_empty and not self._tasks:
             self._rule.none_delivered()
+        # The next pull is sent at once: what arrives between two pulls waits.
+        self._tasks.changed.set()
 
     async def _put_back_gathered(self) -> None:
         for delivery in self._gathered:

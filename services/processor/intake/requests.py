@@ -16,7 +16,9 @@ from tollgate.runtime.errors import FatalError
 GATHER_SECONDS = 0.02
 """How long a delivery waits for others. Requests that begin together are written, stored and read back together, for a
 fifth less CPU in broker and replica; no client waits for a charge (docs/decisions/0018)."""
-IDLE_POLL_SECONDS = 0.05
+POLL_SECONDS = 0.5
+"""The pause between two checks for room while a pull is open, and payments go to the provider with the lower fee."""
+PROBE_POLL_SECONDS = 0.05
 """The pause between two checks whether a circuit may be probed again, while nothing is taken."""
 IN_HAND_FACTOR = 1.25
 """Payments in hand per call that may be under way. The rest are payments before their call, or after it until their
@@ -32,7 +34,6 @@ has many where the ones before had one. Those that cannot be routed then go back
 class RequestRule:
     """The rule of the queue of requests."""
 
-    poll_seconds = IDLE_POLL_SECONDS
     pull_seconds = PULL_EXPIRES_SECONDS
     gather_seconds = GATHER_SECONDS
 
@@ -50,6 +51,9 @@ class RequestRule:
         self._router = router
         self._in_hand_max = int(concurrency * IN_HAND_FACTOR)
         self._start_sequence = start_sequence
+
+    def poll_seconds(self, owed: int) -> float:
+        return POLL_SECONDS if owed and not self._router.is_down else PROBE_POLL_SECONDS
 
     def opened(self, state: QueueState, now: float) -> None:
         del now

@@ -59,8 +59,8 @@ class DoubtRule:
         self._provider: ProviderName = provider
         self._is_first = True
 
-    @property
-    def poll_seconds(self) -> float:
+    def poll_seconds(self, owed: int) -> float:
+        del owed
         return PROBE_POLL_SECONDS if self._router.is_probing(self._provider) else POLL_SECONDS
 
     @property
@@ -87,12 +87,15 @@ class DoubtRule:
 class ReleaseRule:
     """The rule of the queue of releases: as many as can be routed."""
 
-    poll_seconds = POLL_SECONDS
     pull_seconds = PULL_EXPIRES_SECONDS
     gather_seconds = 0.0
 
     def __init__(self) -> None:
         self._pace = Pace()
+
+    def poll_seconds(self, owed: int) -> float:
+        del owed
+        return POLL_SECONDS
 
     def opened(self, state: QueueState, now: float) -> None:
         del state, now

@@ -77,6 +77,11 @@ class Router:
         expensive = min(self._expensive.free(now, inf), OVERDUE_BATCH) if has_turn else 0
         return min(cheap + expensive, self._left)
 
+    @property
+    def is_down(self) -> bool:
+        """Whether a provider is down, so that time alone can make room."""
+        return self._cheap.is_down or self._expensive.is_down
+
     def decide(self, now: float, *, amount_cents: int, waited_seconds: float) -> Decision:
         """Where the payment goes, and why. A Route takes a place, which `observe` or `withdraw` gives back."""
         cheap, expensive = self._cheap, self._expensive

@@ -35,7 +35,7 @@ class Queue:
         _broker: Broker,
         _queue: BrokerQueue,
         on_delivery: Callable[[Delivery], Awaitable[None]],
-        _on_none: Callable[[], None],
+        _on_pull_ended: Callable[[bool], None],
     ) -> None:
         self._on_delivery = on_delivery
         self._delivered = 0
@@ -66,6 +66,7 @@ class Roomy:
     """A router that would take any number: every call has ended, and only the outcomes are still to be stored."""
 
     payments_per_delivery = 1.0
+    is_down = False
 
     def __init__(self) -> None:
         self.asked = 0
