@@ -25,6 +25,7 @@ from qa.load.cgroups import Meter, NoGroupError, Reading, Usage, read
 from qa.load.compose import CONTEST_FILES, PROJECT, SERVICES, Compose, ComposeError, Ports, docker, why_not
 from qa.load.startup import PROJECT_NAME, NotAcceptedError, up_until_accepted
 
+K6_RUN = PROJECT / "qa" / "load" / "k6" / "run"
 SAMPLE_SECONDS = 0.5
 COURSE_SECONDS_MAX = 3_600
 MB = 1024 * 1024
@@ -110,7 +111,7 @@ def _run_k6(compose: Compose, course: str, out: Path) -> int:
         "PROCESSOR_FALLBACK_URL": providers["fallback"].url,
         "OUT": str(out.absolute()),
     }
-    command = [str(PROJECT / "load" / "k6" / "run"), course]
+    command = [str(K6_RUN), course]
     return subprocess.run(command, env=environment, check=False, timeout=COURSE_SECONDS_MAX).returncode  # noqa: S603
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from qa.load.measure import K6_RUN
+
 PROJECT = Path(__file__).parents[4]
 K6 = PROJECT / "qa" / "load" / "k6"
 RUN = K6 / "run"
@@ -41,6 +43,11 @@ def run(machine: dict[str, str], *arguments: str) -> subprocess.CompletedProcess
     return subprocess.run(
         [str(RUN), *arguments], env=machine, capture_output=True, text=True, timeout=20, check=False, cwd=PROJECT
     )
+
+
+def test_the_measurement_runs_the_same_script() -> None:
+    assert K6_RUN == RUN
+    assert os.access(K6_RUN, os.X_OK)
 
 
 def test_nothing_is_imported_from_elsewhere() -> None:
