@@ -1,10 +1,12 @@
 """Queries the read model, over NATS request/reply."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import nats.errors
 
+from tollgate.contract.known_ids import KNOWN, Known, KnownQuestion, decode_known, encode_known_question
 from tollgate.contract.read_model_api import (
     ACCEPT_DIFFERENCES,
     ADOPT,
@@ -60,6 +62,14 @@ class ReadModel:
     async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView | None:
         """The payment as of the log's present end; None if there is none. Raises ReadModelUnavailableError."""
         return decode_payment(await self._ask(PAYMENT, correlation_id.encode(), timeout_seconds))
+
+    async def known(self, correlation_ids: Sequence[str], *, timeout_seconds: float, up_to: int | None = None) -> Known:
+        """Which of these payments the read model has; at most KNOWN_IDS_MAX ids (contract/known_ids.py).
+
+        Complete up to the sequence `up_to`, or up to the log's present end. Raises ReadModelUnavailableError.
+        """
+        question = encode_known_question(KnownQuestion(correlation_ids, up_to))
+        return decode_known(await self._ask(KNOWN, question, timeout_seconds))
 
     async def charging(self, *, timeout_seconds: float) -> Charging:
         """The state of charging as of the log's present end. Raises ReadModelUnavailableError."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 
+from tollgate.contract.known_ids import KNOWN, Known, decode_known_question, encode_known
 from tollgate.contract.read_model_api import (
     ACCEPT_DIFFERENCES,
     ADOPT,
@@ -70,6 +71,7 @@ class QuestionService:
         endpoints = (
             Endpoint("summary", SUMMARY, self._handler(self._summary)),
             Endpoint("payment", PAYMENT, self._handler(self._payment)),
+            Endpoint("known", KNOWN, self._handler(self._known)),
             Endpoint("charging", CHARGING, self._handler(self._charging)),
             Endpoint("status", STATUS, self._handler(self._status)),
             Endpoint("snapshot", SNAPSHOT, self._handler(self._snapshot)),
@@ -167,6 +169,14 @@ class QuestionService:
         loop = asyncio.get_running_loop()
         return encode_payment(await loop.run_in_executor(self._thread, self._follower.payment, payload.decode()))
 
+    async def _known(self, payload: bytes) -> bytes:
+        question = decode_known_question(payload)
+        await self._catch_up(question.up_to)
+        # Taken first: what is found may be newer, and nothing up to here is missing.
+        position = self._follower.position
+        find = partial(self._follower.known, question.correlation_ids)
+        return encode_known(Known(position, await asyncio.get_running_loop().run_in_executor(self._thread, find)))
+
     async def _charging(self, _: bytes) -> bytes:
         asked_at_us = now_us()
         log_end = await self._catch_up()
@@ -191,12 +201,16 @@ class QuestionService:
         await self._catch_up()
         return await self._inspection.snapshot(self._follower)
 
-    async def _catch_up(self) -> int:
-        """Waits until the read model holds all that the log held at the call. Returns the log's end at the call."""
+    async def _catch_up(self, up_to: int | None = None) -> int:
+        """Waits until the read model holds all that the log held at the call, or what it held up to `up_to`.
+
+        Returns the log's end at the call.
+        """
         try:
             async with asyncio.timeout(CATCH_UP_SECONDS):
                 log = await self._follower.watch.ends(timeout_seconds=CATCH_UP_SECONDS)
-                await self._follower.reached(log.last_sequence)
+                last_sequence = log.last_sequence if up_to is None else min(up_to, log.last_sequence)
+                await self._follower.reached(last_sequence)
                 return log.last_sequence
         except LogChangedError as error:
             if not self._log_changed.done():

@@ -3,16 +3,19 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
+from tollgate.contract.known_ids import KnownPayment
 from tollgate.contract.payment_state import Open, PaymentState
 from tollgate.contract.read_model_api import PaymentStatus, PaymentView
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log_reader import LogMessage, LogReader
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.validity import valid_events
+from tollgate.projector.live.ended_payment import EndedPayment
 from tollgate.projector.live.projection import (
     RECENTLY_ENDED_MAX,
     Change,
@@ -110,20 +113,44 @@ class Follower:
         if (payment := self.projection.open.get(correlation_id)) is not None:
             state = _state(payment.payment_state)
             return PaymentView(correlation_id, payment.amount_cents, state, payment.sequences, payment.doubt())
-        if (row := self._uncommitted.get(correlation_id)) is not None:
-            state = "processed" if isinstance(row, SettledRow) else "rejected"
-            return PaymentView(correlation_id, row.amount_cents, state, row.sequences)
-        if (settled := self._store.settled(correlation_id)) is not None:
-            return PaymentView(correlation_id, settled[0], "processed", settled[1])
-        if (rejected := self._store.rejected(correlation_id)) is not None:
-            return PaymentView(correlation_id, rejected[0], "rejected", rejected[1])
+        if (ended := self._ended(correlation_id)) is not None:
+            return PaymentView(correlation_id, ended.amount_cents, ended.how, ended.sequences)
         return None
+
+    def known(self, correlation_ids: Sequence[str]) -> dict[str, KnownPayment]:
+        """Those of the payments that the read model has. Blocks for lookups in the store."""
+        found = ((one, self._known(one)) for one in correlation_ids)
+        return {one: known for one, known in found if known is not None}
+
+    def _known(self, correlation_id: str) -> KnownPayment | None:
+        if (payment := self.projection.open.get(correlation_id)) is not None:
+            return KnownPayment(payment.sequences[0], payment.amount_cents)
+        if (ended := self._ended(correlation_id)) is not None:
+            first, last = ended.sequences[0], ended.sequences[-1]
+            return KnownPayment(first, ended.amount_cents, ended.how, last, ended.provider)
+        return None
+
+    def _ended(self, correlation_id: str) -> EndedPayment | None:
+        match self._uncommitted.get(correlation_id):
+            case SettledRow() as row:
+                return EndedPayment("processed", row.amount_cents, row.provider, row.sequences)
+            case RejectedRow() as row:
+                return EndedPayment("rejected", row.amount_cents, None, row.sequences)
+            case _:
+                return self._store.ended(correlation_id)
 
     def _ended_as(self, correlation_id: str) -> EndedAs | None:
         row = self._uncommitted.get(correlation_id)
-        if isinstance(row, SettledRow) or self._store.settled(correlation_id) is not None:
+        if isinstance(row, SettledRow):
             return "settled"
-        return "rejected" if row is not None or self._store.rejected(correlation_id) is not None else None
+        # A payment that was rejected first may have been settled since.
+        match self._store.ended(correlation_id):
+            case EndedPayment("processed"):
+                return "settled"
+            case None if row is None:
+                return None
+            case _:
+                return "rejected"
 
     async def _carry(self, messages: list[LogMessage]) -> None:
         async with self.in_step:

@@ -19,6 +19,7 @@ from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.log_mark import LogMark
 from tollgate.contract.read_model_api import SummaryQuestion, Total
 from tollgate.projector.live.charge_delays import ChargeDelays
+from tollgate.projector.live.ended_payment import EndedPayment
 from tollgate.projector.live.files import wal_of
 from tollgate.projector.live.projection import Change, Cleared, EndedAs, RejectedRow, SettledRow, Unread
 from tollgate.projector.live.rollup import ROLLUP_RECENT_MAX, Window, chunk_of, first_sequence_of, partials
@@ -190,20 +191,14 @@ class Store:
             ended += [(correlation_id, kind) for (correlation_id,) in reversed(self._read(query, [count]))]
         return ended
 
-    def settled(self, correlation_id: str) -> tuple[int, list[int]] | None:
-        """Amount in cents and sequences of a settled payment."""
-        return self._find("settled", correlation_id)
-
-    def rejected(self, correlation_id: str) -> tuple[int, list[int]] | None:
-        """Amount in cents and sequences of a rejected payment."""
-        return self._find("rejected", correlation_id)
-
-    def _find(self, table: str, correlation_id: str) -> tuple[int, list[int]] | None:
-        rows = self._read(
-            f"SELECT amount_cents, sequences FROM {table} WHERE correlation_id = ? LIMIT 1",  # noqa: S608
-            [UUID(correlation_id)],
-        )
-        return rows[0] if rows else None
+    def ended(self, correlation_id: str) -> EndedPayment | None:
+        """The payment, if it has a row."""
+        name = [UUID(correlation_id)]
+        for provider, amount_cents, sequences in self._read(_SETTLED_PAYMENT, name):
+            return EndedPayment("processed", amount_cents, provider, sequences)
+        for amount_cents, sequences in self._read(_REJECTED_PAYMENT, name):
+            return EndedPayment("rejected", amount_cents, None, sequences)
+        return None
 
     def _count(self, table: str) -> int:
         return int(self._read(f"SELECT count(*) FROM {table}", {})[0][0])  # noqa: S608
@@ -304,6 +299,8 @@ def _totals(rows: Sequence[tuple[Any, ...]]) -> Totals:
     return totals
 
 
+_SETTLED_PAYMENT = "SELECT processor, amount_cents, sequences FROM settled WHERE correlation_id = ? LIMIT 1"
+_REJECTED_PAYMENT = "SELECT amount_cents, sequences FROM rejected WHERE correlation_id = ? LIMIT 1"
 _LAST_CHECKPOINT = """
 SELECT position, replay_from, (SELECT max(stored_at_us) FROM log_mark WHERE log_mark.position = checkpoint.position)
 FROM checkpoint ORDER BY position DESC LIMIT 1

@@ -25,12 +25,13 @@ from tollgate.contract.events import (
     PaymentRouted,
     ProviderName,
 )
+from tollgate.contract.known_ids import KNOWN, Known, KnownPayment
 from tollgate.contract.read_model_api import SUMMARY, Summary, SummaryQuestion, Total, decode_summary, encode_question
 from tollgate.contract.subjects import subject_of
 from tollgate.contract.timestamps import now_us
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log, LogLimits
-from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
+from tollgate.messaging.read_model_client import QuestionRefusedError, ReadModel, ReadModelUnavailableError
 
 EVERYTHING = SummaryQuestion()
 
@@ -400,3 +401,28 @@ async def _pay_many(log: Log, count: int) -> None:
         await append(log, *payment(new_id(), amount_cents))
 
     await asyncio.gather(*(pay(number) for number in range(1, count + 1)))
+
+
+async def test_one_question_finds_what_is_known_of_many_payments(
+    log: Log, broker: Broker, read_model: ReadModel
+) -> None:
+    processed, rejected, pending, unknown = (new_id() for _ in range(4))
+    await append(log, *payment(processed, 100, provider="fallback"))
+    await append(log, PaymentRequested(rejected, 200, now_us()), PaymentRejected(rejected, 200, "a test"))
+    await append(log, PaymentRequested(pending, 300, now_us()))
+    ids = [unknown, processed, rejected, pending]
+    end = (await broker.log_state(timeout_seconds=5)).last_sequence
+    known = await read_model.known(ids, timeout_seconds=5)
+    assert known == Known(
+        end,
+        {
+            processed: KnownPayment(1, 100, "processed", 3, "fallback"),
+            rejected: KnownPayment(4, 200, "rejected", 5),
+            pending: KnownPayment(6, 300),
+        },
+    )
+    assert await read_model.known(ids, up_to=1, timeout_seconds=5) == known
+    await append(log, LedgerPurged("a test", 1))
+    assert (await read_model.known(ids, timeout_seconds=5)).payments == {}
+    with pytest.raises(QuestionRefusedError, match="not a KnownQuestion"):
+        await read_model._ask(KNOWN, b"{}", 5)
