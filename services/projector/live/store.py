@@ -193,7 +193,7 @@ class Store:
 
     def ended(self, correlation_id: str) -> EndedPayment | None:
         """The payment, if it has a row."""
-        name = [UUID(correlation_id)]
+        name: list[object] = [UUID(correlation_id)]
         for provider, amount_cents, sequences in self._read(_SETTLED_PAYMENT, name):
             return EndedPayment("processed", amount_cents, provider, sequences)
         for amount_cents, sequences in self._read(_REJECTED_PAYMENT, name):
