@@ -14,8 +14,8 @@ DEV_STAMP := $(VENV)/.installed-dev
 TEST_WORKERS ?= 2
 # `make load`, `make profile`: the DATA_DIR of the running stack.
 DATA_DIR ?= data
-# `make course`, `make measure-compose`: preview, final, ramp, soak or spike.
-COURSE ?= preview
+# `make scenario`, `make measure-compose`: preview, final, ramp, soak or spike. COURSE is its earlier name.
+SCENARIO ?= $(or $(COURSE),preview)
 # `make bench`: stages, rebuild, summaries, live or kill.
 # For `stages`, RUNS sets how often it is measured (3), and QUICK=1 makes one short run into build/.
 WHAT ?= rebuild
@@ -57,7 +57,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --g
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
 .PHONY: help install install-dev run replay test test-soak test-cluster test-compose attack-edge lint format docs docs-generate \
-	lock clean load load-faults course measure-compose measure-startup bench profile simulate chaos chaos-mutations chaos-disks \
+	lock clean load load-faults scenario course measure-compose measure-startup bench profile simulate chaos chaos-mutations chaos-disks \
 	chaos-clocks chaos-backlog chaos-doubts load-preview load-final load-ramp load-soak load-spike bench-rebuild \
 	bench-summaries bench-live bench-kill
 
@@ -104,11 +104,13 @@ load-faults: install-dev ## The same, while programs of the stack are killed wit
 	@$(BIN)/python -m qa.load.steady --rate 550 --seconds 60 --amounts random --processes-of $(DATA_DIR) \
 		--kill gateway-1,processor,projector,nats-server --json build/load-faults.json
 
-course: ## Runs a k6 course: COURSE=preview|final|ramp|soak|spike; the stack needs ALLOW_PURGE=true.
-	@qa/load/k6/run $(COURSE)
+scenario: ## Runs a k6 scenario: SCENARIO=preview|final|ramp|soak|spike; the stack needs ALLOW_PURGE=true.
+	@qa/load/k6/run $(SCENARIO)
 
-measure-compose: install-dev ## Runs COURSE against the compose stack; what each container used.
-	@$(BIN)/python -m qa.load.measure $(COURSE)
+course: scenario # The earlier name.
+
+measure-compose: install-dev ## Runs SCENARIO against the compose stack; what each container used.
+	@$(BIN)/python -m qa.load.measure $(SCENARIO)
 
 measure-startup: install-dev ## Measures from `compose up` to the first accepted payment.
 	@$(BIN)/python -m qa.load.startup
@@ -175,7 +177,7 @@ clean: ## Removes .venv and build products; DATA_DIR stays.
 
 # Names of earlier versions.
 load-preview load-final load-ramp load-soak load-spike: load-%:
-	@$(MAKE) --no-print-directory course COURSE=$*
+	@$(MAKE) --no-print-directory scenario SCENARIO=$*
 
 bench-rebuild bench-summaries bench-live bench-kill: bench-%:
 	@$(MAKE) --no-print-directory bench WHAT=$*

@@ -27,7 +27,7 @@ from qa.load.startup import PROJECT_NAME, NotAcceptedError, up_until_accepted
 
 K6_RUN = PROJECT / "qa" / "load" / "k6" / "run"
 SAMPLE_SECONDS = 0.5
-COURSE_SECONDS_MAX = 3_600
+SCENARIO_SECONDS_MAX = 3_600
 MB = 1024 * 1024
 
 
@@ -49,7 +49,7 @@ class Ends:
 class Found:
     """The results of a run; each mapping is by container."""
 
-    course: str
+    scenario: str
     startup_seconds: float
     k6: Mapping[str, Any]
     """The report of k6; empty when there is none."""
@@ -61,22 +61,22 @@ class Found:
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
-@click.argument("course", type=click.Choice(["preview", "final", "ramp", "soak", "spike"]))
+@click.argument("scenario", type=click.Choice(["preview", "final", "ramp", "soak", "spike"]))
 @click.option("--port", default=19_999, help="Port of the edge; the next two are the providers'.")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="A file for the figures as JSON."
 )
-def main(*, course: str, port: int, json_path: Path | None) -> None:
-    """Runs the scenario COURSE with the benchmark's limits. Settings (SCALE, MAX_VUS, …) are environment variables."""
+def main(*, scenario: str, port: int, json_path: Path | None) -> None:
+    """Runs SCENARIO with the benchmark's limits. Settings (SCALE, MAX_VUS, …) are environment variables."""
     if (reason := why_not()) is not None:
         raise click.UsageError(reason)
-    json_path = json_path or Path("build") / f"measure-{course}.json"
+    json_path = json_path or Path("build") / f"measure-{scenario}.json"
     compose = Compose(PROJECT_NAME, Ports(port, port + 1, port + 2), files=CONTEST_FILES)
     try:
         compose.down()
         compose.build()
         with compose:
-            status, found = _measure(compose, course, json_path.with_name(f"measure-k6-{course}.json"))
+            status, found = _measure(compose, scenario, json_path.with_name(f"measure-k6-{scenario}.json"))
     except (ComposeError, NotAcceptedError, NoGroupError, subprocess.TimeoutExpired) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -87,22 +87,22 @@ def main(*, course: str, port: int, json_path: Path | None) -> None:
     sys.exit(status)
 
 
-def _measure(compose: Compose, course: str, k6_path: Path) -> tuple[int, Found]:
+def _measure(compose: Compose, scenario: str, k6_path: Path) -> tuple[int, Found]:
     startup_seconds = up_until_accepted(compose)
     limits = _limits(compose)
     sampler = _Sampler(compose)
     began = datetime.now(UTC)
     sampler.start()
     try:
-        status = _run_k6(compose, course, k6_path)
+        status = _run_k6(compose, scenario, k6_path)
     finally:
         sampler.stop()
     ends = _ends(compose, began)
     k6: dict[str, Any] = json.loads(k6_path.read_text()) if k6_path.is_file() else {}
-    return status, Found(course, startup_seconds, k6, sampler.meter.usage, limits, ends)
+    return status, Found(scenario, startup_seconds, k6, sampler.meter.usage, limits, ends)
 
 
-def _run_k6(compose: Compose, course: str, out: Path) -> int:
+def _run_k6(compose: Compose, scenario: str, out: Path) -> int:
     out.unlink(missing_ok=True)
     providers = compose.providers
     environment = os.environ | {
@@ -111,8 +111,8 @@ def _run_k6(compose: Compose, course: str, out: Path) -> int:
         "PROCESSOR_FALLBACK_URL": providers["fallback"].url,
         "OUT": str(out.absolute()),
     }
-    command = [str(K6_RUN), course]
-    return subprocess.run(command, env=environment, check=False, timeout=COURSE_SECONDS_MAX).returncode  # noqa: S603
+    command = [str(K6_RUN), scenario]
+    return subprocess.run(command, env=environment, check=False, timeout=SCENARIO_SECONDS_MAX).returncode  # noqa: S603
 
 
 class _Sampler(threading.Thread):
@@ -176,7 +176,7 @@ def as_json(found: Found) -> dict[str, Any]:
     """All results; units are in the names, `k6` is the report of k6."""
     accepted = found.k6.get("payments", {}).get("accepted", 0)
     return {
-        "course": found.course,
+        "course": found.scenario,
         "startup_seconds": round(found.startup_seconds, 2),
         "containers": {
             name: {

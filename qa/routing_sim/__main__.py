@@ -15,7 +15,9 @@ SCENARIOS = {scenario.name: scenario for scenario in (PREVIEW, FINAL, *ADVERSARI
 
 
 @click.command()
-@click.option("--course", "names", multiple=True, help=f"One of: {', '.join(SCENARIOS)}, adversarial. Repeatable.")
+@click.option(
+    "--scenario", "--course", "names", multiple=True, help=f"One of: {', '.join(SCENARIOS)}, adversarial. Repeatable."
+)
 @click.option("--random", "count", default=0, help="Number of random scenarios.")
 @click.option("--seed", default=0, help="Seed of the first random scenario and of the router.")
 @click.option("--strategy", "chosen", multiple=True, help="Only this strategy. Repeatable.")
@@ -41,7 +43,7 @@ def main(  # noqa: PLR0917 - click passes an argument for each option
     scale: float,
     svg: Path | None,
 ) -> None:
-    """Runs strategies on scenarios in virtual time. Without --course and --random: the Rinha benchmark's two."""
+    """Runs strategies on scenarios in virtual time. Without --scenario and --random: the Rinha benchmark's two."""
     try:
         policy = Policy(patience, places, failures, probe, memory, outage_patience)
     except ValueError as error:

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import aiohttp
 
-from tests.support.books import world
 from tests.support.programs import BIN
+from tests.support.projector_environment import projector_environment
 from tollgate.contract.events import PaymentRequested
 from tollgate.contract.read_model_api import Total
 from tollgate.contract.timestamps import now_us
@@ -18,7 +18,7 @@ from tollgate.ops.replay import report
 
 
 async def test_a_stack_started_from_a_backup_has_the_same_summary_and_charges_nothing(tmp_path: Path) -> None:
-    async with world(tmp_path / "first") as first, aiohttp.ClientSession() as session:
+    async with projector_environment(tmp_path / "first") as first, aiohttp.ClientSession() as session:
         for cents in (1, 1_990, 300):
             await first.pay(cents, "fallback" if cents == 300 else "default")
         await first.append(PaymentRequested(str(uuid4()), 700, now_us()))
@@ -28,7 +28,7 @@ async def test_a_stack_started_from_a_backup_has_the_same_summary_and_charges_no
             subprocess.run,  # type: ignore[arg-type]
             [BIN / "tollgate", "replay", tmp_path / "backup"],
             # Its processors are named, and there; a processor would charge the open payment.
-            env={**os.environ, **first.environment},
+            env={**os.environ, **first.variables},
             capture_output=True,
             text=True,
             check=False,

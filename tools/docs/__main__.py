@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from tools.docs import command_line_page, settings_page
+from tools.docs import asyncapi, command_line_page, settings_page
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 
 def main() -> None:
-    """Writes both pages in place."""
+    """Writes them in place."""
     settings = REFERENCE / "settings.md"
     settings.write_text(settings_page.with_tables(settings.read_text()))
     (REFERENCE / "command-line.md").write_text(command_line_page.page())
+    (REFERENCE / "asyncapi.json").write_text(asyncapi.page())
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 // expensive one.
 
 import { duration, scaled, scaledStages, vusMax } from './lib/config.js';
-import { course } from './lib/course.js';
+import { scenario } from './lib/scenario.js';
 
 const users = vusMax(603);
 const seconds = scaled(300);
 
-export const { options, setup, pay, weather, check, close, teardown, handleSummary } = course({
+export const { options, setup, pay, weather, check, close, teardown, handleSummary } = scenario({
   name: 'final',
   about: `${seconds} s, up to ${users} users with a second's pause each`,
   seconds,

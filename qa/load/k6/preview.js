@@ -2,12 +2,12 @@
 // the default works again while the fallback becomes slow.
 
 import { duration, scaled, scaledStages, vusMax } from './lib/config.js';
-import { course } from './lib/course.js';
+import { scenario } from './lib/scenario.js';
 
 const users = vusMax(550);
 const seconds = scaled(60);
 
-export const { options, setup, pay, weather, check, close, teardown, handleSummary } = course({
+export const { options, setup, pay, weather, check, close, teardown, handleSummary } = scenario({
   name: 'preview',
   about: `${seconds} s, up to ${users} users with a second's pause each`,
   seconds,

@@ -2,7 +2,7 @@
 // users, so payments beyond the machine's capacity are not sent and reported, instead of accumulating.
 
 import { duration, rateMax, scaled, vusMax } from './lib/config.js';
-import { course } from './lib/course.js';
+import { scenario } from './lib/scenario.js';
 
 const STEPS = 10;
 
@@ -15,7 +15,7 @@ const steps = Array.from({ length: STEPS }, (_, i) => ({
   rate: Math.max(1, Math.round((rate * (i + 1)) / STEPS)),
 }));
 
-export const { options, setup, pay, weather, check, close, teardown, handleSummary } = course({
+export const { options, setup, pay, weather, check, close, teardown, handleSummary } = scenario({
   name: 'ramp',
   about: `${STEPS} steps of ${stepSeconds} s up to ${rate} payments a second, at most ${users} in flight`,
   seconds,

@@ -2,7 +2,7 @@
 // memory or of open payments shows.
 
 import { duration, rateMax, scaled, vusMax } from './lib/config.js';
-import { course } from './lib/course.js';
+import { scenario } from './lib/scenario.js';
 
 const CYCLE_SECONDS = 60;
 const CYCLE = [
@@ -18,7 +18,7 @@ const rate = rateMax(200);
 const seconds = scaled(1800);
 const cycles = Array.from({ length: Math.ceil(seconds / CYCLE_SECONDS) }, (_, i) => i * CYCLE_SECONDS);
 
-export const { options, setup, pay, weather, check, close, teardown, handleSummary } = course({
+export const { options, setup, pay, weather, check, close, teardown, handleSummary } = scenario({
   name: 'soak',
   about: `${seconds} s of ${rate} payments a second, at most ${users} in flight`,
   seconds,

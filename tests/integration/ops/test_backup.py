@@ -10,11 +10,11 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from tests.support.books import World, world
 from tests.support.broken_log import change_byte
 from tests.support.nats_server import GuardedNatsServer
 from tests.support.ports import free_port
 from tests.support.programs import BIN
+from tests.support.projector_environment import ProjectorEnvironment, projector_environment
 from tollgate.contract.events import PaymentInDoubt, PaymentRejected, PaymentRequested, PaymentRouted
 from tollgate.contract.read_model_api import Total
 from tollgate.contract.timestamps import format_us, now_us
@@ -28,7 +28,7 @@ from tollgate.stack.errors import BackupError
 from tollgate.stack.settings import Settings, read_settings
 
 
-async def fill(made: World, payments: int) -> list[str]:
+async def fill(made: ProjectorEnvironment, payments: int) -> list[str]:
     """So many settled payments of 0.01, 0.02 …, one rejected, one in doubt; the ids in this order."""
     ids = [str(uuid4()) for _ in range(payments + 2)]
     for number, one in enumerate(ids[:-2], start=1):
@@ -59,7 +59,7 @@ def settings_of(folder: Path, **environment: str) -> Settings:
 
 async def test_a_backup_put_back_elsewhere_holds_every_event_as_it_was(tmp_path: Path) -> None:
     folder = tmp_path / "backup"
-    async with world(tmp_path / "first") as first:
+    async with projector_environment(tmp_path / "first") as first:
         await fill(first, 4)
         account = await back_up(first.operator, folder, check=True)
         before = await events_of(first.operator, account.last_sequence)
@@ -82,7 +82,7 @@ async def test_a_backup_put_back_elsewhere_holds_every_event_as_it_was(tmp_path:
 
 
 async def test_a_backups_account_counts_every_event_of_a_message(tmp_path: Path) -> None:
-    async with world(tmp_path / "first") as made:
+    async with projector_environment(tmp_path / "first") as made:
         await made.pay_together([1, 20, 300])
         account = await back_up(made.operator, tmp_path / "backup", check=False)
     assert (account.last_sequence, account.open, account.settled["default"]) == (5, 0, Total(3, 321))
@@ -109,7 +109,7 @@ async def test_a_large_backup_comes_in_pieces_and_whole(tmp_path: Path) -> None:
 
 
 async def test_a_log_with_open_payments_is_put_into_a_stopped_stack_only_when_that_is_meant(tmp_path: Path) -> None:
-    async with world(tmp_path / "first") as first:
+    async with projector_environment(tmp_path / "first") as first:
         await fill(first, 2)
         await back_up(first.operator, tmp_path / "backup", check=False)
     settings = settings_of(tmp_path / "data")
@@ -126,7 +126,7 @@ async def test_a_log_with_open_payments_is_put_into_a_stopped_stack_only_when_th
 
 
 async def test_a_broker_that_others_use_gets_no_log_whose_open_payments_are_not_known(tmp_path: Path) -> None:
-    async with world(tmp_path / "first") as first:
+    async with projector_environment(tmp_path / "first") as first:
         await fill(first, 1)
         await back_up(first.operator, tmp_path / "backup", check=False)
     with GuardedNatsServer(tmp_path / "second") as second:
@@ -179,7 +179,7 @@ def _spoil(folder: Path, damage: str) -> None:
 
 
 async def test_the_log_is_shown_by_payment_by_time_by_sequence_and_live(tmp_path: Path) -> None:
-    async with world(tmp_path) as made:
+    async with projector_environment(tmp_path) as made:
         ids = await fill(made, 3)
         environment = {"NATS_URL": made.server.url("operator")}
 
@@ -237,13 +237,13 @@ async def test_the_log_is_shown_by_payment_by_time_by_sequence_and_live(tmp_path
 
 async def test_a_backup_of_a_damaged_log_names_what_is_missing_and_can_be_restored(tmp_path: Path) -> None:
     folder = tmp_path / "backup"
-    async with world(tmp_path / "first") as first:
+    async with projector_environment(tmp_path / "first") as first:
         ids = await fill(first, 3)
         first.server.stop()
         change_byte(first.server.store, b'{"type":"PaymentRouted","version":1,"correlationId":"%b"' % ids[1].encode())
         first.server.start()
         await first.server.ready()
-        environment = {**os.environ, **first.environment}
+        environment = {**os.environ, **first.variables}
         command = [BIN / "tollgate", "backup", "--check", folder]
         for _ in range(2):
             # The second one checks what the first one made.
@@ -263,7 +263,7 @@ async def test_a_backup_of_a_damaged_log_names_what_is_missing_and_can_be_restor
 
 async def test_a_changed_byte_of_a_backup_is_located_and_keeps_it_from_being_restored(tmp_path: Path) -> None:
     folder = tmp_path / "backup"
-    async with world(tmp_path / "first") as first:
+    async with projector_environment(tmp_path / "first") as first:
         await fill(first, 3)
         account = await back_up(first.operator, folder, check=True)
     assert (await check_backup(folder)).digest == account.digest
@@ -280,7 +280,7 @@ async def test_a_changed_byte_of_a_backup_is_located_and_keeps_it_from_being_res
 
 async def test_a_backup_whose_checksums_were_changed_with_it_is_known_by_its_messages(tmp_path: Path) -> None:
     folder = tmp_path / "backup"
-    async with world(tmp_path / "first") as first:
+    async with projector_environment(tmp_path / "first") as first:
         await fill(first, 1)
         await back_up(first.operator, folder, check=False)
     content = orjson.loads((folder / ACCOUNT_FILE).read_bytes())

@@ -46,7 +46,7 @@ def stored(events: Sequence[Event]) -> list[Stored]:
     ]
 
 
-_COURSES = [
+_PATHS = [
     *["released", "released", "open", "in doubt", "processed", "processed", "rejected"],
     *["released by word", "processed by word"],
 ]
@@ -62,7 +62,7 @@ def payment_histories(draw: st.DrawFn, payment: str) -> list[Event]:
         provider = draw(st.sampled_from(PROVIDERS))
         routed = PaymentRouted(payment, amount_cents, attempt, provider, draw(st.integers(0, 50)), "why")
         history.append(routed)
-        match draw(st.sampled_from(_COURSES)):
+        match draw(st.sampled_from(_PATHS)):
             case "released":
                 history.append(PaymentReleased(payment, attempt, provider, "why"))
                 continue

@@ -3,16 +3,22 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
+import orjson
 import pytest
+from jsonschema import Draft7Validator
 
-from tools.docs import command_line_page, settings_page
+from tollgate.contract.events import Event
+from tools.docs import asyncapi, command_line_page, settings_page
 from tools.docs.only_local import foreign_addresses
 
 PROJECT = Path(__file__).parents[3]
 REFERENCE = PROJECT / "docs" / "reference"
 NAMING = ("services", "qa", "tests", "tools", "caddy", "*.md", "*.conf", "*.yml", "Makefile")
 _PAGE = re.compile(r"\bdocs/(?:decisions/\d{4}|[\w/-]+\.(?:md|svg))")
+_USER = re.compile(r"^([A-Z]+)_MAY(?:_PURGE)?: \{\n(.*?)^\}", re.DOTALL | re.MULTILINE)
+_LOG_SUBJECT = re.compile(r'"(payments\.[a-z_.*]+)"')
 HINT = "run `make docs-generate` and commit what it writes"
 
 
@@ -23,6 +29,29 @@ def test_the_page_of_settings_is_what_the_code_declares() -> None:
 
 def test_the_page_of_the_command_line_is_what_the_code_declares() -> None:
     assert (REFERENCE / "command-line.md").read_text() == command_line_page.page(), HINT
+
+
+def test_the_asyncapi_document_is_what_the_code_declares() -> None:
+    assert (REFERENCE / "asyncapi.json").read_text() == asyncapi.page(), HINT
+
+
+def test_the_asyncapi_document_is_valid() -> None:
+    schema = orjson.loads((PROJECT / "tests" / "support" / "asyncapi" / "3.0.0.json").read_bytes())
+    Draft7Validator(schema).validate(asyncapi.document())
+    broken = asyncapi.document()
+    broken["operations"]["gateway_sends_requested"]["action"] = "publish"
+    assert not Draft7Validator(schema).is_valid(broken)
+
+
+def test_the_asyncapi_document_has_every_type_of_event_and_the_one_user_that_may_store_it() -> None:
+    assert set(asyncapi.WRITERS) == {one.__name__ for one in get_args(Event)}
+    may_store = {
+        (user.lower(), subject)
+        for name in ("nats.conf", "nats-purge.conf")
+        for user, block in _USER.findall((PROJECT / name).read_text())
+        for subject in _LOG_SUBJECT.findall(block.split("subscribe:")[0])
+    }
+    assert {(user, asyncapi.subject_of(event)) for event, user in asyncapi.WRITERS.items()} == may_store
 
 
 def _named_pages() -> Iterator[tuple[Path, str]]:

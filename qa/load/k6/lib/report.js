@@ -5,8 +5,8 @@ import { decimalText } from './money.js';
 import { PROCESSORS } from './processors.js';
 import { score } from './score.js';
 
-export function report(course, data) {
-  const result = resultOf(course, data.metrics);
+export function report(scenario, data) {
+  const result = resultOf(scenario, data.metrics);
   const files = { stdout: text(result) };
   if (OUT) {
     files[OUT] = `${JSON.stringify(result, null, 2)}\n`;
@@ -14,7 +14,7 @@ export function report(course, data) {
   return files;
 }
 
-function resultOf(course, metrics) {
+function resultOf(scenario, metrics) {
   const count = (name) => metrics[name]?.values.count ?? 0;
   const gauge = (name) => metrics[name]?.values.value ?? 0;
   const charged = PROCESSORS.map((name) => ({
@@ -29,11 +29,11 @@ function resultOf(course, metrics) {
   const lagAtEnd = count('accepted') - gauge('charged_at_end');
   const thresholds = verdicts(metrics);
   return {
-    course: course.name,
-    about: course.about,
+    course: scenario.name,
+    about: scenario.about,
     at: new Date().toISOString(),
-    seconds: course.seconds,
-    amount: course.amount,
+    seconds: scenario.seconds,
+    amount: scenario.amount,
     payments: {
       accepted: count('accepted'),
       refused: count('refused'),
@@ -42,8 +42,8 @@ function resultOf(course, metrics) {
     },
     latency_ms: { payments: latency(metrics.payment_ms), every_request: everyRequest },
     // Left out where there are none: k6 misindents what follows an empty list.
-    ...(course.steps.length && { steps: course.steps.map((step, i) => stepOf(course, step, i, metrics)) }),
-    windows: { due: course.checks, checked: count('windows_checked') },
+    ...(scenario.steps.length && { steps: scenario.steps.map((step, i) => stepOf(scenario, step, i, metrics)) }),
+    windows: { due: scenario.checks, checked: count('windows_checked') },
     inconsistent,
     lag: {
       payments: count('lag'),
@@ -78,8 +78,8 @@ function latency(metric) {
   return { p50: figure('med'), p90: figure('p(90)'), p99: figure('p(99)'), max: figure('max') };
 }
 
-function stepOf(course, { at, rate }, i, metrics) {
-  const seconds = (course.steps[i + 1]?.at ?? course.seconds) - at;
+function stepOf(scenario, { at, rate }, i, metrics) {
+  const seconds = (scenario.steps[i + 1]?.at ?? scenario.seconds) - at;
   const { p50, p99 } = latency(metrics[`payment_ms{step:${i}}`]);
   const accepted = metrics[`accepted{step:${i}}`]?.values.count ?? 0;
   return { offered_per_second: rate, accepted_per_second: Math.round(accepted / seconds), p50, p99 };

@@ -17,9 +17,9 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from tests.support.books import World, world
 from tests.support.conditions import eventually
 from tests.support.programs import BIN
+from tests.support.projector_environment import ProjectorEnvironment, projector_environment
 from tollgate.contract.events import PaymentInDoubt, PaymentRejected, PaymentRequested, PaymentRouted
 from tollgate.contract.timestamps import format_us, now_us
 from tollgate.messaging.operator_command import CommandError
@@ -34,9 +34,9 @@ STAMP_US = 1_763_720_000_123_456
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ProjectorEnvironment]:
     """With three settled payments of 0.01, 19.90 and 1,000,000,000.00, a rejected and an open one."""
-    async with world(tmp_path_factory.mktemp("world")) as made:
+    async with projector_environment(tmp_path_factory.mktemp("projector")) as made:
         for number, cents in enumerate((1, 1_990, 100_000_000_000)):
             await made.record(str(uuid4()), "fallback" if number == 1 else "default", cents, STAMP_US + number)
         rejected, doubtful = str(uuid4()), str(uuid4())
@@ -50,17 +50,17 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Worl
         yield made
 
 
-def run(shared: World, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(shared: ProjectorEnvironment, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [BIN / "projector", *arguments],
-        env={**os.environ, **shared.environment, **environment},
+        env={**os.environ, **shared.variables, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def left_in(shared: World) -> list[Path]:
+def left_in(shared: ProjectorEnvironment) -> list[Path]:
     return list(shared.settings.snapshots_path.glob("*"))
 
 
@@ -68,12 +68,12 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_file())
 
 
-async def query(shared: World, sql: str, *, rows_max: int = 100, seconds_max: float = 10) -> Rows:
+async def query(shared: ProjectorEnvironment, sql: str, *, rows_max: int = 100, seconds_max: float = 10) -> Rows:
     async with model_file(shared.settings) as model:
         return run_query(model.path, sql, rows_max=rows_max, seconds_max=seconds_max)
 
 
-async def test_status_reports_rows_open_payments_and_lag(shared: World) -> None:
+async def test_status_reports_rows_open_payments_and_lag(shared: ProjectorEnvironment) -> None:
     async def has_applied_everything() -> bool:
         return (await ReadModel(shared.operator).status(timeout_seconds=5)).position == 14
 
@@ -88,7 +88,7 @@ async def test_status_reports_rows_open_payments_and_lag(shared: World) -> None:
     assert status["oldest_open"]["age_seconds"] >= 0
 
 
-async def test_status_names_a_projector_that_is_behind_and_one_that_is_away(shared: World) -> None:
+async def test_status_names_a_projector_that_is_behind_and_one_that_is_away(shared: ProjectorEnvironment) -> None:
     shared.projector.pause()
     try:
         silent = await asyncio.to_thread(run, shared, "status")
@@ -108,7 +108,7 @@ async def test_status_names_a_projector_that_is_behind_and_one_that_is_away(shar
     )
 
 
-async def test_a_query_sees_everything_that_the_log_held_when_it_was_asked(shared: World) -> None:
+async def test_a_query_sees_everything_that_the_log_held_when_it_was_asked(shared: ProjectorEnvironment) -> None:
     before = (await query(shared, "SELECT count(*) FROM settled_payments WHERE processor = 'default'")).values[0][0]
     for number in range(1, 11):
         await shared.record(str(uuid4()), "default", 3, shared.stamp())
@@ -117,7 +117,7 @@ async def test_a_query_sees_everything_that_the_log_held_when_it_was_asked(share
     assert left_in(shared) == []
 
 
-async def test_a_query_gives_exact_amounts_and_times_in_utc(shared: World) -> None:
+async def test_a_query_gives_exact_amounts_and_times_in_utc(shared: ProjectorEnvironment) -> None:
     sql = (
         f"FROM settled_payments SELECT amount, requested_at WHERE epoch_us(requested_at) < {STAMP_US + 9} ORDER BY ALL"
     )
@@ -128,7 +128,7 @@ async def test_a_query_gives_exact_amounts_and_times_in_utc(shared: World) -> No
     assert answer.stdout.splitlines()[0] == f'{{"amount":0.01,"requested_at":"{format_us(STAMP_US)}"}}'
 
 
-async def test_what_is_too_much_or_takes_too_long_is_cut_off_and_said(shared: World) -> None:
+async def test_what_is_too_much_or_takes_too_long_is_cut_off_and_said(shared: ProjectorEnvironment) -> None:
     answer = await asyncio.to_thread(run, shared, "query", "FROM range(9)", "--rows-max", "2", "--format", "csv")
     assert (answer.returncode, answer.stdout, answer.stderr) == (
         *(0, "range\n0\n1\n", "cut after 2 rows; --rows-max shows more\n"),
@@ -161,7 +161,9 @@ BEYOND_THE_MODEL = [
 
 
 @pytest.mark.parametrize("sql", BEYOND_THE_MODEL)
-async def test_a_query_reaches_nothing_but_the_read_model(shared: World, tmp_path: Path, sql: str) -> None:
+async def test_a_query_reaches_nothing_but_the_read_model(
+    shared: ProjectorEnvironment, tmp_path: Path, sql: str
+) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("word\nsesame\n")
     sql = sql.format(secret=secret, folder=tmp_path)
@@ -177,14 +179,14 @@ async def test_a_query_reaches_nothing_but_the_read_model(shared: World, tmp_pat
 
 
 @pytest.mark.parametrize("sql", ["", "SELECT 1; SELECT 2", "CREATE TEMP TABLE mine AS SELECT 1"])
-async def test_a_query_is_one_statement_that_reads(shared: World, sql: str) -> None:
+async def test_a_query_is_one_statement_that_reads(shared: ProjectorEnvironment, sql: str) -> None:
     with pytest.raises(CommandError, match="only one read-only statement"):
         await query(shared, sql)
 
 
 @pytest.mark.parametrize("is_running", [True, False])
 async def test_an_export_holds_each_payment_with_its_exact_amount_and_moment(
-    shared: World, tmp_path: Path, *, is_running: bool
+    shared: ProjectorEnvironment, tmp_path: Path, *, is_running: bool
 ) -> None:
     if not is_running:
         shared.projector.stop()
@@ -214,7 +216,7 @@ async def test_an_export_holds_each_payment_with_its_exact_amount_and_moment(
     assert files_in(tmp_path) == ["it's csv", "it's parquet", "rejected"]
 
 
-async def test_an_export_overwrites_a_file_only_with_force(shared: World, tmp_path: Path) -> None:
+async def test_an_export_overwrites_a_file_only_with_force(shared: ProjectorEnvironment, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     out.write_text("precious")
     choice = {"form": "csv", "from_us": None, "to_us": None}
@@ -227,7 +229,7 @@ async def test_an_export_overwrites_a_file_only_with_force(shared: World, tmp_pa
         await export(shared.settings, "settled", tmp_path / "no" / "out", force=False, **choice)  # type: ignore[arg-type]
 
 
-async def test_copies_are_bounded_and_those_of_the_dead_are_removed(shared: World) -> None:
+async def test_copies_are_bounded_and_those_of_the_dead_are_removed(shared: ProjectorEnvironment) -> None:
     model = ReadModel(shared.operator)
     copies = [await model.snapshot(timeout_seconds=10) for _ in range(SNAPSHOTS_MAX)]
     with pytest.raises(ReadModelUnavailableError, match="copies of the read model are in use"):

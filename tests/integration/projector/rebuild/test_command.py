@@ -52,7 +52,7 @@ def files(tmp_path: Path) -> ModelFiles:
 
 @pytest.fixture
 async def filled(broker: Broker, log: Log) -> Broker:
-    """A log with payments of every course, of which some have not ended, and the first are of an older version."""
+    """A log with payments of every kind, of which some have not ended, and the first are of an older version."""
     for event in (one for payment in histories(3, seed=2) for one in payment):
         await broker.ask(subject_of(event), orjson.dumps(as_version_0(event)), timeout_seconds=5)
     await write(broker.client, histories(PAYMENTS))

@@ -11,9 +11,9 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from tests.support.books import World, world
 from tests.support.broken_log import change_byte
 from tests.support.programs import BIN
+from tests.support.projector_environment import ProjectorEnvironment, projector_environment
 from tollgate.contract.events import (
     PaymentInDoubt,
     PaymentProcessed,
@@ -32,27 +32,27 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """One world; each test looks at a stretch of time of its own."""
-    async with world(tmp_path_factory.mktemp("world"), config="nats-purge.conf") as made:
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ProjectorEnvironment]:
+    """One environment; each test looks at a stretch of time of its own."""
+    async with projector_environment(tmp_path_factory.mktemp("projector"), config="nats-purge.conf") as made:
         yield made
 
 
 class Stretch:
     """The time from here to the moment of asking, and what is found in it."""
 
-    def __init__(self, shared: World) -> None:
-        self.world = shared
+    def __init__(self, shared: ProjectorEnvironment) -> None:
+        self.environment = shared
         self.from_us = shared.stamp()
 
     async def verify(self, **options: object) -> Outcome:
-        to_us = self.world.stamp()
+        to_us = self.environment.stamp()
         chosen = Options(self.from_us, to_us, **options)  # type: ignore[arg-type]
-        return await verify(self.world.settings, self.world.asking, chosen)
+        return await verify(self.environment.settings, self.environment.asking, chosen)
 
 
 @pytest.fixture
-def stretch(shared: World) -> Stretch:
+def stretch(shared: ProjectorEnvironment) -> Stretch:
     return Stretch(shared)
 
 
@@ -62,8 +62,8 @@ def found(outcome: Outcome) -> list[tuple[str, str | None, str | None]]:
 
 async def test_what_is_as_it_should_be_is_equal(stretch: Stretch) -> None:
     for cents in (1, 1_990, 100_000_000_000):
-        await stretch.world.pay(cents)
-    await stretch.world.pay(50, "fallback")
+        await stretch.environment.pay(cents)
+    await stretch.environment.pay(50, "fallback")
     outcome = await stretch.verify(every_payment=True)
     assert found(outcome) == []
     expected = {"default": Total(3, 100_000_001_991), "fallback": Total(1, 50)}
@@ -71,17 +71,17 @@ async def test_what_is_as_it_should_be_is_equal(stretch: Stretch) -> None:
 
 
 async def test_payments_whose_events_share_messages_are_equal_too(stretch: Stretch) -> None:
-    await stretch.world.pay_together([1, 20, 300])
+    await stretch.environment.pay_together([1, 20, 300])
     outcome = await stretch.verify(every_payment=True)
     assert found(outcome) == []
     assert outcome.log["default"] == outcome.model["default"] == outcome.provider_records["default"] == Total(3, 321)
 
 
 async def test_a_charge_missing_in_the_log_is_reported_by_its_time_and_amount(stretch: Stretch) -> None:
-    await stretch.world.pay(100)
-    stamp_us = stretch.world.stamp()
-    await stretch.world.charge(str(uuid4()), "fallback", 1_990, stamp_us)
-    await stretch.world.pay(100)
+    await stretch.environment.pay(100)
+    stamp_us = stretch.environment.stamp()
+    await stretch.environment.charge(str(uuid4()), "fallback", 1_990, stamp_us)
+    await stretch.environment.pay(100)
     outcome = await stretch.verify()
     assert found(outcome) == [(reconciliation.TOTALS_DIFFER, None, "fallback")]
     detail = outcome.differences.named[0].detail
@@ -91,16 +91,16 @@ async def test_a_charge_missing_in_the_log_is_reported_by_its_time_and_amount(st
 
 async def test_a_payment_charged_at_both_processors_is_named(stretch: Stretch) -> None:
     """The log knows of an attempt at the other processor, as it does when a gateway charges twice."""
-    correlation_id, stamp_us = str(uuid4()), stretch.world.stamp()
-    await stretch.world.append(
+    correlation_id, stamp_us = str(uuid4()), stretch.environment.stamp()
+    await stretch.environment.append(
         PaymentRequested(correlation_id, 700, now_us()),
         PaymentRouted(correlation_id, 700, 1, "fallback", stamp_us, "test"),
         PaymentReleased(correlation_id, 1, "fallback", "test"),
     )
-    await stretch.world.charge(correlation_id, "fallback", 700, stamp_us)
-    later_us = stretch.world.stamp()
-    await stretch.world.charge(correlation_id, "default", 700, later_us)
-    await stretch.world.record(correlation_id, "default", 700, later_us)
+    await stretch.environment.charge(correlation_id, "fallback", 700, stamp_us)
+    later_us = stretch.environment.stamp()
+    await stretch.environment.charge(correlation_id, "default", 700, later_us)
+    await stretch.environment.record(correlation_id, "default", 700, later_us)
     outcome = await stretch.verify()
     # The log's attempt 1 was released, so the one of `record` is void, and its outcome is not.
     assert found(outcome) == [(reconciliation.CHARGED_TWICE, correlation_id, "fallback")]
@@ -109,8 +109,8 @@ async def test_a_payment_charged_at_both_processors_is_named(stretch: Stretch) -
 async def test_a_second_charge_that_no_attempt_explains_is_named_when_every_payment_is_looked_up(
     stretch: Stretch,
 ) -> None:
-    correlation_id = await stretch.world.pay(800)
-    await stretch.world.charge(correlation_id, "fallback", 800, stretch.world.stamp())
+    correlation_id = await stretch.environment.pay(800)
+    await stretch.environment.charge(correlation_id, "fallback", 800, stretch.environment.stamp())
     outcome = await stretch.verify(every_payment=True)
     assert found(outcome) == [(reconciliation.CHARGED_TWICE, correlation_id, "fallback")]
     assert found(await stretch.verify()) == [(reconciliation.TOTALS_DIFFER, None, "fallback")]
@@ -118,23 +118,23 @@ async def test_a_second_charge_that_no_attempt_explains_is_named_when_every_paym
 
 async def test_a_payment_that_its_processor_does_not_have_is_named(stretch: Stretch) -> None:
     for _ in range(3):
-        await stretch.world.pay(100)
+        await stretch.environment.pay(100)
     correlation_id = str(uuid4())
-    await stretch.world.record(correlation_id, "default", 900, stretch.world.stamp())
+    await stretch.environment.record(correlation_id, "default", 900, stretch.environment.stamp())
     for _ in range(30):
-        await stretch.world.pay(100)
+        await stretch.environment.pay(100)
     outcome = await stretch.verify()
     assert found(outcome) == [(reconciliation.MISSING_AT_PROVIDER, correlation_id, "default")]
 
 
 async def test_other_amounts_and_other_stamps_at_the_processor_are_named(stretch: Stretch) -> None:
     more_expensive, later = str(uuid4()), str(uuid4())
-    stamp_us = stretch.world.stamp()
-    await stretch.world.charge(more_expensive, "default", 101, stamp_us)
-    await stretch.world.record(more_expensive, "default", 100, stamp_us)
-    first_us, second_us = stretch.world.stamp(), stretch.world.stamp()
-    await stretch.world.charge(later, "fallback", 100, first_us)
-    await stretch.world.record(later, "fallback", 100, second_us)
+    stamp_us = stretch.environment.stamp()
+    await stretch.environment.charge(more_expensive, "default", 101, stamp_us)
+    await stretch.environment.record(more_expensive, "default", 100, stamp_us)
+    first_us, second_us = stretch.environment.stamp(), stretch.environment.stamp()
+    await stretch.environment.charge(later, "fallback", 100, first_us)
+    await stretch.environment.record(later, "fallback", 100, second_us)
     assert found(await stretch.verify()) == [(reconciliation.OTHER_AMOUNT, more_expensive, "default")]
     # Inside one window another stamp leaves the totals as they are.
     assert found(await stretch.verify(every_payment=True)) == sorted(
@@ -143,37 +143,37 @@ async def test_other_amounts_and_other_stamps_at_the_processor_are_named(stretch
 
 
 async def test_a_rejected_payment_with_a_charge_is_named(stretch: Stretch) -> None:
-    correlation_id, stamp_us = str(uuid4()), stretch.world.stamp()
-    await stretch.world.append(
+    correlation_id, stamp_us = str(uuid4()), stretch.environment.stamp()
+    await stretch.environment.append(
         PaymentRequested(correlation_id, 300, now_us()),
         PaymentRouted(correlation_id, 300, 1, "default", stamp_us, "test"),
         PaymentRejected(correlation_id, 300, "test"),
     )
-    await stretch.world.charge(correlation_id, "default", 300, stamp_us)
+    await stretch.environment.charge(correlation_id, "default", 300, stamp_us)
     outcome = await stretch.verify()
     assert found(outcome) == [(reconciliation.CHARGED_THOUGH_REJECTED, correlation_id, "default")]
 
 
 async def test_an_open_payment_charged_by_an_attempt_that_was_released_is_named(stretch: Stretch) -> None:
-    correlation_id, stamp_us = str(uuid4()), stretch.world.stamp()
-    await stretch.world.append(
+    correlation_id, stamp_us = str(uuid4()), stretch.environment.stamp()
+    await stretch.environment.append(
         PaymentRequested(correlation_id, 300, now_us()),
         PaymentRouted(correlation_id, 300, 1, "default", stamp_us, "test"),
         PaymentReleased(correlation_id, 1, "default", "test"),
     )
-    await stretch.world.charge(correlation_id, "default", 300, stamp_us)
+    await stretch.environment.charge(correlation_id, "default", 300, stamp_us)
     outcome = await stretch.verify()
     assert found(outcome) == [(reconciliation.CHARGED_THOUGH_RELEASED, correlation_id, "default")]
 
 
 async def test_an_open_payment_that_is_charged_already_is_no_difference(stretch: Stretch) -> None:
-    correlation_id, stamp_us = str(uuid4()), stretch.world.stamp()
-    await stretch.world.append(
+    correlation_id, stamp_us = str(uuid4()), stretch.environment.stamp()
+    await stretch.environment.append(
         PaymentRequested(correlation_id, 300, now_us()),
         PaymentRouted(correlation_id, 300, 1, "default", stamp_us, "test"),
         PaymentInDoubt(correlation_id, 1, "default", "test"),
     )
-    await stretch.world.charge(correlation_id, "default", 300, stamp_us)
+    await stretch.environment.charge(correlation_id, "default", 300, stamp_us)
     outcome = await stretch.verify()
     assert found(outcome) == []
     assert outcome.charged_since == [correlation_id]
@@ -181,10 +181,10 @@ async def test_an_open_payment_that_is_charged_already_is_no_difference(stretch:
 
 
 async def test_rows_that_the_file_lacks_holds_twice_or_holds_otherwise_are_named(stretch: Stretch) -> None:
-    lost, twice, changed = [await stretch.world.pay(cents) for cents in (10, 20, 30)]
-    invented, stamp_us = str(uuid4()), stretch.world.stamp()
+    lost, twice, changed = [await stretch.environment.pay(cents) for cents in (10, 20, 30)]
+    invented, stamp_us = str(uuid4()), stretch.environment.stamp()
     await stretch.verify()
-    projector = stretch.world.projector
+    projector = stretch.environment.projector
     projector.stop()
     with duckdb.connect(str(projector.model_path)) as model:
         model.execute("CREATE TABLE kept AS SELECT * FROM settled")
@@ -203,7 +203,7 @@ async def test_rows_that_the_file_lacks_holds_twice_or_holds_otherwise_are_named
             model.execute("INSERT INTO settled SELECT * FROM kept")
             model.execute("DROP TABLE kept")
         projector.start()
-        await stretch.world.answering()
+        await stretch.environment.answering()
     assert found(outcome) == sorted(
         [
             ("missing in the read model", lost, None),
@@ -222,9 +222,11 @@ async def test_payments_that_go_on_meanwhile_are_no_differences(stretch: Stretch
         while True:
             correlation_id, stamp_us = str(uuid4()), now_us()
             requested = PaymentRequested(correlation_id, 11, stamp_us)
-            await stretch.world.append(requested, PaymentRouted(correlation_id, 11, 1, "default", stamp_us, "test"))
-            await stretch.world.charge(correlation_id, "default", 11, stamp_us)
-            await stretch.world.append(PaymentProcessed(correlation_id, 11, 1, "default", stamp_us, now_us()))
+            await stretch.environment.append(
+                requested, PaymentRouted(correlation_id, 11, 1, "default", stamp_us, "test")
+            )
+            await stretch.environment.charge(correlation_id, "default", 11, stamp_us)
+            await stretch.environment.append(PaymentProcessed(correlation_id, 11, 1, "default", stamp_us, now_us()))
 
     # Behind the moments of the other tests, and before those that are too young to be looked at.
     began_us = now_us() - 10_000_000
@@ -234,7 +236,7 @@ async def test_payments_that_go_on_meanwhile_are_no_differences(stretch: Stretch
             counts: list[int] = []
             # Until payments of this test are old enough to be looked at.
             while len(counts) < 3 or not counts[-1]:
-                outcome = await verify(stretch.world.settings, stretch.world.asking, Options(began_us))
+                outcome = await verify(stretch.environment.settings, stretch.environment.asking, Options(began_us))
                 assert found(outcome) == []
                 counts.append(outcome.provider_records["default"].count)
     finally:
@@ -244,9 +246,9 @@ async def test_payments_that_go_on_meanwhile_are_no_differences(stretch: Stretch
 
 
 async def test_what_a_purge_declared_void_is_not_compared(stretch: Stretch) -> None:
-    await stretch.world.pay(100)
+    await stretch.environment.pay(100)
     before_us = now_us()
-    await stretch.world.purge()
+    await stretch.environment.purge()
     outcome = await stretch.verify()
     assert (outcome.log, outcome.model) == ({"default": Total(), "fallback": Total()},) * 2
     assert outcome.provider_records["default"] == Total(1, 100), (
@@ -254,32 +256,32 @@ async def test_what_a_purge_declared_void_is_not_compared(stretch: Stretch) -> N
     )
     # Without a window it begins at the purge; there is nothing old enough to be looked at yet.
     with pytest.raises(CommandError, match="nothing younger than two seconds is compared"):
-        await verify(stretch.world.settings, stretch.world.asking, Options())
-    await stretch.world.record(str(uuid4()), "default", 1, before_us + 1)
+        await verify(stretch.environment.settings, stretch.environment.asking, Options())
+    await stretch.environment.record(str(uuid4()), "default", 1, before_us + 1)
     await asyncio.sleep(max(0, before_us + SETTLE_US + 500_000 - now_us()) / 1_000_000)
-    since = await verify(stretch.world.settings, stretch.world.asking, Options())
+    since = await verify(stretch.environment.settings, stretch.environment.asking, Options())
     assert since.window.from_us > before_us
     assert found(since) == []
 
 
 async def test_more_differences_than_are_named_are_counted(stretch: Stretch) -> None:
     for cents in range(1, 6):
-        await stretch.world.record(str(uuid4()), "default", cents, stretch.world.stamp())
+        await stretch.environment.record(str(uuid4()), "default", cents, stretch.environment.stamp())
     outcome = await stretch.verify(differences_max=2)
     assert (len(outcome.differences.named), outcome.differences.count) == (2, 5)
 
 
 async def test_the_exit_status_is_1_for_differences_and_2_when_nothing_can_be_compared(stretch: Stretch) -> None:
-    await stretch.world.pay(5)
-    window = ["--from", format_us(stretch.from_us), "--to", format_us(stretch.world.stamp())]
+    await stretch.environment.pay(5)
+    window = ["--from", format_us(stretch.from_us), "--to", format_us(stretch.environment.stamp())]
 
     def run(**environment: str) -> subprocess.CompletedProcess[bytes]:
-        env = {**stretch.world.environment, **environment}
+        env = {**stretch.environment.variables, **environment}
         return subprocess.run(
             [BIN / "projector", "verify", "--json", *window], env=env, capture_output=True, check=False
         )
 
-    await stretch.world.charge(str(uuid4()), "default", 5, stretch.from_us + 1)
+    await stretch.environment.charge(str(uuid4()), "default", 5, stretch.from_us + 1)
     differs = run()
     assert (differs.returncode, orjson.loads(differs.stdout)["differences"]) == (1, 1)
     untold = run(PAYMENT_PROCESSOR_URL_DEFAULT="http://127.0.0.1:1")
@@ -288,7 +290,7 @@ async def test_the_exit_status_is_1_for_differences_and_2_when_nothing_can_be_co
 
 
 async def test_a_changed_byte_of_the_log_is_found(tmp_path: Path) -> None:
-    async with world(tmp_path) as own:
+    async with projector_environment(tmp_path) as own:
         ids = [await own.pay(10) for _ in range(3)]
         own.server.stop()
         change_byte(own.server.store, b'{"type":"PaymentProcessed","version":1,"correlationId":"%b"' % ids[1].encode())

@@ -240,7 +240,7 @@ def test_rows_are_those_of_the_live_projection_whatever_stands_in_the_messages(
 
 def test_plain_payments_are_projected_without_the_live_projection(monkeypatch: pytest.MonkeyPatch) -> None:
     def must_not(*_: object) -> None:
-        raise AssertionError("the plain course was left")
+        raise AssertionError("the plain path was left")
 
     monkeypatch.setattr(BulkProjection, "_apply_any", must_not)
     bulk = Bulk()

@@ -14,7 +14,7 @@ from qa.load.measure import K6_RUN
 PROJECT = Path(__file__).parents[4]
 K6 = PROJECT / "qa" / "load" / "k6"
 RUN = K6 / "run"
-COURSES = ("preview", "final", "ramp", "soak", "spike")
+SCENARIOS = ("preview", "final", "ramp", "soak", "spike")
 TOOLS = ("bash", "basename", "dirname", "env", "id", "mkdir", "timeout")
 """All that `run` needs of a machine, besides k6 or docker."""
 
@@ -52,17 +52,17 @@ def test_the_measurement_runs_the_same_script() -> None:
 
 def test_nothing_is_imported_from_elsewhere() -> None:
     scripts = sorted(K6.rglob("*.js"))
-    assert {path.stem for path in K6.glob("*.js")} == set(COURSES)
+    assert {path.stem for path in K6.glob("*.js")} == set(SCENARIOS)
     for script in scripts:
         for name in re.findall(r"""(?:from|import|require\()\s*['"]([^'"]+)['"]""", script.read_text()):
             assert name.split("/")[0] == "k6" or (script.parent / name).is_file(), f"{script}: {name}"
 
 
-@pytest.mark.parametrize("course", COURSES)
-def test_make_runs_each_scenario(course: str) -> None:
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_make_runs_each_scenario(scenario: str) -> None:
     """Under the names of earlier versions, too."""
     outside_make = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    for arguments in (("course", f"COURSE={course}"), (f"load-{course}",)):
+    for arguments in (("scenario", f"SCENARIO={scenario}"), ("course", f"COURSE={scenario}"), (f"load-{scenario}",)):
         shown = subprocess.run(
             ["make", "-n", *arguments],
             cwd=PROJECT,
@@ -72,7 +72,7 @@ def test_make_runs_each_scenario(course: str) -> None:
             timeout=20,
             check=True,
         )
-        assert shown.stdout.splitlines()[-1] == f"qa/load/k6/run {course}"
+        assert shown.stdout.splitlines()[-1] == f"qa/load/k6/run {scenario}"
 
 
 def test_a_local_k6_runs_the_scenario_and_writes_to_the_given_file(machine: dict[str, str], tmp_path: Path) -> None:
@@ -124,17 +124,17 @@ def test_without_either_one_line_explains_how_to_get_k6(
 def test_it_lists_the_scenarios_when_given_none_of_them(machine: dict[str, str], arguments: tuple[str, ...]) -> None:
     ended = run(machine, *arguments)
     assert ended.returncode == 2
-    for course in COURSES:
-        assert course in ended.stderr
+    for scenario in SCENARIOS:
+        assert scenario in ended.stderr
 
 
-@pytest.mark.parametrize("course", COURSES)
-def test_each_scenario_fails_on_any_inconsistency_lag_or_refusal(course: str) -> None:
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_each_scenario_fails_on_any_inconsistency_lag_or_refusal(scenario: str) -> None:
     found = run(dict(os.environ), "--find").stdout.strip()
     if not found:
         pytest.skip("k6 is not installed: go install go.k6.io/k6@latest")
     inspected = subprocess.run(
-        [found, "inspect", str(K6 / f"{course}.js")], capture_output=True, text=True, timeout=60, check=True
+        [found, "inspect", str(K6 / f"{scenario}.js")], capture_output=True, text=True, timeout=60, check=True
     )
     thresholds = json.loads(inspected.stdout)["thresholds"]
     for metric in ("inconsistent_payments", "inconsistent_cents", "lag", "lag_cents", "refused"):

@@ -24,7 +24,7 @@ Charge = tuple[str, int, str]
 """Id, cents, requestedAt."""
 
 
-class World:
+class FakeGateway:
     """A gateway that charges at once, and what it may do wrong."""
 
     def __init__(self, *, lose: int = -1, double: int = -1, offers_list: bool = True) -> None:
@@ -73,14 +73,14 @@ def totals(charges: list[Charge], window: dict[str, str]) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving(world: World, server: str) -> AsyncIterator[Origin]:
+async def serving(gateway: FakeGateway, server: str) -> AsyncIterator[Origin]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 method, target, _ = head.split(b"\r\n")[0].decode().split()
                 _, _, length = head.lower().partition(b"content-length: ")
                 body = await reader.readexactly(int(length.split()[0])) if length else b""
-                status, answer = world.answer(server, method, target, body)
+                status, answer = gateway.answer(server, method, target, body)
                 writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(answer), answer))
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
@@ -92,10 +92,10 @@ async def serving(world: World, server: str) -> AsyncIterator[Origin]:
             await asyncio.sleep(0.01)  # lets the connections see their end
 
 
-async def tried(world: World, **changes: Any) -> Result:
+async def tried(gateway: FakeGateway, **changes: Any) -> Result:
     async with AsyncExitStack() as stack:
         product, default, fallback = [
-            await stack.enter_async_context(serving(world, name)) for name in ("product", "default", "fallback")
+            await stack.enter_async_context(serving(gateway, name)) for name in ("product", "default", "fallback")
         ]
         parts: dict[str, Any] = {
             "product": product,
@@ -123,7 +123,7 @@ def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_an_honest_gateway_is_found_without_fault() -> None:
-    found = await tried(World())
+    found = await tried(FakeGateway())
     assert found.faults() == []
     assert len(found.sent.accepted) == 50
     assert len(found.checks) == 2
@@ -132,7 +132,7 @@ async def test_an_honest_gateway_is_found_without_fault() -> None:
 
 
 async def test_a_lost_payment_is_found() -> None:
-    found = await tried(World(lose=7))
+    found = await tried(FakeGateway(lose=7))
     assert found.audit is not None
     assert len(found.audit.lost) == 1
     assert found.drain.remainder(50) == 1
@@ -140,14 +140,14 @@ async def test_a_lost_payment_is_found() -> None:
 
 
 async def test_a_double_charge_is_found_even_when_the_summary_equals_the_provider_records() -> None:
-    found = await tried(World(double=7))
+    found = await tried(FakeGateway(double=7))
     assert found.audit is not None
     assert len(found.audit.twice) == 1
     assert found.drain.complete
 
 
 async def test_without_a_list_of_payments_the_totals_still_betray_a_double_charge() -> None:
-    found = await tried(World(double=7, offers_list=False))
+    found = await tried(FakeGateway(double=7, offers_list=False))
     assert found.audit is None
     assert "have no list" in found.audit_skipped
     assert found.faults()[0] == "the provider records hold 51 payments, and should hold 50"
@@ -156,7 +156,7 @@ async def test_without_a_list_of_payments_the_totals_still_betray_a_double_charg
 async def test_a_named_program_is_killed_measured_and_the_recovery_watched() -> None:
     victim = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
     programs = partial(Given, {"victim": victim.pid})
-    found = await tried(World(), programs=programs, kills=[PlannedKill("victim", 0.2)])
+    found = await tried(FakeGateway(), programs=programs, kills=[PlannedKill("victim", 0.2)])
     assert await victim.wait() == -9
     assert [(each.program, each.pids) for each in found.kills] == [("victim", (victim.pid,))]
     assert found.kills[0].at_seconds >= 0.2
@@ -167,4 +167,4 @@ async def test_a_named_program_is_killed_measured_and_the_recovery_watched() -> 
 
 async def test_without_a_gateway_there_is_no_run() -> None:
     with pytest.raises(NotReadyError, match="gateway: "):
-        await tried(World(), product=Origin("127.0.0.1", 9))
+        await tried(FakeGateway(), product=Origin("127.0.0.1", 9))

@@ -5,7 +5,7 @@ from qa.load.compose import base_images
 from qa.load.measure import MB, Ends, Found, Limit, as_json, table
 
 FOUND = Found(
-    course="preview",
+    scenario="preview",
     startup_seconds=4.321,
     k6={"payments": {"accepted": 1_000}, "score": {"total_cents": 123_456}},
     usage={

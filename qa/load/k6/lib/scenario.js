@@ -1,6 +1,6 @@
 // One scenario: payments from many users, changing behaviour of both providers, and regular comparisons of records.
 //
-// A script gives the load and the stages, and exports what course() returns. k6 shares nothing between virtual users,
+// A script gives the load and the stages, and exports what scenario() returns. k6 shares nothing between virtual users,
 // so everything that the verdict needs is added to metrics. A run that does not reach its end cannot pass: `lag` rises
 // with every accepted payment and falls only at the final comparison.
 
@@ -8,7 +8,7 @@ import { sleep } from 'k6';
 import exec from 'k6/execution';
 import http from 'k6/http';
 import { Counter, Gauge, Trend } from 'k6/metrics';
-import { askBooks, chargedCents, chargedPayments, describe, differences } from './books.js';
+import { askRecords, chargedCents, chargedPayments, describe, differences } from './provider_records.js';
 import { BASE_URL, DRAIN_SECONDS, PURGE, duration } from './config.js';
 import * as gateway from './gateway.js';
 import { centsOf } from './money.js';
@@ -46,7 +46,7 @@ const metrics = {
 // `seconds` is how long payments are sent; `load` is a scenario of k6 without `exec`; `stages` lists
 // {at: seconds, default: [delay in ms, failing], fallback: […]}; `steps` lists {at: seconds, rate} of a ramp. Attempts
 // younger than `settledMs` may still be on their way into a summary, and are left out of the windows.
-export function course({
+export function scenario({
   name,
   about,
   seconds,
@@ -139,11 +139,11 @@ export function course({
       const { startTime } = exec.scenario;
       sleepUntil(Math.min((answeredAt || startTime) + checkEverySeconds * 1000, startTime + seconds * 1000));
       const now = Date.now();
-      const books = askBooks({ from: now - WINDOW_MS, to: now - settledMs }, timeout);
+      const records = askRecords({ from: now - WINDOW_MS, to: now - settledMs }, timeout);
       answeredAt = Date.now();
-      if (books) {
+      if (records) {
         metrics.windowsChecked.add(1);
-        compare(books);
+        compare(records);
       }
     },
 
@@ -153,7 +153,7 @@ export function course({
         sleep(0.05);
       }
       const sent = exec.instance.iterationsCompleted - checks - 1;
-      const { atEnd, last, drainedSeconds } = drain(() => askBooks(everything(from), timeout), sent);
+      const { atEnd, last, drainedSeconds } = drain(() => askRecords(everything(from), timeout), sent);
       if (!atEnd || !last) {
         return;
       }
@@ -225,7 +225,7 @@ function everything(from) {
 function drain(ask, sent) {
   const began = Date.now();
   const secondsSince = () => (Date.now() - began) / 1000;
-  const done = (books) => books && chargedPayments(books) >= sent && differences(books).payments === 0;
+  const done = (records) => records && chargedPayments(records) >= sent && differences(records).payments === 0;
   const atEnd = ask();
   let last = atEnd;
   while (!done(last) && secondsSince() < DRAIN_SECONDS) {
@@ -235,12 +235,12 @@ function drain(ask, sent) {
   return { atEnd, last, drainedSeconds: secondsSince() };
 }
 
-function compare(books) {
-  const { payments, cents } = differences(books);
+function compare(records) {
+  const { payments, cents } = differences(records);
   metrics.inconsistentPayments.add(payments);
   metrics.inconsistentCents.add(cents);
   if (payments || cents) {
-    console.error(`inconsistent: ${describe(books)}`);
+    console.error(`inconsistent: ${describe(records)}`);
   }
 }
 

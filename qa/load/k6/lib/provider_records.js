@@ -7,7 +7,7 @@ import { PROCESSORS, summaryRequests } from './processors.js';
 
 // `window` is {from, to} in milliseconds, both inclusive, or null for everything. Returns null when an answer is missing
 // or cannot be read: that is neither a difference nor an agreement.
-export function askBooks(window, timeout) {
+export function askRecords(window, timeout) {
   const query = window ? `?from=${isoTime(window.from)}&to=${isoTime(window.to)}` : '';
   const answers = http.batch([summaryRequest(query, timeout), ...summaryRequests(query, timeout)]);
   try {
@@ -25,24 +25,24 @@ export function askBooks(window, timeout) {
   }
 }
 
-export function differences(books) {
+export function differences(records) {
   return {
-    payments: sum(books, ({ said, charged }) => Math.abs(said.payments - charged.payments)),
-    cents: sum(books, ({ said, charged }) => Math.abs(said.cents - charged.cents)),
+    payments: sum(records, ({ said, charged }) => Math.abs(said.payments - charged.payments)),
+    cents: sum(records, ({ said, charged }) => Math.abs(said.cents - charged.cents)),
   };
 }
 
-export function chargedPayments(books) {
-  return sum(books, ({ charged }) => charged.payments);
+export function chargedPayments(records) {
+  return sum(records, ({ charged }) => charged.payments);
 }
 
-export function chargedCents(books) {
-  return sum(books, ({ charged }) => charged.cents);
+export function chargedCents(records) {
+  return sum(records, ({ charged }) => charged.cents);
 }
 
-export function describe(books) {
+export function describe(records) {
   const text = ({ payments, cents }) => `${payments} (${cents} cents)`;
-  return books
+  return records
     .map(({ name, said, charged }) => `${name}: gateway ${text(said)}, processor ${text(charged)}`)
     .join('; ');
 }
@@ -54,8 +54,8 @@ function read(answer) {
   return parseSummary(answer.body);
 }
 
-function sum(books, figure) {
-  return books.reduce((total, one) => total + figure(one), 0);
+function sum(records, figure) {
+  return records.reduce((total, one) => total + figure(one), 0);
 }
 
 function isoTime(milliseconds) {

@@ -43,7 +43,7 @@ class Ended:
         return {one["metric"] for one in self.found["thresholds"] if not one["passed"]}
 
 
-async def drive(course: str, out: Path, gateway: str, providers: tuple[str, str], **settings: object) -> Ended:
+async def drive(scenario: str, out: Path, gateway: str, providers: tuple[str, str], **settings: object) -> Ended:
     default, fallback = providers
     environment = {
         "BASE_URL": gateway,
@@ -53,7 +53,7 @@ async def drive(course: str, out: Path, gateway: str, providers: tuple[str, str]
         **{name: str(value) for name, value in settings.items()},
     }
     process = await asyncio.create_subprocess_exec(
-        *(str(RUN), course),
+        *(str(RUN), scenario),
         env=os.environ | environment,
         cwd=PROJECT,
         stdout=asyncio.subprocess.PIPE,
@@ -68,11 +68,11 @@ async def drive(course: str, out: Path, gateway: str, providers: tuple[str, str]
     return Ended(process.returncode, said.decode(), json.loads(await asyncio.to_thread(out.read_text)))
 
 
-@pytest.mark.parametrize("course", ["preview", pytest.param("ramp", marks=pytest.mark.soak)])
-async def test_the_stack_passes_a_shortened_scenario(tmp_path: Path, course: str) -> None:
+@pytest.mark.parametrize("scenario", ["preview", pytest.param("ramp", marks=pytest.mark.soak)])
+async def test_the_stack_passes_a_shortened_scenario(tmp_path: Path, scenario: str) -> None:
     async with Stack(tmp_path / "stack", environment={"ALLOW_PURGE": "true"}) as stack:
         out = tmp_path / "found.json"
-        ended = await drive(course, out, stack.url, stack.simulator_urls, SCALE=0.25, MAX_VUS=100, RATE=200)
+        ended = await drive(scenario, out, stack.url, stack.simulator_urls, SCALE=0.25, MAX_VUS=100, RATE=200)
     assert ended.status == 0, ended.said
     found = ended.found
     assert found["passed"] is True

@@ -31,7 +31,7 @@ from tollgate.runtime.settings import load
 LONG_AGO_US = 60 * 1_000_000
 
 
-class World:
+class ProjectorEnvironment:
     """The programs and connections, with the project's own users at the broker."""
 
     def __init__(
@@ -53,7 +53,7 @@ class World:
         self._stamp_us = now_us() - LONG_AGO_US
 
     @property
-    def environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """What an operator sets for the `projector` commands."""
         return {
             "NATS_URL": self.server.url("operator"),
@@ -64,11 +64,11 @@ class World:
 
     @property
     def settings(self) -> Settings:
-        return load(Settings, self.environment)
+        return load(Settings, self.variables)
 
     @property
     def asking(self) -> VerifySettings:
-        return load(VerifySettings, self.environment)
+        return load(VerifySettings, self.variables)
 
     @property
     def operator(self) -> Broker:
@@ -152,7 +152,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, *, config: str = "nats.conf") -> AsyncIterator[World]:
+async def projector_environment(folder: Path, *, config: str = "nats.conf") -> AsyncIterator[ProjectorEnvironment]:
     """Up while entered."""
     async with AsyncExitStack() as stack:
         server = stack.enter_context(GuardedNatsServer(folder / "nats", config=config))
@@ -169,8 +169,8 @@ async def world(folder: Path, *, config: str = "nats.conf") -> AsyncIterator[Wor
         }
         for simulator in simulators.values():
             await simulator.ready(session)
-        wait_until_exists = World(
+        environment = ProjectorEnvironment(
             server=server, folder=folder, projector=projector, simulators=simulators, session=session, users=users
         )
-        await wait_until_exists.answering()
-        yield wait_until_exists
+        await environment.answering()
+        yield environment
