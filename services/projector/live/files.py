@@ -9,7 +9,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,9 @@ class ModelFiles:
         """Renames the finished rebuild to a new name, which is not active yet. Only for the holder of `lock`."""
         numbers = [int(match[1] or 0) for path in self.folder.iterdir() if (match := _NAME.match(path.name))]
         path = self.folder / f"model-{max(numbers, default=0) + 1}.duckdb"
+        # The index first: without a read model of its name it is removed by the next start.
+        with suppress(FileNotFoundError):
+            index_of(self.rebuild).rename(index_of(path))
         self.rebuild.rename(path)
         return path
 
@@ -105,6 +108,7 @@ class ModelFiles:
         if (log := wal_of(path)).exists():
             log.rename(wal_of(self.set_aside))
         path.rename(self.set_aside)
+        discard_index(index_of(path))
 
     def sweep(self) -> None:
         """Removes inactive read models and an interrupted rebuild. Only for the holder of `lock`."""
@@ -118,8 +122,8 @@ class ModelFiles:
     def sweep_models(self) -> None:
         """Removes inactive read models. Only for the holder of `lock`."""
         current = self.current
-        for name in {path.name.removesuffix(".wal") for path in self.folder.iterdir()}:
-            if _NAME.fullmatch(name) and name != current.name:
+        for name in {match[0] for path in self.folder.iterdir() if (match := _NAME.match(path.name))}:
+            if name != current.name:
                 discard(self.folder / name)
 
     @property
@@ -132,8 +136,21 @@ def wal_of(path: Path) -> Path:
     return path.with_name(path.name + ".wal")
 
 
+def index_of(path: Path) -> Path:
+    """The path of the index of ids of a read model file (live/id_index.py)."""
+    return path.with_name(path.name + ".ids")
+
+
+def discard_index(path: Path) -> None:
+    """Removes a closed index and its write-ahead log."""
+    for suffix in ("-wal", "-shm", "", ".new"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 def discard(path: Path) -> None:
-    """Removes a closed file and its write-ahead log, the latter first: alone, it would be applied to the next file."""
+    """Removes a closed file, its index and its write-ahead log, the latter first: alone, it would be applied to the
+    next file."""
+    discard_index(index_of(path))
     wal_of(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 

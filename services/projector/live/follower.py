@@ -114,7 +114,7 @@ class Follower:
             state = _state(payment.payment_state)
             return PaymentView(correlation_id, payment.amount_cents, state, payment.sequences, payment.doubt())
         if (ended := self._ended(correlation_id)) is not None:
-            return PaymentView(correlation_id, ended.amount_cents, ended.how, ended.sequences)
+            return PaymentView(correlation_id, ended.amount_cents, ended.how, list(ended.sequences))
         return None
 
     def known(self, correlation_ids: Sequence[str]) -> dict[str, KnownPayment]:

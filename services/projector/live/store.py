@@ -5,8 +5,10 @@ Every query fetches its whole result: a half-read result keeps its transaction o
 
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import astuple, dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -20,7 +22,8 @@ from tollgate.contract.log_mark import LogMark
 from tollgate.contract.read_model_api import SummaryQuestion, Total
 from tollgate.projector.live.charge_delays import ChargeDelays
 from tollgate.projector.live.ended_payment import EndedPayment
-from tollgate.projector.live.files import wal_of
+from tollgate.projector.live.files import index_of, wal_of
+from tollgate.projector.live.id_index import IdIndex, IndexDamagedError
 from tollgate.projector.live.projection import Change, Cleared, EndedAs, RejectedRow, SettledRow, Unread
 from tollgate.projector.live.rollup import ROLLUP_RECENT_MAX, Window, chunk_of, first_sequence_of, partials
 from tollgate.runtime.errors import FatalError, TollgateError
@@ -39,6 +42,9 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
     "checkpoint_threshold": CHECKPOINT_THRESHOLD,
 }
+
+INDEXED_AT_ONCE = 8_192
+"""Rows in memory while the index of ids is written."""
 
 Totals = dict[ProviderName, Total]
 
@@ -72,12 +78,19 @@ class Checkpoint:
 class Store:
     """An open read model of the log with this identity."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, checkpoint: Checkpoint, path: Path, log_identity: str
+    ) -> None:
         self._writer = connection
         self._reader = connection.cursor()
         self._reading = Lock()
         self._recent_partials = self._count("rollup_recent")
         self.checkpoint = checkpoint
+        self._index = IdIndex.open(
+            *(index_of(path), log_identity, checkpoint.position),
+            partial(encoded_rows, connection),
+            purged_at=self.purged_at(),
+        )
 
     @classmethod
     def open(cls, path: Path, log_identity: str) -> Self:
@@ -88,15 +101,16 @@ class Store:
         except duckdb.Error as error:
             raise UnusableFileError(f"cannot be opened: {str(error).splitlines()[0]}") from error
         try:
-            return cls(connection, prepare(connection, log_identity))
+            return cls(connection, prepare(connection, log_identity), path, log_identity)
         except duckdb.Error as error:
             connection.close()
             raise UnusableFileError(f"cannot be read: {str(error).splitlines()[0]}") from error
-        except UnusableFileError:
+        except (UnusableFileError, FatalError):
             connection.close()
             raise
 
     def close(self) -> None:
+        self._index.close()
         self._reader.close()
         self._writer.close()
 
@@ -111,6 +125,8 @@ class Store:
         except duckdb.Error as error:
             # No rollback: the connection may be unusable, and the next start continues from the last commit.
             raise FatalError(f"the read model cannot be written: {str(error).splitlines()[0]}") from error
+        # After the rows: what a crash leaves out of the index is found in them at the next start.
+        self._index.add(changes, checkpoint.position)
         self.checkpoint = checkpoint
 
     def totals(
@@ -193,6 +209,13 @@ class Store:
 
     def ended(self, correlation_id: str) -> EndedPayment | None:
         """The payment, if it has a row."""
+        try:
+            return self._index.find(correlation_id)
+        except IndexDamagedError:
+            return self.scan(correlation_id)
+
+    def scan(self, correlation_id: str) -> EndedPayment | None:
+        """The same from the rows, without the index: it reads the whole table."""
         name: list[object] = [UUID(correlation_id)]
         for provider, amount_cents, sequences in self._read(_SETTLED_PAYMENT, name):
             return EndedPayment("processed", amount_cents, provider, sequences)
@@ -258,6 +281,17 @@ def prepare(connection: duckdb.DuckDBPyConnection, log_identity: str) -> Checkpo
     return Checkpoint(*rows[0]) if rows else Checkpoint()
 
 
+def encoded_rows(connection: duckdb.DuckDBPyConnection, position: int) -> Iterator[list[tuple[bytes, str]]]:
+    """The payments that ended after the position, as the index of ids holds them, sorted by id. Raises FatalError."""
+    with closing(connection.cursor()) as cursor:
+        try:
+            cursor.execute(_ENDED_PAYMENTS, {"position": position})
+            while rows := cursor.fetchmany(INDEXED_AT_ONCE):
+                yield rows
+        except duckdb.Error as error:
+            raise FatalError(f"the read model cannot be indexed: {str(error).splitlines()[0]}") from error
+
+
 def write_checkpoint(connection: duckdb.DuckDBPyConnection, checkpoint: Checkpoint) -> None:
     """Adds the checkpoint. Call it inside the transaction that writes its rows."""
     connection.execute("INSERT INTO checkpoint VALUES (?, ?)", [checkpoint.position, checkpoint.replay_from])
@@ -308,4 +342,5 @@ FROM checkpoint ORDER BY position DESC LIMIT 1
 _SQL = resources.files("tollgate.projector").joinpath("sql")
 _TOTALS_NOW = _SQL.joinpath("totals_now.sql").read_text()
 _TOTALS_AS_OF = _SQL.joinpath("totals_as_of.sql").read_text()
+_ENDED_PAYMENTS = _SQL.joinpath("ended_payments.sql").read_text()
 _COMPACT = _SQL.joinpath("compact.sql").read_text()

@@ -1,5 +1,6 @@
 """A read model file for bulk writes. Nothing reads it before it is finished; an unfinished one is discarded."""
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import astuple
 from importlib import resources
@@ -10,9 +11,11 @@ from uuid import UUID
 import duckdb
 import orjson
 
+from tollgate.projector.live.files import index_of
+from tollgate.projector.live.id_index import write_index
 from tollgate.projector.live.projection import EndedAs, Unread
 from tollgate.projector.live.rollup import CHUNK_SEQUENCES
-from tollgate.projector.live.store import CONFIGURATION, Checkpoint, prepare, write_checkpoint
+from tollgate.projector.live.store import CONFIGURATION, Checkpoint, encoded_rows, prepare, write_checkpoint
 from tollgate.projector.rebuild.bulk_projection import Row, Rows
 from tollgate.runtime.errors import FatalError
 
@@ -28,6 +31,7 @@ class BulkStore:
     """A new file for the log with this identity. Every method raises FatalError when the file cannot be written."""
 
     def __init__(self, path: Path, log_identity: str) -> None:
+        self._path, self._log_identity = path, log_identity
         try:
             self._connection = duckdb.connect(str(path), config=CONFIGURATION)
             prepare(self._connection, log_identity)
@@ -51,7 +55,7 @@ class BulkStore:
             raise _unwritable(error) from error
 
     def finish(self, checkpoint: Checkpoint, unread: Sequence[Unread] = ()) -> None:
-        """Adds the rollup, the unread stretches and the checkpoint, makes all of it durable, and closes the file."""
+        """Adds the rollup, the unread stretches, the checkpoint and the index of ids, durably, and closes the files."""
         try:
             self._connection.begin()
             self._connection.execute(_ROLL_UP, {"chunk_sequences": CHUNK_SEQUENCES})
@@ -60,7 +64,9 @@ class BulkStore:
                 self._connection.execute("INSERT INTO unread VALUES (?, ?)", list(astuple(stretch)))
             self._connection.commit()
             self._connection.execute("CHECKPOINT")
-        except duckdb.Error as error:
+            rows = encoded_rows(self._connection, 0)
+            write_index(index_of(self._path), self._log_identity, checkpoint.position, rows)
+        except (duckdb.Error, sqlite3.Error) as error:
             raise _unwritable(error) from error
         self.close()
 
@@ -95,5 +101,5 @@ def _names(columns: tuple[Any, ...]) -> list[str]:
     return [f"c{number}" for number in range(len(columns))]
 
 
-def _unwritable(error: duckdb.Error) -> FatalError:
+def _unwritable(error: duckdb.Error | sqlite3.Error) -> FatalError:
     return FatalError(f"the new read model cannot be written: {str(error).splitlines()[0]}")
