@@ -13,7 +13,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.health_bucket import HealthBucket
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.projector.commands import add_operator_commands
-from tollgate.projector.live.active_model import ActiveModel, Model
+from tollgate.projector.live.active_model import ActiveModel, Model, usable_snapshot
 from tollgate.projector.live.files import LockedError, ModelFiles, discard, locked
 from tollgate.projector.live.snapshots import Snapshots
 from tollgate.projector.live.store import OtherLogError, Store, UnusableFileError
@@ -117,7 +117,8 @@ async def _known_model(broker: Broker, path: Path, log: LogState, missing_accept
     except OtherLogError:
         raise LogChangedError("the log was replaced by another") from None
     try:
-        model = Model(broker, path, store, log.identity, missing_accepted=missing_accepted)
+        snapshot = await usable_snapshot(broker, path, store, log.identity)
+        model = Model(broker, path, store, log.identity, missing_accepted=missing_accepted, snapshot=snapshot)
         await model.watch.look(timeout_seconds=30)
     except BaseException:
         store.close()

@@ -7,15 +7,20 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.history import message_at
 from tollgate.messaging.log_watch import LogWatch
+from tollgate.projector.live import open_snapshot
 from tollgate.projector.live.files import ModelFiles, discard
 from tollgate.projector.live.follower import Follower
+from tollgate.projector.live.open_snapshot import SNAPSHOT_MESSAGES_MIN, OpenSnapshot, SnapshotWriter
 from tollgate.projector.live.store import Store, UnusableFileError
 from tollgate.projector.verify.comparison import Comparison, NotComparableError, compare
+from tollgate.runtime.errors import BrokerError
 from tollgate.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
+SNAPSHOT_CHECK_SECONDS_MAX = 30.0
 CATCH_UP_SECONDS_MAX = 120.0
 """How long a rebuilt read model may take to read the messages stored since it was built."""
 
@@ -27,13 +32,23 @@ class Model:
     """
 
     def __init__(
-        self, broker: Broker, path: Path, store: Store, log_identity: str, *, missing_accepted: int = 0
+        self,
+        broker: Broker,
+        path: Path,
+        store: Store,
+        log_identity: str,
+        *,
+        missing_accepted: int = 0,
+        snapshot: OpenSnapshot | None = None,
+        snapshot_messages_min: int = SNAPSHOT_MESSAGES_MIN,
     ) -> None:
         self.path = path
         self.store = store
         self.missing_accepted = missing_accepted
         self.watch = LogWatch(broker, store.checkpoint.mark(log_identity), missing_accepted=missing_accepted)
-        self.follower = Follower(broker, store, self.watch)
+        last = 0 if snapshot is None else snapshot.mark.sequence
+        snapshots = SnapshotWriter(path, log_identity, last, messages_min=snapshot_messages_min)
+        self.follower = Follower(broker, store, self.watch, snapshots, snapshot)
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -60,6 +75,25 @@ class Model:
         if unread > self.missing_accepted:
             return f"the log is damaged: {unread} messages could not be read, the first at {first}"
         return self.watch.fault
+
+
+async def usable_snapshot(broker: Broker, path: Path, store: Store, log_identity: str) -> OpenSnapshot | None:
+    """The open payments beside the read model; None if there are none that belong to it and to this log.
+
+    Raises BrokerError.
+    """
+    snapshot = open_snapshot.read(path, log_identity, store.checkpoint.position)
+    if snapshot is None:
+        return None
+    log = await broker.log_state(timeout_seconds=SNAPSHOT_CHECK_SECONDS_MAX)
+    if not snapshot.mark.is_held_by(log):
+        # It was purged or archived. The mark of the read model itself is compared as well.
+        return snapshot
+    message = await message_at(broker, snapshot.mark.sequence)
+    if message is None or snapshot.mark.contradiction(log, message.stored_at_us) is not None:
+        logger.warning("the open payments beside %s are of another log, so more of this one is read", path)
+        return None
+    return snapshot
 
 
 class ActiveModel:
@@ -105,16 +139,23 @@ class ActiveModel:
 
     async def _change_over(self, path: Path) -> None:
         try:
-            replacement = Model(
-                self._broker,
-                path,
-                Store.open(path, self._log_identity),
-                self._log_identity,
-                missing_accepted=self.model.missing_accepted,
-            )
+            store = Store.open(path, self._log_identity)
         except UnusableFileError as error:
             discard(path)
             raise NotComparableError(f"the rebuilt file {error}") from error
+        try:
+            replacement = Model(
+                self._broker,
+                path,
+                store,
+                self._log_identity,
+                missing_accepted=self.model.missing_accepted,
+                snapshot=await usable_snapshot(self._broker, path, store, self._log_identity),
+            )
+        except BrokerError as error:
+            store.close()
+            discard(path)
+            raise NotComparableError(f"the log cannot be read: {error}") from error
         following = asyncio.ensure_future(replacement.follower.run())
         try:
             async with asyncio.timeout(CATCH_UP_SECONDS_MAX):

@@ -17,6 +17,7 @@ from tollgate.contract.timestamps import format_us, now_us
 from tollgate.runtime.errors import TollgateError
 
 _FIRST = "model.duckdb"
+_OPEN_SUFFIX = ".open"
 _NAME = re.compile(r"model(?:-(\d+))?\.duckdb", re.ASCII)
 
 
@@ -60,6 +61,8 @@ class ModelFiles:
         # The index first: without a read model of its name it is removed by the next start.
         with suppress(FileNotFoundError):
             index_of(self.rebuild).rename(index_of(path))
+        with suppress(FileNotFoundError):
+            open_snapshot_of(self.rebuild).rename(open_snapshot_of(path))
         self.rebuild.rename(path)
         return path
 
@@ -71,11 +74,7 @@ class ModelFiles:
             file.flush()
             os.fsync(file.fileno())
         made.replace(self._pointer)
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.folder)
 
     @property
     def log_changed(self) -> Path:
@@ -107,6 +106,7 @@ class ModelFiles:
             return
         if (log := wal_of(path)).exists():
             log.rename(wal_of(self.set_aside))
+        open_snapshot_of(path).unlink(missing_ok=True)
         path.rename(self.set_aside)
         discard_index(index_of(path))
 
@@ -147,11 +147,26 @@ def discard_index(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
+def open_snapshot_of(path: Path) -> Path:
+    """The path of the payments that have not ended, beside a read model (`open_snapshot.py`)."""
+    return path.with_name(path.name + _OPEN_SUFFIX)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names of the files in the folder durable."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def discard(path: Path) -> None:
-    """Removes a closed file, its index and its write-ahead log, the latter first: alone, it would be applied to the
-    next file."""
+    """Removes a closed file and what belongs to it, the write-ahead log before the file: alone, it would be applied
+    to the next file."""
     discard_index(index_of(path))
     wal_of(path).unlink(missing_ok=True)
+    open_snapshot_of(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 
 

@@ -16,6 +16,7 @@ from tollgate.messaging.log_reader import LogMessage, LogReader
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.validity import valid_events
 from tollgate.projector.live.ended_payment import EndedPayment
+from tollgate.projector.live.open_snapshot import OpenSnapshot, SnapshotWriter
 from tollgate.projector.live.projection import (
     RECENTLY_ENDED_MAX,
     Change,
@@ -44,11 +45,23 @@ UNCOMMITTED_EVENTS_MAX = 50_000
 class Follower:
     """The only writer of the read model. `projection` and `store` together hold everything up to `position`."""
 
-    def __init__(self, broker: Broker, store: Store, watch: LogWatch) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        store: Store,
+        watch: LogWatch,
+        snapshots: SnapshotWriter,
+        snapshot: OpenSnapshot | None = None,
+    ) -> None:
         self._broker = broker
         self._store = store
         self.watch = watch
-        self._reader = LogReader(broker, store.checkpoint.replay_from, watch=watch)
+        self._snapshots = snapshots
+        # In an older one, all payments have ended since.
+        if snapshot is not None and snapshot.mark.sequence < store.checkpoint.replay_from:
+            snapshot = None
+        start = store.checkpoint.replay_from if snapshot is None else snapshot.mark.sequence + 1
+        self._reader = LogReader(broker, start, watch=watch)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._uncommitted: dict[str, SettledRow | RejectedRow] = {}
         self._changes: list[Change] = []
@@ -58,12 +71,15 @@ class Follower:
         """Held while the projection is ahead of the store: its holder finds both at the same position."""
         self._moved = asyncio.Condition()
         self._checkpointed = store.checkpoint.position
-        self._read = store.checkpoint.replay_from - 1
+        self._read = start - 1
         self._read_stored_at_us: int | None = None
-        self.position = store.checkpoint.replay_from - 1
+        self.position = start - 1
         self.moved_at = time.monotonic()
         """When `position` last changed."""
         self.projection = Projection(self._ended_as, store.recently_ended(RECENTLY_ENDED_MAX))
+        if snapshot is not None:
+            self.projection.restore(snapshot.open)
+        logger.info("reading the log from %d on; %d open payments are known", start, len(self.projection.open))
         self.poison_events = 0
         """Count of messages set aside because they are not valid."""
 
@@ -214,6 +230,9 @@ class Follower:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._thread, self._store.commit, self._changes, checkpoint)
             self._checkpointed = self._read
+            if self._read == checkpoint.position:
+                # The open payments do not change meanwhile, because `in_step` is held.
+                await loop.run_in_executor(self._thread, self._snapshots.write_if_due, checkpoint, self.projection.open)
             self._changes = []
             self._uncommitted = {}
         if self.position != self._read:

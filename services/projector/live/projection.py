@@ -5,7 +5,7 @@ Rows are a function of the log alone, so a rebuilt read model equals the live on
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -149,6 +149,13 @@ class Projection:
                 self._evolve(event.correlation_id, sequence, event, stored_at_us)
                 return None
 
+    def restore(self, open_payments: Mapping[str, OpenPayment]) -> None:
+        """Continues with these open payments, oldest request first. Only before the first event is applied."""
+        self.open.update(open_payments)
+        for correlation_id, payment in open_payments.items():
+            if isinstance(payment.payment_state, Open):
+                self.open_attempts[correlation_id] = payment.payment_state
+
     def oldest_open_sequence(self) -> int | None:
         """The sequence of the request of the oldest payment that has not ended; None if all have ended."""
         return next((payment.sequences[0] for payment in self.open.values()), None)
@@ -202,9 +209,10 @@ class Projection:
         )
 
     def _settle(self, sequence: int, event: PaymentProcessed, *, is_replay: bool) -> SettledRow | None:
+        # First: a restored payment is open although it is among those that ended last, until its end is replayed.
+        payment = self._end(event.correlation_id)
         if self.recently_ended.get(event.correlation_id) == "settled":
             return None
-        payment = self._end(event.correlation_id)
         if payment is None and not is_replay and self._ended_as(event.correlation_id) == "settled":
             return None
         self.remember_ended(event.correlation_id, "settled")

@@ -11,6 +11,7 @@ from pathlib import Path
 from tollgate.messaging.bulk_log_reader import Batch, BulkReader
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.validity import valid_events
+from tollgate.projector.live.open_snapshot import SNAPSHOT_MESSAGES_MIN, SnapshotWriter
 from tollgate.projector.live.projection import EndedAs, Unread
 from tollgate.projector.live.store import Checkpoint
 from tollgate.projector.rebuild.bulk_projection import BulkProjection, Rows
@@ -46,7 +47,8 @@ async def build(
     read.
     """
     with closing(BulkStore(path, log_identity)) as bulk_store:
-        return await _Building(bulk_store, broker, missing_accepted).run(log_identity, on_progress)
+        snapshots = SnapshotWriter(path, log_identity, 0, messages_min=SNAPSHOT_MESSAGES_MIN)
+        return await _Building(bulk_store, broker, missing_accepted).run(log_identity, on_progress, snapshots)
 
 
 class _Building:
@@ -63,7 +65,7 @@ class _Building:
         self._position = 0
         self._messages = 0
 
-    async def run(self, log_identity: str, on_progress: Callable[[int, int], None]) -> Built:
+    async def run(self, log_identity: str, on_progress: Callable[[int, int], None], snapshots: SnapshotWriter) -> Built:
         with ThreadPoolExecutor(1, thread_name_prefix="bulk-writer") as thread:
             loop = asyncio.get_running_loop()
             writing: asyncio.Future[None] = loop.create_future()
@@ -91,6 +93,7 @@ class _Building:
             oldest = self._projection.oldest_open_sequence()
             checkpoint = Checkpoint(position, position + 1 if oldest is None else oldest, self._stored_at_us)
             await loop.run_in_executor(thread, self._bulk_store.finish, checkpoint, self._unread)
+            await loop.run_in_executor(thread, snapshots.write_if_due, checkpoint, self._projection.open_payments())
         return Built(position, self._messages, self._projection.poison_events)
 
     async def _read(self, reader: BulkReader) -> Batch:

@@ -16,7 +16,7 @@ from tollgate.contract.events import PROVIDERS, Event, LedgerPurged
 from tollgate.contract.payment_state import ACCEPTANCE_SECONDS_MAX
 from tollgate.contract.subjects import REQUESTED
 from tollgate.contract.timestamps import MICROSECONDS, InvalidTimestampError, parse_us
-from tollgate.projector.live.projection import Cleared, EndedAs, Projection, RejectedRow, SettledRow
+from tollgate.projector.live.projection import Cleared, EndedAs, OpenPayment, Projection, RejectedRow, SettledRow
 
 _HEAD = rf'"version":{VERSION},"correlationId":"([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})"'
 # Amounts and attempts of more digits are valid, but not plain.
@@ -135,6 +135,13 @@ class BulkProjection:
             sequences.append(oldest[0])
         return min(sequences, default=None)
 
+    def open_payments(self) -> dict[str, OpenPayment]:
+        """The payments that have not ended, oldest request first. Call it once, after the last message."""
+        for correlation_id, plain in list(self._plain.items()):
+            del self._plain[correlation_id]
+            self._apply_plain(plain)
+        return dict(sorted(self._projection.open.items(), key=lambda one: one[1].sequences[0]))
+
     def _plain_events(self, pattern: _Pattern, payload: bytes) -> list[re.Match[bytes]] | None:
         """The events of a valid message all of whose lines are spelled as `encode` spells them; None for any other."""
         if (match := pattern.match(payload)) is not None:
@@ -196,10 +203,7 @@ class BulkProjection:
         if isinstance(event, LedgerPurged):
             self._plain.clear()
         elif (plain := self._plain.pop(event.correlation_id, None)) is not None:
-            request_sequence, request_stored_at_us, request, routed_sequence, intent = plain
-            self._projection.apply(request_sequence, decode(request), request_stored_at_us)
-            if routed_sequence:
-                self._projection.apply(routed_sequence, decode(intent), 0)
+            self._apply_plain(plain)
         match self._projection.apply(sequence, event, stored_at_us):
             case SettledRow() as row:
                 self.rows.settled.append(
@@ -218,6 +222,12 @@ class BulkProjection:
                 self.rows.rejected.append((row.correlation_id, row.amount_cents, row.reason, row.sequences))
             case Cleared(position):
                 self.rows = Rows(purged_at=position)
+
+    def _apply_plain(self, plain: _Plain) -> None:
+        request_sequence, request_stored_at_us, request, routed_sequence, intent = plain
+        self._projection.apply(request_sequence, decode(request), request_stored_at_us)
+        if routed_sequence:
+            self._projection.apply(routed_sequence, decode(intent), 0)
 
     def _second(self, text: bytes) -> int | None:
         """Microseconds since the epoch of the second; None when it is not a valid time."""
