@@ -15,7 +15,9 @@ from tollgate.contract.events import PROVIDERS, ProviderName
 
 KNOWN = "projector.known"
 KNOWN_IDS_MAX = 512
-"""Ids in one question: it is then under 21 KB, and its answer under 48 KB. The broker takes messages of 128 KB."""
+"""Ids in one question: it is then under 21 KB, and its answer under 96 KB. The broker takes messages of 128 KB."""
+KNOWN_EVENTS_MAX = 4
+"""Sequences in the answer for one payment; those of a payment with more have to be asked for (`projector.payment`)."""
 
 EndedHow = Literal["processed", "rejected"]
 
@@ -37,7 +39,8 @@ class KnownPayment:
     """A payment that the read model has. `ended`, `end_sequence` are None while it has not ended.
 
     `request_sequence` is that of its first event, and `end_sequence` that of its last. `provider` is set if it was
-    processed.
+    processed. `events` are the sequences of its other events while it has not ended; None if those are more than
+    KNOWN_EVENTS_MAX.
     """
 
     request_sequence: int
@@ -45,6 +48,7 @@ class KnownPayment:
     ended: EndedHow | None = None
     end_sequence: int | None = None
     provider: ProviderName | None = None
+    events: Sequence[int] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def encode_known(known: Known) -> bytes:
     payments = {
         correlation_id: [
             *(one.request_sequence, one.amount_cents),
-            *(one.ended, one.end_sequence, one.provider),
+            *(one.ended, one.end_sequence, one.provider, one.events),
         ]
         for correlation_id, one in known.payments.items()
     }
@@ -102,8 +106,8 @@ def _id(value: Any) -> str:
 
 def _payment(fields: Any) -> KnownPayment:
     match fields:
-        case [int(sequence), int(cents), None, None, None]:
-            return KnownPayment(sequence, cents)
+        case [int(sequence), int(cents), None, None, None, events, *_]:
+            return KnownPayment(sequence, cents, events=None if events is None else tuple(map(int, events)))
         case [int(sequence), int(cents), "processed", int(end), provider, *_] if provider in PROVIDERS:
             return KnownPayment(sequence, cents, "processed", end, provider)
         case [int(sequence), int(cents), "rejected", int(end), *_]:

@@ -1,5 +1,6 @@
 """The `processor` program, and its composition root."""
 
+import logging
 import os
 import secrets
 import socket
@@ -23,18 +24,20 @@ from tollgate.processor.charging.doubt_handler import DoubtHandler
 from tollgate.processor.charging.group_commit import GroupCommit
 from tollgate.processor.charging.handler import PaymentHandler
 from tollgate.processor.charging.histories import Histories
+from tollgate.processor.charging.lookups import Lookups
 from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_client import ProviderClient
 from tollgate.processor.charging.provider_log import ProviderLog
 from tollgate.processor.charging.release_handler import ReleaseHandler
-from tollgate.processor.charging.state_cache import StateCache
+from tollgate.processor.charging.start import begin
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.health.client import HealthClient
 from tollgate.processor.health.lease import HealthLease, Pace
 from tollgate.processor.health.poller import HealthPoller
 from tollgate.processor.health.report import Health
 from tollgate.processor.intake.progress import Progress
+from tollgate.processor.intake.queue_intake import QueueIntake
 from tollgate.processor.intake.queues import REQUESTS
 from tollgate.processor.intake.requests import IN_HAND_FACTOR, requests_queue
 from tollgate.processor.intake.side_queues import doubts_queue, released_queue
@@ -47,6 +50,8 @@ from tollgate.runtime.clock import SystemClock
 from tollgate.runtime.heartbeat import beat
 from tollgate.runtime.process import run as run_process
 from tollgate.runtime.process import run_together
+
+logger = logging.getLogger(__name__)
 
 
 @click.group(cls=Group)
@@ -82,7 +87,9 @@ async def serve(settings: Settings) -> None:
             connections_max=int(settings.processor_concurrency * IN_HAND_FACTOR),
         )
         try:
-            state_cache = StateCache(floor + 1, BloomSet())
+            read_model = ReadModel(broker)
+            state_cache = await begin(watch, log, read_model, BloomSet(), oldest=floor + 1)
+            logger.info("reading the log from %d on", state_cache.start_sequence)
             follower = Follower(broker, state_cache, watch)
             router = Router(
                 policy,
@@ -95,9 +102,9 @@ async def serve(settings: Settings) -> None:
                 too_far="nothing is charged until it is right again",
             )
             system_clock = SystemClock()
-            read_model = ReadModel(broker)
             histories = Histories(broker, read_model)
-            payment_states, store = PaymentStates(state_cache, histories), GroupCommit(log)
+            lookups = Lookups(read_model, histories, lambda: watch.is_sure)
+            payment_states, store = PaymentStates(state_cache, lookups), GroupCommit(log)
             attempts = Attempts(store, follower, client, system_clock, provider_log)
             payments = PaymentHandler(
                 *(store, follower, payment_states, attempts, router),
@@ -112,10 +119,13 @@ async def serve(settings: Settings) -> None:
             me = _name()
             progress = Progress(me, broker, log, clock=clock, requests=requests, follower=follower, router=router)
             poller = _health_poller(me, broker, providers, pace, router)
+            queues = (
+                requests,
+                *(doubts_queue(broker, name, doubts, router) for name in PROVIDERS),
+                released_queue(broker, ReleaseHandler(payments, follower, histories)),
+            )
             await run_together(
-                requests.run(),
-                *(doubts_queue(broker, name, doubts, router).run() for name in PROVIDERS),
-                released_queue(broker, ReleaseHandler(payments, follower, histories)).run(),
+                *(_take(queue, follower) for queue in queues),
                 follower.run(),
                 poller.run(),
                 clock.run(),
@@ -125,6 +135,12 @@ async def serve(settings: Settings) -> None:
             )
         finally:
             await client.close()
+
+
+async def _take(queue: QueueIntake, follower: Follower) -> None:
+    """Takes from the queue until cancelled, once the log was read."""
+    await follower.is_started.wait()
+    await queue.run()
 
 
 def _name() -> str:

@@ -208,7 +208,10 @@ class QuestionService:
         """
         try:
             async with asyncio.timeout(CATCH_UP_SECONDS):
-                log = await self._follower.watch.ends(timeout_seconds=CATCH_UP_SECONDS)
+                watch = self._follower.watch
+                # After a new connection the log may be another with the same ends: its message is compared, too.
+                check = watch.ends if watch.is_sure else watch.look
+                log = await check(timeout_seconds=CATCH_UP_SECONDS)
                 last_sequence = log.last_sequence if up_to is None else min(up_to, log.last_sequence)
                 await self._follower.reached(last_sequence)
                 return log.last_sequence

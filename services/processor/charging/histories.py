@@ -1,14 +1,15 @@
 """Finds the events of one payment in the log, however long the log is."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tollgate.contract.batch import part_of
+from tollgate.contract.batch import Malformed, events_in, part_of
 from tollgate.contract.codec import decode
-from tollgate.contract.events import Event, PaymentRequested
+from tollgate.contract.events import Event, LedgerPurged, PaymentRequested
 from tollgate.contract.payment_state import is_late
 from tollgate.contract.read_model_api import SEQUENCES_MAX, PaymentView
-from tollgate.contract.subjects import REQUESTED
+from tollgate.contract.subjects import PURGED, REQUESTED, SUBJECTS
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.history import message_at
 from tollgate.messaging.log_reader import LogMessage, LogReader
@@ -22,7 +23,8 @@ READ_TIMEOUT_SECONDS = 60.0
 QUESTIONS_MAX = 16
 """Payments that are asked for at once; the next waits. The read model answers 64 questions at once, of everybody."""
 READINGS_MAX = 2
-"""Payments for which the log is read at once. Each reads as much as the broker gives it."""
+"""Readings of the log at once. Each reads as much as the broker gives it."""
+_OUTCOMES = tuple(subject for subject in SUBJECTS if subject != REQUESTED)
 
 
 class UnknownPaymentError(TollgateError):
@@ -60,7 +62,7 @@ class Histories:
             async with self._questions:
                 view = await self._view(correlation_id)
                 if len(view.sequences) < SEQUENCES_MAX:
-                    return await self._by_sequences(view)
+                    return await self._at(correlation_id, view.sequences[1:])
                 request_sequence = view.request_sequence
         except (ReadModelUnavailableError, UnknownPaymentError):
             if request_sequence is None:
@@ -68,9 +70,25 @@ class Histories:
         async with self._readings:
             return await self._read(correlation_id, request_sequence)
 
-    async def _by_sequences(self, view: PaymentView) -> History:
-        sequences = view.sequences[1:]
-        found = await asyncio.gather(*(self._event(view.correlation_id, one) for one in sequences))
+    async def at(self, correlation_id: str, sequences: Sequence[int]) -> History:
+        """The payment's events at these sequences, which are all it has but its request.
+
+        Raises BrokerUnavailableError.
+        """
+        async with self._questions:
+            return await self._at(correlation_id, sequences)
+
+    async def read_together(self, requests: Mapping[str, int]) -> dict[str, History]:
+        """All events of these payments that the log holds at the moment of this call, by one reading of the log.
+
+        `requests` has the sequences of their requests; the reading begins at the first of them. Raises
+        BrokerUnavailableError.
+        """
+        async with self._readings:
+            return await self._read_together(requests)
+
+    async def _at(self, correlation_id: str, sequences: Sequence[int]) -> History:
+        found = await asyncio.gather(*(self._event(correlation_id, one) for one in sequences))
         events = [(sequence, event) for sequence, (event, _) in zip(sequences, found, strict=True)]
         late = {sequence for sequence, (event, at_us) in zip(sequences, found, strict=True) if is_late(event, at_us)}
         return History(events, frozenset(late))
@@ -99,26 +117,39 @@ class Histories:
 
     async def _read(self, correlation_id: str, request_sequence: int) -> History:
         """Reads everything stored since the request, up to the log's present end."""
-        last = (await self._broker.log_state(timeout_seconds=READ_TIMEOUT_SECONDS)).last_sequence
-        events: list[tuple[int, Event]] = []
+        return (await self._read_together({correlation_id: request_sequence}))[correlation_id]
+
+    async def _read_together(self, requests: Mapping[str, int]) -> dict[str, History]:
+        first = min(requests.values())
+        begin = (await self._broker.log_state(timeout_seconds=READ_TIMEOUT_SECONDS)).first_sequence
+        if begin > first:
+            raise BrokerUnavailableError(f"the log begins at {begin}, after the request at {first}")
+        found: dict[str, dict[int, Event]] = {one: {} for one in requests}
         late: set[int] = set()
         try:
-            async with LogReader(self._broker, request_sequence) as reader, asyncio.timeout(READ_TIMEOUT_SECONDS):
-                while True:
-                    for message in await reader.batch(BATCH_MESSAGES_MAX):
-                        if (event := _event_of(message, correlation_id)) is not None:
-                            events.append((message.sequence, event))
-                            if is_late(event, message.stored_at_us):
-                                late.add(message.sequence)
-                        if message.sequence >= last:
-                            return History(events, frozenset(late))
+            async with (
+                LogReader(self._broker, first, subjects=_OUTCOMES) as reader,
+                asyncio.timeout(READ_TIMEOUT_SECONDS),
+            ):
+                async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
+                    for message in messages:
+                        _collect(message, found, late)
         except TimeoutError:
-            raise BrokerUnavailableError(f"the log could not be read from {request_sequence} on in time") from None
+            raise BrokerUnavailableError(f"the log could not be read from {first} on in time") from None
+        return {one: History(list(events.items()), frozenset(late & events.keys())) for one, events in found.items()}
 
 
-def _event_of(message: LogMessage, correlation_id: str) -> Event | None:
-    """The valid event of the payment in that message. Poison in it is counted by the readers of the whole log."""
-    if message.subject == REQUESTED:
-        return None
-    event = part_of(message.subject, message.payload, correlation_id)
-    return None if event is None else decode(event)
+def _collect(message: LogMessage, found: dict[str, dict[int, Event]], late: set[int]) -> None:
+    """Adds the valid events of these payments. Poison is counted by the readers of the whole log."""
+    # Searching for the id first avoids decoding most messages.
+    if len(found) == 1 and message.subject != PURGED and next(iter(found)).encode() not in message.payload:
+        return
+    events = events_in(message.subject, message.payload)
+    for event in () if isinstance(events, Malformed) else events:
+        if isinstance(event, LedgerPurged):
+            for earlier in found.values():
+                earlier.clear()
+        elif event.correlation_id in found:
+            found[event.correlation_id][message.sequence] = event
+            if is_late(event, message.stored_at_us):
+                late.add(message.sequence)

@@ -1,14 +1,17 @@
 """The ports of the payment and doubt handlers: what they need of the log, the providers, the router and the clocks.
 
-Adapters: `GroupCommit` or `Log`, `Follower`, `ProviderClient`, `ProviderLog`, `Router`, `ReadModel`, `ClockWatch`;
-`processor/cli.py` joins them. The machine's own clock is a port of `runtime/clock.py`.
+Adapters: `GroupCommit` or `Log`, `Follower`, `ProviderClient`, `ProviderLog`, `Router`, `ReadModel`, `Histories`,
+`ClockWatch`; `processor/cli.py` joins them. The machine's own clock is a port of `runtime/clock.py`.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tollgate.contract.events import Event, ProviderName
+from tollgate.contract.known_ids import Known
 from tollgate.contract.read_model_api import PaymentView
 from tollgate.messaging.log import Appended
+from tollgate.processor.charging.history import History
 from tollgate.processor.charging.outcomes import Answer, Attempt, LookupAnswer
 from tollgate.processor.routing import Decision, Outcome
 
@@ -56,6 +59,26 @@ class PaymentLookup(Protocol):
 
     async def payment(self, correlation_id: str, *, timeout_seconds: float) -> PaymentView | None:
         """What is known of the payment; None if nothing. Raises ReadModelUnavailableError."""
+
+
+class KnownPayments(Protocol):
+    """The read model, as far as payments are looked up in it in batches."""
+
+    async def known(self, correlation_ids: Sequence[str], *, timeout_seconds: float, up_to: int | None = None) -> Known:
+        """Which of these payments the read model has, complete up to `up_to`. Raises ReadModelUnavailableError."""
+
+
+class PaymentHistories(Protocol):
+    """The events of payments in the log (`Histories`). All methods raise BrokerUnavailableError."""
+
+    async def of(self, correlation_id: str, request_sequence: int | None = None) -> History:
+        """All events of the payment. Raises UnknownPaymentError and ReadModelUnavailableError as well."""
+
+    async def at(self, correlation_id: str, sequences: Sequence[int]) -> History:
+        """The payment's events at these sequences, which are all it has but its request."""
+
+    async def read_together(self, requests: Mapping[str, int]) -> Mapping[str, History]:
+        """All events of these payments, by one reading of the log; `requests` has their requests' sequences."""
 
 
 class BrokerAlignedClock(Protocol):

@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import itertools
 import time
+from collections.abc import Sequence
 
 from tollgate.contract.events import PaymentProcessed, PaymentRejected, ProviderName
 from tollgate.contract.payment_state import is_late
@@ -34,6 +35,8 @@ class Follower:
         self.position = state_cache.start_sequence - 1
         self.ended_at: float | None = None
         """When the last end of a payment was applied, by the monotonic clock; None before the first."""
+        self.is_started = asyncio.Event()
+        """Set once the log was read up to the end that it had at the start. Nobody takes work before."""
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
@@ -41,10 +44,11 @@ class Follower:
         """Follows the log until cancelled. Raises LogChangedError when the log is not the one that was read."""
         start, watch = self.state_cache.start_sequence, self._watch
         async with LogReader(self._broker, start, subjects=_OUTCOMES, watch=watch) as reader:
+            async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
+                self._read(messages)
+            self.is_started.set()
             while True:
-                for message in await reader.batch(BATCH_MESSAGES_MAX):
-                    self._apply(message)
-                self._wake()
+                self._read(await reader.batch(BATCH_MESSAGES_MAX))
 
     async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
         """Waits until the cache holds everything up to `sequence`. Raises BrokerUnavailableError at the bound."""
@@ -79,6 +83,11 @@ class Follower:
     def log_fault(self) -> str | None:
         """What is missing of the log; None if nothing."""
         return self._watch.fault
+
+    def _read(self, messages: Sequence[LogMessage]) -> None:
+        for message in messages:
+            self._apply(message)
+        self._wake()
 
     def _apply(self, message: LogMessage) -> None:
         for event in valid_events(message.sequence, message.subject, message.payload) or ():

@@ -75,6 +75,8 @@ class Progress:
             return f"its clock is {self._clock.offset}"
         if (fault := self._follower.log_fault) is not None:
             return fault
+        if not self._follower.is_started.is_set():
+            return f"it reads the log first, and is at {self._follower.position}"
         if (refusal := self._log.refusal) is not None:
             return f"the broker stores no event: {refusal}"
         return self._router.obstacle(time.monotonic())

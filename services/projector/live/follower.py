@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
-from tollgate.contract.known_ids import KnownPayment
+from tollgate.contract.known_ids import KNOWN_EVENTS_MAX, KnownPayment
 from tollgate.contract.payment_state import Open, PaymentState
 from tollgate.contract.read_model_api import PaymentStatus, PaymentView
 from tollgate.messaging.connection import Broker
@@ -140,7 +140,9 @@ class Follower:
 
     def _known(self, correlation_id: str) -> KnownPayment | None:
         if (payment := self.projection.open.get(correlation_id)) is not None:
-            return KnownPayment(payment.sequences[0], payment.amount_cents)
+            first, *events = payment.sequences
+            few = tuple(events) if len(events) <= KNOWN_EVENTS_MAX else None
+            return KnownPayment(first, payment.amount_cents, events=few)
         if (ended := self._ended(correlation_id)) is not None:
             first, last = ended.sequences[0], ended.sequences[-1]
             return KnownPayment(first, ended.amount_cents, ended.how, last, ended.provider)

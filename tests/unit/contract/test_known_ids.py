@@ -3,6 +3,7 @@ import uuid
 import pytest
 
 from tollgate.contract.known_ids import (
+    KNOWN_EVENTS_MAX,
     KNOWN_IDS_MAX,
     Known,
     KnownPayment,
@@ -31,6 +32,8 @@ def test_a_question_is_read_as_it_was_written(up_to: int | None) -> None:
 def test_an_answer_is_read_as_it_was_written() -> None:
     payments = {
         "open": KnownPayment(3, 1990),
+        "routed": KnownPayment(3, 1990, events=(6, 8)),
+        "routed often": KnownPayment(3, 1990, events=None),
         "processed": KnownPayment(4, 1, "processed", 9, "fallback"),
         "rejected": KnownPayment(5, 2, "rejected", 10),
     }
@@ -41,7 +44,10 @@ def test_the_largest_question_and_answer_are_far_under_the_brokers_limit() -> No
     largest = KnownPayment(2**53, 10**15, "processed", 2**53, "fallback")
     question = encode_known_question(KnownQuestion(ids(KNOWN_IDS_MAX), 2**53))
     answer = encode_known(Known(2**53, dict.fromkeys(ids(KNOWN_IDS_MAX), largest)))
+    routed = KnownPayment(2**53, 10**15, events=(2**53,) * KNOWN_EVENTS_MAX)
+    of_routed = encode_known(Known(2**53, dict.fromkeys(ids(KNOWN_IDS_MAX), routed)))
     assert MESSAGE_BYTES_MAX < len(question) < len(answer) < BROKER_BYTES_MAX / 2
+    assert len(of_routed) < BROKER_BYTES_MAX * 3 / 4
 
 
 def test_more_ids_than_the_limit_are_refused_on_both_sides() -> None:

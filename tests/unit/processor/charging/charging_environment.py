@@ -71,8 +71,10 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
-    """All events of the payment are looked up in the log."""
+class LookUpPayment:
+    """The payment is looked up; what is found is complete up to this sequence at least."""
+
+    up_to: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class CatchUp:
     provider: ProviderName
 
 
-Call = Append | Reach | Scan | FindRequest | Send | Find | CatchUp
+Call = Append | Reach | LookUpPayment | FindRequest | Send | Find | CatchUp
 
 
 # The faults of a call. The first of each list is none.
@@ -110,6 +112,7 @@ class Fault(Enum):
     NEVER_STORED = "never stored"
     # reading the log
     READ_FURTHER = "read to the log's end"
+    READ_NO_FURTHER = "read only as far as the question needs"
     NOT_READ = "not read in time"
     # an attempt on its way to the provider
     CONNECTION_REFUSED = "connection refused"
@@ -138,7 +141,7 @@ FAULTS: dict[type[Call], list[Fault]] = {
         Fault.NEVER_STORED,
     ],
     Reach: [Fault.NONE, Fault.READ_FURTHER, Fault.NOT_READ],
-    Scan: [Fault.NONE, Fault.READ_FURTHER, Fault.NOT_READ],
+    LookUpPayment: [Fault.NONE, Fault.READ_NO_FURTHER, Fault.READ_FURTHER, Fault.NOT_READ],
     FindRequest: [Fault.NONE, Fault.NOT_READ],
     Send: [
         Fault.NONE,
@@ -278,7 +281,12 @@ class WorkerProcess:
 
     def __init__(self, start_sequence: int, clock: Clock, *, remembered_max: int) -> None:
         self.state_cache = StateCache(
-            start_sequence, set(), ended_max=remembered_max, doubts_max=remembered_max, forgotten_max=remembered_max
+            start_sequence,
+            set(),
+            ended_max=remembered_max,
+            doubts_max=remembered_max,
+            adopted_max=remembered_max,
+            forgotten_max=remembered_max,
         )
         self.position = start_sequence - 1
         self.router = DirectedRouter()
@@ -372,10 +380,10 @@ class WorkerProcess:
         assert timeout_seconds > 0
         await _ask(CatchUp(provider))
 
-    async def of(self, correlation_id: str, request_sequence: int | None = None) -> History:
+    async def of(self, correlation_id: str, request_sequence: int | None, *, up_to: int) -> History | Ended:
         assert correlation_id == PAYMENT
         assert request_sequence in {REQUEST_SEQUENCE, None}
-        return cast("History", await _ask(Scan()))
+        return cast("History | Ended", await _ask(LookUpPayment(up_to)))
 
     async def request_of(self, correlation_id: str) -> StoredRequest:
         assert correlation_id == PAYMENT
@@ -436,7 +444,7 @@ class Environment:
     """The workers, and everything outside of them.
 
     Forgetful workers cache one ended payment and one doubt, and their doubts do not have the request's sequence. Any
-    worker may be started after a request that is done. They look up in the log what they have not cached. Both
+    worker may begin to read the log anywhere. They look up what they have not cached. Both
     providers follow `contract`.
     """
 
@@ -491,8 +499,8 @@ class Environment:
             case Happening.OPERATOR_RESOLVES:
                 self.operator_resolves(choose(FAULTS[Append]))
             case Happening.CRASH:
-                # A new worker reads from the oldest request that is not acknowledged.
-                starts = [1, len(self.log) + 1] if self.items[0].is_done else [1]
+                # A new worker begins anywhere, and looks up what is older.
+                starts = range(1, len(self.log) + 2)
                 self.crash(number, self._fault(number, choose), start_sequence=choose(starts))
             case Happening.STATE_CACHE_READS:
                 self.read(number, choose(range(len(self.log) + 1)))
@@ -682,9 +690,12 @@ class Environment:
         self._check_that_it_is_in_hand()
         for worker in self.workers:
             for known in worker.known():
-                assert known is None or known == self.payment_state(worker.position), (
-                    "a cached state differs from the log's"
-                )
+                # A payment can be found to have ended before its worker has read so far.
+                states = (None, self.payment_state(worker.position), self._end_if_ended())
+                assert known in states, "a cached state differs from the log's"
+
+    def _end_if_ended(self) -> Ended | None:
+        return Ended() if self.payment_state() == Ended() else None
 
     def close(self) -> None:
         for worker in self.workers:
@@ -736,15 +747,10 @@ class Environment:
                     return BrokerUnavailableError("fault: not read")
                 worker.read(self.log, max(sequence, len(self.log) if fault is Fault.READ_FURTHER else 0))
                 return None
-            case Scan():
-                self.reached_situations.add("read in the log itself")
+            case LookUpPayment(up_to):
                 if fault is Fault.NOT_READ:
                     return BrokerUnavailableError("fault: not read")
-                # At least what the log held when it was asked.
-                end = len(self.log) if fault is Fault.READ_FURTHER else worker.asked_at_end
-                return History(
-                    [(one, event) for one, event in enumerate(self.log[:end], start=1) if _is_in_history(event)]
-                )
+                return self._looked_up(worker, up_to, fault)
             case FindRequest():
                 if fault is Fault.NOT_READ:
                     return BrokerUnavailableError("fault: not read")
@@ -759,6 +765,17 @@ class Environment:
                 return None
             case Find(provider):
                 return self._outcome_of_lookup(provider, fault)
+
+    def _looked_up(self, worker: WorkerProcess, up_to: int, fault: Fault) -> History | Ended:
+        """The answer of a read model that has read up to the question's position, to the log's end then, or now."""
+        self.reached_situations.add("looked up")
+        end = {Fault.READ_FURTHER: len(self.log), Fault.READ_NO_FURTHER: up_to}.get(fault, worker.asked_at_end)
+        if worker.position > end:
+            self.reached_situations.add("looked up while the log was read on")
+        if self.payment_state(end) == Ended():
+            # Without its events: the read model lists them only while the payment has not ended.
+            return Ended()
+        return History([(one, event) for one, event in enumerate(self.log[:end], start=1) if _is_in_history(event)])
 
     def _outcome_of_appending(self, event: Event, fault: Fault) -> Appended | BrokerUnavailableError:
         match fault:

@@ -19,9 +19,9 @@ from tests.unit.processor.charging.charging_environment import (
     Environment,
     Fault,
     Find,
+    LookUpPayment,
     Reach,
     RightClock,
-    Scan,
     Send,
 )
 from tollgate.contract.events import (
@@ -53,7 +53,7 @@ from tollgate.processor.charging.handler import (
     Work,
     retry_delay_seconds,
 )
-from tollgate.processor.charging.histories import Histories
+from tollgate.processor.charging.lookups import Lookups
 from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.provider_client import ProviderClient
 from tollgate.processor.charging.state_cache import StateCache
@@ -206,7 +206,7 @@ def test_a_doubt_of_a_payment_that_the_same_worker_sent_is_not_looked_up_in_the_
     environment.step(0, Fault.REQUEST_LOST)
     finish(environment)
     finish(environment)
-    assert "read in the log itself" not in environment.reached_situations
+    assert "looked up" not in environment.reached_situations
 
 
 def test_a_doubt_that_is_not_cached_is_looked_up_in_the_log_once(make_environment: MakeEnvironment) -> None:
@@ -215,10 +215,10 @@ def test_a_doubt_that_is_not_cached_is_looked_up_in_the_log_once(make_environmen
     environment.step(0, Fault.REQUEST_LOST)
     finish(environment)
     environment.crash(1, Fault.NONE, start_sequence=4)
-    assert isinstance(go_on_until(environment, Scan, 1), Scan)
+    assert isinstance(go_on_until(environment, LookUpPayment, 1), LookUpPayment)
     environment.step(1, Fault.NONE)
     while not isinstance(call := environment.call_of(1), Send):
-        assert not isinstance(call, Scan)
+        assert not isinstance(call, LookUpPayment)
         environment.step(1, Fault.NONE)
     assert call == sent
     assert finish(environment, 1) == Done()
@@ -515,7 +515,7 @@ def handler_of(log: SilentLog, router: DirectedRouter, clock: RightClock) -> Pay
     return PaymentHandler(
         log,
         log,
-        PaymentStates(log.state_cache, cast("Histories", None)),
+        PaymentStates(log.state_cache, cast("Lookups", None)),
         Attempts(log, log, cast("ProviderClient", None), SystemClock(), log),
         router,
         read_model=cast("ReadModel", None),

@@ -138,6 +138,23 @@ def fed(state_cache: StateCache, events: Sequence[tuple[int, Event]]) -> StateCa
     return state_cache
 
 
+class Everything:
+    """A set of dropped ids that may hold any id."""
+
+    def add(self, correlation_id: str, /) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def __contains__(self, correlation_id: object, /) -> bool:
+        return True
+
+
+def adopt(state_cache: StateCache, payment: str, found: history.History | Ended) -> PaymentState | None:
+    """Looks the payment up, while no event is applied."""
+    with state_cache.asking(payment) as asked:
+        return state_cache.adopt(payment, asked, found)
+
+
 def test_doubts_beyond_the_bound_are_looked_up_in_the_log() -> None:
     state_cache = StateCache(1, set(), doubts_max=1)
     fed(state_cache, [*doubted(PAYMENT, 4), *doubted(OTHER, 6)])
@@ -159,29 +176,69 @@ def test_a_doubt_is_known_by_one_of_its_events_only_after_a_question_with_its_re
 def test_a_payment_older_than_the_cache_is_known_and_followed_after_its_history_was_adopted() -> None:
     state_cache = fed(StateCache(10, set()), [(12, processed(OTHER))])
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) is None
-    state_cache.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
+    adopt(state_cache, PAYMENT, history.History(doubted(PAYMENT, 4)))
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
     fed(state_cache, [(13, processed(PAYMENT))])
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Ended()
 
 
-def test_a_history_older_than_the_payments_last_applied_event_is_not_adopted() -> None:
-    state_cache = fed(StateCache(10, set()), [(12, processed(OTHER)), (13, released(PAYMENT))])
-    state_cache.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
-    assert state_cache.payment_state(PAYMENT, 5, is_request=False) is None
+def test_events_that_were_applied_during_the_look_up_are_added_to_its_history() -> None:
+    state_cache = fed(StateCache(10, set()), [(12, processed(OTHER))])
+    with state_cache.asking(PAYMENT) as asked:
+        fed(state_cache, [(13, routed(PAYMENT)), (14, released(PAYMENT)), (15, routed(PAYMENT, 2))])
+        found = state_cache.adopt(PAYMENT, asked, history.History([(13, routed(PAYMENT))]))
+    assert found == Open(routed(PAYMENT, 2), 15)
+    assert state_cache.payment_state(PAYMENT, 5) == Open(routed(PAYMENT, 2), 15)
 
 
 def test_a_history_is_adopted_up_to_the_position_of_the_cache() -> None:
     state_cache = fed(StateCache(10, set()), [(12, processed(OTHER))])
-    state_cache.adopt(PAYMENT, history.History([*doubted(PAYMENT, 4), (20, processed(PAYMENT))]), as_of=12)
+    adopt(state_cache, PAYMENT, history.History([*doubted(PAYMENT, 4), (20, processed(PAYMENT))]))
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Open(routed(PAYMENT), 4, in_doubt=True)
 
 
 def test_a_history_from_before_a_purge_is_not_adopted() -> None:
-    state_cache = fed(StateCache(10, set()), [(12, processed(OTHER)), (13, LedgerPurged("test", 1))])
-    state_cache.adopt(PAYMENT, history.History(doubted(PAYMENT, 4)), as_of=12)
+    state_cache = fed(StateCache(10, set()), [(12, processed(OTHER))])
+    with state_cache.asking(PAYMENT) as asked:
+        fed(state_cache, [(13, LedgerPurged("test", 1))])
+        assert state_cache.adopt(PAYMENT, asked, history.History(doubted(PAYMENT, 4))) is None
     assert state_cache.payment_state(PAYMENT, 14, is_request=False) is None
     assert state_cache.payment_state(PAYMENT, 5, is_request=False) == Ended()
+
+
+def test_a_payment_that_was_looked_up_is_known_from_then_on_whatever_the_set_of_dropped_ids_holds() -> None:
+    state_cache = StateCache(1, Everything())
+    assert state_cache.payment_state(PAYMENT, 1) is None, "it may be among the dropped ids"
+    adopt(state_cache, PAYMENT, history.History([]))
+    assert state_cache.payment_state(PAYMENT, 1) == Unrouted()
+    fed(state_cache, [(4, routed(PAYMENT))])
+    assert state_cache.payment_state(PAYMENT, 1) == Open(routed(PAYMENT), 4), "its intent is confirmed"
+    fed(state_cache, [(5, processed(PAYMENT))])
+    assert state_cache.payment_state(PAYMENT, 1) == Ended()
+
+
+def test_a_payment_that_is_found_to_have_ended_stays_ended() -> None:
+    state_cache = StateCache(10, set())
+    assert adopt(state_cache, PAYMENT, Ended()) == Ended()
+    fed(state_cache, [(12, routed(PAYMENT))])
+    assert state_cache.payment_state(PAYMENT, 5) == Ended()
+
+
+def test_beyond_its_bound_a_payment_that_was_looked_up_and_has_no_event_is_looked_up_again() -> None:
+    state_cache = StateCache(10, set(), adopted_max=1)
+    adopt(state_cache, PAYMENT, history.History([]))
+    fed(state_cache, [(12, routed(PAYMENT))])
+    adopt(state_cache, OTHER, history.History([]))
+    assert state_cache.payment_state(PAYMENT, 5) == Open(routed(PAYMENT), 12), "it has an event, and is not dropped"
+    adopt(state_cache, THIRD, history.History([]))
+    assert state_cache.payment_state(OTHER, 6) is None
+    assert state_cache.payment_state(THIRD, 7) == Unrouted()
+
+
+def test_a_request_from_before_the_last_purge_is_void_also_if_the_cache_begins_behind_that() -> None:
+    state_cache = StateCache(10, set(), purged_before=7)
+    assert state_cache.payment_state(PAYMENT, 6) == Ended()
+    assert state_cache.payment_state(PAYMENT, 8) is None
 
 
 def test_a_rejection_without_known_earlier_events_ends_nothing() -> None:
@@ -307,3 +364,96 @@ def test_a_late_intent_is_late_until_it_is_released_and_a_void_one_changes_nothi
     on_time.apply(2, routed(PAYMENT))
     on_time.apply(3, routed(PAYMENT), is_late=True)
     assert on_time.payment_state(PAYMENT, 1) == Open(routed(PAYMENT), 2)
+
+
+# A property over whole logs: the cache begins anywhere, forgets at once, and looks up from a read model anywhere ahead.
+
+
+@st.composite
+def whole_logs(draw: st.DrawFn) -> list[Event]:
+    """Requests, any other events of their payments in any order, and at most one purge; each at its sequence from 1."""
+    kinds: st.SearchStrategy[Callable[[str, int], Event]] = st.sampled_from(
+        [routed, routed, in_doubt, released, processed]
+    )
+    events: list[Event] = [PaymentRequested(payment, 1990, 1) for payment in PAYMENTS]
+    chosen = st.tuples(st.sampled_from(PAYMENTS), kinds, st.integers(1, 3))
+    events += [kind(payment, attempt) for payment, kind, attempt in draw(st.lists(chosen, min_size=4, max_size=30))]
+    if draw(st.booleans()):
+        place = draw(st.integers(len(PAYMENTS), len(events)))
+        events[place:place] = [LedgerPurged("test", 1), *(PaymentRequested(one, 1990, 1) for one in PAYMENTS)]
+    return events
+
+
+def purged_at(events: Sequence[Event], sequence: int) -> int:
+    """The sequence of the last purge up to `sequence`; 0 if there is none."""
+    return max((one for one, event in enumerate(events[:sequence], 1) if isinstance(event, LedgerPurged)), default=0)
+
+
+def state_in_the_log(events: Sequence[Event], payment: str, request: int, sequence: int) -> PaymentState:
+    """The state for a request, when the log ended at `sequence`: a purge voids what is before it."""
+    purged = purged_at(events, sequence)
+    if request < purged:
+        return Ended()
+    payment_state: PaymentState = Unrouted()
+    for place, event in enumerate(events[:sequence], start=1):
+        if place > purged and getattr(event, "correlation_id", None) == payment:
+            payment_state = evolve(payment_state, place, event)
+    return payment_state
+
+
+def read_model_answer(events: Sequence[Event], payment: str, position: int) -> history.History | Ended | None:
+    """What a read model at `position` has of the payment; None if it has no request of it (since the last purge)."""
+    purged = purged_at(events, position)
+    own = [
+        (place, event)
+        for place, event in enumerate(events[:position], start=1)
+        if place > purged and getattr(event, "correlation_id", None) == payment
+    ]
+    if not any(isinstance(event, PaymentRequested) for _, event in own):
+        return None
+    found = history.History([(place, event) for place, event in own if not isinstance(event, PaymentRequested)])
+    return Ended() if found.payment_state == Ended() else found
+
+
+@given(whole_logs(), st.data())
+def test_a_cache_that_begins_anywhere_and_forgets_at_once_has_the_states_of_the_log_after_a_look_up(
+    events: list[Event], data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(1, len(events) + 1), label="the cache's start")
+    state_cache = StateCache(
+        start,
+        Everything() if data.draw(st.booleans(), label="the set holds any id") else set(),
+        **{
+            bound: data.draw(st.integers(0, 2), label=bound)
+            for bound in ("ended_max", "doubts_max", "adopted_max", "forgotten_max")
+        },
+        purged_before=purged_at(events, start - 1),
+    )
+    position = start - 1
+
+    def read_to(sequence: int) -> None:
+        nonlocal position
+        for place in range(position + 1, sequence + 1):
+            state_cache.apply(place, events[place - 1])
+        position = max(position, sequence)
+
+    def check(payment: str, request: int, known: PaymentState | None) -> None:
+        # What has ended by then may be found before the cache has read so far.
+        ends_later = {Ended()} if state_in_the_log(events, payment, request, len(events)) == Ended() else set()
+        assert known is None or known in {state_in_the_log(events, payment, request, position), *ends_later}
+
+    requests = [(place, one.correlation_id) for place, one in enumerate(events, 1) if isinstance(one, PaymentRequested)]
+    for _ in range(data.draw(st.integers(1, 12), label="questions")):
+        read_to(data.draw(st.integers(position, len(events)), label="read to"))
+        request, payment = data.draw(st.sampled_from(requests))
+        known = state_cache.payment_state(payment, request)
+        check(payment, request, known)
+        if known is not None:
+            continue
+        with state_cache.asking(payment) as asked:
+            needed = max(asked.since, request)
+            answer = read_model_answer(events, payment, data.draw(st.integers(needed, len(events)), label="as of"))
+            read_to(data.draw(st.integers(position, len(events)), label="read during the question, to"))
+            if answer is not None:
+                check(payment, request, state_cache.adopt(payment, asked, answer))
+        check(payment, request, state_cache.payment_state(payment, request))
