@@ -8,6 +8,7 @@ from tollgate.contract.codec import decode
 from tollgate.contract.events import PaymentRequested
 from tollgate.contract.money import format_cents
 from tollgate.gateway.dedup import DedupIndex
+from tollgate.gateway.known_ids import KnownIds
 from tollgate.gateway.problems import Problem, unavailable
 from tollgate.gateway.request_writer import RequestWriter
 from tollgate.gateway.requests import PaymentOrder
@@ -37,8 +38,8 @@ class Acceptance:
     ) -> None:
         self._clock = clock
         self._log = log
-        self._read_model = read_model
         self._dedup_index = dedup_index
+        self._known_ids = KnownIds(read_model, dedup_index, timeout_seconds=LOOKUP_TIMEOUT_SECONDS)
         self._writer = RequestWriter(log, dedup_index)
         self._timeout_seconds = timeout_seconds
         self._in_flight = 0
@@ -70,18 +71,37 @@ class Acceptance:
             )
 
     async def _known_cents(self, order: PaymentOrder) -> int | None:
-        """The amount of an earlier request; None if the payment is new."""
+        """The amount of an earlier request; None if the payment is new.
+
+        When it returns None, no request of the payment was read so far, up to the dedup index's `last_sequence`.
+        """
         if order.correlation_id not in self._dedup_index:
             return None
-        if (sequence := self._dedup_index.sequence_of(order.correlation_id)) is not None:
-            requested = await self._requested_at(sequence, order.correlation_id)
-            if requested is not None:
-                return requested.amount_cents
         try:
-            known = await self._read_model.payment(order.correlation_id, timeout_seconds=LOOKUP_TIMEOUT_SECONDS)
+            async with asyncio.timeout(LOOKUP_TIMEOUT_SECONDS):
+                return await self._looked_up_cents(order.correlation_id)
         except ReadModelUnavailableError as error:
             raise unavailable(f"the payment may be a repeat, and that cannot be checked now: {error}") from None
-        return None if known is None else known.amount_cents
+        except TimeoutError:
+            raise unavailable("the payment may be a repeat, and that could not be checked in time") from None
+
+    async def _looked_up_cents(self, correlation_id: str) -> int | None:
+        """Requests after an answer's position are those that the dedup index has read; it has them exactly."""
+        while True:
+            sequence = self._dedup_index.sequence_of(correlation_id)
+            if sequence is not None:
+                requested = await self._requested_at(sequence, correlation_id)
+                if requested is not None:
+                    return requested.amount_cents
+            known = await self._known_ids.ask(correlation_id)
+            if known.position < self._dedup_index.recent_from:
+                continue
+            if (payment := known.payments.get(correlation_id)) is not None:
+                return payment.amount_cents
+            requested_since = self._dedup_index.sequence_of(correlation_id)
+            # A message that has the id and is not valid stays in the dedup index, and requests nothing.
+            if requested_since in (None, sequence) or requested_since <= known.position:
+                return None
 
     async def _requested_at(self, sequence: int, correlation_id: str) -> PaymentRequested | None:
         deadline = asyncio.get_running_loop().time() + LOOKUP_TIMEOUT_SECONDS

@@ -14,9 +14,9 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.read_model_client import ReadModel
-from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.cli import Group
 from tollgate.runtime.heartbeat import beat
+from tollgate.runtime.id_filter import BYTES_IN_MB, IdFilter
 from tollgate.runtime.process import run as run_process
 from tollgate.runtime.process import run_together
 
@@ -38,7 +38,7 @@ async def serve(settings: Settings) -> None:
     watch = LogWatch(broker, missing_accepted=settings.log_missing_accepted)
     log = Log(broker, watch)
     read_model = ReadModel(broker)
-    dedup_index = DedupIndex(broker, BloomSet(), watch=watch)
+    dedup_index = DedupIndex(broker, IdFilter(settings.known_ids_filter_mb * BYTES_IN_MB), watch=watch)
     acceptance = Acceptance(
         log, read_model, dedup_index, broker.clock, timeout_seconds=settings.gateway_accept_timeout_seconds
     )

@@ -13,8 +13,8 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.log_reader import LogMessage, LogReader
 from tollgate.messaging.log_watch import LogWatch
-from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.id_filter import IdFilter
 from tollgate.runtime.retries import Retries
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class DedupIndex:
     (docs/decisions/0030), so the broker refuses to store what was not compared with the whole log.
     """
 
-    def __init__(self, broker: Broker, known_ids: BloomSet, *, watch: LogWatch | None = None) -> None:
+    def __init__(self, broker: Broker, known_ids: IdFilter, *, watch: LogWatch | None = None) -> None:
         self._broker = broker
         self._watch = watch or LogWatch(broker)
         self._known_ids = known_ids
@@ -54,6 +54,8 @@ class DedupIndex:
         """Called with each message of requests that was not noted before, and with the ids in it."""
         self.last_sequence = 0
         """All requests up to here are in the index."""
+        self.recent_from = 0
+        """The requests after this sequence and up to `last_sequence` are in the index exactly: `sequence_of`."""
 
     def __contains__(self, correlation_id: str) -> bool:
         """Whether the payment may have been requested; False only if it was not, up to `last_sequence`."""
@@ -181,13 +183,14 @@ class DedupIndex:
             return
         self._known_ids.clear()
         self._recent.clear()
-        self.last_sequence = sequence
+        self.last_sequence = self.recent_from = sequence
 
     def _note(self, correlation_id: str, sequence: int) -> None:
         self._known_ids.add(correlation_id)
         self._recent[correlation_id] = sequence
         if len(self._recent) > RECENT_MAX:
-            self._recent.popitem(last=False)
+            _, dropped = self._recent.popitem(last=False)
+            self.recent_from = max(self.recent_from, dropped)
 
     @staticmethod
     def _now() -> float:

@@ -5,6 +5,7 @@ import environ
 from tollgate.runtime.settings import (
     ServiceSettings,
     host,
+    known_ids_filter_mb,
     name,
     port,
     seconds,
@@ -27,4 +28,5 @@ class Settings(ServiceSettings):
         at_most=60,
         what="How long a payment may wait for the log's acknowledgement before it is answered 503.",
     )
+    known_ids_filter_mb: int = known_ids_filter_mb()
     allow_purge: bool = switch(False, what="Whether `POST /purge-payments` empties the log.")

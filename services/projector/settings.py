@@ -20,6 +20,7 @@ from tollgate.runtime.settings import (
     fallback_provider_url,
     folder,
     header_value,
+    known_ids_filter_mb,
     log_duplicate_window_seconds,
     seconds,
     setting,
@@ -44,6 +45,7 @@ class Settings(ServiceSettings):
     summary_settle_seconds: float = seconds(
         0.75, at_least=0, at_most=60, what="How long a summary waits for answers that are due inside its window."
     )
+    known_ids_filter_mb: int = known_ids_filter_mb()
     log_duplicate_window_seconds: int = log_duplicate_window_seconds()
     log_bytes_max: int = setting(
         -1,

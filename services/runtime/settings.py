@@ -225,6 +225,16 @@ def fallback_provider_url() -> Any:
     return web_address("http://127.0.0.1:8002", what="The base address of the provider with the higher fee.")
 
 
+def known_ids_filter_mb() -> Any:
+    """The size of the filter of ids, the same in gateways and projector."""
+    return whole_number(
+        4,
+        at_least=1,
+        at_most=512,
+        what="MB of the filter by which gateways tell new payments from possible repeats.",
+    )
+
+
 def log_duplicate_window_seconds() -> Any:
     """LOG_DUPLICATE_WINDOW_SECONDS, with which the projector creates the log."""
     return whole_number(

@@ -13,8 +13,8 @@ from tollgate.contract.subjects import STREAM
 from tollgate.gateway.dedup import DedupIndex
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log, LogLimits
-from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.errors import FatalError
+from tollgate.runtime.id_filter import IdFilter
 from tollgate.runtime.tasks import end
 
 
@@ -46,7 +46,7 @@ def has_read(dedup_index: DedupIndex, sequence: int) -> Callable[[], Awaitable[b
 async def test_requests_are_followed_and_other_events_are_not(log: Log, broker: Broker) -> None:
     first, second = requested(), requested()
     await store(log, first, PaymentReleased(str(uuid.uuid4()), 1, "default", "a test"))
-    dedup_index = DedupIndex(broker, BloomSet())
+    dedup_index = DedupIndex(broker, IdFilter(1 << 16))
     async with following(dedup_index):
         await dedup_index.looked(timeout_seconds=10)
         assert dedup_index.is_current
@@ -61,7 +61,7 @@ async def test_requests_are_followed_and_other_events_are_not(log: Log, broker: 
 async def test_all_ids_of_a_group_are_read(log: Log, broker: Broker) -> None:
     group = [requested() for _ in range(32)]
     await log.append_requests(group, after=0, timeout_seconds=5)
-    dedup_index = DedupIndex(broker, BloomSet())
+    dedup_index = DedupIndex(broker, IdFilter(1 << 16))
     async with following(dedup_index):
         await dedup_index.looked(timeout_seconds=10)
         assert {dedup_index.sequence_of(one.correlation_id) for one in group} == {1}
@@ -70,7 +70,7 @@ async def test_all_ids_of_a_group_are_read(log: Log, broker: Broker) -> None:
 async def test_a_purge_clears_what_was_before_it_and_keeps_what_is_after(log: Log, broker: Broker) -> None:
     before, after = requested(), requested()
     await store(log, before)
-    dedup_index = DedupIndex(broker, BloomSet())
+    dedup_index = DedupIndex(broker, IdFilter(1 << 16))
     async with following(dedup_index):
         await dedup_index.looked(timeout_seconds=10)
         await store(log, LedgerPurged("a test", 1), after)
@@ -86,7 +86,7 @@ async def test_a_purge_clears_what_was_before_it_and_keeps_what_is_after(log: Lo
 
 async def test_a_log_that_takes_the_place_of_another_is_not_taken_for_it(log: Log, broker: Broker) -> None:
     await store(log, requested(), requested())
-    dedup_index = DedupIndex(broker, BloomSet())
+    dedup_index = DedupIndex(broker, IdFilter(1 << 16))
     async with following(dedup_index) as running:
         await dedup_index.looked(timeout_seconds=10)
         await broker.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout_seconds=5)

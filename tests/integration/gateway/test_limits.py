@@ -18,7 +18,7 @@ from tollgate.gateway.requests import PaymentOrder
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.messaging.read_model_client import ReadModel
-from tollgate.runtime.bloom_set import BloomSet
+from tollgate.runtime.id_filter import IdFilter
 from tollgate.runtime.tasks import end
 
 
@@ -62,7 +62,7 @@ async def test_a_payment_beyond_those_that_may_wait_for_the_log_is_refused_at_on
     nats_server: NatsServer, broker: Broker, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acceptance, "IN_FLIGHT_MAX", 3)
-    dedup_index = DedupIndex(broker, BloomSet())
+    dedup_index = DedupIndex(broker, IdFilter(1 << 16))
     accepting = Acceptance(log, ReadModel(broker), dedup_index, broker.clock, timeout_seconds=20)
     following = asyncio.ensure_future(dedup_index.run())
     await dedup_index.looked(timeout_seconds=10)

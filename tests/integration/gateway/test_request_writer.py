@@ -16,8 +16,8 @@ from tollgate.gateway.dedup import DedupIndex
 from tollgate.gateway.request_writer import RequestWriter
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
-from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.errors import BrokerUnavailableError
+from tollgate.runtime.id_filter import IdFilter
 from tollgate.runtime.tasks import end
 
 GATEWAYS = 3
@@ -30,7 +30,7 @@ class OneGateway:
 
     def __init__(self, broker: Broker) -> None:
         self.log = Log(broker)
-        self.index = DedupIndex(broker, BloomSet())
+        self.index = DedupIndex(broker, IdFilter(1 << 16))
         self.writer = RequestWriter(self.log, self.index)
 
     async def accept(self, correlation_id: str, amount_cents: int) -> int | None:

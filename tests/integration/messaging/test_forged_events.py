@@ -40,6 +40,7 @@ from tollgate.processor.charging.state_cache import StateCache
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.projector.rebuild.builder import build
 from tollgate.runtime.bloom_set import BloomSet
+from tollgate.runtime.id_filter import IdFilter
 from tollgate.runtime.tasks import end
 
 SETTLED, OPEN, UNKNOWN = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
@@ -172,7 +173,7 @@ async def single_events(server: GuardedNatsServer, _: Path) -> object:
 
 async def a_gateway(server: GuardedNatsServer, _: Path) -> object:
     async with Broker(server.url("gateway"), name="gateway") as broker:
-        known_ids = BloomSet()
+        known_ids = IdFilter(1 << 16)
         dedup_index = DedupIndex(broker, known_ids)
         running = asyncio.ensure_future(dedup_index.run())
 
