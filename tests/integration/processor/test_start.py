@@ -1,7 +1,7 @@
 """A processor's start and its backlog cost what is open, whatever else was ever stored: real broker and read model."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -23,6 +23,7 @@ from tollgate.messaging.log import Log
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 from tollgate.processor.charging.histories import Histories
+from tollgate.processor.charging.history import History
 from tollgate.processor.charging.lookups import Lookups
 from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.start import begin
@@ -116,7 +117,17 @@ class Replica:
         self.read_model = CountedReadModel(broker)
         self.state_cache = state_cache
         self.follower = Follower(broker, state_cache, watch)
-        lookups = Lookups(self.read_model, Histories(broker, ReadModel(broker)), lambda: watch.is_sure)
+        self.readings: list[int] = []
+        """Of how many payments each reading of the log was."""
+        histories = Histories(broker, ReadModel(broker))
+        read_together = histories.read_together
+
+        async def counted(requests: Mapping[str, int]) -> dict[str, History]:
+            self.readings.append(len(requests))
+            return await read_together(requests)
+
+        histories.read_together = counted  # type: ignore[method-assign]
+        lookups = Lookups(self.read_model, histories, lambda: watch.is_sure, away_seconds_max=0.1)
         self._payment_states = PaymentStates(state_cache, lookups)
 
     async def states(self, requests: dict[str, int]) -> list[PaymentState]:
@@ -181,6 +192,26 @@ async def test_without_a_read_model_a_start_reads_everything_since_the_oldest_re
         assert await started.states(waiting | paid) == [Unrouted()] + [Ended()] * len(paid)
         assert started.read_model.questions == 0
         assert started.state_cache.payment_state(payment, sequence) == Unrouted()
+
+
+async def test_a_replica_whose_read_model_goes_away_reads_the_log_once_for_all_payments_that_wait(
+    broker: Broker, log: Log
+) -> None:
+    paid, waiting, routed = await request(broker, 64), await request(broker, 64), await request(broker, 1)
+    await end(broker, list(paid))
+    intent = PaymentRouted(next(iter(routed)), 5, 1, "default", now_us(), "test")
+    (routed_at,) = await one_by_one(broker, intent)
+    await request(broker, 1)
+    watch = LogWatch(broker)
+    last = (await watch.look()).last_sequence
+    async with replica(broker, StateCache(last + 1, set()), watch) as started:
+        found = await started.states(paid | waiting | routed)
+        assert found == [Ended()] * 64 + [Unrouted()] * 64 + [Open(intent, routed_at)]
+        assert started.readings == [129]
+        await end(broker, list(waiting))
+        await started.follower.reached(last + 4, timeout_seconds=10)
+        assert await started.states(waiting) == [Ended()] * 64
+        assert started.readings == [129], "they are followed since"
 
 
 @pytest.mark.parametrize("forgotten", [set(), Everything()], ids=["a small set", "a set that may hold any id"])
