@@ -82,6 +82,7 @@ class Environment:
                 "TOLLGATE_NATS_MONITOR_PORT": str(first_port + _MONITOR_PORT),
                 "TOLLGATE_SIMULATOR_PORT": str(first_port + _SIMULATOR_PORT),
                 "TOLLGATE_CONSOLE": "false",
+                "TOLLGATE_METRICS_PORT": "0",
             }
         )
         ports = {name: first_port + _LINK_PORT + number for number, name in enumerate(LINKS)}

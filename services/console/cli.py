@@ -1,7 +1,6 @@
 """The `console` program and its composition root."""
 
 import asyncio
-from collections.abc import Sequence
 
 import click
 import uvicorn
@@ -11,12 +10,12 @@ from tollgate.console.app import Handlers, create_app
 from tollgate.console.collector import UNWATCHED_SECONDS, WATCHED_SECONDS, Collector
 from tollgate.console.history import History
 from tollgate.console.live import Recent, render_live, sample_of
-from tollgate.console.observation import ProgramStatistics
 from tollgate.console.pages import Pages
 from tollgate.console.programs import KnownPrograms
 from tollgate.console.questions import Questions
 from tollgate.console.settings import Settings, check
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.gathering import ask_statistics
 from tollgate.messaging.log import Log
 from tollgate.messaging.read_model_client import ReadModel
 from tollgate.runtime.cli import Group
@@ -63,7 +62,7 @@ async def serve(settings: Settings) -> None:
     await run_together(
         serve_http(config, program="console"),
         _stay_connected(broker),
-        _collect(Collector(broker, read_model, _no_statistics), pages, history),
+        _collect(Collector(broker, read_model, lambda: ask_statistics(broker)), pages, history),
     )
 
 
@@ -87,7 +86,3 @@ async def _collect(collector: Collector, pages: Pages, history: History) -> None
             await asyncio.sleep(max(WATCHED_SECONDS - (loop.time() - began), 0))
         else:
             await pages.until_opened(UNWATCHED_SECONDS)
-
-
-async def _no_statistics() -> Sequence[ProgramStatistics]:
-    return ()

@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from tollgate.console.observation import Observation, ProgramStatistics
+from tollgate.console.observation import Observation
 from tollgate.contract.read_model_api import Charging, Status
+from tollgate.contract.statistics import ProgramStatistics
 from tollgate.contract.waiting import ChargingFacts
 from tollgate.messaging.charging_facts import as_waiting, ask_charging
 from tollgate.messaging.connection import Broker

@@ -1,19 +1,11 @@
 """The answers to one set of questions. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tollgate.contract.read_model_api import Charging, Status
+from tollgate.contract.statistics import ProgramStatistics
 from tollgate.contract.waiting import ChargingFacts
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramStatistics:
-    """What a program answered: its kind, its name, and its metrics by Prometheus' sample names."""
-
-    program: str
-    name: str
-    samples: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ def _answers(observation: Observation) -> dict[str, str]:
     if observation.status is not None:
         answers["projector"] = observation.status.log_fault or ""
     if observation.facts is not None:
+        # A processor has answered both questions, under one name.
         answers |= {f"processor {replica.name}": replica.obstacle for replica in observation.facts.replicas}
     return answers
 

@@ -25,6 +25,10 @@ class ClockOffset:
         return (self.low_us + self.high_us) // 2
 
     @property
+    def middle_seconds(self) -> float:
+        return self.middle_us / MICROSECONDS
+
+    @property
     def uncertainty_us(self) -> int:
         """The largest distance of the true offset from the middle."""
         return (self.high_us - self.low_us + 1) // 2

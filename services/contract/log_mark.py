@@ -21,6 +21,9 @@ class LogState:
     """When the last message was stored."""
     messages: int | None = None
     """How many messages the broker reports; None where it was not asked."""
+    stored_bytes: int = 0
+    bytes_max: int = -1
+    """The log's own limit; -1 for none."""
 
     @property
     def missing(self) -> int:

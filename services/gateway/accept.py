@@ -44,6 +44,11 @@ class Acceptance:
         self._timeout_seconds = timeout_seconds
         self._in_flight = 0
 
+    @property
+    def in_flight(self) -> int:
+        """Payments that wait for their answer."""
+        return self._in_flight
+
     async def accept(self, order: PaymentOrder) -> None:
         """Returns when the payment is durable, now or since an earlier request.
 

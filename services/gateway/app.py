@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import parse_qs
@@ -14,6 +15,7 @@ from blacksheep.exceptions import MessageAborted
 from tollgate.contract.read_model_api import SummaryQuestion
 from tollgate.contract.timestamps import now_us
 from tollgate.gateway.accept import Acceptance
+from tollgate.gateway.metrics import GatewayMetrics
 from tollgate.gateway.openapi import OPERATIONS, documentation
 from tollgate.gateway.problems import RETRY_AFTER_SECONDS, Problem, malformed, unavailable
 from tollgate.gateway.query import Ledger
@@ -33,13 +35,33 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Handlers:
     """The handlers, with the use cases as their only dependencies."""
 
-    def __init__(self, acceptance: Acceptance, ledger: Ledger, readiness: Readiness, *, allow_purge: bool) -> None:
+    def __init__(
+        self,
+        acceptance: Acceptance,
+        ledger: Ledger,
+        readiness: Readiness,
+        metrics: GatewayMetrics,
+        *,
+        allow_purge: bool,
+    ) -> None:
+        self._metrics = metrics
         self._readiness = readiness
         self._acceptance = acceptance
         self._ledger = ledger
         self._allow_purge = allow_purge
 
     async def post_payment(self, request: Request) -> Response:
+        began = time.perf_counter()
+        try:
+            response = await self._accept(request)
+        except Problem as problem:
+            self._metrics.refuse(problem.status)
+            raise
+        self._metrics.accepted.inc()
+        self._metrics.accept_seconds.observe(time.perf_counter() - began)
+        return response
+
+    async def _accept(self, request: Request) -> Response:
         content_type, content_encoding = _header(request, b"content-type"), _header(request, b"content-encoding")
         order = parse_order(content_type, content_encoding, await _body(request))
         await self._acceptance.accept(order)

@@ -3,23 +3,18 @@
 import asyncio
 from typing import Any
 
-import nats.errors
-
 from tollgate.contract.read_model_api import OpenPayment
 from tollgate.contract.replicas import REPLICAS, ReplicaStatus, decode_replica
 from tollgate.contract.subjects import CONSUMER, MESSAGE_BYTES_MAX, RELEASED_CONSUMER, REQUESTED
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.contract.waiting import ChargingFacts, Queue, WaitingPayment
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.gathering import gather_answers
 from tollgate.messaging.history import next_of_subject
 from tollgate.messaging.jetstream_api import consumer_api, stream_api
 from tollgate.runtime.errors import BrokerError
 
 QUESTION_SECONDS = 3.0
-GATHER_SECONDS_MAX = 1.0
-"""The longest wait for answers of replicas."""
-QUIET_SECONDS = 0.25
-"""After such a pause between two answers no further one is expected."""
 
 
 def as_waiting(broker: Broker, payment: OpenPayment | None) -> WaitingPayment | None:
@@ -68,24 +63,7 @@ async def oldest_in(broker: Broker, queue: Queue) -> WaitingPayment | None:
 
 async def ask_replicas(broker: Broker) -> list[ReplicaStatus]:
     """The answers of the replicas that answer in time."""
-    inbox = broker.client.new_inbox()
-    subscription = await broker.client.subscribe(inbox)
-    replicas: list[ReplicaStatus] = []
-    try:
-        await broker.client.publish(REPLICAS, b"", reply=inbox)
-        async with asyncio.timeout(GATHER_SECONDS_MAX):
-            while True:
-                message = await subscription.next_msg(QUIET_SECONDS if replicas else GATHER_SECONDS_MAX)
-                if message.headers and "Status" in message.headers:
-                    # The broker reports that there are no subscribers.
-                    break
-                replicas.append(decode_replica(message.data))
-    except (TimeoutError, nats.errors.Error):
-        # Replicas that have not answered by now are left out.
-        pass
-    finally:
-        await subscription.unsubscribe()
-    return sorted(replicas, key=lambda one: one.name)
+    return sorted((decode_replica(one) for one in await gather_answers(broker, REPLICAS)), key=lambda one: one.name)
 
 
 async def log_is_full(broker: Broker) -> bool:

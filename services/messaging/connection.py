@@ -186,7 +186,13 @@ class Broker:
         self.clock.observe(asked_at_us, parse_us(info["ts"]))
         state = info["state"]
         return LogState(
-            state["first_seq"], state["last_seq"], info["created"], parse_us(state["last_ts"]), state["messages"]
+            first_sequence=state["first_seq"],
+            last_sequence=state["last_seq"],
+            identity=info["created"],
+            last_stored_at_us=parse_us(state["last_ts"]),
+            messages=state["messages"],
+            stored_bytes=state["bytes"],
+            bytes_max=info["config"].get("max_bytes", -1),
         )
 
     async def _on_connected(self) -> None:

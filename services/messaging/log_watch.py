@@ -34,6 +34,8 @@ class LogWatch:
         self._looked = asyncio.Event()
         self.mark = mark
         """None until the first look."""
+        self.log: LogState | None = None
+        """The log's state as of the last look."""
         self.fault: str | None = None
         """What is missing from the log, as of the last check; None if nothing."""
 
@@ -81,6 +83,7 @@ class LogWatch:
         self._generation, self._looked_at = generation, self._now()
         self._looked.set()
         self.note(log.last_sequence, log.last_stored_at_us)
+        self.log = log
         return log
 
     async def ends(self, *, timeout_seconds: float = ANSWER_SECONDS_MAX) -> LogState:

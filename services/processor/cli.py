@@ -5,18 +5,19 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 
 import click
 
 from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.payment_state import CLOCK_OFFSET_SECONDS_MAX
+from tollgate.contract.statistics import STATISTICS
 from tollgate.messaging.clock_watch import ClockWatch
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.durable_consumer import until_ensured
+from tollgate.messaging.gathering import answering
 from tollgate.messaging.health_bucket import HealthBucket
-from tollgate.messaging.log import Log
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.read_model_client import ReadModel
 from tollgate.processor.charging.attempts import Attempts
@@ -28,19 +29,20 @@ from tollgate.processor.charging.lookups import Lookups
 from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_client import ProviderClient
-from tollgate.processor.charging.provider_log import ProviderLog
 from tollgate.processor.charging.release_handler import ReleaseHandler
 from tollgate.processor.charging.start import begin
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.health.client import HealthClient
 from tollgate.processor.health.lease import HealthLease, Pace
-from tollgate.processor.health.poller import HealthPoller
+from tollgate.processor.health.poller import HealthPoller, OnHealth
 from tollgate.processor.health.report import Health
 from tollgate.processor.intake.progress import Progress
 from tollgate.processor.intake.queue_intake import QueueIntake
 from tollgate.processor.intake.queues import REQUESTS
 from tollgate.processor.intake.requests import IN_HAND_FACTOR, requests_queue
 from tollgate.processor.intake.side_queues import doubts_queue, released_queue
+from tollgate.processor.metered import MeteredLog, MeteredProviderLog, MeteredProviders, MeteredRouter
+from tollgate.processor.metrics import ProcessorMetrics
 from tollgate.processor.operations.cli import resolve, status
 from tollgate.processor.routing import Router
 from tollgate.processor.settings import Settings
@@ -48,6 +50,7 @@ from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.cli import Group
 from tollgate.runtime.clock import SystemClock
 from tollgate.runtime.heartbeat import beat
+from tollgate.runtime.metrics import new_registry, serve_metrics, statistics_of
 from tollgate.runtime.process import run as run_process
 from tollgate.runtime.process import run_together
 
@@ -76,10 +79,12 @@ async def serve(settings: Settings) -> None:
     policy = settings.policy()
     async with Broker(settings.nats_url, name="processor", ca_file=settings.nats_ca_file) as broker:
         watch = LogWatch(broker, missing_accepted=settings.log_missing_accepted)
-        log = Log(broker, watch)
+        registry = new_registry("processor")
+        metrics = ProcessorMetrics(registry)
+        log = MeteredLog(broker, watch, metrics)
         await log.wait_until_exists()
         floor = (await until_ensured(broker, REQUESTS)).floor
-        provider_log = ProviderLog()
+        provider_log = MeteredProviderLog(metrics)
         client = ProviderClient(
             providers,
             provider_log=provider_log,
@@ -91,11 +96,7 @@ async def serve(settings: Settings) -> None:
             state_cache = await begin(watch, log, read_model, BloomSet(), oldest=floor + 1)
             logger.info("reading the log from %d on", state_cache.start_sequence)
             follower = Follower(broker, state_cache, watch)
-            router = Router(
-                policy,
-                Random(),  # noqa: S311 - chance, no secrets
-                lambda provider, text: provider_log.note(provider, "circuit breaker", text),
-            )
+            router = MeteredRouter(policy, Random(), provider_log, metrics)  # noqa: S311 - chance, no secrets
             clock = ClockWatch(
                 broker,
                 consequence=f"nothing is charged once it is off by more than {CLOCK_OFFSET_SECONDS_MAX} s",
@@ -105,7 +106,7 @@ async def serve(settings: Settings) -> None:
             histories = Histories(broker, read_model)
             lookups = Lookups(read_model, histories, lambda: watch.is_sure)
             payment_states, store = PaymentStates(state_cache, lookups), GroupCommit(log)
-            attempts = Attempts(store, follower, client, system_clock, provider_log)
+            attempts = Attempts(store, follower, MeteredProviders(client, metrics), system_clock, provider_log)
             payments = PaymentHandler(
                 *(store, follower, payment_states, attempts, router),
                 read_model=read_model,
@@ -118,7 +119,8 @@ async def serve(settings: Settings) -> None:
             )
             me = _name()
             progress = Progress(me, broker, log, clock=clock, requests=requests, follower=follower, router=router)
-            poller = _health_poller(me, broker, providers, pace, router)
+            poller = _health_poller(me, broker, providers, pace, _on_health(router, metrics))
+            metrics.watch(router, progress, lambda: requests.in_hand, broker.clock)
             queues = (
                 requests,
                 *(doubts_queue(broker, name, doubts, router) for name in PROVIDERS),
@@ -126,6 +128,8 @@ async def serve(settings: Settings) -> None:
             )
             await run_together(
                 *(_take(queue, follower) for queue in queues),
+                _answer_statistics(broker, statistics_of(registry, "processor", f"processor {me}")),
+                serve_metrics(registry, settings, program="processor"),
                 follower.run(),
                 poller.run(),
                 clock.run(),
@@ -143,15 +147,25 @@ async def _take(queue: QueueIntake, follower: Follower) -> None:
     await queue.run()
 
 
+async def _answer_statistics(broker: Broker, statistics: Callable[[], bytes]) -> None:
+    async with answering(broker, STATISTICS, statistics):
+        await broker.until_closed()
+
+
 def _name() -> str:
     # Another process is another replica, also when it has the same name and id in a container that was started anew.
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def _health_poller(
-    me: str, broker: Broker, providers: Mapping[ProviderName, Provider], pace: Pace, router: Router
-) -> HealthPoller:
+def _on_health(router: Router, metrics: ProcessorMetrics) -> OnHealth:
     def on_health(provider: ProviderName, health: Health) -> None:
+        metrics.health(provider, failing=health.failing)
         router.observe_health(provider, health, time.monotonic())
 
+    return on_health
+
+
+def _health_poller(
+    me: str, broker: Broker, providers: Mapping[ProviderName, Provider], pace: Pace, on_health: OnHealth
+) -> HealthPoller:
     return HealthPoller(broker, HealthBucket(broker), HealthClient(providers), HealthLease(me, pace), on_health)

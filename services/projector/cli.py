@@ -1,15 +1,17 @@
 """The `projector` program, and its composition root."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 
 from tollgate.contract.log_mark import LogState
+from tollgate.contract.statistics import STATISTICS
 from tollgate.messaging.clock_watch import ClockWatch
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.gathering import answering
 from tollgate.messaging.health_bucket import HealthBucket
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.projector.commands import add_operator_commands
@@ -17,6 +19,7 @@ from tollgate.projector.live.active_model import ActiveModel, Model, usable_snap
 from tollgate.projector.live.files import LockedError, ModelFiles, discard, locked
 from tollgate.projector.live.snapshots import Snapshots
 from tollgate.projector.live.store import OtherLogError, Store, UnusableFileError
+from tollgate.projector.metrics import ProjectorMetrics
 from tollgate.projector.read.inspection import Inspection
 from tollgate.projector.rebuild.command import rebuild
 from tollgate.projector.service import QuestionService
@@ -24,6 +27,7 @@ from tollgate.projector.settings import Settings
 from tollgate.runtime.cli import Group
 from tollgate.runtime.errors import BrokerError, FatalError, LogChangedError
 from tollgate.runtime.heartbeat import beat
+from tollgate.runtime.metrics import new_registry, serve_metrics, statistics_of
 from tollgate.runtime.process import run as run_process
 from tollgate.runtime.process import run_together
 
@@ -61,10 +65,14 @@ async def serve(settings: Settings) -> None:
             active_model = ActiveModel(broker, files, state.identity, model)
             snapshots = Snapshots(settings.snapshots_path)
             snapshots.clear()
+            registry = new_registry("projector")
+            metrics = ProjectorMetrics(registry)
+            metrics.watch(active_model, broker.clock)
             service = QuestionService(
                 broker,
                 active_model,
                 Inspection(snapshots, files, broker.clock, log_identity=state.identity),
+                metrics,
                 settle_seconds=settings.summary_settle_seconds,
             )
             try:
@@ -72,7 +80,8 @@ async def serve(settings: Settings) -> None:
                     service.run(),
                     active_model.run(),
                     ClockWatch(broker, consequence=CLOCK_LINE, too_far=CLOCK_LINE).run(),
-                    broker.until_closed(),
+                    _answer_statistics(broker, statistics_of(registry, "projector", "projector")),
+                    serve_metrics(registry, settings, program="projector"),
                     beat(settings.heartbeat_file, lambda: broker.is_connected),
                 )
             except LogChangedError as error:
@@ -80,6 +89,11 @@ async def serve(settings: Settings) -> None:
                 raise
             finally:
                 active_model.model.store.close()
+
+
+async def _answer_statistics(broker: Broker, statistics: Callable[[], bytes]) -> None:
+    async with answering(broker, STATISTICS, statistics):
+        await broker.until_closed()
 
 
 async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -32,6 +33,7 @@ from tollgate.messaging.sequence_at_time import log_end_at
 from tollgate.projector.live.active_model import ActiveModel
 from tollgate.projector.live.follower import Follower
 from tollgate.projector.live.store import Store
+from tollgate.projector.metrics import ProjectorMetrics
 from tollgate.projector.read.inspection import CannotAnswerError, Inspection, oldest_chargeable_of
 from tollgate.projector.verify.comparison import NotComparableError
 from tollgate.runtime.errors import BrokerError, LogChangedError
@@ -55,9 +57,11 @@ class QuestionService:
         broker: Broker,
         active_model: ActiveModel,
         inspection: Inspection,
+        metrics: ProjectorMetrics,
         *,
         settle_seconds: float,
     ) -> None:
+        self._metrics = metrics
         self._log_changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._broker = broker
         self._active_model = active_model
@@ -69,13 +73,13 @@ class QuestionService:
     async def run(self) -> None:
         """Serves until cancelled. Raises LogChangedError when the log is not the one that was read."""
         endpoints = (
-            Endpoint("summary", SUMMARY, self._handler(self._summary)),
-            Endpoint("payment", PAYMENT, self._handler(self._payment)),
-            Endpoint("known", KNOWN, self._handler(self._known)),
-            Endpoint("charging", CHARGING, self._handler(self._charging)),
-            Endpoint("status", STATUS, self._handler(self._status)),
-            Endpoint("snapshot", SNAPSHOT, self._handler(self._snapshot)),
-            Endpoint("adopt", ADOPT, self._handler(self._adopt)),
+            Endpoint("summary", SUMMARY, self._handler("summary", self._summary)),
+            Endpoint("payment", PAYMENT, self._handler("payment", self._payment)),
+            Endpoint("known", KNOWN, self._handler("known", self._known)),
+            Endpoint("charging", CHARGING, self._handler("charging", self._charging)),
+            Endpoint("status", STATUS, self._handler("status", self._status)),
+            Endpoint("snapshot", SNAPSHOT, self._handler("snapshot", self._snapshot)),
+            Endpoint("adopt", ADOPT, self._handler("adopt", self._adopt)),
         )
         try:
             async with micro_service(
@@ -85,14 +89,14 @@ class QuestionService:
         finally:
             self._thread.shutdown()
 
-    def _handler(self, answer: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Request], Awaitable[None]]:
+    def _handler(self, name: str, answer: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Request], Awaitable[None]]:
         """A handler that runs each query in its own task: the micro service itself calls one handler at a time."""
 
         async def handle(request: Request) -> None:
             if len(self._answering) >= QUESTIONS_MAX:
                 await request.respond_error("503", f"{QUESTIONS_MAX} queries are being served already")
                 return
-            task = asyncio.create_task(self._respond(request, answer))
+            task = asyncio.create_task(self._respond(name, request, answer))
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
 
@@ -106,10 +110,12 @@ class QuestionService:
     def _follower(self) -> Follower:
         return self._active_model.model.follower
 
-    async def _respond(self, request: Request, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+    async def _respond(self, name: str, request: Request, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+        began = time.perf_counter()
         # The change to a rebuilt read model waits for the queries that use the old one; it must not wait for itself.
         with nullcontext() if request.subject == ADOPT else self._active_model.model.used():
-            await _respond(request, answer)
+            is_answered = await _respond(request, answer)
+        self._metrics.answered(name, time.perf_counter() - began, is_refused=not is_answered)
 
     async def _adopt(self, payload: bytes) -> bytes:
         try:
@@ -238,7 +244,8 @@ class QuestionService:
             return
 
 
-async def _respond(request: Request, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+async def _respond(request: Request, answer: Callable[[bytes], Awaitable[bytes]]) -> bool:
+    """Whether the answer is no error."""
     try:
         await request.respond(await answer(request.data))
     except CannotAnswerError as error:
@@ -248,3 +255,6 @@ async def _respond(request: Request, answer: Callable[[bytes], Awaitable[bytes]]
     except Exception:
         logger.exception("a query failed")
         await request.respond_error("500", "the query failed; the projector's program log has the reason")
+    else:
+        return True
+    return False

@@ -262,6 +262,10 @@ class ServiceSettings:
     heartbeat_file: str = new_file(
         "", what="A file that is touched every 2 s while the service is well (a processor: and its clock is right)."
     )
+    metrics_host: str = host("127.0.0.1", what="The address on which `/metrics` is served.")
+    metrics_port: int = whole_number(
+        0, at_least=0, at_most=PORT_MAX, what="The port on which `/metrics` is served for Prometheus; 0 for none."
+    )
 
 
 def _web_address(text: str) -> str:

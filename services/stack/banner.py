@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tollgate.stack.programs import MEASURED
 from tollgate.stack.settings import Settings
 from tollgate.stack.supervision import State
 
@@ -26,6 +27,8 @@ def ready(settings: Settings, *, seconds: float, has_uuidgen: bool) -> str:
     kind = "simulators" if settings.runs_simulators else "yours"
     processors = f"{default}, {fallback} ({kind})" if settings.charges else "none: TOLLGATE_CHARGES is false"
     console = f"  console     {settings.console_url}\n" if settings.has_console else ""
+    first, last = settings.metrics_port, settings.metrics_port + len(MEASURED) - 1
+    metrics = f"  metrics     http://127.0.0.1:{first}/metrics to :{last}\n" if first else ""
     durability = f"fsync: {settings.sync_interval}" if settings.runs_broker else "yours"
     return f"""
 Tollgate is up at {url} after {seconds:.1f} s.
@@ -34,7 +37,7 @@ Tollgate is up at {url} after {seconds:.1f} s.
   processors  {processors}
   data        {shown(settings.data)}
   logs        {shown(settings.logs)}/<program>.log
-{console}
+{console}{metrics}
 Pay, and see it:
 
   curl -i {url}/payments -H 'Content-Type: application/json' \\

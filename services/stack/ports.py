@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tollgate.runtime.errors import SettingError
 from tollgate.stack.errors import PortTakenError
-from tollgate.stack.programs import listens_on_sockets
+from tollgate.stack.programs import MEASURED, listens_on_sockets
 from tollgate.stack.settings import Settings
 
 
@@ -34,6 +34,9 @@ def needed_ports(settings: Settings) -> list[Port]:
     if settings.runs_simulators:
         for i, name in enumerate(("simulator-default", "simulator-fallback")):
             ports.append(Port(settings.simulator_port + i, name, "TOLLGATE_SIMULATOR_PORT"))
+    if settings.metrics_port:
+        for i, name in enumerate(MEASURED):
+            ports.append(Port(settings.metrics_port + i, f"the metrics of {name}", "TOLLGATE_METRICS_PORT"))
     return ports
 
 

@@ -11,6 +11,10 @@ SOCKET_PATH_BYTES_MAX = 100
 """The system's limit is 104 to 108 bytes, by system."""
 
 
+MEASURED = ("gateway-1", "gateway-2", "processor", "projector")
+"""The programs that serve metrics, in the order of their ports."""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """One process. `environment` is added to the stack's own environment; it holds secrets."""
@@ -111,7 +115,14 @@ def _as_user(settings: Settings, credentials: Credentials | None, user: str) -> 
 
 
 def _service(settings: Settings, credentials: Credentials | None, name: str) -> Program:
-    return Program(name, (_executable(settings, name), "run"), _as_user(settings, credentials, name))
+    environment = {**_measured(settings, name), **_as_user(settings, credentials, name)}
+    return Program(name, (_executable(settings, name), "run"), environment)
+
+
+def _measured(settings: Settings, name: str) -> dict[str, str]:
+    if not settings.metrics_port:
+        return {}
+    return {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": str(settings.metrics_port + MEASURED.index(name))}
 
 
 def _gateway(settings: Settings, credentials: Credentials | None, index: int) -> Program:
@@ -121,7 +132,8 @@ def _gateway(settings: Settings, credentials: Credentials | None, index: int) ->
         if listens_on_sockets(settings)
         else {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(settings.gateway_port + index)}
     )
-    environment = {"GATEWAY_NAME": name, **where, **_as_user(settings, credentials, "gateway")}
+    user = _as_user(settings, credentials, "gateway")
+    environment = {"GATEWAY_NAME": name, **where, **_measured(settings, name), **user}
     return Program(name, (_executable(settings, "gateway"), "run"), environment)
 
 

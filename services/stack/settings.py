@@ -8,7 +8,18 @@ from pathlib import Path
 import environ
 
 from tollgate.runtime.errors import SettingError
-from tollgate.runtime.settings import broker_address, file, folder, load, matching, port, seconds, switch, web_address
+from tollgate.runtime.settings import (
+    broker_address,
+    file,
+    folder,
+    load,
+    matching,
+    port,
+    seconds,
+    switch,
+    web_address,
+    whole_number,
+)
 
 _SYNC_INTERVAL = re.compile(r"always|[1-9]\d{0,5}(ms|s|m)")
 _UNUSABLE_IN_PATHS = "\"';#%\\{}"
@@ -47,6 +58,12 @@ class Environment:
     tollgate_simulator_port: int = port(8001, what="The first of two ports of the simulators.")
     tollgate_nats_port: int = port(4222, what="The broker's port.")
     tollgate_nats_monitor_port: int = port(8222, what="The port of the broker's monitoring.")
+    tollgate_metrics_port: int = whole_number(
+        9101,
+        at_least=0,
+        at_most=65_532,
+        what="The first of four ports on loopback for metrics: of gateways, processor, projector. 0 for none.",
+    )
     tollgate_ready_seconds: float = seconds(
         60.0,
         at_least=1,
@@ -80,6 +97,7 @@ class Settings:
     simulator_port: int
     nats_port: int
     nats_monitor_port: int
+    metrics_port: int
     ready_seconds: float
 
     @property
@@ -129,6 +147,7 @@ def read_settings(environment: dict[str, str]) -> Settings:
         simulator_port=values.tollgate_simulator_port,
         nats_port=values.tollgate_nats_port,
         nats_monitor_port=values.tollgate_nats_monitor_port,
+        metrics_port=values.tollgate_metrics_port,
         ready_seconds=values.tollgate_ready_seconds,
     )
     for what, path in (

@@ -28,7 +28,8 @@ class SideStack:
 
     def __init__(self, data: Path, *, charges: bool) -> None:
         ports = {f"TOLLGATE_{name}": str(port) for name, port in zip(_PORTS, _free_ports(len(_PORTS)), strict=True)}
-        own = {**ports, "DATA_DIR": str(data), "TOLLGATE_CHARGES": str(charges).lower(), "TOLLGATE_CONSOLE": "false"}
+        none = {"TOLLGATE_CONSOLE": "false", "TOLLGATE_METRICS_PORT": "0"}
+        own = {**ports, **none, "DATA_DIR": str(data), "TOLLGATE_CHARGES": str(charges).lower()}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         self._environment = {**inherited, **own}
         self._output = data / "stack-run.out"

@@ -24,7 +24,7 @@ STOP_SECONDS_MAX = 10.0
 _POLL_SECONDS = 0.05
 _READY_IN_A_ROW = 8
 """The edge forwards to either gateway, so one answer does not show that both are ready."""
-_PORTS = 8
+_PORTS = 12
 _FIRST_PORTS = range(20_000, 32_000, _PORTS)
 """Below the ports that the system assigns to outgoing connections."""
 _OURS = ("DATA_DIR", "NATS_", "PAYMENT_PROCESSOR_", "TOLLGATE_", "GATEWAY_", "ALLOW_PURGE")
@@ -49,6 +49,7 @@ class Stack:
             "TOLLGATE_GATEWAY_PORT": str(first + 3),
             "TOLLGATE_SIMULATOR_PORT": str(first + 5),
             "TOLLGATE_CONSOLE_PORT": str(first + 7),
+            "TOLLGATE_METRICS_PORT": str(first + 8),
             # Only tests of the console need it.
             "TOLLGATE_CONSOLE": "false",
             **(environment or {}),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tools.docs import asyncapi, command_line_page, settings_page
+from tools.docs import asyncapi, command_line_page, metrics_page, settings_page
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -12,6 +12,7 @@ def main() -> None:
     settings = REFERENCE / "settings.md"
     settings.write_text(settings_page.with_tables(settings.read_text()))
     (REFERENCE / "command-line.md").write_text(command_line_page.page())
+    (REFERENCE / "metrics.md").write_text(metrics_page.page())
     (REFERENCE / "asyncapi.json").write_text(asyncapi.page())
 
 

@@ -39,6 +39,7 @@ class Stack:
             "TOLLGATE_GATEWAY_PORT": str(first_port + 3),
             "TOLLGATE_SIMULATOR_PORT": str(first_port + 5),
             "TOLLGATE_CONSOLE_PORT": str(first_port + 7),
+            "TOLLGATE_METRICS_PORT": str(first_port + 8),
         }
         self.programs = Supervised(folder)
         self._asking = Pool(self.edge, 1)

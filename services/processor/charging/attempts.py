@@ -42,6 +42,9 @@ APPENDS_MAX = 128
 sooner, and the requests that gateways are waiting to accept would queue behind all of them."""
 
 
+VOID_INTENTS = "void intents, which are not sent"
+
+
 class Attempts:
     """The operations on an attempt, shared by all handlers. Those that append raise BrokerError."""
 
@@ -91,9 +94,7 @@ class Attempts:
 
     def note_void(self, intent: Attempt) -> None:
         """Logs that the intent must not be sent: by the log, another event has decided about the payment."""
-        self._provider_log.note(
-            intent.provider, "void intents, which are not sent", f"attempt {intent.attempt} ({intent.correlation_id})"
-        )
+        self._provider_log.note(intent.provider, VOID_INTENTS, f"attempt {intent.attempt} ({intent.correlation_id})")
 
     async def append(self, event: Event, timeout_seconds: float) -> Appended:
         """Stores the event and waits until the log has been read up to it."""

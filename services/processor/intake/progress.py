@@ -4,14 +4,14 @@ import asyncio
 import logging
 import time
 
-from tollgate.contract.replicas import ReplicaStatus
+from tollgate.contract.replicas import REPLICAS, ReplicaStatus, encode_replica
 from tollgate.contract.subjects import CONSUMER
 from tollgate.contract.waiting import WaitingPayment
 from tollgate.messaging.charging_facts import ask_queue, oldest_in
 from tollgate.messaging.clock_watch import ClockWatch
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.gathering import answering
 from tollgate.messaging.log import Log
-from tollgate.messaging.replica_answers import replica_answers
 from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.intake.queue_intake import QueueIntake
 from tollgate.processor.routing import Router
@@ -50,7 +50,7 @@ class Progress:
 
     async def run(self) -> None:
         """Answers questions and logs until cancelled."""
-        async with replica_answers(self._broker, self.status):
+        async with answering(self._broker, REPLICAS, lambda: encode_replica(self.status())):
             while True:
                 await asyncio.sleep(LOOK_SECONDS)
                 try:

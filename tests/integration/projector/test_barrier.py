@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from tests.support.conditions import eventually
 from tollgate.contract.codec import encode
@@ -27,6 +28,7 @@ from tollgate.projector.live.active_model import ActiveModel, Model
 from tollgate.projector.live.files import ModelFiles
 from tollgate.projector.live.snapshots import Snapshots
 from tollgate.projector.live.store import Store
+from tollgate.projector.metrics import ProjectorMetrics
 from tollgate.projector.read.inspection import Inspection
 from tollgate.projector.service import QuestionService
 from tollgate.runtime.process import run_together
@@ -50,6 +52,7 @@ async def test_no_summary_misses_what_the_log_held_when_it_was_asked(
             broker,
             active_model,
             Inspection(Snapshots(files.folder / "snapshots"), files, broker.clock, log_identity=state.identity),
+            ProjectorMetrics(CollectorRegistry()),
             settle_seconds=rng.choice([0.0, 0.02]),
         )
         running = asyncio.ensure_future(run_together(service.run(), active_model.run()))

@@ -1,5 +1,6 @@
-from tollgate.console.observation import Observation, ProgramStatistics
+from tollgate.console.observation import Observation
 from tollgate.console.programs import PROGRAMS_MAX, KnownPrograms
+from tollgate.contract.statistics import ProgramStatistics
 
 
 def at(second: int, *names: str, log_end: int | None = None) -> Observation:

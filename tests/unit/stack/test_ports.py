@@ -14,6 +14,10 @@ def test_a_stack_of_its_own_needs_a_port_for_each_program_that_is_not_on_a_socke
     assert {port.number: port.program for port in ports} == {
         9999: "caddy",
         9998: "console",
+        9101: "the metrics of gateway-1",
+        9102: "the metrics of gateway-2",
+        9103: "the metrics of processor",
+        9104: "the metrics of projector",
         4222: "nats-server",
         8222: "nats-server",
         8001: "simulator-default",
@@ -28,7 +32,7 @@ def test_gateways_need_ports_where_their_socket_paths_are_too_long() -> None:
 
 def test_what_runs_elsewhere_needs_no_port_here() -> None:
     elsewhere = {"DATA_DIR": "/data", "NATS_URL": "nats://broker", "PAYMENT_PROCESSOR_URL_DEFAULT": "http://processor"}
-    assert [port.number for port in needed_ports(read_settings(elsewhere))] == [9999, 9998]
+    assert [port.number for port in needed_ports(read_settings(elsewhere))] == [9999, 9998, *range(9101, 9105)]
 
 
 def test_two_programs_on_one_port_are_refused_with_both_variables() -> None:
