@@ -10,7 +10,7 @@ from tests.support.conditions import eventually
 from tests.support.stack import Stack
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.gathering import ask_statistics
-from tollgate.stack.credentials import operator_url
+from tollgate.stack.credentials import ensure_credentials
 from tollgate.stack.programs import MEASURED
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
@@ -53,7 +53,8 @@ async def test_every_program_serves_the_documented_metrics_and_they_count(tmp_pa
             served = {re.split(r"\{|_bucket|_sum|_count", name)[0] for name in await read(number)}
             assert documented(program.split("-")[0]) <= served, program
 
-        async with Broker(operator_url(stack.settings), name="test") as operator:
-            answers = await ask_statistics(operator)
+        console = ensure_credentials(stack.settings).url(stack.settings, "console")
+        async with Broker(console, name="test") as broker:
+            answers = await ask_statistics(broker)
         assert [one.name.split(" ")[0] for one in answers] == sorted(MEASURED)
         assert sum(one.samples.get("tollgate_payments_accepted_total", 0) for one in answers) == PAYMENTS
