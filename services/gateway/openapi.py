@@ -45,7 +45,7 @@ _TOTAL = {
         "totalAmount": {"type": "number", "multipleOf": 0.01},
     },
 }
-_SCHEMAS: dict[type, dict[str, Any]] = {
+SCHEMAS: dict[type, dict[str, Any]] = {
     ProblemDetails: {
         "type": "object",
         "properties": {
@@ -103,7 +103,7 @@ def documentation(app: Application) -> OpenAPIHandler:
             "/docs", ui_files_options=UIFilesOptions(f"{_ASSETS}/swagger-ui-bundle.js", f"{_ASSETS}/swagger-ui.css")
         )
     ]
-    for kind, schema in _SCHEMAS.items():
+    for kind, schema in SCHEMAS.items():
         docs.set_type_schema(kind, schema)
 
     def declare_version(_: OpenAPIHandler, document: OpenAPI) -> None:
@@ -122,7 +122,7 @@ def _problem(description: str) -> ResponseInfo:
 
 
 def _add_order_body(_: OpenAPIHandler, operation: Operation) -> None:
-    schema: Any = DirectSchema(_SCHEMAS[PaymentOrderBody])  # type: ignore[no-untyped-call]
+    schema: Any = DirectSchema(SCHEMAS[PaymentOrderBody])  # type: ignore[no-untyped-call]
     operation.request_body = RequestBody(required=True, content={"application/json": MediaType(schema=schema)})
 
 
@@ -144,6 +144,7 @@ OPERATIONS: dict[str, EndpointDocs] = {
         responses={
             202: ResponseInfo("Accepted.", headers={"Location": HeaderInfo(str, "The path of the payment.")}),
             400: _problem("The body cannot be read."),
+            408: _problem("The body did not arrive in time."),
             409: _problem("The correlationId was requested before with another amount."),
             413: _problem("The body is larger than 64 KB."),
             415: _problem("The body is not JSON in UTF-8."),

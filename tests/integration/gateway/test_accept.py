@@ -175,14 +175,7 @@ async def test_a_gateway_that_starts_without_a_broker_answers_503_and_recovers(
     server = NatsServer(tmp_path / "late")
     with Gateway(server.url, tmp_path, GATEWAY_ACCEPT_TIMEOUT_SECONDS="0.2") as gateway:
         client = Client(session, gateway)
-
-        async def alive() -> bool:
-            try:
-                return (await client.get("/livez"))[0] == 204
-            except aiohttp.ClientError:
-                return False
-
-        await eventually(alive, what="alive")
+        await eventually(lambda: _is(client, "/livez", 204), what="alive")
         assert (await client.pay()).status == 503
         with server, Projector(server.url, tmp_path):
             await gateway.ready(session)
@@ -195,14 +188,7 @@ async def test_a_payment_waits_for_a_gateway_that_has_just_started(
     server = NatsServer(tmp_path / "late")
     with Gateway(server.url, tmp_path, GATEWAY_ACCEPT_TIMEOUT_SECONDS="15") as gateway:
         client = Client(session, gateway)
-
-        async def alive() -> bool:
-            try:
-                return (await client.get("/livez"))[0] == 204
-            except aiohttp.ClientError:
-                return False
-
-        await eventually(alive, what="alive")
+        await eventually(lambda: _is(client, "/livez", 204), what="alive")
         paying = asyncio.create_task(client.pay())
         assert (await client.get("/startedz"))[0] == 503
         assert not paying.done()
@@ -216,7 +202,11 @@ async def test_a_payment_waits_for_a_gateway_that_has_just_started(
 
 
 async def _is(client: Client, path: str, status: int) -> bool:
-    return bool((await client.get(path))[0] == status)
+    """Whether the gateway answers so; false while it does not answer at all."""
+    try:
+        return bool((await client.get(path))[0] == status)
+    except aiohttp.ClientError:
+        return False
 
 
 async def test_what_was_accepted_while_the_broker_was_killed_is_in_the_log(
