@@ -92,7 +92,6 @@ GOOD = {
     "data_dir": HERE + "/new/one",
     "gateway_uds": "socket",
     "heartbeat_file": HERE + "/heartbeat",
-    "known_ids_filter_mb": (*NUMBERS, "0"),
     "log_bytes_max": "-1",
     "nats_ca_file": __file__,
     "nats_sync_interval": "10s",
