@@ -30,7 +30,7 @@ SERVICES = {
 }
 MACHINE = {
     "run": Entry("stack.cli:run", "Starts everything on this machine until Ctrl-C."),
-    "status": Entry("stack.cli:status", "Shows the state of each program that `tollgate run` started."),
+    "status": Entry("status.cli:status", "Shows on one screen whether money flows, where to, what waits and why; faults first."),
 }
 LOG = {
     "log": Entry("ops.cli:log", "Shows the events of the log."),

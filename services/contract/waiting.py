@@ -51,6 +51,18 @@ class WaitingPayment:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSize:
+    """The bytes of the log in the broker, and its own limit; None if only that of the broker's store applies."""
+
+    bytes: int
+    bytes_max: int | None
+
+    def leaves_less_than(self, needed_bytes: int) -> bool:
+        """Whether the broker may refuse the next message, of up to so many bytes."""
+        return self.bytes_max is not None and self.bytes + needed_bytes > self.bytes_max
+
+
+@dataclass(frozen=True, slots=True)
 class ChargingFacts:
     """The state of charging at one time. `queue` is None when the broker has no queue of requests."""
 
@@ -60,6 +72,7 @@ class ChargingFacts:
     log_is_full: bool = False
     is_elsewhere: bool = False
     """Released payments wait in the queue for released payments."""
+    log_size: LogSize | None = None
 
     def trouble(self, oldest_seconds_max: float) -> str | None:
         """What waits, for how long and why, if the oldest payment has waited longer; None otherwise."""

@@ -7,7 +7,7 @@ from tollgate.contract.read_model_api import OpenPayment
 from tollgate.contract.replicas import REPLICAS, ReplicaStatus, decode_replica
 from tollgate.contract.subjects import CONSUMER, MESSAGE_BYTES_MAX, RELEASED_CONSUMER, REQUESTED
 from tollgate.contract.timestamps import MICROSECONDS
-from tollgate.contract.waiting import ChargingFacts, Queue, WaitingPayment
+from tollgate.contract.waiting import ChargingFacts, LogSize, Queue, WaitingPayment
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.gathering import gather_answers
 from tollgate.messaging.history import next_of_subject
@@ -26,11 +26,13 @@ def as_waiting(broker: Broker, payment: OpenPayment | None) -> WaitingPayment | 
 
 async def ask_charging(broker: Broker, oldest_open: WaitingPayment | None = None) -> ChargingFacts:
     """The state of charging; `oldest_open` comes from the read model, if that answered. Raises BrokerError."""
-    queue, released, replicas, is_full = await asyncio.gather(
-        ask_queue(broker, CONSUMER), ask_queue(broker, RELEASED_CONSUMER), ask_replicas(broker), log_is_full(broker)
+    queue, released, replicas, size = await asyncio.gather(
+        ask_queue(broker, CONSUMER), ask_queue(broker, RELEASED_CONSUMER), ask_replicas(broker), ask_log_size(broker)
     )
     oldest = oldest_open or (None if queue is None else await oldest_in(broker, queue))
-    return ChargingFacts(queue, replicas, oldest, is_full, is_elsewhere=released is not None and released.length > 0)
+    is_elsewhere = released is not None and released.length > 0
+    is_full = size.leaves_less_than(MESSAGE_BYTES_MAX)
+    return ChargingFacts(queue, replicas, oldest, is_full, is_elsewhere=is_elsewhere, log_size=size)
 
 
 async def ask_queue(broker: Broker, consumer: str) -> Queue | None:
@@ -66,13 +68,13 @@ async def ask_replicas(broker: Broker) -> list[ReplicaStatus]:
     return sorted((decode_replica(one) for one in await gather_answers(broker, REPLICAS)), key=lambda one: one.name)
 
 
-async def log_is_full(broker: Broker) -> bool:
-    """Whether the log has reached its size limit, so that the broker may refuse the next event. Raises BrokerError."""
+async def ask_log_size(broker: Broker) -> LogSize:
+    """The bytes of the log. Raises BrokerError."""
     answer: dict[str, Any] = await broker.request(stream_api("INFO"), b"", timeout_seconds=QUESTION_SECONDS)
     if "error" in answer:
         raise BrokerError(f"there is no log: {answer['error'].get('description')}")
     bytes_max = int(answer["config"].get("max_bytes", -1))
-    return bytes_max > 0 and int(answer["state"]["bytes"]) + MESSAGE_BYTES_MAX > bytes_max
+    return LogSize(int(answer["state"]["bytes"]), bytes_max if bytes_max > 0 else None)
 
 
 def age_seconds(broker: Broker, moment_us: int) -> float:

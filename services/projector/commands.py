@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from tollgate.contract.read_model_health import Bounds
 from tollgate.messaging.operator_command import Moment, load_for_command, run_command, waiting_options
 from tollgate.projector.read.export import TABLES, export
 from tollgate.projector.read.query import FORMS, show_query
-from tollgate.projector.read.status import Bounds, show_status
+from tollgate.projector.read.status import show_status
 from tollgate.projector.settings import Settings, VerifySettings
 from tollgate.projector.verify.command import Options, show_verification
 from tollgate.runtime.cli import Command, Number, WholeNumber

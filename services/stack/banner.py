@@ -61,11 +61,6 @@ def log_excerpt(name: str, lines: list[str]) -> str:
     return "\n".join([f"The end of {name}.log:", *(f"  {line}" for line in lines or ["(nothing)"])])
 
 
-def status(states: list[State]) -> str:
-    width = max((len(state.name) for state in states), default=0)
-    return "\n".join(f"{state.name:<{width}}  {state.state:<8}  {state.description}" for state in states)
-
-
 def shown(path: Path) -> str:
     """The path relative to the working directory, when it is below."""
     here = Path.cwd()

@@ -5,6 +5,7 @@ import functools
 import signal
 import uuid
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import orjson
@@ -65,6 +66,38 @@ async def test_every_command_finds_the_stack_by_its_data_alone_or_by_where_it_is
         assert refused.line.startswith("no payment ")
         verified = orjson.loads((await run("projector verify", "--json", folder=tmp_path)).output)
         assert verified["processors"]["default"]["count"] + verified["processors"]["fallback"]["count"] == 1
+
+
+async def status(folder: Path) -> tuple[int, dict[str, Any]]:
+    ended = await run("tollgate status", "--json", folder=folder)
+    return ended.status, orjson.loads(ended.output)
+
+
+async def test_the_status_of_everything_names_each_program_and_the_fault(tmp_path: Path) -> None:
+    async with Stack(tmp_path / "data") as stack:
+        await pay(stack)
+        number, view = await status(tmp_path)
+        assert (number, view["faults"]) == (0, [])
+        assert sum(one["count"] for one in view["providers"]) == 1
+        assert view["payments"]["settled"] == 1
+        assert view["log"]["bytes"] > 0
+        assert {one["name"] for one in view["processes"]} == stack.states().keys()
+        for signal_number, fault, expected in (
+            (signal.SIGSTOP, "no processor answers", 1),
+            (signal.SIGCONT, None, 0),
+        ):
+            stack.kill("processor", signal_number)
+            number, view = await status(tmp_path)
+            assert (number, fault in view["faults"]) == (expected, fault is not None), view["faults"]
+        screen = (await run("tollgate status", folder=tmp_path)).output
+        assert screen.startswith("health     fine\n")
+        assert f"pid {stack.pid('gateway-1')}" in screen
+        stack.kill("nats-server", signal.SIGSTOP)
+        assert (await run("tollgate status", folder=tmp_path)).status == 2
+        stack.kill("nats-server", signal.SIGCONT)
+    ended = await run("tollgate status", folder=tmp_path)
+    assert ended.status == 2
+    assert "no stack runs on" in ended.line or "cannot be reached" in ended.line
 
 
 async def test_a_variable_that_is_set_counts_before_the_running_stack(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ LAYERS = {
     "simulator": {"runtime", "simulator"},
     "ops": {*INNER, "ops", "stack"},
     "stack": {*INNER, "stack", "gateway", "processor", "projector", "console"},
+    "status": {*INNER, "status", "stack", "console", "processor"},
 }
 """What each folder of `services/` may import of the others."""
 PURE = [
@@ -72,6 +73,9 @@ PURE = [
     "projector.live.projection",
     "projector.live.rollup",
     "projector.rebuild.bulk_projection",
+    "status.answers",
+    "status.screen",
+    "status.view",
 ]
 PROGRAMS = ["gateway", "processor", "projector", "console", "simulator"]
 READS_ENVIRONMENT = {

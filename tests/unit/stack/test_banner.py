@@ -35,12 +35,6 @@ def test_a_start_that_waits_reports_for_what() -> None:
     assert said.endswith("/readyz answers 503 no broker.")
 
 
-def test_status_is_a_line_for_each_program() -> None:
-    first, second = banner.status([RUNNING, FAILING]).splitlines()
-    assert first.split()[:2] == ["gateway-1", "RUNNING"]
-    assert second.split()[:2] == ["projector", "BACKOFF"]
-
-
 def test_paths_below_the_working_directory_are_shown_short() -> None:
     assert banner.shown(Path.cwd() / "data") == "./data"
     assert banner.shown(Path("/elsewhere")) == "/elsewhere"

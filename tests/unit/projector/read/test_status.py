@@ -5,8 +5,9 @@ import pytest
 
 from tollgate.contract.clock_offset import ClockOffset
 from tollgate.contract.read_model_api import OpenPayment, Status, decode_status, encode_status
+from tollgate.contract.read_model_health import Bounds, Lag, Report
 from tollgate.contract.waiting import ChargingFacts, WaitingPayment
-from tollgate.projector.read.status import Bounds, Lag, Report, as_json_text, as_table
+from tollgate.projector.read.status import as_json_text, as_table
 
 STATUS = Status(
     position=90,

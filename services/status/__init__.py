@@ -1,0 +1,1 @@
+"""`tollgate status`: the state of everything on one screen of a terminal."""
