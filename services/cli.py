@@ -30,7 +30,9 @@ SERVICES = {
 }
 MACHINE = {
     "run": Entry("stack.cli:run", "Starts everything on this machine until Ctrl-C."),
-    "status": Entry("status.cli:status", "Shows on one screen whether money flows, where to, what waits and why; faults first."),
+    "status": Entry(
+        "status.cli:status", "Shows on one screen whether money flows, where to, and what waits; faults first."
+    ),
 }
 LOG = {
     "log": Entry("ops.cli:log", "Shows the events of the log."),

@@ -10,9 +10,9 @@ import orjson
 
 from tollgate.console.collector import WATCHED_SECONDS
 from tollgate.console.live import Recent, sample_of
-from tollgate.console.observation import ProgramStatistics
 from tollgate.console.programs import KnownPrograms
 from tollgate.contract.read_model_health import Bounds
+from tollgate.messaging.gathering import ask_statistics
 from tollgate.messaging.operator_command import (
     CommandError,
     broker_for_command,
@@ -61,7 +61,7 @@ class Output:
 )
 @waiting_options
 def status(*, is_repeated: bool, as_json: bool, **bounds: float) -> None:
-    """Shows on one screen whether money flows, where to, what waits and why; faults first.
+    """Shows on one screen whether money flows, where to, and what waits; faults first.
 
     Beside `tollgate run` also the state of each program that it started. Exits with 0 when all is fine, 1 when
     something is wrong, and 2 when the broker cannot be asked.
@@ -75,7 +75,7 @@ async def _show(output: Output, bounds: Bounds) -> int:
         raise CommandError(f"no stack runs on {address.data_dir.absolute()}, and NATS_URL names no broker elsewhere")
     try:
         async with broker_for_command(address) as broker:
-            return await _ask(Questions(broker, _no_statistics, _processes), output, bounds)
+            return await _ask(Questions(broker, lambda: ask_statistics(broker), _processes), output, bounds)
     except BrokerError as error:
         faults = [one.fault for one in _processes() if one.fault is not None]
         raise CommandError("; ".join([str(error), *faults])) from None
@@ -115,7 +115,3 @@ def _processes() -> Sequence[ProgramProcess]:
     except NotRunningError:
         return ()
     return [ProgramProcess(one.name, one.state, one.description) for one in states]
-
-
-async def _no_statistics() -> Sequence[ProgramStatistics]:
-    return ()

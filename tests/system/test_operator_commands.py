@@ -81,6 +81,7 @@ async def test_the_status_of_everything_names_each_program_and_the_fault(tmp_pat
         assert sum(one["count"] for one in view["providers"]) == 1
         assert view["payments"]["settled"] == 1
         assert view["log"]["bytes"] > 0
+        assert [one["breaker"] for one in view["providers"]] == ["closed", "closed"]
         assert {one["name"] for one in view["processes"]} == stack.states().keys()
         for signal_number, fault, expected in (
             (signal.SIGSTOP, "no processor answers", 1),

@@ -4,12 +4,13 @@ from typing import Any
 import pytest
 
 from tollgate.console.live import Recent, sample_of
-from tollgate.console.observation import Observation, ProgramStatistics
+from tollgate.console.observation import Observation
 from tollgate.console.programs import KnownPrograms
 from tollgate.contract.log_mark import LogState
 from tollgate.contract.read_model_api import Charging, DoubtView, Status, Total
 from tollgate.contract.read_model_health import Bounds, Lag
 from tollgate.contract.replicas import ReplicaStatus
+from tollgate.contract.statistics import ProgramStatistics
 from tollgate.contract.waiting import ChargingFacts, LogSize, Queue, WaitingPayment
 from tollgate.status.answers import Answers, ProgramProcess
 from tollgate.status.screen import DOUBTS_SHOWN_MAX, screen
