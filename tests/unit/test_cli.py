@@ -49,7 +49,7 @@ def test_an_unknown_command_is_an_error() -> None:
     assert "No such command 'nothing'" in ended.output
 
 
-@pytest.mark.parametrize("command", LOG)
+@pytest.mark.parametrize("command", [*LOG, "status"])
 def test_a_command_on_the_log_needs_neither_duckdb_nor_the_supervisor(command: str) -> None:
     """As in the image, which has no supervisor."""
     ended = run_without(("duckdb", "supervisor"), command, "--help")
@@ -63,11 +63,10 @@ def test_a_service_needs_no_supervisor(command: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("command", ["run", "status"])
-def test_without_the_supervisor_a_command_that_needs_it_ends_in_one_line(command: str) -> None:
-    ended = run_without(("supervisor",), command)
+def test_without_the_supervisor_the_command_that_needs_it_ends_in_one_line() -> None:
+    ended = run_without(("supervisor",), "run")
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"Error: `tollgate {command}` needs supervisor")
+    assert ended.stderr.startswith("Error: `tollgate run` needs supervisor")
     assert len(ended.stderr.splitlines()) == 1
 
 
