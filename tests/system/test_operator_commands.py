@@ -9,7 +9,6 @@ from typing import Any
 
 import aiohttp
 import orjson
-import pytest
 
 from tests.support.commands import Ended, run_command
 from tests.support.conditions import eventually
@@ -51,9 +50,13 @@ async def pay(stack: Stack) -> None:
 
 
 async def test_every_command_finds_the_stack_by_its_data_alone_or_by_where_it_is_typed(tmp_path: Path) -> None:
-    """Every port was moved by a variable that this shell has not."""
+    """Every port was moved by a variable that this shell has not. At the end the terminal is closed."""
+    for name in ("logs", "projector"):
+        (tmp_path / "data" / name).mkdir(mode=0o755, parents=True)
     async with Stack(tmp_path / "data") as stack:
         await pay(stack)
+        await run("projector query", "SELECT 1", folder=tmp_path)
+        assert_nothing_is_for_others_also_where_a_folder_was(tmp_path / "data")
         for command, arguments in COMMANDS.items():
             ended = await run(command, *arguments, folder=tmp_path)
             assert ended.status == 0, (command, ended)
@@ -66,6 +69,9 @@ async def test_every_command_finds_the_stack_by_its_data_alone_or_by_where_it_is
         assert refused.line.startswith("no payment ")
         verified = orjson.loads((await run("projector verify", "--json", folder=tmp_path)).output)
         assert verified["processors"]["default"]["count"] + verified["processors"]["fallback"]["count"] == 1
+        await assert_a_variable_that_is_set_counts_before_the_running_stack(tmp_path)
+        await stack.stop(signal.SIGHUP)
+        assert stack.launcher.returncode == 0
 
 
 async def status(folder: Path) -> tuple[int, dict[str, Any]]:
@@ -101,39 +107,33 @@ async def test_the_status_of_everything_names_each_program_and_the_fault(tmp_pat
     assert "no stack runs on" in ended.line or "cannot be reached" in ended.line
 
 
-async def test_a_variable_that_is_set_counts_before_the_running_stack(tmp_path: Path) -> None:
-    async with Stack(tmp_path / "data"):
-        ended = await run("projector status", folder=tmp_path, NATS_URL="nats://127.0.0.1:1")
-        assert ended.line.startswith("the broker at 127.0.0.1:1 cannot be reached")
+async def assert_a_variable_that_is_set_counts_before_the_running_stack(folder: Path) -> None:
+    ended = await run("projector status", folder=folder, NATS_URL="nats://127.0.0.1:1")
+    assert ended.line.startswith("the broker at 127.0.0.1:1 cannot be reached")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-async def test_beside_a_stack_that_has_ended_a_command_is_one_line_in_time(
-    tmp_path: Path, number: signal.Signals
-) -> None:
-    stack = Stack(tmp_path / "data")
-    async with stack:
-        await stack.stop(number)
+def assert_nothing_is_for_others_also_where_a_folder_was(data: Path) -> None:
+    open_to_others = [
+        f"{path}: {path.lstat().st_mode:o}"
+        for path in data.rglob("*")
+        # The test's own output; and a socket is reached through its folder alone.
+        if path.lstat().st_mode & 0o077 and path.suffix not in {".out", ".sock"}
+    ]
+    assert open_to_others == []
+
+
+async def test_beside_a_stack_that_was_killed_a_command_is_one_line_in_time(tmp_path: Path) -> None:
+    async with Stack(tmp_path / "data") as stack:
+        await stack.stop(signal.SIGKILL)
+    await assert_commands_find_no_stack(tmp_path)
+
+
+async def assert_commands_find_no_stack(folder: Path) -> None:
     for command in ("projector rebuild", "projector status", "processor status", "tollgate log"):
-        ended = await run(command, folder=tmp_path)
+        ended = await run(command, folder=folder)
         assert ended.status == 1
         assert "no stack runs on" in ended.line or "cannot be reached" in ended.line
         assert ended.seconds < 10
-
-
-async def test_nothing_in_the_data_folder_is_for_others_and_what_was_is_no_longer(tmp_path: Path) -> None:
-    for name in ("logs", "projector"):
-        (tmp_path / "data" / name).mkdir(mode=0o755, parents=True)
-    async with Stack(tmp_path / "data") as stack:
-        await pay(stack)
-        await run("projector query", "SELECT 1", folder=tmp_path)
-        open_to_others = [
-            f"{path}: {path.lstat().st_mode:o}"
-            for path in (tmp_path / "data").rglob("*")
-            # The test's own output; and a socket is reached through its folder alone.
-            if path.lstat().st_mode & 0o077 and path.suffix not in {".out", ".sock"}
-        ]
-        assert open_to_others == []
 
 
 async def test_under_nohup_it_keeps_running_when_the_terminal_is_closed(tmp_path: Path) -> None:
@@ -150,9 +150,4 @@ async def test_it_stops_on_an_interrupt_though_the_shell_that_started_it_ignores
     async with Stack(tmp_path / "data", command=("sh", "-c", 'trap "" INT; exec "$@"', "sh")) as stack:
         await stack.stop(signal.SIGINT)
         assert stack.launcher.returncode == 0
-
-
-async def test_it_stops_when_the_terminal_is_closed(tmp_path: Path) -> None:
-    async with Stack(tmp_path / "data") as stack:
-        await stack.stop(signal.SIGHUP)
-        assert stack.launcher.returncode == 0
+    await assert_commands_find_no_stack(tmp_path)

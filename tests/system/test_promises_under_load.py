@@ -37,18 +37,45 @@ async def steady(stack: Stack, *arguments: str) -> dict[str, Any]:
     return found
 
 
-async def test_a_steady_load_is_charged_once_each_and_summed_exactly(tmp_path: Path) -> None:
+async def test_a_steady_load_is_charged_once_each_also_while_every_program_is_killed(
+    tmp_path: Path,
+) -> None:
     async with Stack(tmp_path) as stack:
+        await assert_the_edge_refuses_bodies_over_64_kb_with_a_problem(stack)
         await steady(stack, "--rate", "300", "--seconds", "12")
-
-
-async def test_kill_9_of_every_program_loses_nothing_and_charges_nothing_twice(tmp_path: Path) -> None:
-    async with Stack(tmp_path) as stack:
         killed = "gateway-1,processor,projector,nats-server,gateway-2,caddy"
         await steady(stack, "--rate", "250", "--seconds", "18", "--kill", killed, "--kill-seed", "1")
 
 
-async def test_processors_that_fail_in_every_way_are_charged_once_each(tmp_path: Path) -> None:
+async def assert_the_edge_refuses_bodies_over_64_kb_with_a_problem(stack: Stack) -> None:
+    headers = {"Content-Type": "application/json"}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{stack.url}/payments", data=b" " * 65_537, headers=headers) as response,
+    ):
+        assert (response.status, response.content_type) == (413, "application/problem+json")
+        assert "Server" not in response.headers
+
+
+async def test_providers_that_fail_in_every_way_charge_each_payment_once_and_a_second_start_continues(
+    tmp_path: Path,
+) -> None:
+    stack = Stack(tmp_path)
+    async with aiohttp.ClientSession(headers={"X-Rinha-Token": "123"}) as http:
+        async with stack:
+            await assert_600_payments_are_charged_once_each(stack, http)
+            for url in stack.simulator_urls:
+                async with http.put(f"{url}/admin/configurations/failure", json={"failure": True}) as response:
+                    assert response.status == 200
+            for number in range(600, 650):
+                await _pay(stack, http, number)
+            await eventually(lambda: _are_charged(stack, http, 600), what="the 50 payments are open")
+        # The simulators forget their failure, the log forgets nothing.
+        async with stack:
+            await eventually(lambda: _are_charged(stack, http, 650), what="the 50 are charged", timeout_seconds=40)
+
+
+async def assert_600_payments_are_charged_once_each(stack: Stack, http: aiohttp.ClientSession) -> None:
     faults = {
         "jitter_ms": 30,
         "failure_ratio": 0.03,
@@ -58,50 +85,23 @@ async def test_processors_that_fail_in_every_way_are_charged_once_each(tmp_path:
         "refused_ratio": 0.03,
         "close_ratio": 0.03,
     }
-    async with Stack(tmp_path) as stack, aiohttp.ClientSession(headers={"X-Rinha-Token": "123"}) as http:
-        for number in range(100):
-            await _pay(stack, http, number)
-        for url in stack.simulator_urls:
-            async with http.put(f"{url}/admin/faults", json=faults) as response:
-                assert response.status == 200
-        for number in range(100, 600):
-            await _pay(stack, http, number)
-
-        async def all_charged() -> bool:
-            return await _charged(stack, http) == 600
-
-        await eventually(all_charged, what="600 payments are charged", timeout_seconds=60)
-        ids: list[str] = []
-        for url in stack.simulator_urls:
-            async with http.get(f"{url}/admin/payments") as response:
-                ids += [json.loads(line)["correlationId"] for line in (await response.read()).splitlines()]
-        assert len(ids) == len(set(ids)) == 600
+    for number in range(100):
+        await _pay(stack, http, number)
+    for url in stack.simulator_urls:
+        async with http.put(f"{url}/admin/faults", json=faults) as response:
+            assert response.status == 200
+    for number in range(100, 600):
+        await _pay(stack, http, number)
+    await eventually(lambda: _are_charged(stack, http, 600), what="600 payments are charged", timeout_seconds=60)
+    ids: list[str] = []
+    for url in stack.simulator_urls:
+        async with http.get(f"{url}/admin/payments") as response:
+            ids += [json.loads(line)["correlationId"] for line in (await response.read()).splitlines()]
+    assert len(ids) == len(set(ids)) == 600
 
 
-async def test_a_second_start_continues_with_what_the_first_left_open(tmp_path: Path) -> None:
-    async with aiohttp.ClientSession(headers={"X-Rinha-Token": "123"}) as http:
-        stack = Stack(tmp_path)
-        async with stack:
-            for url in stack.simulator_urls:
-                async with http.put(f"{url}/admin/configurations/failure", json={"failure": True}) as response:
-                    assert response.status == 200
-            for number in range(50):
-                await _pay(stack, http, number)
-        # The simulators forget their failure, the log forgets nothing.
-        async with stack:
-
-            async def all_charged() -> bool:
-                return await _charged(stack, http) == 50
-
-            await eventually(all_charged, what="the 50 payments are charged", timeout_seconds=40)
-
-
-async def test_the_edge_refuses_bodies_over_64_kb_with_a_problem(tmp_path: Path) -> None:
-    async with Stack(tmp_path) as stack, aiohttp.ClientSession() as http:
-        headers = {"Content-Type": "application/json"}
-        async with http.post(f"{stack.url}/payments", data=b" " * 65_537, headers=headers) as response:
-            assert (response.status, response.content_type) == (413, "application/problem+json")
-            assert "Server" not in response.headers
+async def _are_charged(stack: Stack, http: aiohttp.ClientSession, count: int) -> bool:
+    return await _charged(stack, http) == count
 
 
 async def _charged(stack: Stack, http: aiohttp.ClientSession) -> int | None:

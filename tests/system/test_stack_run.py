@@ -72,32 +72,72 @@ def assert_one_clear_line(ended: subprocess.CompletedProcess[str], *words: str) 
         assert word in line
 
 
-async def test_it_prints_commands_to_try_when_it_is_ready_and_they_work(tmp_path: Path) -> None:
-    async with Stack(tmp_path) as stack:
-
-        async def has_said_it() -> bool:
-            return "Ctrl-C stops everything" in stack.output
-
-        await eventually(has_said_it, what="the launcher says that it is ready")
-        command = stack.output.partition("curl -i ")[2].partition("\n  curl")[0]
-        pasted = await asyncio.to_thread(
-            subprocess.run, ["bash", "-c", f"curl -s -i {command}"], capture_output=True, text=True, check=True
-        )
-        assert " 202 " in pasted.stdout.splitlines()[0]
-        async with aiohttp.ClientSession() as http:
-            await wait_for_total(stack, http, "19.90")
-        assert stack.states().keys() == set(PROGRAMS)
-
-
-async def test_any_program_that_is_killed_comes_back(tmp_path: Path) -> None:
+async def test_a_ready_stack_prints_commands_that_work_and_refuses_other_clients_the_purge_and_a_second_run(
+    tmp_path: Path,
+) -> None:
     async with Stack(tmp_path) as stack, aiohttp.ClientSession() as http:
-        await pay(stack, http)
-        for name in PROGRAMS:
-            await stack.wait_for_new_pid(name, stack.kill(name))
-            await stack.wait_ready()
-        await pay(stack, http)
-        # The simulators forgot their charges; the log did not.
-        await wait_for_total(stack, http, "39.80")
+        await assert_the_printed_commands_work(stack, http)
+        assert stack.states().keys() == set(PROGRAMS)
+        await assert_only_the_operator_connects(stack)
+        async with http.post(f"{stack.url}/purge-payments") as answer:
+            assert answer.status == 403, await answer.text()
+        await wait_for_total(stack, http, "19.90")
+        ended = await asyncio.to_thread(run_to_its_end, Stack(tmp_path))
+        assert_one_clear_line(ended, str(tmp_path), str(stack.launcher.pid), "DATA_DIR")
+
+
+async def assert_the_printed_commands_work(stack: Stack, http: aiohttp.ClientSession) -> None:
+    async def has_printed_it() -> bool:
+        return "Ctrl-C stops everything" in stack.output
+
+    await eventually(has_printed_it, what="the launcher prints that it is ready")
+    command = stack.output.partition("curl -i ")[2].partition("\n  curl")[0]
+    pasted = await asyncio.to_thread(
+        subprocess.run, ["bash", "-c", f"curl -s -i {command}"], capture_output=True, text=True, check=True
+    )
+    assert " 202 " in pasted.stdout.splitlines()[0]
+    await wait_for_total(stack, http, "19.90")
+
+
+async def assert_only_the_operator_connects(stack: Stack) -> None:
+    printed = await asyncio.to_thread(
+        subprocess.check_output, [*stack_command(), "nats-url"], env=stack.environment, text=True
+    )
+    assert printed.strip() == stack.nats_url
+    operator = await nats.connect(printed.strip())
+    assert (await operator.jetstream().stream_info("PAYMENTS")).config.name == "PAYMENTS"
+    await operator.close()
+    incoming, outgoing = await asyncio.open_connection("127.0.0.1", stack.settings.nats_port)
+    await incoming.readline()
+    outgoing.write(b"CONNECT {}\r\nPING\r\n")
+    assert await incoming.readline() == b"-ERR 'Authorization Violation'\r\n"
+    outgoing.close()
+
+
+async def test_any_program_that_is_killed_comes_back_and_passwords_are_in_no_command_line_no_log_and_no_open_file(
+    tmp_path: Path,
+) -> None:
+    stack = Stack(tmp_path)
+    async with aiohttp.ClientSession() as http:
+        async with stack:
+            await pay(stack, http)
+            await wait_for_total(stack, http, "19.90")
+            passwords = ensure_credentials(stack.settings).passwords.values()
+            for process in stack.processes():
+                assert not [one for one in passwords if one in " ".join(process.cmdline())]
+            for name in PROGRAMS:
+                await stack.wait_for_new_pid(name, stack.kill(name))
+                await stack.wait_ready()
+            await pay(stack, http)
+            # The simulators forgot their charges; the log did not.
+            await wait_for_total(stack, http, "39.80")
+        async with stack:
+            await wait_for_total(stack, http, "39.80")
+    holders = files_that_hold(tmp_path, *passwords)
+    assert {path.relative_to(tmp_path) for path in holders} == {Path("run/credentials"), Path("run/supervisord.conf")}
+    for path in holders:
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert "iolation" not in "".join(path.read_text() for path in (tmp_path / "logs").glob("*.log"))
 
 
 @pytest.mark.soak
@@ -111,14 +151,27 @@ async def test_twenty_kills_in_a_row_do_not_make_the_supervisor_give_up(tmp_path
         assert stack.states()["processor"].state == "RUNNING"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_stops_everything_within_ten_seconds(tmp_path: Path, number: signal.Signals) -> None:
-    async with Stack(tmp_path) as stack:
-        processes = stack.processes()
-        assert len(processes) == len(PROGRAMS) + 2
-        assert await stack.stop(number) < STOP_SECONDS_MAX
-        assert stack.launcher.returncode == 0
-        assert not any(process.is_running() for process in processes)
+async def test_a_signal_stops_everything_within_ten_seconds_and_a_second_run_continues_with_the_data(
+    tmp_path: Path,
+) -> None:
+    stack = Stack(tmp_path)
+    async with aiohttp.ClientSession() as http:
+        async with stack:
+            await pay(stack, http)
+            await wait_for_total(stack, http, "19.90")
+            await assert_a_signal_stops_everything(stack, signal.SIGTERM)
+        async with stack:
+            # Nothing is paid here; a summary may be refused for a moment after the start.
+            await wait_for_total(stack, http, "19.90")
+            await assert_a_signal_stops_everything(stack, signal.SIGINT)
+
+
+async def assert_a_signal_stops_everything(stack: Stack, number: signal.Signals) -> None:
+    processes = stack.processes()
+    assert len(processes) == len(PROGRAMS) + 2
+    assert await stack.stop(number) < STOP_SECONDS_MAX
+    assert stack.launcher.returncode == 0
+    assert not any(process.is_running() for process in processes)
 
 
 @pytest.mark.parametrize("victim", ["launcher", "supervisord"])
@@ -133,28 +186,21 @@ async def test_nothing_survives_a_launcher_or_supervisor_that_is_killed(tmp_path
         assert not alive
 
 
-async def test_a_program_that_hangs_is_killed_in_time(tmp_path: Path) -> None:
-    async with Stack(tmp_path) as stack:
+async def test_below_a_long_path_gateways_use_tcp_the_purge_can_be_on_and_a_program_that_hangs_is_killed_in_time(
+    tmp_path: Path,
+) -> None:
+    stack = Stack(tmp_path / ("long-" * 20), environment={"ALLOW_PURGE": "true"})
+    async with stack, aiohttp.ClientSession() as http:
+        await pay(stack, http)
+        await wait_for_total(stack, http, "19.90")
+        assert not list(stack.settings.run.glob("gateway*.sock"))
+        assert stack.states()["gateway-2"].state == "RUNNING"
+        async with http.post(f"{stack.url}/purge-payments") as answer:
+            assert answer.status == 200, await answer.text()
+        await wait_for_total(stack, http, "0")
         for name in PROGRAMS:
             stack.kill(name, signal.SIGSTOP)
         assert await stack.stop() < STOP_SECONDS_MAX
-
-
-async def test_a_second_run_continues_with_the_data_of_the_first(tmp_path: Path) -> None:
-    stack = Stack(tmp_path)
-    async with aiohttp.ClientSession() as http:
-        async with stack:
-            await pay(stack, http)
-            await wait_for_total(stack, http, "19.90")
-        async with stack:
-            # Nothing is paid here; a summary may be refused for a moment after the start.
-            await wait_for_total(stack, http, "19.90")
-
-
-async def test_a_second_stack_on_the_same_data_is_refused_in_one_line(tmp_path: Path) -> None:
-    async with Stack(tmp_path) as stack:
-        ended = await asyncio.to_thread(run_to_its_end, Stack(tmp_path))
-        assert_one_clear_line(ended, str(tmp_path), str(stack.launcher.pid), "DATA_DIR")
 
 
 @pytest.mark.parametrize(
@@ -166,59 +212,6 @@ def test_a_port_in_use_is_one_line_that_names_it_and_the_variable(tmp_path: Path
     with socket.create_server(("127.0.0.1", int(stack.environment[variable]))):
         ended = run_to_its_end(stack)
     assert_one_clear_line(ended, stack.environment[variable], variable)
-
-
-async def test_passwords_are_in_no_command_line_no_log_and_no_file_that_others_can_read(tmp_path: Path) -> None:
-    stack = Stack(tmp_path)
-    async with aiohttp.ClientSession() as http:
-        async with stack:
-            await pay(stack, http)
-            await wait_for_total(stack, http, "19.90")
-            passwords = ensure_credentials(stack.settings).passwords.values()
-            for process in stack.processes():
-                assert not [one for one in passwords if one in " ".join(process.cmdline())]
-            await stack.wait_for_new_pid("nats-server", stack.kill("nats-server"))
-            await stack.wait_ready()
-        async with stack:
-            await wait_for_total(stack, http, "19.90")
-    holders = files_that_hold(tmp_path, *passwords)
-    assert {path.relative_to(tmp_path) for path in holders} == {Path("run/credentials"), Path("run/supervisord.conf")}
-    for path in holders:
-        assert path.stat().st_mode & 0o777 == 0o600
-    assert "iolation" not in "".join(path.read_text() for path in (tmp_path / "logs").glob("*.log"))
-
-
-async def test_the_operator_connects_with_the_printed_url_and_no_client_without_it(tmp_path: Path) -> None:
-    async with Stack(tmp_path) as stack:
-        printed = await asyncio.to_thread(
-            subprocess.check_output, [*stack_command(), "nats-url"], env=stack.environment, text=True
-        )
-        assert printed.strip() == stack.nats_url
-        operator = await nats.connect(printed.strip())
-        assert (await operator.jetstream().stream_info("PAYMENTS")).config.name == "PAYMENTS"
-        await operator.close()
-        incoming, outgoing = await asyncio.open_connection("127.0.0.1", stack.settings.nats_port)
-        await incoming.readline()
-        outgoing.write(b"CONNECT {}\r\nPING\r\n")
-        assert await incoming.readline() == b"-ERR 'Authorization Violation'\r\n"
-        outgoing.close()
-
-
-@pytest.mark.parametrize(("allow_purge", "status"), [("true", 200), ("false", 403)])
-async def test_purging_works_where_it_is_switched_on(tmp_path: Path, allow_purge: str, status: int) -> None:
-    async with Stack(tmp_path, environment={"ALLOW_PURGE": allow_purge}) as stack, aiohttp.ClientSession() as http:
-        await pay(stack, http)
-        await wait_for_total(stack, http, "19.90")
-        async with http.post(f"{stack.url}/purge-payments") as answer:
-            assert answer.status == status, await answer.text()
-        await wait_for_total(stack, http, "0" if status == 200 else "19.90")
-
-
-async def test_gateways_listen_on_tcp_where_a_socket_path_would_be_too_long(tmp_path: Path) -> None:
-    async with Stack(tmp_path / ("long-" * 20)) as stack, aiohttp.ClientSession() as http:
-        await pay(stack, http)
-        assert not list(stack.settings.run.glob("gateway*.sock"))
-        assert stack.states()["gateway-2"].state == "RUNNING"
 
 
 async def test_a_program_that_cannot_start_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
