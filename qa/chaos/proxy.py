@@ -95,11 +95,11 @@ class Link:
 
     def _set(self, mode: Mode) -> None:
         self.mode = mode
-        for gate, stalled in ((self._heard, _UNHEARD), (self._answered, _UNANSWERED)):
+        for passage, stalled in ((self._heard, _UNHEARD), (self._answered, _UNANSWERED)):
             if mode in stalled:
-                gate.clear()
+                passage.clear()
             else:
-                gate.set()
+                passage.set()
 
     async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -175,10 +175,10 @@ class Link:
             await self._pass(self._answered)
         writer.close()
 
-    async def _pass(self, gate: asyncio.Event) -> None:
+    async def _pass(self, passage: asyncio.Event) -> None:
         if self.mode is Mode.SLOW:
             await asyncio.sleep(SLOW_SECONDS)
-        await gate.wait()
+        await passage.wait()
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

@@ -24,7 +24,7 @@ from qa.chaos.history import History
 from qa.chaos.plan import Plan
 from qa.chaos.ports import port_block
 from qa.chaos.result import Result
-from qa.chaos.timeline import log_lines, story
+from qa.chaos.timeline import log_lines, timeline_of
 from qa.load.client import NoAnswerError, Pool
 from qa.load.comparison import Comparer
 from qa.load.provider_records import Entry
@@ -214,5 +214,5 @@ def _told(history: History, verdict: Verdict) -> list[str]:
         )
     )
     for payment_id in payments[:STORIES_MAX]:
-        lines += ["", *story(history, payment_id)]
+        lines += ["", *timeline_of(history, payment_id)]
     return lines

@@ -8,7 +8,7 @@ from tollgate.contract.codec import encode
 from tollgate.contract.events import LedgerPurged
 
 
-def story(history: History, payment_id: str) -> list[str]:
+def timeline_of(history: History, payment_id: str) -> list[str]:
     """A line for each thing that anybody said or did about the payment."""
     lines: list[tuple[int, str]] = []
     for request in (request for request in history.requests if request.payment_id == payment_id):

@@ -1,4 +1,4 @@
-"""Where the processor replicas keep who asks for the payment processors' health, and what was answered.
+"""Where the processor replicas store which of them polls the providers' health, and the results.
 
 A key-value bucket that NATS tools can read (`nats kv get HEALTH poll`), with one key.
 """

@@ -26,7 +26,7 @@ async def restore_log(settings: Settings, folder: Path, *, allow_open: bool, rep
     if account is None and not allow_open:
         # Processors may be waiting there for a log, and would charge before it could be examined.
         raise BackupError(
-            f"{folder} has no {ACCOUNT_FILE} that tells whether payments in it are open, and who is connected to that"
+            f"{folder} has no {ACCOUNT_FILE} that records whether payments in it are open, and who is connected to that"
             " broker would send them on at once; --allow-open if that is meant"
         )
     return await _restore_at(settings, folder, allow_open=allow_open, replicas=replicas)

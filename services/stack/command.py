@@ -16,6 +16,6 @@ class StackCommand(Command):
         except (StackError, FatalError) as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            # A full or read-only disk: the file's name tells what the command was doing.
+            # A full or read-only disk: the file's name shows what the command was doing.
             where = f"{error.filename}: " if error.filename else ""
             raise click.ClickException(f"{where}{error.strerror or error}") from error

@@ -106,7 +106,7 @@ class ProviderState:
             self._succeed(sent_at, now)
         else:
             is_exhausted = self.limit.is_least
-            # A single probe that nobody answers tells nothing of how many at once would be too many.
+            # A single probe without an answer is no evidence of how many at once would be too many.
             if outcome != "failed" and self.breaker.is_closed:
                 self.limit.refused(self.in_flight, sent_at, now)
             # A busy provider is not down, unless it refuses a single payment.

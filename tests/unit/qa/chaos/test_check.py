@@ -8,7 +8,7 @@ import pytest
 from qa.chaos.check import COLUMNS, Ledger, judge, summed
 from qa.chaos.clock import moment_of, us_of
 from qa.chaos.history import Asked, History, Logged, Outcome, Purpose, Request, Settled, Try
-from qa.chaos.timeline import story
+from qa.chaos.timeline import timeline_of
 from qa.load.provider_records import Entry, Summary, Totals
 from qa.load.window import Window
 from tollgate.contract.events import (
@@ -288,7 +288,7 @@ def test_a_timeline_has_everything_about_the_payment_in_order() -> None:
     history = clean()
     history.requests = [*history.requests, replace(wish(B), tries=[])]
     history.asked = [asked(T0, T0, settled=True, count=1)]
-    lines = story(history, A)
+    lines = timeline_of(history, A)
     assert [line.split()[1] for line in lines[1:-1]] == ["book", "client", "log", "log", "log", "client"]
     assert "read model" in lines[-1]
     assert not any(B in line for line in lines)
