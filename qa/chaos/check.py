@@ -36,7 +36,7 @@ COLUMNS = {
     "rejected, unfounded": "rejected in the log, and no provider rejected it or holds another amount",
     "unrecorded": "charged, and not processed in the log; or the other way round",
     "requestedAt": "the stamp in the log is not that of the provider's record",
-    "summary": "the summary of everything differs from the provider records",
+    "summary": "the summary of everything differs from the provider records, or does not settle",
     "settled, changed": "a summary was marked settled, and its window changed later",
     "read model": "its rows differ from the log",
     "forgotten": "accepted, and later answered with 404",
@@ -160,7 +160,7 @@ def judge(history: History, *, converged: bool = True) -> Verdict:
     for payment_id in history.forgotten:
         verdict.blame("forgotten", payment_id, "GET /payments/{id} answered 404 after 202")
     if converged:
-        _judge_summary(verdict, history)
+        _judge_summary(verdict, history, ledger)
         _judge_rows(verdict, history, ledger)
     return verdict
 
@@ -287,10 +287,12 @@ def _judge_rejections(
             verdict.blame("rejected, unfounded", payment_id, f"no provider rejected it: {rejection.reason}")
 
 
-def _judge_summary(verdict: Verdict, history: History) -> None:
+def _judge_summary(verdict: Verdict, history: History, ledger: Ledger) -> None:
     truth = summed(history.provider_records)
     if history.final != truth:
         verdict.blame("summary", "", f"summary {history.final}, provider records {truth}")
+    if history.is_unsettled and not ledger.unended():
+        verdict.blame("summary", "", "not settled, although every payment has ended")
 
 
 def _judge_rows(verdict: Verdict, history: History, ledger: Ledger) -> None:

@@ -82,5 +82,7 @@ class History:
     asked: Sequence[Asked] = ()
     final: Summary | None = None
     """The gateway's summary of everything, queried after healing; None when the run did not get so far."""
+    is_unsettled: bool = False
+    """Whether that summary was marked as one that may still change."""
     forgotten: Sequence[str] = ()
     """Payments that were answered with 202, and later with 404."""

@@ -160,7 +160,7 @@ class _Run:
             if not converge:
                 return history
             whole = await self._comparer.compare(whole_window(self._customers.began_us))
-            history.final = whole.product
+            history.final, history.is_unsettled = whole.product, whole.unsettled
             self._result.healed_after_seconds = time.monotonic() - calm_at
             has_ended = not Ledger.of(history).unended()
             if has_ended and not whole.unsettled and whole.product == summed(history.provider_records):

@@ -77,6 +77,12 @@ def test_a_payment_that_is_equal_in_all_sources_is_clean() -> None:
     assert broken(clean()) == set()
 
 
+def test_a_summary_that_does_not_settle_after_every_payment_has_ended_is_an_offence() -> None:
+    history = clean()
+    history.is_unsettled = True
+    assert broken(history) == {"summary"}
+
+
 def test_a_payment_whose_clients_learned_nothing_may_be_there_or_not() -> None:
     history = clean()
     history.requests = [wish(outcome="unknown", status=None)]
