@@ -1,6 +1,7 @@
 """The `gateway` program and its composition root."""
 
 from collections.abc import Callable
+from functools import partial
 
 import click
 
@@ -8,6 +9,7 @@ from tollgate.contract.statistics import STATISTICS
 from tollgate.gateway.accept import Acceptance
 from tollgate.gateway.app import Handlers, create_app
 from tollgate.gateway.dedup import DedupIndex
+from tollgate.gateway.filter_start import load_filter
 from tollgate.gateway.metered_log import MeteredLog
 from tollgate.gateway.metrics import GatewayMetrics
 from tollgate.gateway.query import Ledger
@@ -47,7 +49,8 @@ async def serve(settings: Settings) -> None:
     metrics = GatewayMetrics(registry)
     log = MeteredLog(broker, watch, metrics)
     read_model = ReadModel(broker)
-    dedup_index = DedupIndex(broker, IdFilter(settings.known_ids_filter_mb * BYTES_IN_MB), watch=watch)
+    known_ids = IdFilter(settings.known_ids_filter_mb * BYTES_IN_MB)
+    dedup_index = DedupIndex(broker, known_ids, watch=watch, load=partial(load_filter, broker, read_model, known_ids))
     acceptance = Acceptance(
         log, read_model, dedup_index, broker.clock, timeout_seconds=settings.gateway_accept_timeout_seconds
     )

@@ -4,16 +4,18 @@ import asyncio
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from tollgate.contract.events import LedgerPurged
 from tollgate.contract.subjects import PURGED, REQUESTED
+from tollgate.gateway.filter_start import FilterUnusableError
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.log_reader import LogMessage, LogReader
 from tollgate.messaging.log_watch import LogWatch
-from tollgate.runtime.errors import BrokerError
+from tollgate.messaging.read_model_client import ReadModelUnavailableError
+from tollgate.runtime.errors import BrokerError, BrokerUnavailableError
 from tollgate.runtime.id_filter import IdFilter
 from tollgate.runtime.retries import Retries
 
@@ -28,6 +30,11 @@ OPEN_SECONDS = 2.0
 """How long the log is followed message by message after the last time that somebody waited for it. A delivery for each
 message costs a gateway a third of accepting one, and only gateways that take turns need it."""
 STATE_TIMEOUT_SECONDS = 5.0
+READ_MESSAGES_MAX = 20_000
+"""A log of fewer messages is read in about the time in which the filter is loaded, and without a projector."""
+FILTER_SECONDS_MAX = 5.0
+"""How long a start waits for the projector's filter; then it reads the log."""
+FILTER_PAUSE_SECONDS = 0.1
 _ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -38,7 +45,15 @@ class DedupIndex:
     (docs/decisions/0030), so the broker refuses to store what was not compared with the whole log.
     """
 
-    def __init__(self, broker: Broker, known_ids: IdFilter, *, watch: LogWatch | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        known_ids: IdFilter,
+        *,
+        watch: LogWatch | None = None,
+        load: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
+        self._load = load
         self._broker = broker
         self._watch = watch or LogWatch(broker)
         self._known_ids = known_ids
@@ -118,6 +133,7 @@ class DedupIndex:
         retries = Retries(
             *(logger, "the log cannot be read"), pause_seconds_min=POLL_SECONDS, pause_seconds_max=POLL_SECONDS
         )
+        await self._start_from_filter()
         while True:
             try:
                 await self._broker.connected()
@@ -128,6 +144,34 @@ class DedupIndex:
                 await asyncio.sleep(retries.failed(error))
             else:
                 await self._pause()
+
+    async def _start_from_filter(self) -> None:
+        """Loads the filter that the projector has of a long log. Where that fails, the log is read."""
+        if self._load is None:
+            return
+        try:
+            async with asyncio.timeout(FILTER_SECONDS_MAX):
+                await self._broker.connected()
+                log = await self._watch.look(timeout_seconds=STATE_TIMEOUT_SECONDS)
+                if log.last_sequence - log.first_sequence < READ_MESSAGES_MAX:
+                    return
+                sequence = await self._loaded(self._load)
+        except (FilterUnusableError, TimeoutError, BrokerError) as error:
+            reason = str(error) or f"the projector did not answer in {FILTER_SECONDS_MAX:g} s"
+            logger.warning("the log is read from its beginning, without the projector's filter: %s", reason)
+            return
+        # A purge up to there is in the filter already.
+        self.last_sequence = self.recent_from = self._purged_at = sequence
+        logger.info("the ids of all requests up to %d are known from the projector's filter", sequence)
+
+    @staticmethod
+    async def _loaded(load: Callable[[], Awaitable[int]]) -> int:
+        """Tries until the projector answers."""
+        while True:
+            try:
+                return await load()
+            except (ReadModelUnavailableError, BrokerUnavailableError):
+                await asyncio.sleep(FILTER_PAUSE_SECONDS)
 
     async def _is_behind(self) -> bool:
         """Whether the log may have requests that were not read. Raises BrokerError."""

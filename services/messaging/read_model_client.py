@@ -6,6 +6,13 @@ from dataclasses import replace
 
 import nats.errors
 
+from tollgate.contract.known_filter import (
+    KNOWN_FILTER,
+    FilterPart,
+    PartQuestion,
+    decode_part,
+    encode_part_question,
+)
 from tollgate.contract.known_ids import KNOWN, Known, KnownQuestion, decode_known, encode_known_question
 from tollgate.contract.read_model_api import (
     ACCEPT_DIFFERENCES,
@@ -70,6 +77,10 @@ class ReadModel:
         """
         question = encode_known_question(KnownQuestion(correlation_ids, up_to))
         return decode_known(await self._ask(KNOWN, question, timeout_seconds))
+
+    async def known_filter_part(self, question: PartQuestion, *, timeout_seconds: float) -> FilterPart:
+        """A part of the filter of all ids. Raises ReadModelUnavailableError, QuestionRefusedError, ValueError."""
+        return decode_part(await self._ask(KNOWN_FILTER, encode_part_question(question), timeout_seconds))
 
     async def charging(self, *, timeout_seconds: float) -> Charging:
         """The state of charging as of the log's present end. Raises ReadModelUnavailableError."""

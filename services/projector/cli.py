@@ -17,6 +17,7 @@ from tollgate.messaging.log import Log, LogLimits
 from tollgate.projector.commands import add_operator_commands
 from tollgate.projector.live.active_model import ActiveModel, Model, usable_snapshot
 from tollgate.projector.live.files import LockedError, ModelFiles, discard, locked
+from tollgate.projector.live.open_snapshot import OpenSnapshot
 from tollgate.projector.live.snapshots import Snapshots
 from tollgate.projector.live.store import OtherLogError, Store, UnusableFileError
 from tollgate.projector.metrics import ProjectorMetrics
@@ -27,6 +28,7 @@ from tollgate.projector.settings import Settings
 from tollgate.runtime.cli import Group
 from tollgate.runtime.errors import BrokerError, FatalError, LogChangedError
 from tollgate.runtime.heartbeat import beat
+from tollgate.runtime.id_filter import BYTES_IN_MB
 from tollgate.runtime.metrics import new_registry, serve_metrics, statistics_of
 from tollgate.runtime.process import run as run_process
 from tollgate.runtime.process import run_together
@@ -61,7 +63,7 @@ async def serve(settings: Settings) -> None:
         files = settings.model_files
         with _sole_owner(files):
             files.sweep()
-            model = await _open_model(broker, files, state, settings.log_missing_accepted)
+            model = await _open_model(broker, files, state, settings)
             active_model = ActiveModel(broker, files, state.identity, model)
             snapshots = Snapshots(settings.snapshots_path)
             snapshots.clear()
@@ -107,11 +109,11 @@ async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:
         logger.error("processors will not poll health: %s", error)
 
 
-async def _open_model(broker: Broker, files: ModelFiles, log: LogState, missing_accepted: int) -> Model:
+async def _open_model(broker: Broker, files: ModelFiles, log: LogState, settings: Settings) -> Model:
     """The read model; an empty one when the file cannot be used: following the log then rebuilds it."""
     path = files.current
     try:
-        model = await _known_model(broker, path, log, missing_accepted)
+        model = await _known_model(broker, path, log, settings)
     except LogChangedError as error:
         logger.error("%s; rebuilding the read model; the old one is kept as %s", error.contradiction, files.set_aside)
         files.note_change(error.contradiction)
@@ -121,10 +123,10 @@ async def _open_model(broker: Broker, files: ModelFiles, log: LogState, missing_
         discard(path)
     else:
         return model
-    return Model(broker, path, Store.open(path, log.identity), log.identity, missing_accepted=missing_accepted)
+    return _model(broker, path, Store.open(path, log.identity), log, settings)
 
 
-async def _known_model(broker: Broker, path: Path, log: LogState, missing_accepted: int) -> Model:
+async def _known_model(broker: Broker, path: Path, log: LogState, settings: Settings) -> Model:
     """Opens the read model file. Raises LogChangedError when it was built from another log, and UnusableFileError."""
     try:
         store = Store.open(path, log.identity)
@@ -132,12 +134,23 @@ async def _known_model(broker: Broker, path: Path, log: LogState, missing_accept
         raise LogChangedError("the log was replaced by another") from None
     try:
         snapshot = await usable_snapshot(broker, path, store, log.identity)
-        model = Model(broker, path, store, log.identity, missing_accepted=missing_accepted, snapshot=snapshot)
+        model = _model(broker, path, store, log, settings, snapshot=snapshot)
         await model.watch.look(timeout_seconds=30)
     except BaseException:
         store.close()
         raise
     return model
+
+
+def _model(
+    broker: Broker, path: Path, store: Store, log: LogState, settings: Settings, *, snapshot: OpenSnapshot | None = None
+) -> Model:
+    return Model(
+        *(broker, path, store, log.identity),
+        missing_accepted=settings.log_missing_accepted,
+        snapshot=snapshot,
+        filter_bytes=settings.known_ids_filter_mb * BYTES_IN_MB,
+    )
 
 
 @contextmanager

@@ -8,6 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 
+from tollgate.contract.known_filter import (
+    KNOWN_FILTER,
+    PART_BYTES,
+    FilterPart,
+    decode_part_question,
+    encode_part,
+)
 from tollgate.contract.known_ids import KNOWN, Known, decode_known_question, encode_known
 from tollgate.contract.read_model_api import (
     ACCEPT_DIFFERENCES,
@@ -76,6 +83,7 @@ class QuestionService:
             Endpoint("summary", SUMMARY, self._handler("summary", self._summary)),
             Endpoint("payment", PAYMENT, self._handler("payment", self._payment)),
             Endpoint("known", KNOWN, self._handler("known", self._known)),
+            Endpoint("known_filter", KNOWN_FILTER, self._handler("known_filter", self._known_filter)),
             Endpoint("charging", CHARGING, self._handler("charging", self._charging)),
             Endpoint("status", STATUS, self._handler("status", self._status)),
             Endpoint("snapshot", SNAPSHOT, self._handler("snapshot", self._snapshot)),
@@ -182,6 +190,17 @@ class QuestionService:
         position = self._follower.position
         find = partial(self._follower.known, question.correlation_ids)
         return encode_known(Known(position, await asyncio.get_running_loop().run_in_executor(self._thread, find)))
+
+    async def _known_filter(self, payload: bytes) -> bytes:
+        question = decode_part_question(payload)
+        if question.begin == 0:
+            await self._catch_up()
+        ids, mark = self._follower.known_filter, self._follower.mark()
+        if question.size_bytes != ids.size_bytes:
+            raise ValueError(f"the projector's filter has {ids.size_bytes} bytes (KNOWN_IDS_FILTER_MB)")
+        if not ids.is_whole or mark is None:
+            raise CannotAnswerError("the filter is being made")
+        return encode_part(FilterPart(question.begin, ids.generation, mark, ids.part(question.begin, PART_BYTES)))
 
     async def _charging(self, _: bytes) -> bytes:
         asked_at_us = now_us()

@@ -8,6 +8,8 @@ from hashlib import blake2b
 
 BYTES_IN_MB = 1 << 20
 HASHES = 4
+MERGED_BYTES = 65_536
+"""Bytes that are merged at once: several copies of them are made."""
 _BITS_OF_HASH = 32
 
 
@@ -50,5 +52,8 @@ class IdFilter:
         end = begin + len(part)
         if begin < 0 or end > self.size_bytes:
             raise ValueError(f"bytes {begin} to {end} of a filter of {self.size_bytes}")
-        own = int.from_bytes(self._bits[begin:end], "little")
-        self._bits[begin:end] = (own | int.from_bytes(part, "little")).to_bytes(len(part), "little")
+        for first in range(0, len(part), MERGED_BYTES):
+            some = part[first : first + MERGED_BYTES]
+            where = slice(begin + first, begin + first + len(some))
+            own = int.from_bytes(self._bits[where], "little")
+            self._bits[where] = (own | int.from_bytes(some, "little")).to_bytes(len(some), "little")

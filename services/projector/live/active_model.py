@@ -10,12 +10,14 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.history import message_at
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.projector.live import open_snapshot
-from tollgate.projector.live.files import ModelFiles, discard
+from tollgate.projector.live.files import ModelFiles, discard, filter_of
 from tollgate.projector.live.follower import Follower
+from tollgate.projector.live.known_filter import KnownFilter
 from tollgate.projector.live.open_snapshot import SNAPSHOT_MESSAGES_MIN, OpenSnapshot, SnapshotWriter
 from tollgate.projector.live.store import Store, UnusableFileError
 from tollgate.projector.verify.comparison import Comparison, NotComparableError, compare
 from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.id_filter import BYTES_IN_MB
 from tollgate.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class Model:
         missing_accepted: int = 0,
         snapshot: OpenSnapshot | None = None,
         snapshot_messages_min: int = SNAPSHOT_MESSAGES_MIN,
+        filter_bytes: int = 4 * BYTES_IN_MB,
     ) -> None:
         self.path = path
         self.store = store
@@ -48,7 +51,11 @@ class Model:
         self.watch = LogWatch(broker, store.checkpoint.mark(log_identity), missing_accepted=missing_accepted)
         last = 0 if snapshot is None else snapshot.mark.sequence
         snapshots = SnapshotWriter(path, log_identity, last, messages_min=snapshot_messages_min)
-        self.follower = Follower(broker, store, self.watch, snapshots, snapshot)
+        self.filter_bytes = filter_bytes
+        known_filter = KnownFilter(
+            *(filter_of(path), log_identity, filter_bytes), store.checkpoint.position, store.purged_at()
+        )
+        self.follower = Follower(broker, store, self.watch, snapshots, known_filter=known_filter, snapshot=snapshot)
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -150,6 +157,7 @@ class ActiveModel:
                 store,
                 self._log_identity,
                 missing_accepted=self.model.missing_accepted,
+                filter_bytes=self.model.filter_bytes,
                 snapshot=await usable_snapshot(self._broker, path, store, self._log_identity),
             )
         except BrokerError as error:

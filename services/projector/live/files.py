@@ -141,6 +141,11 @@ def index_of(path: Path) -> Path:
     return path.with_name(path.name + ".ids")
 
 
+def filter_of(path: Path) -> Path:
+    """The path of the filter of ids of a read model file (live/known_filter.py)."""
+    return path.with_name(path.name + ".filter")
+
+
 def discard_index(path: Path) -> None:
     """Removes a closed index and its write-ahead log."""
     for suffix in ("-wal", "-shm", "", ".new"):
@@ -165,6 +170,7 @@ def discard(path: Path) -> None:
     """Removes a closed file and what belongs to it, the write-ahead log before the file: alone, it would be applied
     to the next file."""
     discard_index(index_of(path))
+    filter_of(path).unlink(missing_ok=True)
     wal_of(path).unlink(missing_ok=True)
     open_snapshot_of(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)

@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
+from tollgate.contract.events import Event, LedgerPurged, PaymentRequested
 from tollgate.contract.known_ids import KNOWN_EVENTS_MAX, KnownPayment
+from tollgate.contract.log_mark import LogMark
 from tollgate.contract.payment_state import Open, PaymentState
 from tollgate.contract.read_model_api import PaymentStatus, PaymentView
 from tollgate.messaging.connection import Broker
@@ -16,6 +18,7 @@ from tollgate.messaging.log_reader import LogMessage, LogReader
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.validity import valid_events
 from tollgate.projector.live.ended_payment import EndedPayment
+from tollgate.projector.live.known_filter import KnownFilter
 from tollgate.projector.live.open_snapshot import OpenSnapshot, SnapshotWriter
 from tollgate.projector.live.projection import (
     RECENTLY_ENDED_MAX,
@@ -27,6 +30,7 @@ from tollgate.projector.live.projection import (
     Unread,
 )
 from tollgate.projector.live.store import Checkpoint, Store
+from tollgate.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +55,15 @@ class Follower:
         store: Store,
         watch: LogWatch,
         snapshots: SnapshotWriter,
+        *,
+        known_filter: KnownFilter,
         snapshot: OpenSnapshot | None = None,
     ) -> None:
         self._broker = broker
         self._store = store
         self.watch = watch
         self._snapshots = snapshots
+        self.known_filter = known_filter
         # In an older one, all payments have ended since.
         if snapshot is not None and snapshot.mark.sequence < store.checkpoint.replay_from:
             snapshot = None
@@ -72,13 +79,16 @@ class Follower:
         self._moved = asyncio.Condition()
         self._checkpointed = store.checkpoint.position
         self._read = start - 1
-        self._read_stored_at_us: int | None = None
+        self._read_stored_at_us: int | None = None if snapshot is None else snapshot.mark.stored_at_us
         self.position = start - 1
         self.moved_at = time.monotonic()
         """When `position` last changed."""
         self.projection = Projection(self._ended_as, store.recently_ended(RECENTLY_ENDED_MAX))
         if snapshot is not None:
             self.projection.restore(snapshot.open)
+            # Their requests are not read again.
+            for correlation_id in self.projection.open:
+                known_filter.add(correlation_id)
         logger.info("reading the log from %d on; %d open payments are known", start, len(self.projection.open))
         self.poison_events = 0
         """Count of messages set aside because they are not valid."""
@@ -88,6 +98,9 @@ class Follower:
 
         Raises LogChangedError when the log is not the one that was read.
         """
+        filling = asyncio.ensure_future(
+            self.known_filter.run(self._store.ids_after, lambda: self._store.checkpoint.position)
+        )
         try:
             while True:
                 async with self._reader as reader:
@@ -97,6 +110,7 @@ class Follower:
                         await self._carry(await reader.batch(BATCH_MESSAGES_MAX))
                 await self._linger()
         finally:
+            await end(filling)
             self._thread.shutdown()
 
     async def reached(self, sequence: int) -> None:
@@ -201,9 +215,25 @@ class Follower:
                 continue
             is_replay = message.sequence <= self._store.checkpoint.position
             for event in events:
+                self._note_id(event, is_replay=is_replay)
                 change = self.projection.apply(message.sequence, event, message.stored_at_us, is_replay=is_replay)
                 if change is not None and not is_replay:
                     self._remember(change)
+
+    def _note_id(self, event: Event, *, is_replay: bool) -> None:
+        if isinstance(event, PaymentRequested):
+            self.known_filter.add(event.correlation_id)
+        elif isinstance(event, LedgerPurged) and not is_replay:
+            self.known_filter.clear()
+
+    def mark(self) -> LogMark | None:
+        """The last message that was applied; None if it is not known when it was stored."""
+        stored_at_us, checkpoint = self._read_stored_at_us, self._store.checkpoint
+        if stored_at_us is None and checkpoint.position == self._read:
+            stored_at_us = checkpoint.stored_at_us
+        if stored_at_us is None or self.watch.mark is None:
+            return None
+        return LogMark(self.watch.mark.identity, self._read, stored_at_us, self._read)
 
     def _remember(self, change: Change) -> None:
         self._changes.append(change)

@@ -46,6 +46,9 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 INDEXED_AT_ONCE = 8_192
 """Rows in memory while the index of ids is written."""
 
+IDS_SEQUENCES = 65_536
+"""The stretch of the log whose ids are read at once."""
+
 Totals = dict[ProviderName, Total]
 
 
@@ -223,6 +226,21 @@ class Store:
             return EndedPayment("rejected", amount_cents, None, sequences)
         return None
 
+    def ids_after(self, position: int) -> Iterator[list[str]]:
+        """The ids of the payments that ended after the position, up to the checkpoint at the call, in bounded lists.
+
+        Each list is a query of its own: a long one would slow down the commits meanwhile. Raises FatalError.
+        """
+        end = self.checkpoint.position
+        with closing(self.cursor()) as cursor:
+            try:
+                for first in range(position + 1, end + 1, IDS_SEQUENCES):
+                    last = min(first + IDS_SEQUENCES - 1, end)
+                    yield [one for (one,) in cursor.execute(_IDS_BETWEEN, [first, last]).fetchall()]
+                yield [one for (one,) in cursor.execute(_REJECTED_IDS, [position]).fetchall()]
+            except duckdb.Error as error:
+                raise FatalError(f"the read model cannot be read: {str(error).splitlines()[0]}") from error
+
     def _count(self, table: str) -> int:
         return int(self._read(f"SELECT count(*) FROM {table}", {})[0][0])  # noqa: S608
 
@@ -335,6 +353,8 @@ def _totals(rows: Sequence[tuple[Any, ...]]) -> Totals:
 
 _SETTLED_PAYMENT = "SELECT processor, amount_cents, sequences FROM settled WHERE correlation_id = ? LIMIT 1"
 _REJECTED_PAYMENT = "SELECT amount_cents, sequences FROM rejected WHERE correlation_id = ? LIMIT 1"
+_IDS_BETWEEN = "SELECT correlation_id::VARCHAR FROM settled WHERE processed_sequence BETWEEN ? AND ?"
+_REJECTED_IDS = "SELECT correlation_id::VARCHAR FROM rejected WHERE sequences[-1] > ?"
 _LAST_CHECKPOINT = """
 SELECT position, replay_from, (SELECT max(stored_at_us) FROM log_mark WHERE log_mark.position = checkpoint.position)
 FROM checkpoint ORDER BY position DESC LIMIT 1
