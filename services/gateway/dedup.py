@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from tollgate.contract.events import LedgerPurged
+from tollgate.contract.log_mark import LogState
 from tollgate.contract.subjects import PURGED, REQUESTED
 from tollgate.gateway.filter_start import FilterUnusableError
 from tollgate.messaging.connection import Broker
@@ -184,6 +185,8 @@ class DedupIndex:
         newest = await self._log.last_sequence_of(REQUESTED, timeout_seconds=STATE_TIMEOUT_SECONDS)
         if newest > self.last_sequence:
             return True
+        if not self._is_started:
+            self._note_beginning(log)
         self._is_started = True
         self._log_end = log.last_sequence
         self._moved.set()
@@ -194,6 +197,10 @@ class DedupIndex:
         async with LogReader(self._broker, self.last_sequence + 1, subjects=(REQUESTED,), watch=self._watch) as reader:
             async for messages in reader.to_the_end(BATCH_MESSAGES_MAX):
                 self._apply(messages)
+            if not self._is_started:
+                # Asked after the reading: what had left the stream before it was read is then noticed.
+                log = await self._broker.log_state(timeout_seconds=STATE_TIMEOUT_SECONDS)
+                self._note_beginning(log)
             self._is_started = True
             self._moved.set()
             while (seconds := self._asked_at + OPEN_SECONDS - self._now()) > 0:
@@ -202,6 +209,13 @@ class DedupIndex:
                         messages = await reader.batch(BATCH_MESSAGES_MAX)
                     self._apply(messages)
                     self._moved.set()
+
+    def _note_beginning(self, log: LogState) -> None:
+        """When earlier requests have left the stream for an archive, every id may be a repeat of one of them."""
+        if max(self._purged_at, 1) < log.first_sequence <= log.last_sequence:
+            self._known_ids.fill()
+            self.recent_from = max(self.recent_from, log.first_sequence - 1)
+            logger.info("the log begins at %d: the read model is asked about each payment", log.first_sequence)
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):

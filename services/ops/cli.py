@@ -43,7 +43,8 @@ def nats_url() -> None:
 def log(*, correlation_id: object, as_json: bool, **choice: int | None) -> None:
     """Shows the events of the log."""
     wanted = Choice(correlation_id=str(correlation_id) if correlation_id else None, **choice)  # type: ignore[arg-type]
-    run_command(lambda: show_log(_broker(), wanted, as_json=as_json))
+    address = _broker()
+    run_command(lambda: show_log(address, wanted, as_json=as_json, archive_dir=address.archive_dir))
 
 
 @click.command(cls=StackCommand)
@@ -115,7 +116,7 @@ def _described(account: Account) -> str:
     )
 
 
-def _broker() -> BrokerSettings:
+def _broker() -> Environment:
     """That of NATS_URL, or else of the stack that runs on DATA_DIR. Raises NotRunningError where there is neither."""
     address = load_for_command(Environment)
     if not address.nats_url:

@@ -3,10 +3,12 @@
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import click
 import orjson
 
+from tollgate.archive.whole_log import WholeLog, whole_log
 from tollgate.contract.batch import Malformed, events_in, split
 from tollgate.contract.events import (
     Event,
@@ -20,8 +22,7 @@ from tollgate.contract.events import (
 )
 from tollgate.contract.money import format_cents
 from tollgate.contract.timestamps import format_us
-from tollgate.messaging.connection import Broker
-from tollgate.messaging.history import REQUEST_SECONDS, message_at, sequence_at, stretch
+from tollgate.messaging.history import REQUEST_SECONDS
 from tollgate.messaging.log_reader import LogReader
 from tollgate.messaging.operator_command import BrokerSettings, broker_for_command
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
@@ -53,11 +54,11 @@ class Entry:
     found: Event | Malformed
 
 
-async def show_log(address: BrokerSettings, choice: Choice, *, as_json: bool) -> int:
+async def show_log(address: BrokerSettings, choice: Choice, *, as_json: bool, archive_dir: Path | None = None) -> int:
     """Prints the events until there are no more, or for ever. Returns the exit status."""
     show = as_json_line if as_json else as_line
     async with broker_for_command(address) as broker:
-        async for entry in _chosen(broker, choice):
+        async for entry in _chosen(await whole_log(broker, archive_dir), choice):
             click.echo(show(entry))
     return 0
 
@@ -111,17 +112,17 @@ def _charge(event: PaymentRouted | PaymentProcessed) -> str:
     return f"{format_cents(event.amount_cents)}  attempt {event.attempt} at {event.provider}, {stamp}"
 
 
-async def _chosen(broker: Broker, choice: Choice) -> AsyncIterator[Entry]:
-    log = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
+async def _chosen(whole: WholeLog, choice: Choice) -> AsyncIterator[Entry]:
+    log = await whole.broker.log_state(timeout_seconds=REQUEST_SECONDS)
     past = (
-        _of_payment(broker, choice.correlation_id, log.last_sequence)
+        _of_payment(whole, choice.correlation_id, log.last_sequence)
         if choice.correlation_id
-        else _range(broker, choice, log.last_sequence)
+        else _range(whole, choice, log.last_sequence)
     )
     async for entry in past:
         yield entry
     if choice.follow:
-        async with LogReader(broker, log.last_sequence + 1) as reader:
+        async with LogReader(whole.broker, log.last_sequence + 1) as reader:
             while True:
                 for one in await reader.batch(BATCH_MESSAGES_MAX):
                     message = StoredMessage(one.sequence, one.subject, one.payload, one.stored_at_us)
@@ -129,49 +130,49 @@ async def _chosen(broker: Broker, choice: Choice) -> AsyncIterator[Entry]:
                         yield entry
 
 
-async def _range(broker: Broker, choice: Choice, last_sequence: int) -> AsyncIterator[Entry]:
+async def _range(whole: WholeLog, choice: Choice, last_sequence: int) -> AsyncIterator[Entry]:
     if choice.from_us is None and choice.from_sequence is None and choice.to_us is None:
         # Each message holds an event at least, so the last n events are within the last n messages.
         count = choice.count or LAST_EVENTS
         first = max(last_sequence - count + 1, 1)
-        for entry in deque([one async for one in _entries_between(broker, first, last_sequence)], maxlen=count):
+        for entry in deque([one async for one in _entries_between(whole, first, last_sequence)], maxlen=count):
             yield entry
         return
     first = choice.from_sequence or 1
     if choice.from_us is not None:
-        first = max(first, await sequence_at(broker, choice.from_us))
+        first = max(first, await whole.sequence_at(choice.from_us))
     if choice.to_us is not None:
-        last_sequence = min(last_sequence, await sequence_at(broker, choice.to_us + 1) - 1)
+        last_sequence = min(last_sequence, await whole.sequence_at(choice.to_us + 1) - 1)
     if choice.count is not None:
         last_sequence = min(last_sequence, first + choice.count - 1)
     shown = 0
-    async for entry in _entries_between(broker, first, last_sequence):
+    async for entry in _entries_between(whole, first, last_sequence):
         if shown == choice.count:
             return
         shown += 1
         yield entry
 
 
-async def _entries_between(broker: Broker, first: int, last: int) -> AsyncIterator[Entry]:
-    async for messages in stretch(broker, first, last):
+async def _entries_between(whole: WholeLog, first: int, last: int) -> AsyncIterator[Entry]:
+    async for messages in whole.stretch(first, last):
         for message in messages:
             for entry in _entries_of(message, None):
                 yield entry
 
 
-async def _of_payment(broker: Broker, correlation_id: str, last_sequence: int) -> AsyncIterator[Entry]:
+async def _of_payment(whole: WholeLog, correlation_id: str, last_sequence: int) -> AsyncIterator[Entry]:
     """The events of a payment: at the sequences from the read model; without it the whole log is read."""
     try:
-        view = await ReadModel(broker).payment(correlation_id, timeout_seconds=ANSWER_SECONDS)
+        view = await ReadModel(whole.broker).payment(correlation_id, timeout_seconds=ANSWER_SECONDS)
     except ReadModelUnavailableError as error:
         click.echo(f"{error}: reading the whole log", err=True)
-        async for messages in stretch(broker, 1, last_sequence):
+        async for messages in whole.stretch(1, last_sequence):
             for one in messages:
                 for entry in _entries_of(one, correlation_id):
                     yield entry
         return
     for sequence in view.sequences if view else ():
-        message = await message_at(broker, sequence)
+        message = await whole.message_at(sequence)
         if message is not None and sequence <= last_sequence:
             for entry in _entries_of(message, correlation_id):
                 yield entry

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tollgate.archive.whole_log import check_complete, lacks_beginning, whole_log
 from tollgate.contract.log_mark import LogState
 from tollgate.contract.statistics import STATISTICS
 from tollgate.messaging.clock_watch import ClockWatch
@@ -22,6 +23,7 @@ from tollgate.projector.live.snapshots import Snapshots
 from tollgate.projector.live.store import OtherLogError, Store, UnusableFileError
 from tollgate.projector.metrics import ProjectorMetrics
 from tollgate.projector.read.inspection import Inspection
+from tollgate.projector.rebuild.builder import build
 from tollgate.projector.rebuild.command import rebuild
 from tollgate.projector.service import QuestionService
 from tollgate.projector.settings import Settings
@@ -76,6 +78,7 @@ async def serve(settings: Settings) -> None:
                 Inspection(snapshots, files, broker.clock, log_identity=state.identity),
                 metrics,
                 settle_seconds=settings.summary_settle_seconds,
+                archive_dir=settings.archive_dir,
             )
             try:
                 await run_together(
@@ -110,7 +113,10 @@ async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:
 
 
 async def _open_model(broker: Broker, files: ModelFiles, log: LogState, settings: Settings) -> Model:
-    """The read model; an empty one when the file cannot be used: following the log then rebuilds it."""
+    """The read model; an empty one when the file cannot be used: following the log then rebuilds it.
+
+    What of the log is in an archive only is read from there first. Raises FatalError when it is needed and missing.
+    """
     path = files.current
     try:
         model = await _known_model(broker, path, log, settings)
@@ -122,8 +128,31 @@ async def _open_model(broker: Broker, files: ModelFiles, log: LogState, settings
         logger.warning("%s %s; rebuilding it from the log", path, error)
         discard(path)
     else:
-        return model
+        if not await lacks_beginning(broker, model.follower.position, log):
+            return model
+        model.store.close()
+        logger.warning("%s ends before the log begins; rebuilding it from the archive", path)
+        await check_complete(broker, settings.archive_dir, log)
+        discard(path)
+    if await lacks_beginning(broker, 0, log):
+        await _build_from_archive(path, log, settings)
+        return await _known_model(broker, path, log, settings)
     return _model(broker, path, Store.open(path, log.identity), log, settings)
+
+
+async def _build_from_archive(path: Path, log: LogState, settings: Settings) -> None:
+    """Builds the read model from archive and stream. Raises FatalError."""
+    async with Broker(settings.nats_url, name="projector", ca_file=settings.nats_ca_file) as reading:
+        await check_complete(reading, settings.archive_dir, log)
+        archive = (await whole_log(reading, settings.archive_dir)).archive
+        logger.warning(
+            "the log begins at %d; its earlier messages are read from %s", log.first_sequence, settings.archive_dir
+        )
+        await build(
+            *(reading, path, log.identity, lambda _read, _left: None),
+            missing_accepted=settings.log_missing_accepted,
+            archive=archive,
+        )
 
 
 async def _known_model(broker: Broker, path: Path, log: LogState, settings: Settings) -> Model:

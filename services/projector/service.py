@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
+from tollgate.archive.errors import ArchiveError
+from tollgate.archive.whole_log import log_end_with_archive
 from tollgate.contract.known_filter import (
     KNOWN_FILTER,
     PART_BYTES,
@@ -36,7 +39,6 @@ from tollgate.contract.read_model_api import (
 from tollgate.contract.timestamps import now_us
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.micro_service import Endpoint, Request, micro_service
-from tollgate.messaging.sequence_at_time import log_end_at
 from tollgate.projector.live.active_model import ActiveModel
 from tollgate.projector.live.follower import Follower
 from tollgate.projector.live.store import Store
@@ -67,8 +69,10 @@ class QuestionService:
         metrics: ProjectorMetrics,
         *,
         settle_seconds: float,
+        archive_dir: Path | None = None,
     ) -> None:
         self._metrics = metrics
+        self._archive_dir = archive_dir
         self._log_changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._broker = broker
         self._active_model = active_model
@@ -174,8 +178,8 @@ class QuestionService:
         if question.as_of_us is None:
             return question.as_of_sequence or 0
         try:
-            return await log_end_at(self._broker, question.as_of_us)
-        except BrokerError as error:
+            return await log_end_with_archive(self._broker, self._archive_dir, question.as_of_us)
+        except (BrokerError, ArchiveError) as error:
             raise CannotAnswerError(str(error)) from None
 
     async def _payment(self, payload: bytes) -> bytes:

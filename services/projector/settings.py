@@ -16,6 +16,7 @@ from tollgate.runtime.credential import (
 )
 from tollgate.runtime.settings import (
     ServiceSettings,
+    archive_dir,
     default_provider_url,
     fallback_provider_url,
     folder,
@@ -42,6 +43,7 @@ class Settings(ServiceSettings):
     """Settings of the running projector. Times are in seconds."""
 
     data_dir: Path = folder("./data", what="The folder whose subfolder `projector` holds the read model.")
+    archive_dir: Path | None = archive_dir()
     summary_settle_seconds: float = seconds(
         0.75, at_least=0, at_most=60, what="How long a summary waits for answers that are due inside its window."
     )

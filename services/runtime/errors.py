@@ -3,6 +3,7 @@
 TollgateError (contract/errors.py)
   ├─ FatalError                         the service cannot go on; it exits, and the supervisor restarts it
   │    ├─ SettingError                  a setting has a value that cannot be used
+  │    ├─ ArchiveError                  the archive cannot be read, written or used
   │    └─ LogChangedError               the log went back or was replaced; what was read of it is void
   ├─ BrokerError                        the broker did not do what was asked
   │    ├─ BrokerUnavailableError        no answer inside the bound; whether an event was stored is unknown

@@ -36,6 +36,10 @@ class IdFilter:
             bit = int.from_bytes(digest[begin : begin + 4], "little") * size >> _BITS_OF_HASH
             bits[bit >> 3] |= 1 << (bit & 7)
 
+    def fill(self) -> None:
+        """Makes it contain every id, so that each is looked up."""
+        self._bits = bytearray(b"\xff") * self.size_bytes
+
     def clear(self) -> None:
         self._bits = bytearray(self.size_bytes)
 

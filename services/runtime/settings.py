@@ -203,6 +203,24 @@ def folder(default: str, *, what: str) -> Any:
     return setting(default, convert, "a folder, or a path where one can be made", what=what)
 
 
+def optional_folder(*, what: str) -> Any:
+    """A folder, which may be missing; None if it is not set."""
+
+    def convert(given: str) -> Path | None:
+        if not given:
+            return None
+        if not given.isprintable() or (Path(given).exists() and not Path(given).is_dir()):
+            raise ValueError(given)
+        return Path(given)
+
+    return setting("", convert, "a folder, or a path where one can be made", what=what)
+
+
+def archive_dir() -> Any:
+    """ARCHIVE_DIR, for the projector and for the commands that read the log."""
+    return optional_folder(what="The folder of the log's archive; none if empty.")
+
+
 def broker_address(default: str, *, what: str) -> Any:
     """NATS_URL; empty where that is the default. Its value is never shown: it may hold a password."""
 

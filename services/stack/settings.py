@@ -9,6 +9,7 @@ import environ
 
 from tollgate.runtime.errors import SettingError
 from tollgate.runtime.settings import (
+    archive_dir,
     broker_address,
     file,
     folder,
@@ -31,6 +32,7 @@ class Environment:
     """The variables as set; an empty URL means that the stack runs that part itself."""
 
     data_dir: Path = folder("./data", what="Where the log, the read model, the program logs and the sockets are.")
+    archive_dir: Path | None = archive_dir()
     nats_url: str = broker_address("", what="A broker that runs elsewhere; with one, no nats-server is started.")
     nats_ca_file: str = file("", what="The authority that signed its certificate; the system's authorities if empty.")
     payment_processor_url_default: str = web_address(

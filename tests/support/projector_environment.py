@@ -152,8 +152,10 @@ class ProjectorEnvironment:
 
 
 @asynccontextmanager
-async def projector_environment(folder: Path, *, config: str = "nats.conf") -> AsyncIterator[ProjectorEnvironment]:
-    """Up while entered."""
+async def projector_environment(
+    folder: Path, *, config: str = "nats.conf", **variables: str
+) -> AsyncIterator[ProjectorEnvironment]:
+    """Up while entered. The projector has these variables, too."""
     async with AsyncExitStack() as stack:
         server = stack.enter_context(GuardedNatsServer(folder / "nats", config=config))
         simulators: dict[ProviderName, Simulator] = {
@@ -161,7 +163,7 @@ async def projector_environment(folder: Path, *, config: str = "nats.conf") -> A
             "fallback": stack.enter_context(Simulator("fallback", folder)),
         }
         await server.ready()
-        projector = stack.enter_context(Projector(server.url("projector"), folder))
+        projector = stack.enter_context(Projector(server.url("projector"), folder, **variables))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         users = {
             user: await stack.enter_async_context(Broker(server.url(user), name="test"))

@@ -31,10 +31,11 @@ LAYERS = {
     "messaging": {*INNER},
     "gateway": {*INNER, "gateway"},
     "processor": {*INNER, "processor"},
-    "projector": {*INNER, "projector"},
+    "archive": {*INNER, "archive"},
+    "projector": {*INNER, "archive", "projector"},
     "console": {*INNER, "console"},
     "simulator": {"runtime", "simulator"},
-    "ops": {*INNER, "ops", "stack"},
+    "ops": {*INNER, "archive", "ops", "stack"},
     "stack": {*INNER, "stack", "gateway", "processor", "projector", "console"},
     "status": {*INNER, "status", "stack", "console", "processor"},
 }

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from tollgate.archive.folder import Archive
+from tollgate.archive.whole_log import in_batches
 from tollgate.messaging.bulk_log_reader import Batch, BulkReader
 from tollgate.messaging.connection import Broker
+from tollgate.messaging.stored_message import StoredMessage
 from tollgate.messaging.validity import valid_events
 from tollgate.projector.live.open_snapshot import SNAPSHOT_MESSAGES_MIN, SnapshotWriter
 from tollgate.projector.live.projection import EndedAs, Unread
@@ -39,22 +42,27 @@ async def build(
     on_progress: Callable[[int, int], None],
     *,
     missing_accepted: int = 0,
+    archive: Archive | None = None,
 ) -> Built:
     """Writes the file, up to an end of the log at a time after all earlier messages were read.
 
-    `broker` is a separate connection. `on_progress` receives the counts of messages read and of messages that remain.
+    `broker` is a separate connection. What is in the `archive` is read from there, and the rest from the stream.
+    `on_progress` receives the counts of messages read and of messages that remain.
     Raises FatalError when the log is replaced meanwhile, or when more than `missing_accepted` of its messages cannot be
     read.
     """
     with closing(BulkStore(path, log_identity)) as bulk_store:
         snapshots = SnapshotWriter(path, log_identity, 0, messages_min=SNAPSHOT_MESSAGES_MIN)
-        return await _Building(bulk_store, broker, missing_accepted).run(log_identity, on_progress, snapshots)
+        return await _Building(bulk_store, broker, missing_accepted, archive).run(log_identity, on_progress, snapshots)
 
 
 class _Building:
     """One build. A thread writes one batch of rows while the next is read and projected; at most one batch waits."""
 
-    def __init__(self, bulk_store: BulkStore, broker: Broker, missing_accepted: int) -> None:
+    def __init__(
+        self, bulk_store: BulkStore, broker: Broker, missing_accepted: int, archive: Archive | None = None
+    ) -> None:
+        self._archive = archive
         self._broker = broker
         self._missing_accepted = missing_accepted
         self._unread: list[Unread] = []
@@ -71,7 +79,15 @@ class _Building:
             writing: asyncio.Future[None] = loop.create_future()
             writing.set_result(None)
             end = (await self._broker.log_state(timeout_seconds=STATE_SECONDS)).last_sequence
-            async with BulkReader(self._broker, 1) as reader:
+            if self._archive is not None:
+                async for archived in in_batches(self._archive.messages(1, self._archive.last_sequence)):
+                    self._apply_archived(archived)
+                    on_progress(self._messages, end - self._position)
+                    if len(self._projection.rows.settled) >= ROWS_AT_ONCE:
+                        await writing
+                        self._writing_rows = self._projection.take()
+                        writing = loop.run_in_executor(thread, self._bulk_store.write, self._writing_rows)
+            async with BulkReader(self._broker, self._position + 1) as reader:
                 while (batch := await self._read(reader)).sequences:
                     await self._check_gaps([self._position, *batch.sequences])
                     self._apply(batch)
@@ -118,6 +134,12 @@ class _Building:
                 f"messages {first.first_sequence} to {first.last_sequence} of the log cannot be read: the broker has"
                 f" lost them; the read model stays as it was (docs/how-to/damaged-log.md)"
             )
+
+    def _apply_archived(self, messages: list[StoredMessage]) -> None:
+        for one in messages:
+            self._projection.apply(one.sequence, one.subject, one.payload, one.stored_at_us)
+        self._position, self._stored_at_us = messages[-1].sequence, messages[-1].stored_at_us
+        self._messages += len(messages)
 
     def _apply(self, batch: Batch) -> None:
         apply = self._projection.apply

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tollgate.archive.whole_log import check_complete, whole_log
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.operator_command import broker_for_command, load_for_command, run_command
 from tollgate.messaging.read_model_client import QuestionRefusedError, ReadModel
@@ -64,12 +65,16 @@ async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> Non
             discard(files.rebuild)
             async with broker_for_command(settings, name="projector") as broker:
                 state = await broker.log_state(timeout_seconds=30)
+                await check_complete(broker, settings.archive_dir, state)
+                archive = (await whole_log(broker, settings.archive_dir)).archive
+                first = min(state.first_sequence, archive.first_sequence or 1) if archive else state.first_sequence
                 began = time.monotonic()
                 async with broker_for_command(settings, name="projector") as reading:
-                    with _progress(state.last_sequence - state.first_sequence + 1) as on_progress:
+                    with _progress(state.last_sequence - first + 1) as on_progress:
                         built = await build(
                             *(reading, files.rebuild, state.identity, on_progress),
                             missing_accepted=settings.log_missing_accepted,
+                            archive=archive,
                         )
                 _print_built(built, time.monotonic() - began)
                 await _Adoption(broker, files, state.identity, accepts_differences=accepts_differences).run()

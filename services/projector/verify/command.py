@@ -13,13 +13,14 @@ from pathlib import Path
 import click
 import orjson
 
+from tollgate.archive.whole_log import WholeLog, check_complete, whole_log
 from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.expected_ledger import Unfinished
 from tollgate.contract.money import format_cents
 from tollgate.contract.read_model_api import SummaryQuestion, Total
 from tollgate.contract.timestamps import MICROSECONDS, format_us, now_us
 from tollgate.messaging.connection import Broker
-from tollgate.messaging.history import REQUEST_SECONDS, Unread, stretch
+from tollgate.messaging.history import REQUEST_SECONDS, Unread
 from tollgate.messaging.operator_command import CommandError, broker_for_command
 from tollgate.messaging.read_model_client import ReadModel
 from tollgate.projector.read.readonly import ModelFile, idle_model_file, model_file
@@ -66,6 +67,8 @@ class Outcome:
     charged_since: list[str] = field(default_factory=list)
     poison_events: int = 0
     questions: int = 0
+    archive_head: str | None = None
+    """The digest of the archive's last manifest; None without an archive."""
 
 
 async def show_verification(settings: Settings, asking: VerifySettings, options: Options, *, as_json: bool) -> int:
@@ -86,10 +89,13 @@ async def verify(settings: Settings, asking: VerifySettings, options: Options) -
     began_us = now_us()
     async with broker_for_command(settings) as broker, model_file(settings) as model:
         with tempfile.TemporaryDirectory() as temporary, closing(LedgerTables(model.path, Path(temporary))) as tables:
-            unread = await _read_log(broker, tables, model)
+            await check_complete(broker, settings.archive_dir, await broker.log_state(timeout_seconds=REQUEST_SECONDS))
+            log = await whole_log(broker, settings.archive_dir)
+            unread = await _read_log(log, tables, model)
             outcome = _compare_with_model(tables, model, options)
             for first, last in unread.stretches:
                 outcome.differences.add(Difference(UNREADABLE, None, None, f"messages {first} to {last}"))
+            outcome.archive_head = log.archive.head if log.archive is not None and log.archive.stretches else None
             final = Window(outcome.window.from_us, min(outcome.window.to_us, began_us - SETTLE_US))
             if final.from_us > final.to_us:
                 raise CommandError("the window ends before it begins; nothing younger than two seconds is compared")
@@ -98,14 +104,14 @@ async def verify(settings: Settings, asking: VerifySettings, options: Options) -
     return outcome
 
 
-async def _read_log(broker: Broker, tables: LedgerTables, model: ModelFile) -> Unread:
+async def _read_log(whole: WholeLog, tables: LedgerTables, model: ModelFile) -> Unread:
     """Folds the log up to the read model's position. Returns what could not be read, up to the log's end."""
-    log = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
+    log = await whole.broker.log_state(timeout_seconds=REQUEST_SECONDS)
     mark = tables.log_mark()
     if (contradiction := mark.contradiction(log)) is not None:
         raise CommandError(f"{contradiction}; the read model is of another log than the broker's")
     unread = Unread()
-    async for messages in stretch(broker, 1, max(log.last_sequence, model.position), unread):
+    async for messages in whole.stretch(1, max(log.last_sequence, model.position), unread):
         at_mark = next((one for one in messages if one.sequence == mark.sequence), None)
         if at_mark is not None and (contradiction := mark.contradiction(log, at_mark.stored_at_us)) is not None:
             raise CommandError(f"{contradiction}; the read model is of another log than the broker's")
@@ -185,6 +191,8 @@ def as_table(outcome: Outcome) -> str:
         lines.append(f"{name:<10} " + " ".join(f"{one:>24}" for one in accounts))
     lines.append(f"{'rejected':<10} {outcome.rejected[0]:>24} {outcome.rejected[1]:>24}")
     lines += ["", *_open_lines(outcome)]
+    if outcome.archive_head is not None:
+        lines.append(f"The head of the archive is {outcome.archive_head}.")
     if outcome.poison_events:
         lines.append(f"{outcome.poison_events} messages of the log are not valid; they are counted nowhere.")
     if not outcome.differences.count:
@@ -218,6 +226,7 @@ def as_json_text(outcome: Outcome) -> str:
             "oldest": [_open_fields(one) for one in outcome.open[:OPEN_SHOWN_MAX]],
         },
         "messages_set_aside": outcome.poison_events,
+        **({} if outcome.archive_head is None else {"archive_head": outcome.archive_head}),
         "differences": outcome.differences.count,
         "by_kind": dict(outcome.differences.counts),
         "named": [asdict(one) for one in outcome.differences.named],

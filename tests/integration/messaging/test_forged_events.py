@@ -13,6 +13,7 @@ from qa.chaos.evidence import LogTap
 from tests.support.conditions import eventually
 from tests.support.nats_server import GuardedNatsServer
 from tests.support.services import Projector
+from tollgate.archive.whole_log import WholeLog
 from tollgate.contract.codec import encode
 from tollgate.contract.events import (
     PROVIDERS,
@@ -137,7 +138,7 @@ async def a_backup(server: GuardedNatsServer, _: Path) -> object:
 
 async def the_log_view(server: GuardedNatsServer, _: Path) -> object:
     async with Broker(server.url("operator"), name="operator") as broker:
-        shown: list[Entry] = [one async for one in _chosen(broker, Choice(from_sequence=1))]
+        shown: list[Entry] = [one async for one in _chosen(WholeLog(broker), Choice(from_sequence=1))]
         return [type(one.found).__name__ for one in shown]
 
 

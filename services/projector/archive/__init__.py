@@ -1,0 +1,1 @@
+"""`tollgate archive`: closes stretches of the log, checks them, and lets them leave the stream."""
