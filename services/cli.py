@@ -33,13 +33,13 @@ MACHINE = {
     "status": Entry(
         "status.cli:status", "Shows on one screen whether money flows, where to, and what waits; faults first."
     ),
+    "archive": Entry("projector.archive.command:archive", "Closes the log's earlier stretches into an archive."),
 }
 LOG = {
     "log": Entry("ops.cli:log", "Shows the events of the log."),
     "backup": Entry("ops.cli:backup", "Backs up the log while everything runs."),
     "restore": Entry("ops.cli:restore", "Restores a backup where there is no log."),
     "replay": Entry("ops.cli:replay", "Builds a temporary stack from a backup and compares the summaries."),
-    "archive": Entry("projector.archive.command:archive", "Closes the log's earlier stretches into an archive."),
     "nats-url": Entry("ops.cli:nats_url", "Prints the broker's URL with the operator's password."),
 }
 SECTIONS = {"On this machine": MACHINE, "The log": LOG, "Services": SERVICES}

@@ -4,12 +4,14 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from tollgate.archive.errors import ArchiveError
 from tollgate.archive.manifest import MESSAGES_FILE
 from tollgate.messaging.stored_message import StoredMessage
+
+if TYPE_CHECKING:
+    import duckdb
 
 MEMORY_LIMIT = "256MB"
 """Beyond it DuckDB spills to a temporary folder beside the files."""
@@ -43,15 +45,17 @@ class MessagesWriter:
         self._connection.close()
 
 
-def connect(temporary: Path | None = None) -> duckdb.DuckDBPyConnection:
+def connect(temporary: Path | None = None) -> "duckdb.DuckDBPyConnection":
     """A database in memory, that may spill to a folder in `temporary`."""
+    import duckdb  # noqa: PLC0415 - `tollgate log` works where DuckDB is not installed
+
     config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": MEMORY_LIMIT, "threads": 1}
     if temporary is not None:
         config["temp_directory"] = str(temporary / "spill")
     return duckdb.connect(config=config)
 
 
-def copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+def copy(connection: "duckdb.DuckDBPyConnection", query: str, path: Path) -> None:
     """Writes the rows of the query to a new Parquet file, durably."""
     connection.execute(f"COPY ({query}) TO '{quoted(path)}' (FORMAT parquet, COMPRESSION zstd)")
     with path.open("rb") as file:
@@ -63,6 +67,8 @@ def read_messages(path: Path, first_sequence: int, last_sequence: int) -> Iterat
     query = f"""
         SELECT sequence, subject, payload, stored_at_us FROM read_parquet('{quoted(path)}')
         WHERE sequence BETWEEN ? AND ?"""  # noqa: S608 - the path is quoted
+    import duckdb  # noqa: PLC0415 - the same
+
     try:
         with closing(connect()) as connection:
             # The rows are in the order of the log: one thread keeps that of the file.
@@ -76,6 +82,8 @@ def read_messages(path: Path, first_sequence: int, last_sequence: int) -> Iterat
 def first_stored_from(path: Path, moment_us: int) -> int | None:
     """The sequence of the file's first message that was stored at that time or later; None if there is none."""
     query = f"SELECT min(sequence) FROM read_parquet('{quoted(path)}') WHERE stored_at_us >= ?"  # noqa: S608 - the same
+    import duckdb  # noqa: PLC0415 - the same
+
     try:
         with closing(connect()) as connection:
             ((sequence,),) = connection.execute(query, [moment_us]).fetchall()

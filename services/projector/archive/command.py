@@ -38,10 +38,11 @@ STRETCH_MESSAGES_MAX = 100_000
     help="The largest number of messages in one stretch.",
 )
 def archive(*, folder: Path | None, check: bool, cut: bool, messages_max: int) -> None:
-    """Closes the log's earlier stretches, in which every payment has ended, into an archive.
+    """Closes the log's earlier stretches into an archive.
 
-    Each stretch is written, read back and compared with the stream. What an interrupted run left is removed by the
-    next one, which goes on at the archive's end. Exits with 1 when nothing could be archived or a file was changed.
+    They end before the oldest payment that has not ended. Each is written, read back and compared with the stream. What
+    an interrupted run left is removed by the next one, which goes on at the archive's end. Exits with 1 when nothing
+    could be archived or a file was changed.
     """
     run_command(lambda: _archive(load_for_command(Settings), folder, check=check, cut=cut, messages_max=messages_max))
 
