@@ -24,7 +24,8 @@ TollgateError (contract/errors.py)
   │    └─ CommandError                  an operator's command failed; the text is its one line of output
   ├─ gateway
   │    ├─ Problem                       an HTTP answer of application/problem+json
-  │    └─ UpgradeRefusedError           a request offers to change the protocol
+  │    ├─ UpgradeRefusedError           a request offers to change the protocol
+  │    └─ FilterUnusableError           the projector's filter of ids cannot be used, so the log is read
   ├─ console
   │    ├─ UnanswerableError             a question of the page gets no answer; the HTTP status and the reason
   │    └─ TooManyPagesError             as many pages as allowed are open
@@ -36,6 +37,8 @@ TollgateError (contract/errors.py)
   ├─ projector
   │    ├─ UnusableFileError             a read-model file has to be rebuilt
   │    │    └─ OtherLogError            the file was made from another log
+  │    ├─ IndexDamagedError             the index of ids cannot be read any more
+  │    ├─ _UnusableError                the index of ids has to be written anew
   │    ├─ LockedError                   another process holds a file's lock
   │    ├─ TooManySnapshotsError         as many copies of the read model as allowed are in use
   │    ├─ CannotAnswerError             an inspection query cannot be answered now
