@@ -1,12 +1,17 @@
 """The log in archive and stream, with a real broker, projector and DuckDB."""
 
 import asyncio
+import os
+import subprocess
+from asyncio.subprocess import Process
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.support.commands import Ended, run_command
 from tests.support.conditions import eventually
+from tests.support.programs import BIN
 from tests.support.projector_environment import ProjectorEnvironment, projector_environment
 from tollgate.archive.errors import ArchiveError
 from tollgate.archive.folder import DIGEST_FILE, MANIFEST_FILE, digest_of, open_archive
@@ -144,6 +149,49 @@ async def test_a_changed_byte_is_found_in_each_kind_of_file_and_located(tmp_path
         assert (await made.operator.log_state(timeout_seconds=5)).first_sequence == 1
 
 
+async def test_a_killed_run_leaves_a_whole_archive_and_the_next_goes_on(tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    async with projector_environment(tmp_path) as made:
+        for number in range(10):
+            await made.pay(100 + number)
+        before = await messages_of(made, archived=False)
+        environment = os.environ | made.variables | {"ARCHIVE_DIR": str(archive)}
+        kills = 0
+        # Each killed command leaves its copy of the read model, of which the projector allows a few.
+        while kills < 2 and open_archive(archive).last_sequence < len(before) - 3:
+            begun = len(open_archive(archive).stretches)
+            running = await asyncio.create_subprocess_exec(
+                *(str(BIN / "tollgate"), "archive", "--messages-max", "3"),
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                await eventually(
+                    partial(_is_under_way, running, archive, begun + 2), what="stretches are closed", timeout_seconds=30
+                )
+            finally:
+                if running.returncode is None:
+                    running.kill()
+                    kills += 1
+                await running.wait()
+            opened = open_archive(archive)
+            opened.check()
+            assert [one for batch in opened.messages(1, opened.last_sequence) for one in batch] == (
+                before[: opened.last_sequence]
+            )
+        assert kills == 2
+        await eventually_archived(made)
+        assert list(archive.glob("*.new")) == []
+        assert await messages_of(made, archived=True) == before
+        (archive / "0000000000000000100.new").mkdir()
+        cut = await command(made, "tollgate", "archive", "--cut")
+        assert cut.status == 0, cut.errors
+        again = await command(made, "tollgate", "archive", "--cut")
+        assert again.output.splitlines()[-1] == cut.output.splitlines()[-1]
+        assert await messages_of(made, archived=True) == before
+
+
 async def test_an_archive_of_another_log_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()
@@ -160,6 +208,17 @@ async def test_an_archive_of_another_log_is_refused(tmp_path: Path) -> None:
             assert (found.status, "of another log" in found.line) == (1, True)
         with pytest.raises(ArchiveError, match="another log"):
             await whole_log(made.operator, made.folder / "archive")
+
+
+async def _is_under_way(running: Process, archive: Path, stretches: int) -> bool:
+    """Whether so many stretches are closed and the next one is being written, or the command has ended."""
+    names = await asyncio.to_thread(_names_in, archive)
+    is_writing = any(one.endswith(".new") for one in names)
+    return running.returncode is not None or (is_writing and sum(one.isdecimal() for one in names) >= stretches)
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [one.name for one in folder.iterdir()] if folder.is_dir() else []
 
 
 async def eventually_archived(made: ProjectorEnvironment, *arguments: str) -> None:
