@@ -74,9 +74,14 @@ class LogMark:
         if stored_at_us is None and log.first_sequence <= log.last_sequence == self.sequence:
             stored_at_us = log.last_stored_at_us
         if self.sequence and stored_at_us not in (None, self.stored_at_us):
-            return f"the log went back before {self.sequence}, and has grown since: another message is stored there"
+            return another_message_at(self.sequence)
         return None
 
     def is_held_by(self, log: LogState) -> bool:
         """Whether the mark's message should still be in the log."""
         return self.sequence > 0 and log.first_sequence <= self.sequence <= log.last_sequence
+
+
+def another_message_at(sequence: int) -> str:
+    """The reason when the message at this sequence is not the one that was read or stored there."""
+    return f"the log went back before {sequence}, and has grown since: another message is stored there"

@@ -218,9 +218,11 @@ class Log:
                 self._refusal = str(answer["error"].get("description", "the broker refused to store the event"))
                 raise LogFullError(self._refusal)
             self._refusal = None
+            sequence, is_duplicate = answer["seq"], answer.get("duplicate", False)
             if self._watch is not None:
-                self._watch.note_end(answer["seq"])
-            return answer["seq"], answer.get("duplicate", False)
+                # A repeat's message id can belong to another message.
+                self._watch.note_stored(sequence, None if is_duplicate else payload)
+            return sequence, is_duplicate
 
 
 def _identified(message_id: str | None) -> dict[str, str] | None:

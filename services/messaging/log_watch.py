@@ -4,7 +4,7 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from tollgate.contract.log_mark import LogMark, LogState
+from tollgate.contract.log_mark import LogMark, LogState, another_message_at
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.stored_message import get_message
 from tollgate.runtime.errors import LogChangedError
@@ -22,8 +22,8 @@ class LogWatch:
     """Holds the mark of the last message read, and compares it with the log.
 
     Whenever the broker was away, its log may have been restored from an older copy: after a new connection the message
-    at the mark is compared as well, otherwise only the log's ends. `missing_accepted` is how many missing messages are
-    no fault (LOG_MISSING_ACCEPTED).
+    at the mark and the last message that this program has stored are compared as well, otherwise only the log's ends.
+    `missing_accepted` is how many missing messages are no fault (LOG_MISSING_ACCEPTED).
     """
 
     def __init__(self, broker: Broker, mark: LogMark | None = None, *, missing_accepted: int = 0) -> None:
@@ -32,6 +32,7 @@ class LogWatch:
         self._generation = 0
         self._looked_at = float("-inf")
         self._looked = asyncio.Event()
+        self._stored: tuple[int, bytes] = (0, b"")
         self.mark = mark
         """None until the first look."""
         self.log: LogState | None = None
@@ -60,15 +61,17 @@ class LogWatch:
         if self.mark is not None:
             self.mark = self.mark.moved(sequence, stored_at_us)
 
-    def note_end(self, sequence: int) -> None:
-        """Records that the broker acknowledged an event at this sequence."""
+    def note_stored(self, sequence: int, payload: bytes | None) -> None:
+        """Records that the broker acknowledged this message at this sequence; None if it may be another message."""
         if self.mark is not None and sequence > self.mark.end:
             self.mark = replace(self.mark, end=sequence)
+        if payload is not None and sequence > self._stored[0]:
+            self._stored = sequence, payload
 
     async def look(self, *, timeout_seconds: float = ANSWER_SECONDS_MAX) -> LogState:
         """Checks the log and returns its state. Raises LogChangedError when it is another, BrokerUnavailableError."""
         while True:
-            generation, mark = await self._broker.connected(), self.mark
+            generation, mark, stored = await self._broker.connected(), self.mark, self._stored
             log = await self.ends(timeout_seconds=timeout_seconds)
             # An answer over another connection may be of another log, and the mark must not move to its end.
             if self._broker.is_connected and self._broker.generation == generation:
@@ -77,8 +80,10 @@ class LogWatch:
             mark = LogMark(log.identity)
             self.mark = self.mark or mark
         fault = log.damage(self._missing_accepted)
-        if generation != self._generation and mark.is_held_by(log) and mark.sequence < log.last_sequence:
-            fault = await self._compare_message(mark, log, timeout_seconds) or fault
+        if generation != self._generation:
+            await self._compare_stored(*stored, timeout_seconds)
+            if mark.is_held_by(log) and mark.sequence < log.last_sequence:
+                fault = await self._compare_message(mark, log, timeout_seconds) or fault
         self._report(fault)
         self._generation, self._looked_at = generation, self._now()
         self._looked.set()
@@ -114,6 +119,15 @@ class LogWatch:
         # It may have been purged meanwhile.
         is_damaged = mark.is_held_by(await self._broker.log_state(timeout_seconds=timeout_seconds))
         return f"the log is damaged: message {mark.sequence} cannot be read" if is_damaged else None
+
+    async def _compare_stored(self, sequence: int, payload: bytes, timeout_seconds: float) -> None:
+        """Raises LogChangedError if another message is stored where this program's last one was."""
+        if not sequence:
+            return
+        message = await get_message(self._broker, {"seq": sequence}, timeout_seconds=timeout_seconds)
+        # One that is missing may have been purged; if it was not, the broker's count of messages shows the damage.
+        if message is not None and message.payload != payload:
+            raise LogChangedError(another_message_at(sequence))
 
     def _report(self, fault: str | None) -> None:
         if fault is not None and fault != self.fault:

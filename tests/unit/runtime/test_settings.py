@@ -29,6 +29,7 @@ PROVIDER_URLS = ("127.0.0.1:8001", "http://", "http://host:70000", "http://host:
 NUMBERS = ("abc", "-1000", "nan", "inf", "1e400", "1_0", "\uff19", "1,5", "0x10", "99999999999999999999")
 BAD: dict[str, tuple[str, ...]] = {
     "allow_purge": ("ja", "2", "tru"),
+    "archive_dir": ("a\nb", __file__),
     "console_host": ("http://127.0.0.1", "a b"),
     "console_port": (*NUMBERS, "0", "65536"),
     "console_token": ("s3cret", "s3cret s3cret s3cret"),
@@ -89,6 +90,7 @@ SECRETS = {
 }
 GOOD = {
     "allow_purge": "yes",
+    "archive_dir": HERE + "/new/one",
     "data_dir": HERE + "/new/one",
     "gateway_uds": "socket",
     "heartbeat_file": HERE + "/heartbeat",
