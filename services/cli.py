@@ -29,7 +29,7 @@ SERVICES = {
     "simulator": Entry("simulator.cli:main", "Runs one simulated provider."),
 }
 MACHINE = {
-    "run": Entry("stack.cli:run", "Starts everything on this machine until Ctrl-C."),
+    "run": Entry("launcher.cli:run", "Starts everything on this machine until Ctrl-C."),
     "status": Entry(
         "status.cli:status", "Shows on one screen whether money flows, where to, and what waits; faults first."
     ),

@@ -27,8 +27,8 @@ from tollgate.messaging.history import Unread, stretch
 from tollgate.messaging.log_snapshot import CHUNK_BYTES, log_snapshot, restore_snapshot
 from tollgate.messaging.validity import valid_events
 from tollgate.ops.checksums import checksums, first_change
+from tollgate.ops.errors import BackupError
 from tollgate.runtime.errors import BrokerError
-from tollgate.stack.errors import BackupError
 
 META_FILE = "backup.json"
 ACCOUNT_FILE = "tollgate.json"

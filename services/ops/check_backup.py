@@ -4,9 +4,9 @@ import tempfile
 from pathlib import Path
 
 from tollgate.ops.backup import Account, check_archive, read_account
+from tollgate.ops.errors import BackupError
 from tollgate.ops.restore import restore_log
-from tollgate.stack.errors import BackupError
-from tollgate.stack.side_stack import SideStack
+from tollgate.ops.side_stack import SideStack
 
 
 async def check_backup(folder: Path) -> Account:

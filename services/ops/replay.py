@@ -21,10 +21,10 @@ from tollgate.contract.money import format_cents
 from tollgate.contract.read_model_api import Total
 from tollgate.messaging.operator_command import BrokerAddress, broker_for_command
 from tollgate.ops.backup import Account, back_up, read_account
+from tollgate.ops.errors import ReplayError
 from tollgate.ops.restore import restore_log
+from tollgate.ops.side_stack import SideStack
 from tollgate.stack.credentials import operator_url
-from tollgate.stack.errors import ReplayError
-from tollgate.stack.side_stack import SideStack
 
 BUILD_SECONDS_MAX = 3_600.0
 """How long the projector may take to read the whole log."""

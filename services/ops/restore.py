@@ -5,8 +5,8 @@ from pathlib import Path
 from tollgate.messaging.log_snapshot import delete_log
 from tollgate.messaging.operator_command import BrokerAddress, BrokerSettings, broker_for_command
 from tollgate.ops.backup import ACCOUNT_FILE, Account, account_of, check_archive, read_account, restore
+from tollgate.ops.errors import BackupError
 from tollgate.stack.broker_alone import broker_alone
-from tollgate.stack.errors import BackupError
 from tollgate.stack.settings import Settings
 
 

@@ -44,13 +44,14 @@ TollgateError (contract/errors.py)
   │    ├─ CannotAnswerError             an inspection query cannot be answered now
   │    ├─ NotComparableError            a rebuilt file is missing, or was made from another log
   │    └─ ProviderRecordsUnreadableError  a provider's records cannot be read
-  └─ stack
-       ├─ StackError                    the stack cannot do what was asked; the text is the one line that is printed
-       │    ├─ PortTakenError           a port that the stack needs is in use
-       │    ├─ AlreadyRunningError      another stack has this DATA_DIR
-       │    ├─ NotRunningError          no stack runs on this DATA_DIR
-       │    ├─ BackupError              a backup cannot be made, read or restored
-       │    └─ ReplayError              a stack made from a backup does not match the backup
+  ├─ stack
+  │    └─ StackError                    the stack cannot do what was asked; the text is the one line that is printed
+  │         ├─ PortTakenError           a port that the stack needs is in use
+  │         ├─ AlreadyRunningError      another stack has this DATA_DIR
+  │         ├─ NotRunningError          no stack runs on this DATA_DIR
+  │         ├─ BackupError              (ops) a backup cannot be made, read or restored
+  │         └─ ReplayError              (ops) a stack made from a backup does not match the backup
+  └─ launcher
        └─ _StopRequestedError           a signal stops the launcher
 
 `tests/unit/test_errors.py` compares this picture with the classes.

@@ -17,11 +17,3 @@ class AlreadyRunningError(StackError):
 
 class NotRunningError(StackError):
     """No stack runs on this DATA_DIR."""
-
-
-class BackupError(StackError):
-    """A backup cannot be made, read, or restored."""
-
-
-class ReplayError(StackError):
-    """A stack started from a backup does not become ready, or differs from the backup."""

@@ -23,8 +23,8 @@ from tollgate.messaging.history import message_at, sequence_at, stretch
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.ops.backup import ACCOUNT_FILE, ARCHIVE_FILE, META_FILE, back_up, read_account, restore
 from tollgate.ops.check_backup import check_backup
+from tollgate.ops.errors import BackupError
 from tollgate.ops.restore import restore_log
-from tollgate.stack.errors import BackupError
 from tollgate.stack.settings import Settings, read_settings
 
 

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 
 from tollgate.console.settings import Settings as ConsoleSettings
 from tollgate.gateway.settings import Settings as GatewaySettings
+from tollgate.launcher import banner
 from tollgate.processor.settings import Settings as ProcessorSettings
 from tollgate.projector.settings import Settings as ProjectorSettings
 from tollgate.runtime.errors import TollgateError
 from tollgate.runtime.running_stack import describe, stack_file
 from tollgate.runtime.settings import load
-from tollgate.stack import banner
 from tollgate.stack.credentials import ensure_credentials
 from tollgate.stack.errors import NotRunningError, StackError
 from tollgate.stack.files import write_private

@@ -5,8 +5,8 @@ import sys
 
 import click
 
+from tollgate.launcher.run import run_stack
 from tollgate.stack.command import StackCommand
-from tollgate.stack.launcher import run_stack
 from tollgate.stack.settings import read_settings
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tollgate.stack import banner
+from tollgate.launcher import banner
 from tollgate.stack.settings import read_settings
 from tollgate.stack.supervision import State
 

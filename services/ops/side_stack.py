@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
-from tollgate.stack.errors import ReplayError
+from tollgate.ops.errors import ReplayError
 from tollgate.stack.lifeline import die_with_parent
 from tollgate.stack.settings import read_settings
 from tollgate.stack.tail import last_lines
