@@ -15,6 +15,7 @@ from tollgate.contract.clock_offset import ClockOffset
 from tollgate.contract.events import PROVIDERS, ProviderName
 
 SERVICE = "projector"
+FILES_SERVICE = "projector-files"
 SUMMARY = "projector.summary"
 PAYMENT = "projector.payment"
 STATUS = "projector.status"

@@ -16,6 +16,7 @@ from tollgate.contract.timestamps import parse_us
 from tollgate.messaging.broker_clock import BrokerClock
 from tollgate.messaging.jetstream_api import stream_api
 from tollgate.messaging.jetstream_errors import is_not_ready
+from tollgate.messaging.stream_leader import doubt_about
 from tollgate.runtime.address import parse_address
 from tollgate.runtime.errors import BrokerUnavailableError, FatalError
 
@@ -177,11 +178,22 @@ class Broker:
             await asyncio.sleep(RETRY_PAUSE_SECONDS)
 
     async def log_state(self, *, timeout_seconds: float) -> LogState:
-        """The log's present ends. Raises BrokerUnavailableError."""
-        asked_at_us = self.clock.monotonic_us()
-        info = await self.request(stream_api("INFO"), b"", timeout_seconds=timeout_seconds)
-        if "error" in info:
-            raise BrokerUnavailableError(f"there is no log: {info['error'].get('description')}")
+        """The log's present ends. Raises BrokerUnavailableError.
+
+        A leader of a replicated log that a majority may no longer follow is asked again: it may lack what is stored.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        while True:
+            asked_at_us = self.clock.monotonic_us()
+            left_seconds = max(deadline - asyncio.get_running_loop().time(), 0)
+            info = await self.request(stream_api("INFO"), b"", timeout_seconds=left_seconds)
+            if "error" in info:
+                raise BrokerUnavailableError(f"there is no log: {info['error'].get('description')}")
+            if (doubt := doubt_about(info)) is None:
+                break
+            if asyncio.get_running_loop().time() + RETRY_PAUSE_SECONDS >= deadline:
+                raise BrokerUnavailableError(f"the log's end is not certain: {doubt}")
+            await asyncio.sleep(RETRY_PAUSE_SECONDS)
         # The leader of the stream answers: the server whose clock stamps the stored messages.
         self.clock.observe(asked_at_us, parse_us(info["ts"]))
         state = info["state"]

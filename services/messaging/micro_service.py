@@ -23,10 +23,21 @@ class Endpoint:
 
 @contextlib.asynccontextmanager
 async def micro_service(
-    broker: Broker, *, name: str, version: str, description: str, endpoints: Sequence[Endpoint]
+    broker: Broker,
+    *,
+    name: str,
+    version: str,
+    description: str,
+    endpoints: Sequence[Endpoint],
+    queue_group: str | None = None,
 ) -> AsyncIterator[None]:
-    """Serves the endpoints; stops the service at the end."""
-    service = await nats.micro.add_service(broker.client, name=name, version=version, description=description)
+    """Serves the endpoints; stops the service at the end.
+
+    Of the services in one queue group one gets each request; without a name, all services are in the same group.
+    """
+    service = await nats.micro.add_service(
+        broker.client, name=name, version=version, description=description, queue_group=queue_group
+    )
     try:
         for endpoint in endpoints:
             await service.add_endpoint(name=endpoint.name, subject=endpoint.subject, handler=endpoint.handler)

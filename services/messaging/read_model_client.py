@@ -14,6 +14,7 @@ from tollgate.contract.known_filter import (
     encode_part_question,
 )
 from tollgate.contract.known_ids import KNOWN, Known, KnownQuestion, decode_known, encode_known_question
+from tollgate.contract.projector_presence import INSTANCE_HEADER
 from tollgate.contract.read_model_api import (
     ACCEPT_DIFFERENCES,
     ADOPT,
@@ -90,18 +91,25 @@ class ReadModel:
         """The projector's status, without waiting for it to catch up. Raises ReadModelUnavailableError."""
         return decode_status(await self._ask(STATUS, b"", timeout_seconds))
 
-    async def snapshot(self, *, timeout_seconds: float) -> Snapshot:
-        """Makes the projector copy the read model as of the log's present end. Raises ReadModelUnavailableError."""
-        return decode_snapshot(await self._ask(SNAPSHOT, b"", timeout_seconds))
+    async def snapshot(self, *, timeout_seconds: float, instance: str | None = None) -> Snapshot:
+        """Makes the projector copy the read model as of the log's present end. Raises ReadModelUnavailableError.
 
-    async def adopt(self, *, accepts_differences: bool, timeout_seconds: float) -> bytes | None:
+        `instance` is that of the projector whose files are meant; None where there is only one.
+        """
+        return decode_snapshot(await self._ask(SNAPSHOT, b"", timeout_seconds, instance))
+
+    async def adopt(
+        self, *, accepts_differences: bool, timeout_seconds: float, instance: str | None = None
+    ) -> bytes | None:
         """Has the projector put its rebuilt file in place; the encoded comparison, or None when no projector answers.
 
         Raises QuestionRefusedError when it refuses, and BrokerUnavailableError when it may have done it all the same.
         """
         request = ACCEPT_DIFFERENCES if accepts_differences else b""
         try:
-            reply = await self._broker.ask(ADOPT, request, timeout_seconds=timeout_seconds)
+            reply = await self._broker.ask(
+                ADOPT, request, timeout_seconds=timeout_seconds, headers=_addressed(instance)
+            )
         except nats.errors.NoRespondersError:
             return None
         except (nats.errors.Error, TimeoutError, OSError) as error:
@@ -125,10 +133,12 @@ class ReadModel:
         if not self._broker.is_connected:
             raise ReadModelUnavailableError("the broker is away")
 
-    async def _ask(self, subject: str, question: bytes, timeout_seconds: float) -> bytes:
+    async def _ask(self, subject: str, question: bytes, timeout_seconds: float, instance: str | None = None) -> bytes:
         self._check_connection()
         try:
-            reply = await self._broker.ask(subject, question, timeout_seconds=timeout_seconds)
+            reply = await self._broker.ask(
+                subject, question, timeout_seconds=timeout_seconds, headers=_addressed(instance)
+            )
         except nats.errors.NoRespondersError:
             raise ReadModelUnavailableError("the projector is away") from None
         except TRANSIENT_ERRORS:
@@ -139,3 +149,7 @@ class ReadModel:
             raise ReadModelUnavailableError(reply.headers.get(ERROR_HEADER, "the projector cannot answer"))
         answer: bytes = reply.data
         return answer
+
+
+def _addressed(instance: str | None) -> dict[str, str] | None:
+    return None if instance is None else {INSTANCE_HEADER: instance}

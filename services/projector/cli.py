@@ -27,6 +27,8 @@ from tollgate.projector.rebuild.builder import build
 from tollgate.projector.rebuild.command import rebuild
 from tollgate.projector.service import QuestionService
 from tollgate.projector.settings import Settings
+from tollgate.projector.standby.standby import Standby
+from tollgate.projector.standby.turn import Turn
 from tollgate.runtime.cli import Group
 from tollgate.runtime.errors import BrokerError, FatalError, LogChangedError
 from tollgate.runtime.heartbeat import beat
@@ -63,7 +65,9 @@ async def serve(settings: Settings) -> None:
         await _ensure_health_bucket(broker, limits)
         state = await broker.log_state(timeout_seconds=30)
         files = settings.model_files
+        turn = Turn(has_standby=settings.projector_standby)
         with _sole_owner(files):
+            files.note_owner(turn.instance)
             files.sweep()
             model = await _open_model(broker, files, state, settings)
             active_model = ActiveModel(broker, files, state.identity, model)
@@ -72,18 +76,21 @@ async def serve(settings: Settings) -> None:
             registry = new_registry("projector")
             metrics = ProjectorMetrics(registry)
             metrics.watch(active_model, broker.clock)
+            metrics.watch_turn(turn)
             service = QuestionService(
                 broker,
                 active_model,
                 Inspection(snapshots, files, broker.clock, log_identity=state.identity),
                 metrics,
                 settle_seconds=settings.summary_settle_seconds,
+                turn=turn,
                 archive_dir=settings.archive_dir,
             )
             try:
                 await run_together(
                     service.run(),
                     active_model.run(),
+                    Standby(broker, turn, service.is_current).run(),
                     ClockWatch(broker, consequence=CLOCK_LINE, too_far=CLOCK_LINE).run(),
                     _answer_statistics(broker, statistics_of(registry, "projector", "projector")),
                     serve_metrics(registry, settings, program="projector"),

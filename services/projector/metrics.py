@@ -12,10 +12,11 @@ from tollgate.messaging.broker_clock import BrokerClock
 from tollgate.projector.live.active_model import ActiveModel, Model
 from tollgate.projector.live.projection import Projection
 from tollgate.projector.read.inspection import file_bytes, oldest_chargeable_of
+from tollgate.projector.standby.turn import Turn
 from tollgate.runtime.metrics import SECONDS_BUCKETS, clock_gauge, watch, watch_clock
 
 T = TypeVar("T")
-QUESTIONS = ("summary", "payment", "known", "charging", "status", "snapshot", "adopt")
+QUESTIONS = ("summary", "payment", "known", "known_filter", "charging", "status", "snapshot", "adopt")
 
 
 class ProjectorMetrics:
@@ -40,6 +41,11 @@ class ProjectorMetrics:
         )
         self._open = {name: opened.labels(name) for name in _STATES}
         described = [(name, what) for name, (what, _) in (*_OF_MODEL.items(), *_AGES.items())]
+        self._active = Gauge(
+            "tollgate_projector_active",
+            "1 if this projector answers questions, 0 if it only follows the log.",
+            registry=registry,
+        )
         self._states = {name: Gauge(name, what, registry=registry) for name, what in described}
 
     def answered(self, question: str, seconds: float, *, is_refused: bool) -> None:
@@ -47,6 +53,10 @@ class ProjectorMetrics:
         self._seconds[question].observe(seconds)
         if is_refused:
             self._refused[question].inc()
+
+    def watch_turn(self, turn: Turn) -> None:
+        """Reads from it whether this projector answers questions."""
+        watch(self._active, lambda: turn.is_mine)
 
     def watch(self, active_model: ActiveModel, clock: BrokerClock) -> None:
         """Reads the states from these whenever somebody asks."""

@@ -19,10 +19,12 @@ from tollgate.contract.known_filter import (
     encode_part,
 )
 from tollgate.contract.known_ids import KNOWN, Known, decode_known_question, encode_known
+from tollgate.contract.projector_presence import INSTANCE_HEADER
 from tollgate.contract.read_model_api import (
     ACCEPT_DIFFERENCES,
     ADOPT,
     CHARGING,
+    FILES_SERVICE,
     PAYMENT,
     SERVICE,
     SNAPSHOT,
@@ -44,11 +46,14 @@ from tollgate.projector.live.follower import Follower
 from tollgate.projector.live.store import Store
 from tollgate.projector.metrics import ProjectorMetrics
 from tollgate.projector.read.inspection import CannotAnswerError, Inspection, oldest_chargeable_of
+from tollgate.projector.standby.turn import Turn
 from tollgate.projector.verify.comparison import NotComparableError
 from tollgate.runtime.errors import BrokerError, LogChangedError
+from tollgate.runtime.process import run_together
 
 logger = logging.getLogger(__name__)
 
+VERSION = "1.0.0"
 QUESTIONS_MAX = 64
 """Limit of queries served at once; beyond it a query is refused with 503."""
 CATCH_UP_SECONDS = 3.0
@@ -56,7 +61,7 @@ CATCH_UP_SECONDS = 3.0
 
 
 class QuestionService:
-    """The endpoints of the read model.
+    """The endpoints of the read model. Questions are answered while it is this projector's turn.
 
     `settle_seconds` bounds the wait, counted from the arrival of a query, for answers due inside its window.
     """
@@ -69,8 +74,10 @@ class QuestionService:
         metrics: ProjectorMetrics,
         *,
         settle_seconds: float,
+        turn: Turn,
         archive_dir: Path | None = None,
     ) -> None:
+        self._turn = turn
         self._metrics = metrics
         self._archive_dir = archive_dir
         self._log_changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -83,6 +90,25 @@ class QuestionService:
 
     async def run(self) -> None:
         """Serves until cancelled. Raises LogChangedError when the log is not the one that was read."""
+        try:
+            await run_together(self._until_log_changed(), self._serve_questions(), self._serve_files())
+        finally:
+            self._thread.shutdown()
+
+    async def is_current(self) -> bool:
+        """Whether the read model reaches what is the log's end now, in time to answer a question."""
+        try:
+            with self._active_model.model.used():
+                await self._catch_up()
+        except CannotAnswerError:
+            return False
+        return True
+
+    async def _until_log_changed(self) -> None:
+        await self._log_changed
+
+    async def _serve_questions(self) -> None:
+        """Serves questions while it is this projector's turn."""
         endpoints = (
             Endpoint("summary", SUMMARY, self._handler("summary", self._summary)),
             Endpoint("payment", PAYMENT, self._handler("payment", self._payment)),
@@ -90,16 +116,44 @@ class QuestionService:
             Endpoint("known_filter", KNOWN_FILTER, self._handler("known_filter", self._known_filter)),
             Endpoint("charging", CHARGING, self._handler("charging", self._charging)),
             Endpoint("status", STATUS, self._handler("status", self._status)),
-            Endpoint("snapshot", SNAPSHOT, self._handler("snapshot", self._snapshot)),
-            Endpoint("adopt", ADOPT, self._handler("adopt", self._adopt)),
         )
-        try:
+        while True:
+            await self._turn.until(is_mine=True)
             async with micro_service(
-                self._broker, name=SERVICE, version="1.0.0", description="Tollgate's read model", endpoints=endpoints
+                self._broker,
+                name=SERVICE,
+                version=VERSION,
+                description="Tollgate's read model",
+                endpoints=endpoints,
+                queue_group=self._turn.queue_group,
             ):
-                await self._log_changed
-        finally:
-            self._thread.shutdown()
+                await self._turn.until(is_mine=False)
+
+    async def _serve_files(self) -> None:
+        """Serves requests about this projector's own files, also while another one answers questions."""
+        endpoints = (
+            Endpoint("snapshot", SNAPSHOT, self._addressed(self._handler("snapshot", self._snapshot))),
+            Endpoint("adopt", ADOPT, self._addressed(self._handler("adopt", self._adopt))),
+        )
+        async with micro_service(
+            self._broker,
+            name=FILES_SERVICE,
+            version=VERSION,
+            description="The files of Tollgate's read model",
+            endpoints=endpoints,
+            queue_group=self._turn.queue_group,
+        ):
+            await self._log_changed
+
+    def _addressed(self, handle: Callable[[Request], Awaitable[None]]) -> Callable[[Request], Awaitable[None]]:
+        """A handler that leaves requests to another projector unanswered; that one gets them, too."""
+
+        async def handle_mine(request: Request) -> None:
+            wanted = (request.headers or {}).get(INSTANCE_HEADER)
+            if wanted == self._turn.instance or (wanted is None and self._turn.is_mine):
+                await handle(request)
+
+        return handle_mine
 
     def _handler(self, name: str, answer: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Request], Awaitable[None]]:
         """A handler that runs each query in its own task: the micro service itself calls one handler at a time."""

@@ -25,6 +25,7 @@ from tollgate.runtime.settings import (
     log_duplicate_window_seconds,
     seconds,
     setting,
+    switch,
     whole_number,
 )
 
@@ -48,6 +49,9 @@ class Settings(ServiceSettings):
         0.75, at_least=0, at_most=60, what="How long a summary waits for answers that are due inside its window."
     )
     known_ids_filter_mb: int = known_ids_filter_mb()
+    projector_standby: bool = switch(
+        False, what="Whether another projector may run on the same log: then one answers, and the other follows."
+    )
     log_duplicate_window_seconds: int = log_duplicate_window_seconds()
     log_bytes_max: int = setting(
         -1,

@@ -75,6 +75,7 @@ PURE = [
     "projector.live.projection",
     "projector.live.rollup",
     "projector.rebuild.bulk_projection",
+    "projector.standby.election",
     "status.answers",
     "status.screen",
     "status.view",

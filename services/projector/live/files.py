@@ -6,6 +6,7 @@ another one: DuckDB would apply the other file's write-ahead log to it.
 """
 
 import fcntl
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from tollgate.contract.timestamps import format_us, now_us
 from tollgate.runtime.errors import TollgateError
+
+logger = logging.getLogger(__name__)
 
 _FIRST = "model.duckdb"
 _OPEN_SUFFIX = ".open"
@@ -35,6 +38,20 @@ class ModelFiles:
     def lock(self) -> Path:
         """Held by the process that has the read model open."""
         return self.folder / "model.lock"
+
+    def note_owner(self, instance: str) -> None:
+        """Records which running projector has these files. Only for the holder of `lock`."""
+        try:
+            self._owner.write_text(instance)
+        except OSError as error:
+            logger.warning("%s cannot be written: %s", self._owner, error)
+
+    def owner(self) -> str | None:
+        """The projector that had these files last; None if it did not record itself."""
+        try:
+            return self._owner.read_text().strip() or None
+        except FileNotFoundError:
+            return None
 
     @property
     def rebuild_lock(self) -> Path:
@@ -125,6 +142,10 @@ class ModelFiles:
         for name in {match[0] for path in self.folder.iterdir() if (match := _NAME.match(path.name))}:
             if name != current.name:
                 discard(self.folder / name)
+
+    @property
+    def _owner(self) -> Path:
+        return self.folder / "owner"
 
     @property
     def _pointer(self) -> Path:

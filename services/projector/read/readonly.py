@@ -39,7 +39,9 @@ async def model_file(settings: Settings) -> AsyncIterator[ModelFile]:
             yield idle
             return
     async with broker_for_command(settings) as broker:
-        snapshot = await ReadModel(broker).snapshot(timeout_seconds=SNAPSHOT_SECONDS)
+        snapshot = await ReadModel(broker).snapshot(
+            timeout_seconds=SNAPSHOT_SECONDS, instance=settings.model_files.owner()
+        )
     path = settings.snapshots_path / snapshot.name
     if not path.is_file():
         raise CommandError(f"the projector that answers keeps its files elsewhere than in {settings.data_dir}")

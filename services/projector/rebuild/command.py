@@ -108,7 +108,9 @@ class _Adoption:
         """Requests the change from the running projector. False when it does not serve queries (yet, or any more)."""
         asking = asyncio.ensure_future(
             ReadModel(self._broker).adopt(
-                accepts_differences=self._accepts_differences, timeout_seconds=ADOPTION_SECONDS_MAX
+                accepts_differences=self._accepts_differences,
+                timeout_seconds=ADOPTION_SECONDS_MAX,
+                instance=self._files.owner(),
             )
         )
         try:

@@ -31,6 +31,7 @@ from tollgate.projector.live.store import Store
 from tollgate.projector.metrics import ProjectorMetrics
 from tollgate.projector.read.inspection import Inspection
 from tollgate.projector.service import QuestionService
+from tollgate.projector.standby.turn import Turn
 from tollgate.runtime.process import run_together
 from tollgate.runtime.tasks import end
 
@@ -54,6 +55,7 @@ async def test_no_summary_misses_what_the_log_held_when_it_was_asked(
             Inspection(Snapshots(files.folder / "snapshots"), files, broker.clock, log_identity=state.identity),
             ProjectorMetrics(CollectorRegistry()),
             settle_seconds=rng.choice([0.0, 0.02]),
+            turn=Turn(),
         )
         running = asyncio.ensure_future(run_together(service.run(), active_model.run()))
         try:
