@@ -19,14 +19,16 @@ from tollgate.messaging.read_model_client import ReadModelUnavailableError
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError
 from tollgate.runtime.id_filter import IdFilter
 from tollgate.runtime.retries import Retries
+from tollgate.runtime.ticks import seconds_to_tick
 
 logger = logging.getLogger(__name__)
 
 BATCH_MESSAGES_MAX = 5_000
 RECENT_MAX = 10_000
 """Requests whose sequence is kept, about 2 MB. An older one is found through the read model."""
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
 """Between two checks whether other gateways have stored requests. Whoever needs them at once does not wait for it."""
+RETRY_SECONDS = 1.0
 OPEN_SECONDS = 2.0
 """How long the log is followed message by message after the last time that somebody waited for it. A delivery for each
 message costs a gateway a third of accepting one, and only gateways that take turns need it."""
@@ -132,7 +134,7 @@ class DedupIndex:
     async def run(self) -> None:
         """Follows the log until cancelled. Raises LogChangedError when the log is another."""
         retries = Retries(
-            *(logger, "the log cannot be read"), pause_seconds_min=POLL_SECONDS, pause_seconds_max=POLL_SECONDS
+            *(logger, "the log cannot be read"), pause_seconds_min=RETRY_SECONDS, pause_seconds_max=RETRY_SECONDS
         )
         await self._start_from_filter()
         while True:
@@ -219,7 +221,7 @@ class DedupIndex:
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
+            async with asyncio.timeout(seconds_to_tick(POLL_SECONDS)):
                 await self._asked.wait()
         self._asked.clear()
 

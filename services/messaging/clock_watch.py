@@ -9,6 +9,7 @@ from tollgate.contract.payment_state import CLOCK_OFFSET_SECONDS_MAX, CLOCK_OFFS
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.messaging.connection import Broker
 from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.ticks import seconds_to_tick
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class ClockWatch:
             await self._measure()
             self._log()
             try:
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(seconds_to_tick(LOOK_SECONDS)):
                     await self._suspected.wait()
             except TimeoutError:
                 continue

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from tollgate.runtime.ticks import seconds_to_tick
+
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 2.0
@@ -19,7 +21,7 @@ async def beat(file: str, is_well: Callable[[], bool]) -> None:
     while True:
         if file and is_well():
             can_write = _touch(Path(file), complains=can_write)
-        await asyncio.sleep(BEAT_SECONDS)
+        await asyncio.sleep(seconds_to_tick(BEAT_SECONDS))
 
 
 def _touch(path: Path, *, complains: bool) -> bool:

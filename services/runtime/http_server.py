@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from tollgate.runtime.errors import FatalError
+from tollgate.runtime.ticks import seconds_to_tick
 
 DATE_SECONDS = 1.0
 """How often the Date header is set anew."""
@@ -28,7 +29,7 @@ class _Server(uvicorn.Server):
         # A counter of 0 sets the Date header.
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DATE_SECONDS):
+                async with asyncio.timeout(seconds_to_tick(DATE_SECONDS)):
                     await self._stopping.wait()
 
     @contextlib.contextmanager

@@ -17,6 +17,7 @@ from tollgate.processor.health.lease import CALL_SECONDS, FRESH_SECONDS, HealthL
 from tollgate.processor.health.record import PROVIDERS, Record, decode_record, encode_record
 from tollgate.processor.health.report import Health, NoHealth
 from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.ticks import seconds_to_tick
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class HealthPoller:
                     if left_seconds <= 0:
                         await self._round()
                     else:
-                        await asyncio.sleep(min(left_seconds, TICK_SECONDS))
+                        await asyncio.sleep(min(left_seconds, seconds_to_tick(TICK_SECONDS)))
             except BrokerError as error:
                 self._log_trouble(str(error))
                 await asyncio.sleep(RETRY_SECONDS)

@@ -56,6 +56,7 @@ class DeliveryTasks:
         self._in_hand: dict[int, _InHand] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._events = 0
+        self._taken = asyncio.Event()
         self.changed = asyncio.Event()
         """Set when an event is no longer in hand."""
 
@@ -71,6 +72,7 @@ class DeliveryTasks:
             return False
         self._in_hand[delivery.info.sequence] = _InHand(delivery, events, time.monotonic())
         self._events += len(events)
+        self._taken.set()
         return True
 
     def begin(self, delivery: Delivery) -> None:
@@ -85,6 +87,10 @@ class DeliveryTasks:
     async def extend_deadlines(self) -> None:
         """Extends the acknowledgement deadlines of the deliveries in hand, until cancelled."""
         while True:
+            if not self._in_hand:
+                # An idle replica is not woken four times a second for each queue.
+                self._taken.clear()
+                await self._taken.wait()
             await asyncio.sleep(EXTEND_SECONDS / 4)
             now = time.monotonic()
             for in_hand in list(self._in_hand.values()):

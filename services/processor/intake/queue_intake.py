@@ -16,6 +16,7 @@ from tollgate.processor.intake.delivery_tasks import DeliveryTasks
 from tollgate.runtime.errors import BrokerError
 from tollgate.runtime.retries import Retries
 from tollgate.runtime.tasks import end
+from tollgate.runtime.ticks import seconds_to_tick
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class QueueIntake:
     async def _until_changed(self) -> None:
         self._tasks.changed.clear()
         try:
-            async with asyncio.timeout(self._rule.poll_seconds(self._deliveries.owed)):
+            async with asyncio.timeout(seconds_to_tick(self._rule.poll_seconds(self._deliveries.owed))):
                 await self._tasks.changed.wait()
         except TimeoutError:
             return

@@ -41,7 +41,7 @@ async def test_no_summary_misses_what_the_log_held_when_it_was_asked(
     broker: Broker, log: Log, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     rng = random.Random(seed)
-    monkeypatch.setattr(follower, "LINGER_SECONDS", rng.choice([0.0, 0.01, 0.1]))
+    monkeypatch.setattr(follower, "LINGER_SECONDS", rng.choice([0.001, 0.01, 0.1]))
     monkeypatch.setattr(follower, "BATCH_MESSAGES_MAX", rng.choice([1, 3, 50]))
     monkeypatch.setattr(Store, "commit", _slow(Store.commit, rng.choice([0.0, 0.02])))
     with tempfile.TemporaryDirectory() as name:
