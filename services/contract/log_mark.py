@@ -24,6 +24,8 @@ class LogState:
     stored_bytes: int = 0
     bytes_max: int = -1
     """The log's own limit; -1 for none."""
+    replicas: int = 1
+    """How many brokers keep the log."""
 
     @property
     def missing(self) -> int:

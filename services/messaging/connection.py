@@ -16,7 +16,7 @@ from tollgate.contract.timestamps import parse_us
 from tollgate.messaging.broker_clock import BrokerClock
 from tollgate.messaging.jetstream_api import stream_api
 from tollgate.messaging.jetstream_errors import is_not_ready
-from tollgate.messaging.stream_leader import doubt_about
+from tollgate.messaging.stream_leader import doubt_about, replicas_in
 from tollgate.runtime.address import parse_address
 from tollgate.runtime.errors import BrokerUnavailableError, FatalError
 
@@ -75,6 +75,8 @@ class Broker:
         self.clock = BrokerClock()
         """Updated from the broker's answers."""
         self.generation = 0
+        self.log_replicas: int | None = None
+        """How many brokers keep the log, by the last answer about it; None before the first."""
         self.refused = asyncio.Event()
         """Set when the broker refuses this user, or its certificate is not trusted: another try will not help."""
         self.closed = asyncio.Event()
@@ -197,6 +199,7 @@ class Broker:
         # The leader of the stream answers: the server whose clock stamps the stored messages.
         self.clock.observe(asked_at_us, parse_us(info["ts"]))
         state = info["state"]
+        self.log_replicas = replicas_in(info)
         return LogState(
             first_sequence=state["first_seq"],
             last_sequence=state["last_seq"],
@@ -205,6 +208,7 @@ class Broker:
             messages=state["messages"],
             stored_bytes=state["bytes"],
             bytes_max=info["config"].get("max_bytes", -1),
+            replicas=self.log_replicas,
         )
 
     async def _on_connected(self) -> None:

@@ -22,6 +22,7 @@ from tollgate.messaging.acks import parse_ack_subject
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.jetstream_api import consumer_api
 from tollgate.messaging.log_watch import LogWatch
+from tollgate.messaging.stored_message import get_message
 from tollgate.runtime.errors import BrokerError
 from tollgate.runtime.retries import Retries
 from tollgate.runtime.tasks import end
@@ -37,6 +38,8 @@ BUFFERED_BYTES_MAX = 4 * 1024 * 1024
 BATCH_BYTES_MAX = 512 * 1024
 """Payload bytes of a batch, except for its last message: about 2,000 events, however many share a message."""
 API_TIMEOUT_SECONDS = 5.0
+STALL_SECONDS = 2.0
+"""A reader of a replicated log whose broker has not sent for so long what the log holds is created anew."""
 RETRY_SECONDS_MIN = 0.2
 RETRY_SECONDS_MAX = 3.0
 
@@ -57,6 +60,9 @@ class LogReader:
 
     `subjects` limits which are delivered. With a `watch`, reading ends with
     LogChangedError when the log is not the one that was read before.
+
+    In a cluster the consumer is on any of the log's brokers, and that one may lag behind: then it reports an end that
+    is none. So the end is asked for, and a consumer that does not get there is created anew, mostly on another broker.
     """
 
     def __init__(
@@ -80,6 +86,8 @@ class LogReader:
         self._delivered = 0
         self._epoch = 0
         self._received_at = 0.0
+        self._moved_at = float("-inf")
+        self._wanted = 0
         self.current_at = float("-inf")
         """When (loop time) the broker last reported that it had nothing further to deliver."""
 
@@ -109,10 +117,50 @@ class LogReader:
     async def to_the_end(self, messages_max: int) -> AsyncIterator[list[LogMessage]]:
         """The next messages in batches, up to the log's end at the time of the call. Raises as `batch` does."""
         since = self._now()
-        while self._buffer or self.current_at < since:
+        end_sequence = await self._replicated_end()
+        while self._buffer or self.current_at < since or self._next_sequence <= end_sequence:
             if not self._buffer:
-                await self._changed()
+                try:
+                    async with asyncio.timeout(STALL_SECONDS if end_sequence else None):
+                        await self._changed()
+                except TimeoutError:
+                    # A purge may have removed what was waited for.
+                    end_sequence = min(end_sequence, await self._replicated_end())
             yield self.take(messages_max)
+
+    async def _replicated_end(self) -> int:
+        """The sequence of the last message to deliver, from the leader of a replicated log; 0 if there is none.
+
+        0 for a log on one broker, too: what its consumer reports is the end.
+        """
+        while self._broker.log_replicas != 1:
+            if self._running is not None and self._running.done():
+                self._running.result()
+            with contextlib.suppress(BrokerError):
+                return await self._end()
+            await asyncio.sleep(RETRY_SECONDS_MIN)
+        return 0
+
+    async def _end(self) -> int:
+        """The same, once. Raises BrokerError."""
+        log = await self._broker.log_state(timeout_seconds=API_TIMEOUT_SECONDS)
+        if log.replicas == 1 or not log.messages or log.last_sequence < self._next_sequence:
+            return 0
+        if not self._subjects:
+            return log.last_sequence
+        wanted = ({"last_by_subj": subject} for subject in self._subjects)
+        found = (get_message(self._broker, one, timeout_seconds=API_TIMEOUT_SECONDS) for one in wanted)
+        return max((message.sequence for message in await asyncio.gather(*found) if message is not None), default=0)
+
+    async def _is_stalled(self) -> bool:
+        """Whether the log of a cluster has held for STALL_SECONDS what the consumer has not sent."""
+        if self._broker.log_replicas == 1 or self._buffer or self._now() - self._moved_at < STALL_SECONDS:
+            return False
+        self._moved_at = self._now()
+        before = self._wanted
+        with contextlib.suppress(BrokerError):
+            self._wanted = await self._end()
+        return not self._buffer and self._next_sequence <= min(before, self._wanted)
 
     def take(self, messages_max: int) -> list[LogMessage]:
         """The next messages that were already received, possibly none."""
@@ -212,7 +260,7 @@ class LogReader:
         )
         if "error" in answer:
             raise BrokerError(f"no consumer of the log: {answer['error'].get('description')}")
-        self._received_at = self._now()
+        self._received_at = self._moved_at = self._now()
         if answer["num_pending"] == 0 and self._delivered == 0:
             self._is_current()
 
@@ -226,6 +274,9 @@ class LogReader:
                 is_full = self._fullness() >= 1
                 if self._now() - self._received_at > SILENCE_SECONDS_MAX and not is_full:
                     logger.warning("the log's consumer sends nothing; creating it anew")
+                    return
+                if await self._is_stalled():
+                    logger.warning("the log's consumer is on a broker that lags behind; creating it anew")
                     return
                 await self._look()
         finally:
@@ -243,6 +294,7 @@ class LogReader:
             self._break(f"gap after {self._delivered}")
             return
         self._delivered += 1
+        self._moved_at = self._received_at
         self._next_sequence = info.sequence + 1
         if self._watch is not None:
             self._watch.note(info.sequence, info.stored_at_us)

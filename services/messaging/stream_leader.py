@@ -12,6 +12,11 @@ HEARD_NANOSECONDS_MAX = 2_500_000_000
 """A broker that the leader heard within this time has not elected another: heartbeats are sent each second."""
 
 
+def replicas_in(info: Mapping[str, Any]) -> int:
+    """How many brokers keep the stream."""
+    return 1 + len((info.get("cluster") or {}).get("replicas") or ())
+
+
 def doubt_about(info: Mapping[str, Any]) -> str | None:
     """Why a `STREAM.INFO` may lack what is stored; None when it does not, and for a stream on one broker."""
     cluster = info.get("cluster") or {}
