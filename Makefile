@@ -59,7 +59,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --g
 
 .PHONY: help install install-dev run replay test test-soak test-cluster test-compose attack-edge lint format docs docs-generate \
 	lock clean load load-faults scenario course measure-compose measure-startup bench profile simulate chaos chaos-mutations chaos-disks \
-	chaos-clocks chaos-backlog chaos-doubts load-preview load-final load-ramp load-soak load-spike bench-rebuild \
+	chaos-clocks chaos-cluster chaos-backlog chaos-doubts load-preview load-final load-ramp load-soak load-spike bench-rebuild \
 	bench-summaries bench-live bench-kill
 
 help: # Lists the targets that have a text behind ##, below the headings ##@.
@@ -131,6 +131,11 @@ simulate: install-dev ## Compares routing policies in simulation: ARGS="--random
 chaos: install-dev ## Kills, stops and partitions whole stacks at random, and audits every payment.
 	@$(BIN)/python -m qa.chaos --seed $(SEED) --runs $(RUNS) --seconds $(SECONDS) --jobs $(JOBS) \
 		--markdown build/chaos.md --json build/chaos.json
+
+chaos-cluster: install-dev ## `make chaos` on three brokers: the leader is killed, stopped and cut off as well.
+	@$(BIN)/python -m qa.chaos --cluster --seed $(SEED) --runs $(RUNS) \
+		--seconds $(if $(filter file,$(origin SECONDS)),20,$(SECONDS)) --jobs $(if $(filter file,$(origin JOBS)),1,$(JOBS)) \
+		--markdown build/chaos-cluster.md --json build/chaos-cluster.json
 
 chaos-mutations: install-dev ## Breaks the product on purpose; each mutation must be detected.
 	@$(BIN)/python -m qa.chaos.mutate --seed $(SEED) --runs $(MUTATION_RUNS) --seconds $(SECONDS) --jobs $(JOBS) \

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from qa.chaos.coverage import SOMETIMES, SOMETIMES_IN_A_CLUSTER
 from qa.chaos.jobs import Job, run_jobs
 from qa.chaos.report import markdown, one_line, summary
 from qa.chaos.result import Result, Suite
@@ -25,6 +26,8 @@ RUNS_FOR_SOMETIMES = 10
 @click.option("--rate", default=60.0, type=click.FloatRange(1, 2_000), help="Payments a second in a run.")
 @click.option("--jobs", default=2, type=click.IntRange(1, 64), help="Runs side by side.")
 @click.option("--clocks", is_flag=True, help="Set clocks beside everything else; needs libfaketime.")
+@click.option("--cluster", is_flag=True, help="On three brokers, whose leader is killed, stopped and cut off as well.")
+@click.option("--focus", multiple=True, help="A recipe to draw from, and from no other; may be given several times.")
 @click.option("--markdown", "markdown_path", type=click.Path(path_type=Path, dir_okay=False), help="Tables for a page.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Where the results go.")
 def main(
@@ -35,6 +38,8 @@ def main(
     rate: float,
     jobs: int,
     clocks: bool,
+    cluster: bool,
+    focus: tuple[str, ...],
     markdown_path: Path | None,
     json_path: Path | None,
 ) -> None:
@@ -43,10 +48,11 @@ def main(
     Exits with 1 when one was broken, or when a suite of ten runs or more did not reach everything it is meant to reach.
     """
     began = time.monotonic()
-    suite = Suite(
-        asyncio.run(_run_all([Job(seed + number, seconds, rate, clocks=clocks) for number in range(runs)], jobs))
-    )
-    needs_all = runs >= RUNS_FOR_SOMETIMES
+    if clocks and cluster:
+        raise click.UsageError("--clocks and --cluster are two kinds of run")
+    wanted = [Job(seed + number, seconds, rate, focus=focus, clocks=clocks, cluster=cluster) for number in range(runs)]
+    suite = Suite(asyncio.run(_run_all(wanted, jobs)), SOMETIMES_IN_A_CLUSTER if cluster else SOMETIMES)
+    needs_all = runs >= RUNS_FOR_SOMETIMES and not focus
     click.echo(summary(suite, seconds=time.monotonic() - began, needs_all=needs_all))
     if markdown_path:
         markdown_path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,12 @@ It shares no rule with the product: the log is folded here independently, by the
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from qa.chaos.clock import clock_text, us_of
-from qa.chaos.history import Asked, History, Request
+from qa.chaos.history import Asked, History, Request, Settled
 from qa.load.provider_records import PROVIDERS, Entry, Summary, Totals
 from qa.load.window import Window
 from tollgate.contract.events import (
@@ -161,7 +161,9 @@ def judge(history: History, *, converged: bool = True) -> Verdict:
         verdict.blame("forgotten", payment_id, "GET /payments/{id} answered 404 after 202")
     if converged:
         _judge_summary(verdict, history, ledger)
-        _judge_rows(verdict, history, ledger)
+        _judge_rows(verdict, history.rows, history.rejected_rows, ledger)
+        if history.standby is not None:
+            _judge_rows(verdict, *history.standby, ledger)
     return verdict
 
 
@@ -295,20 +297,20 @@ def _judge_summary(verdict: Verdict, history: History, ledger: Ledger) -> None:
         verdict.blame("summary", "", "not settled, although every payment has ended")
 
 
-def _judge_rows(verdict: Verdict, history: History, ledger: Ledger) -> None:
-    if history.rows is None:
+def _judge_rows(verdict: Verdict, rows: Sequence[Settled] | None, rejected_rows: Sequence[str], ledger: Ledger) -> None:
+    if rows is None:
         verdict.blame("read model", "", "it could not be read")
         return
     wanted: Counter[tuple[str, str, int, int]] = Counter(
         (payment_id, event.provider, event.amount_cents, event.requested_at_us)
         for payment_id, event in ledger.processed.items()
     )
-    found = Counter((row.payment_id, row.provider, row.cents, row.requested_at_us) for row in history.rows)
+    found = Counter((row.payment_id, row.provider, row.cents, row.requested_at_us) for row in rows)
     for row, times in (found - wanted).items():
         verdict.blame("read model", row[0], f"{times} rows too many: {row}")
     for row, times in (wanted - found).items():
         verdict.blame("read model", row[0], f"{times} rows missing: {row}")
-    for payment_id in set(history.rejected_rows) ^ set(ledger.rejected):
+    for payment_id in set(rejected_rows) ^ set(ledger.rejected):
         verdict.blame("read model", payment_id, "rejected in one of log and read model only")
 
 

@@ -6,7 +6,7 @@ The log's leader is chosen by the brokers, so a fault names it as `leader`, and 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from qa.chaos.plan import (
@@ -86,27 +86,33 @@ def cluster_plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
     With `focus`, only recipes of these names, one after the other, with time for an election in between.
     """
     rng = random.Random(seed)  # noqa: S311 - wanted: the same plan again for the same seed
-    ours = [name for name in focus if name in CLUSTER_RECIPES] or list(CLUSTER_RECIPES)
     others = plan(seed, seconds)
-    # Where there is one broker, its faults are drawn there.
-    faults = [] if focus else [fault for fault in others.faults if fault.target != BROKER]
-    at_seconds = rng.uniform(0.5, 2.0)
-    for drawn in _drawn(rng, ours):
-        if at_seconds >= seconds - 0.5:
-            break
-        made = [bounded(fault, seconds) for fault in drawn(rng, at_seconds)]
-        faults += made
-        # An election takes up to ten seconds, and most runs must get somewhere in between.
-        at_seconds = max(fault.at_seconds + fault.seconds for fault in made) + rng.uniform(1.0, 5.0)
-        if focus:
-            at_seconds += 12.0
+    if focus:
+        # An election takes up to ten seconds.
+        faults = _in_turns(rng, seconds, focus, (13.0, 17.0))
+    else:
+        # Where there is one broker, its faults are drawn there.
+        faults = [fault for fault in others.faults if fault.target != BROKER]
+        faults += _in_turns(rng, seconds, list(BROKER_RECIPES), (0.5, 3.0))
+        faults += _in_turns(rng, seconds, list(_PROJECTOR_RECIPES), (1.0, 8.0))
     return replace(others, faults=tuple(sorted(faults, key=lambda fault: fault.at_seconds)))
 
 
-def _drawn(rng: random.Random, names: Sequence[str]) -> Sequence[Callable[[random.Random, float], Sequence[Fault]]]:
-    bag = [recipe for name in names for recipe, weight in (CLUSTER_RECIPES[name],) for _ in range(weight)]
-    rng.shuffle(bag)
-    return bag * 20
+def _in_turns(
+    rng: random.Random, seconds: float, names: Sequence[str], pause_seconds: tuple[float, float]
+) -> list[Fault]:
+    """Faults of these recipes, each begun after the end of the one before, and a pause."""
+    faults: list[Fault] = []
+    bag: list[Recipe] = []
+    at_seconds = rng.uniform(0.5, 2.0)
+    while at_seconds < seconds - 0.5:
+        if not bag:
+            bag = [CLUSTER_RECIPES[name][0] for name in names for _ in range(CLUSTER_RECIPES[name][1])]
+            rng.shuffle(bag)
+        made = [bounded(fault, seconds) for fault in bag.pop()(rng, at_seconds)]
+        faults += made
+        at_seconds = max(fault.at_seconds + fault.seconds for fault in made) + rng.uniform(*pause_seconds)
+    return faults
 
 
 ROLLING_ORDER = (*BROKERS, *PROJECTORS, *GATEWAYS, *PROCESSORS)

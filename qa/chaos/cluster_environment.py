@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,19 +23,20 @@ from qa.chaos.cluster import (
     ROUTE_LINKS,
     ROUTES,
 )
-from qa.chaos.environment import Environment
+from qa.chaos.environment import Environment, NotReadyError
 from qa.chaos.plan import BROKER, LOGS
 from qa.chaos.proxy import Link, Server
 from qa.load.client import NoAnswerError, Origin, Pool
 from tollgate.contract.subjects import STREAM
 from tollgate.messaging.connection import Broker
-from tollgate.messaging.read_model_client import ReadModel
+from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 from tollgate.projector.live.files import ModelFiles
 from tollgate.stack.programs import Program
 
 _FIRST_FREE_PORT = 17
 """After those of an environment with one broker."""
-CATCH_UP_SECONDS_MAX = 30.0
+CATCH_UP_SECONDS_MAX = 60.0
+SNAPSHOT_SECONDS_MAX = 5.0
 _MONITOR_SECONDS_MAX = 0.5
 _CLUSTER = """
 cluster {{
@@ -117,10 +119,22 @@ class ClusterEnvironment(Environment):
 
     async def settle(self) -> None:
         """Waits until both read models hold the log to its end. Raises TollgateError."""
+        deadline = time.monotonic() + CATCH_UP_SECONDS_MAX
         async with Broker(self.nats_url, name="operator") as broker:
             for folder in self.model_folders:
-                owner = ModelFiles(folder / "projector").owner()
-                await ReadModel(broker).snapshot(timeout_seconds=CATCH_UP_SECONDS_MAX, instance=owner)
+                while not await self._holds_all(ReadModel(broker), folder):
+                    if time.monotonic() > deadline:
+                        raise NotReadyError(f"the read model in {folder} does not reach the log's end")
+
+    @staticmethod
+    async def _holds_all(read_model: ReadModel, folder: Path) -> bool:
+        owner = ModelFiles(folder / "projector").owner()
+        try:
+            # A projector copies its file only once that holds what the log held at the question.
+            await read_model.snapshot(timeout_seconds=SNAPSHOT_SECONDS_MAX, instance=owner)
+        except ReadModelUnavailableError:
+            return False
+        return True
 
     async def _leader_seen_by(self, broker: str) -> str:
         pool = Pool(Origin("127.0.0.1", self._monitor_ports[broker]), 1)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from qa.chaos.check import Ledger
+from qa.chaos.cluster import BROKERS, LEADER, PROJECTORS
 from qa.chaos.counters import Counters
 from qa.chaos.faults import Done
 from qa.chaos.history import History
-from qa.chaos.plan import BROKER, GATEWAYS, PROCESSORS, PROGRAMS, SIMULATORS
+from qa.chaos.plan import BROKER, GATEWAYS, PROCESSORS, SIMULATORS
 from tollgate.contract.events import PaymentInDoubt, PaymentReleased, PaymentRouted
 
 _COUNTED = {
@@ -61,7 +63,18 @@ SOMETIMES = {
 }
 """Each must be reached by at least one run of a suite. docs/explanation/evidence.md explains each."""
 
+LEADER_KILLED = "leader killed"
+SOMETIMES_IN_A_CLUSTER = {
+    **SOMETIMES,
+    LEADER_KILLED: "of the log, by SIGKILL",
+    "leader stopped": "SIGSTOP",
+    "leader cut off": "from the other brokers, or from all",
+    "standby answered": "a projector took the place of the other",
+}
+"""The same for runs on three brokers."""
+
 _LOST = "lost the connection to the broker"
+_TURN = "this projector answers questions from now on"
 _ANEW = re.compile(r"consumer is (made anew|silent)|reading the log is interrupted")
 _DOWN = re.compile(r"\b(is|been) down\b")
 
@@ -85,6 +98,8 @@ def count(
         "summary settled": sum(asked.summary is not None and asked.settled for asked in history.asked),
         "summary refused": sum(asked.summary is None for asked in history.asked),
         **_injected(done),
+        # One of two projectors begins.
+        "standby answered": max(sum(text.count(_TURN) for text in said.values()) - 1, 0),
         **{name: counters.total(counted) for name, counted in _COUNTED.items()},
     }
 
@@ -122,12 +137,16 @@ def _repeats(history: History) -> int:
 
 def _injected(done: Sequence[Done]) -> dict[str, int]:
     took = [one.fault for one in done if one.took]
-    killed = {name: sum(fault.kind == "kill" and fault.target == name for fault in took) for name in PROGRAMS}
+    killed = Counter(one.target or one.fault.target for one in done if one.took and one.fault.kind == "kill")
+    of_the_leader = Counter(one.fault.kind for one in done if one.took and one.fault.target.startswith(LEADER))
     return {
-        "broker killed": killed[BROKER],
+        LEADER_KILLED: of_the_leader["kill"],
+        "leader stopped": of_the_leader["stop"],
+        "leader cut off": of_the_leader["link"],
+        "broker killed": sum(killed[name] for name in (BROKER, *BROKERS)),
         "gateway killed": sum(killed[name] for name in GATEWAYS),
         "processor killed": sum(killed[name] for name in PROCESSORS),
-        "projector killed": killed["projector"],
+        "projector killed": sum(killed[name] for name in PROJECTORS),
         "edge killed": killed["caddy"],
         "payment processor killed": sum(killed[name] for name in SIMULATORS),
         "program stopped": sum(fault.kind == "stop" for fault in took),

@@ -23,7 +23,7 @@ import psutil
 
 from qa.chaos.clocks import Clock
 from qa.chaos.disks import Disk
-from qa.chaos.plan import BROKER, CHARGES, CLOCKS, DISKS, EDGE, EDGES, GATEWAYS, LINKS, LOGS, PROCESSORS, PROJECTOR
+from qa.chaos.plan import BROKER, CHARGES, CLOCKS, DISKS, EDGE, EDGES, GATEWAYS, LINKS, LOGS, PROCESSORS, PROGRAMS
 from qa.chaos.proxy import Link, Server
 from qa.load.client import NoAnswerError, Origin, Pool
 from qa.load.processes import Supervised
@@ -99,9 +99,29 @@ class Environment:
         self._finder = Supervised(folder)
 
     @property
+    def programs(self) -> tuple[str, ...]:
+        return PROGRAMS
+
+    @property
+    def model_folders(self) -> tuple[Path, ...]:
+        """The DATA_DIR of each projector."""
+        return (self.folder,)
+
+    async def settle(self) -> None:
+        """Waits until every read model holds the log to its end; the one that answered the last summary does."""
+
+    def links_of(self, target: str) -> list[Link]:
+        """The links that a fault of this target is for."""
+        return [self.links[target]]
+
+    async def resolve(self, target: str) -> str:
+        """The program or link that a fault of this target is for, now."""
+        return target
+
+    @property
     def nats_url(self) -> str:
         """The direct URL of the broker for the operator."""
-        return self._credentials.url(self.settings, "operator")
+        return self.nats_url_of("operator")
 
     def nats_url_of(self, user: str) -> str:
         """The direct URL of the broker for that user."""
@@ -178,19 +198,24 @@ class Environment:
             )
 
     def _rewired(self, group: Group) -> Group:
-        programs: list[Program] = []
-        for program in group.programs:
-            programs.append(self._linked(program))
-            if program.name == PROCESSORS[0]:
-                programs.append(self._linked(replace(program, name=PROCESSORS[1])))
+        programs = (self._linked(replica) for program in group.programs for replica in self._replicas(program))
         return replace(group, programs=tuple(programs))
+
+    def _replicas(self, program: Program) -> list[Program]:
+        """The programs to run in place of this one."""
+        if program.name == PROCESSORS[0]:
+            return [program, replace(program, name=PROCESSORS[1])]
+        return [program]
+
+    def _linked_url(self, program: str, url: str) -> str:
+        """The broker's URL with the address of the program's link."""
+        return url.replace(f":{self.settings.nats_port}", f":{self.links[f'{program}-{BROKER}'].port}")
 
     def _linked(self, program: Program) -> Program:
         environment = dict(program.environment)
         command = program.command
-        if program.name in {*GATEWAYS, *PROCESSORS, PROJECTOR}:
-            link = self.links[f"{program.name}-{BROKER}"]
-            environment["NATS_URL"] = environment["NATS_URL"].replace(f":{self.settings.nats_port}", f":{link.port}")
+        if "NATS_URL" in environment:
+            environment["NATS_URL"] = self._linked_url(program.name, environment["NATS_URL"])
         if program.name in self.clocks:
             environment |= self.clocks[program.name].environment()
         if program.name in PROCESSORS:

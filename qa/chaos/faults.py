@@ -7,10 +7,11 @@ import json
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
+from qa.chaos.clock import now_us
 from qa.chaos.environment import TOKEN, Environment
-from qa.chaos.plan import PROGRAMS, SIMULATORS, Fault
+from qa.chaos.plan import SIMULATORS, Fault
 from qa.chaos.proxy import Mode
 from qa.load.client import NoAnswerError, Pool
 from tollgate.simulator.faults import Faults
@@ -22,16 +23,21 @@ CALM: Mapping[str, float | bool] = {"delay_ms": 0, "failing": False}
 _FAULTS = tuple(one.name for one in fields(Faults))
 
 
+_SIGNALS = {"kill": signal.SIGKILL, "restart": signal.SIGTERM, "stop": signal.SIGSTOP}
+
+
 class HealingError(Exception):
     """A simulator's faults could not be reset, so the run cannot be judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A fault that was tried; `took` is whether it had an effect."""
+    """A fault that was tried; `took` is whether it had an effect, `target` what it was for at that moment."""
 
     fault: Fault
     took: bool
+    target: str = ""
+    at_us: int = 0
 
 
 @dataclass(slots=True)
@@ -66,15 +72,21 @@ class Injector:
             disk.empty()
         for clock in self.environment.clocks.values():
             clock.set(0.0)
-        for program in PROGRAMS:
+        for program in self.environment.programs:
             self.environment.signal(program, signal.SIGCONT)
         for simulator in SIMULATORS:
             await self._calm_for_sure(simulator)
 
-    async def _suffer(self, fault: Fault) -> None:
+    def led_at_us(self) -> list[int]:
+        """When the faults began that hit the leader of a replicated log."""
+        return [one.at_us for one in self.done if one.took and one.target != one.fault.target]
+
+    async def _suffer(self, planned: Fault) -> None:
+        fault = replace(planned, target=await self.environment.resolve(planned.target))
         self._newest[f"{fault.kind} {fault.target}"] = fault
+        at_us = now_us()
         took = await self._begin(fault)
-        self.done.append(Done(fault, took))
+        self.done.append(Done(planned, took, fault.target, at_us))
         if took and fault.seconds:
             await asyncio.sleep(fault.seconds)
             if self._newest[f"{fault.kind} {fault.target}"] is fault:
@@ -82,12 +94,11 @@ class Injector:
 
     async def _begin(self, fault: Fault) -> bool:
         match fault.kind:
-            case "kill":
-                return self.environment.signal(fault.target, signal.SIGKILL)
-            case "stop":
-                return self.environment.signal(fault.target, signal.SIGSTOP)
+            case "kill" | "restart" | "stop":
+                return self.environment.signal(fault.target, _SIGNALS[fault.kind])
             case "link":
-                await self.environment.links[fault.target].set(fault.mode)
+                for link in self.environment.links_of(fault.target):
+                    await link.set(fault.mode)
                 return True
             case "processor":
                 return await self._set_mood(fault.target, fault.mood, fault.seconds)
@@ -100,12 +111,13 @@ class Injector:
 
     async def _end(self, fault: Fault) -> None:
         match fault.kind:
-            case "kill":
+            case "kill" | "restart":
                 return
             case "stop":
                 self.environment.signal(fault.target, signal.SIGCONT)
             case "link":
-                await self.environment.links[fault.target].set(Mode.PASS)
+                for link in self.environment.links_of(fault.target):
+                    await link.set(Mode.PASS)
             case "processor":
                 await self._set_mood(fault.target, CALM, 0.0)
             case "disk":

@@ -57,6 +57,10 @@ class Settled:
     requested_at_us: int
 
 
+ReadModelRows = tuple[Sequence[Settled], Sequence[str]]
+"""The settled payments of a read model, and the ids of the rejected ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A summary query of a client; `summary` is None when it was not answered."""
@@ -79,6 +83,8 @@ class History:
     """By provider: the payments that it rejected by its own answer."""
     rows: Sequence[Settled] | None = None
     rejected_rows: Sequence[str] = ()
+    standby: ReadModelRows | None = None
+    """Those of the projector that followed as a standby, if there was one."""
     asked: Sequence[Asked] = ()
     final: Summary | None = None
     """The gateway's summary of everything, queried after healing; None when the run did not get so far."""

@@ -29,6 +29,8 @@ class Job:
     """Recipes that faults are drawn from; all if empty."""
     clocks: bool = False
     """Whether clocks are set as well."""
+    cluster: bool = False
+    """Whether the log is on three brokers."""
     discard: bool = False
     """Whether the folder is removed even if the run is not clean."""
 
@@ -60,6 +62,7 @@ async def _run(job: Job) -> Result:
             *(("--services", str(job.services)) if job.services else ()),
             *(part for recipe in job.focus for part in ("--focus", recipe)),
             *(("--clocks",) if job.clocks else ()),
+            *(("--cluster",) if job.cluster else ()),
             *(("--folders", "none") if job.discard else ()),
             cwd=PROJECT,
             stdout=asyncio.subprocess.PIPE,

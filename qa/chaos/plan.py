@@ -35,7 +35,7 @@ CLOCKS = (*GATEWAYS, *PROCESSORS, PROJECTOR)
 """The programs whose wall clock can be set. The broker is written in Go, which reads the time without libc."""
 
 Contract = Literal["contest", "strict"]
-Kind = Literal["kill", "stop", "link", "processor", "disk", "clock"]
+Kind = Literal["kill", "restart", "stop", "link", "processor", "disk", "clock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class Fault:
         match self.kind:
             case "kill":
                 what = f"SIGKILL {self.target}"
+            case "restart":
+                what = f"SIGTERM {self.target}"
             case "stop":
                 what = f"SIGSTOP {self.target}"
             case "link":
@@ -113,7 +115,7 @@ def plan(seed: int, seconds: float, focus: Sequence[str] = ()) -> Plan:
             # Each recipe is drawn as often as its weight before the next round.
             bag = [RECIPES[name][0] for name in names for _ in range(RECIPES[name][1])]
             rng.shuffle(bag)
-        drawn = [_bounded(fault, seconds) for fault in bag.pop()(rng, at_seconds) if fault.at_seconds < seconds]
+        drawn = [bounded(fault, seconds) for fault in bag.pop()(rng, at_seconds) if fault.at_seconds < seconds]
         faults += drawn
         at_seconds += rng.uniform(0.15, 0.85)
         if focus:
@@ -161,12 +163,12 @@ def clock_plan(seed: int, seconds: float) -> Plan:
     while at_seconds < seconds - 0.5:
         ahead = rng.choice((0.4, 0.9, 1.5, 5.0, 30.0, 3_600.0)) * rng.choice((-1, 1))
         step = Fault(at_seconds, "clock", rng.choice(CLOCKS), rng.uniform(0.3, 5.0), offset_seconds=ahead)
-        steps.append(_bounded(step, seconds))
+        steps.append(bounded(step, seconds))
         at_seconds += rng.uniform(0.2, 1.0)
     return replace(others, faults=tuple(sorted((*others.faults, *steps), key=lambda fault: fault.at_seconds)))
 
 
-def _bounded(fault: Fault, seconds: float) -> Fault:
+def bounded(fault: Fault, seconds: float) -> Fault:
     return replace(fault, seconds=min(fault.seconds, max(seconds - fault.at_seconds, 0.0)))
 
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-BLOCK = 24
+BLOCK = 64
 FIRST_PORTS = range(12_000, 20_000, BLOCK)
 """Below the system's ephemeral ports, and separate from those of the tests."""
 

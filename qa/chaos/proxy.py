@@ -92,6 +92,9 @@ class Link:
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        # An aborted transport is closed by the loop's next rounds.
+        for _ in range(2):
+            await asyncio.sleep(0)
 
     def _set(self, mode: Mode) -> None:
         self.mode = mode
@@ -139,7 +142,8 @@ class Link:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server_writer: asyncio.StreamWriter
     ) -> None:
         """Forwards data of the client, also after the client has disconnected: it was sent."""
-        with contextlib.suppress(OSError):
+        # uvloop raises RuntimeError where the other end was reset in between.
+        with contextlib.suppress(OSError, RuntimeError):
             while data := await _read(reader):
                 await self._pass(self._heard)
                 if self.mode is Mode.FORBID and data.startswith(b"POST "):
@@ -165,7 +169,7 @@ class Link:
             await server_writer.drain()
 
     async def _carry_answers(self, server_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):
             while data := await _read(server_reader):
                 await self._pass(self._answered)
                 if writer.is_closing():

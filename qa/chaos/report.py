@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from qa.chaos.check import COLUMNS
-from qa.chaos.coverage import SOMETIMES
+from qa.chaos.coverage import LEADER_KILLED
 from qa.chaos.result import Result, Suite
 
 
@@ -26,10 +26,12 @@ def one_line(result: Result) -> str:
 def summary(suite: Suite, *, seconds: float, needs_all: bool) -> str:
     """The summary of a suite."""
     lines = ["", *_table(_column_rows(suite)), "", *_table(_sometimes_rows(suite))]
+    lines += [f"{name}: {what}" for name, what in _gap_rows(suite.results)]
     for result in suite.results:
         if not result.clean:
             lines += ["", one_line(result), *(f"  {line}" for line in result.offences)]
-            lines += [f"  again: make chaos SEED={result.seed} RUNS=1 SECONDS={result.seconds:g}"]
+            again = "chaos-cluster" if LEADER_KILLED in suite.sometimes else "chaos"
+            lines += [f"  again: make {again} SEED={result.seed} RUNS=1 SECONDS={result.seconds:g}"]
     if needs_all and (missing := suite.never_reached()):
         lines += ["", f"never reached, so not tested: {', '.join(missing)}"]
     bad = sum(not result.clean for result in suite.results)
@@ -55,6 +57,7 @@ def markdown(suite: Suite) -> str:
         ("payments", f"{sum(result.payments for result in results):,}"),
         ("charges", f"{sum(result.charged for result in results):,}"),
         ("events in the log", f"{sum(result.events for result in results):,}"),
+        *_gap_rows(results),
         (
             "ended and agreed",
             f"{healed[len(healed) // 2]:.1f} s after the last client (median), {healed[-1]:.1f} s at most",
@@ -68,6 +71,18 @@ def markdown(suite: Suite) -> str:
     return "\n\n".join(parts)
 
 
+def _gap_rows(results: Sequence[Result]) -> list[tuple[str, str]]:
+    gaps = sorted(gap for result in results for gap in result.gaps_seconds)
+    if not gaps:
+        return []
+    return [
+        (
+            "without an acceptance after a fault of the leader",
+            f"{gaps[len(gaps) // 2]:.1f} s (median), {gaps[-1]:.1f} s at most, in {len(gaps)} of them",
+        )
+    ]
+
+
 def _column_rows(suite: Suite) -> list[tuple[str, str, str]]:
     counts = suite.columns()
     return [(name, str(counts[name]), meaning) for name, meaning in COLUMNS.items()]
@@ -76,7 +91,7 @@ def _column_rows(suite: Suite) -> list[tuple[str, str, str]]:
 def _sometimes_rows(suite: Suite) -> list[tuple[str, str, str]]:
     reached = suite.reached()
     runs = Counter(name for result in suite.results for name, count in result.reached.items() if count)
-    return [(name, f"{reached[name]:,}", f"{runs[name]} of {len(suite.results)}") for name in SOMETIMES]
+    return [(name, f"{reached[name]:,}", f"{runs[name]} of {len(suite.results)}") for name in suite.sometimes]
 
 
 def _table(rows: Iterable[tuple[str, str, str]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,6 +29,8 @@ class Result:
     charged: int = 0
     healed_after_seconds: float = 0.0
     """Time from the last fault and the last client's end until all had ended and agreed."""
+    gaps_seconds: list[float] = field(default_factory=list)
+    """For each fault of the log's leader, the longest time without an acceptance."""
     stopped_early: bool = False
     """Whether a broken promise ended the run early."""
     trouble: str = ""
@@ -54,6 +56,8 @@ class Suite:
     """The results of all runs of a command."""
 
     results: Sequence[Result]
+    sometimes: Mapping[str, str] = field(default_factory=lambda: SOMETIMES)
+    """What must be reached by at least one run."""
 
     @property
     def clean(self) -> bool:
@@ -68,7 +72,7 @@ class Suite:
     def never_reached(self) -> list[str]:
         """What no run of the suite reached, so that it is not tested."""
         reached = self.reached()
-        return [name for name in SOMETIMES if not reached[name]]
+        return [name for name in self.sometimes if not reached[name]]
 
 
 def _added(counts: Any) -> Counter[str]:

@@ -14,12 +14,14 @@ from typing import Any, Literal
 from qa.chaos import coverage as reached
 from qa.chaos.check import Ledger, Verdict, judge, summed
 from qa.chaos.clocks import NoClocksError
+from qa.chaos.cluster_environment import ClusterEnvironment
 from qa.chaos.counters import Counters
 from qa.chaos.customers import Customers, whole_window
 from qa.chaos.disks import NoDisksError
 from qa.chaos.environment import TOKEN, Environment, NotReadyError
 from qa.chaos.evidence import LogTap, UnreadableError, read_model, said
 from qa.chaos.faults import HealingError, Injector
+from qa.chaos.gaps import gaps_after
 from qa.chaos.history import History
 from qa.chaos.plan import Plan
 from qa.chaos.ports import port_block
@@ -28,6 +30,7 @@ from qa.chaos.timeline import log_lines, timeline_of
 from qa.load.client import NoAnswerError, Pool
 from qa.load.comparison import Comparer
 from qa.load.provider_records import Entry
+from tollgate.runtime.errors import TollgateError
 
 PAYING_CONNECTIONS = 200
 ASKING_CONNECTIONS = 16
@@ -44,8 +47,15 @@ STORIES_MAX = 5
 """Limit of offending payments that are shown with their complete history."""
 
 
-async def run(chosen: Plan, rate_per_second: float, *, services: Path | None = None, keep: Keep = "failed") -> Result:
-    """Runs one plan. `keep` selects the runs whose folder is kept."""
+async def run(
+    chosen: Plan,
+    rate_per_second: float,
+    *,
+    services: Path | None = None,
+    keep: Keep = "failed",
+    has_cluster: bool = False,
+) -> Result:
+    """Runs one plan. `keep` selects the runs whose folder is kept. With `has_cluster`, on three brokers."""
     folder = Path(tempfile.mkdtemp(prefix=f"tollgate-chaos-{chosen.seed}-"))
     result = Result(chosen.seed, chosen.seconds)
     try:
@@ -57,19 +67,29 @@ async def run(chosen: Plan, rate_per_second: float, *, services: Path | None = N
                 "PAYMENT_PROCESSOR_CONTRACT_FALLBACK": chosen.contract,
             }
             kinds = {fault.kind for fault in chosen.faults}
-            environment = Environment(
-                folder,
-                first_port,
-                seed=chosen.seed,
-                environment=variables,
-                traits=chosen.traits,
-                services=services,
-                disks="disk" in kinds,
-                clocks="clock" in kinds,
+            shared: dict[str, Any] = {
+                "seed": chosen.seed,
+                "environment": variables,
+                "traits": chosen.traits,
+                "services": services,
+            }
+            environment = (
+                ClusterEnvironment(folder, first_port, **shared)
+                if has_cluster
+                else Environment(folder, first_port, **shared, disks="disk" in kinds, clocks="clock" in kinds)
             )
             async with environment:
                 await _Run(environment, chosen, rate_per_second, result).conduct()
-    except (NotReadyError, NoDisksError, NoClocksError, HealingError, UnreadableError, NoAnswerError, OSError) as fault:
+    except (
+        TollgateError,
+        NotReadyError,
+        NoDisksError,
+        NoClocksError,
+        HealingError,
+        UnreadableError,
+        NoAnswerError,
+        OSError,
+    ) as fault:
         result.trouble = f"{type(fault).__name__}: {fault}"
     if keep == "none" or (result.clean and keep == "failed"):
         shutil.rmtree(folder)
@@ -103,13 +123,16 @@ class _Run:
             async with LogTap(self._environment.nats_url) as tap:
                 history = await self._liveness(tap, converge=not stopped_early)
                 redelivered = await tap.redelivered()
+            if not stopped_early:
+                await self._environment.settle()
         finally:
             for pool in (self._paying, self._asking, *self._provider_records.values()):
                 pool.close()
         await self._count()
         self._environment.kill_all()
         if not stopped_early:
-            history.rows, history.rejected_rows = read_model(self._environment.folder)
+            (history.rows, history.rejected_rows), *others = map(read_model, self._environment.model_folders)
+            history.standby = others[0] if others else None
         # The broker's store is unmounted with its disk, and reading the log needs a broker.
         (self._environment.folder / "log.txt").write_text("".join(f"{line}\n" for line in log_lines(history)))
         self._report(history, redelivered, judge(history, converged=not stopped_early))
@@ -191,6 +214,7 @@ class _Run:
         result.reached = reached.count(
             history, self._injector.done, said(self._environment.logs), redelivered, self._counters
         )
+        result.gaps_seconds = gaps_after(self._injector.led_at_us(), history.requests)
         result.faults = [f"{one.fault}{'' if one.took else '  (no process)'}" for one in self._injector.done]
         result.faults_by_kind = dict(Counter(one.fault.kind for one in self._injector.done if one.took))
         result.requests = len(history.requests)

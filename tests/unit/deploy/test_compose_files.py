@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from qa.load.compose import BASE, CONTEST, SIMULATORS, TLS
+from qa.load.compose import BASE, CLUSTER, CONTEST, SIMULATORS, TLS
 from tollgate.processor.settings import Settings
 from tollgate.runtime.settings import declarations
 from tollgate.stack.settings import read_settings
 
 PROJECT = Path(__file__).parents[3]
-DEPLOYED = (BASE, SIMULATORS, TLS)
+DEPLOYED = (BASE, SIMULATORS, TLS, CLUSTER)
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*")
 PASSED = re.compile(r"\$\{(\w+):-(.*)\}")
 CPUS_MAX, MEMORY_MB_MAX = Decimal("1.5"), 350
@@ -62,9 +62,16 @@ def test_every_setting_of_the_providers_reaches_what_calls_them(service: str) ->
         assert default == (f"http://payment-processor-{provider}:8080" if "_URL_" in name else "")
 
 
-@pytest.mark.parametrize("name", [BASE, SIMULATORS])
+def own_services(name: str) -> dict[str, dict[str, Any]]:
+    """Those that the file defines; it may only change others of docker-compose.yml."""
+    return {
+        service: content for service, content in services(name).items() if name == BASE or service not in services(BASE)
+    }
+
+
+@pytest.mark.parametrize("name", [BASE, SIMULATORS, CLUSTER])
 def test_no_container_gains_rights_or_runs_away(name: str) -> None:
-    for service, content in services(name).items():
+    for service, content in own_services(name).items():
         assert content["cap_drop"] == ["ALL"], service
         assert "no-new-privileges:true" in content["security_opt"], service
         assert 0 < content["pids_limit"] <= 500, service
@@ -81,7 +88,7 @@ def test_images_are_pinned_to_a_patch_level_and_the_same_everywhere() -> None:
     dockerfile = (PROJECT / "Dockerfile").read_text()
     pinned = dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", dockerfile, re.MULTILINE))
     assert all(map(PINNED.fullmatch, pinned.values()))
-    for name in (BASE, SIMULATORS):
+    for name in (BASE, SIMULATORS, CLUSTER):
         text = (PROJECT / name).read_text()
         defaults = dict(re.findall(r"\$\{(\w+_IMAGE):-([^}]+)\}", text))
         assert defaults == pinned
@@ -106,3 +113,47 @@ def test_what_runs_has_1_5_cpu_and_350_mb_together_and_tools_run_only_when_asked
     assert sum(Decimal(one["cpus"]) for one in limits) <= CPUS_MAX
     assert sum(int(one["memory"].removesuffix("M")) for one in limits) <= MEMORY_MB_MAX
     assert {*services(BASE)} - {*running} == {"operator", "console", "prometheus", "grafana"}
+
+
+BROKERS = ("nats", "nats-2", "nats-3")
+SECOND_HOST = {
+    "gateway-1": "gateway-1-b",
+    "gateway-2": "gateway-2-b",
+    "processor": "processor-b",
+    "projector": "projector-b",
+}
+
+
+def test_three_brokers_keep_the_log_together_and_know_each_other_by_certificates() -> None:
+    cluster = services(CLUSTER)
+    for name in BROKERS:
+        environment = cluster[name]["environment"]
+        assert environment["NATS_NAME"] == name
+        assert environment["NATS_SYNC_INTERVAL"] == "always"
+        assert all(f"nats-route://{other}:6222" in environment["NATS_CLUSTER_ROUTES"] for other in BROKERS)
+        assert {"NATS_CLUSTER_CERT", "NATS_CLUSTER_KEY", "NATS_CLUSTER_CA"} <= environment.keys()
+        assert "sed '/^#cluster {/,/^#}/ s/^#//'" in " ".join(cluster[name]["command"])
+        assert "ports" not in cluster[name]
+    assert {*services(BASE), *cluster} >= {*BROKERS}
+
+
+def test_the_second_host_runs_what_the_first_does_with_the_same_settings() -> None:
+    base, cluster = services(BASE), services(CLUSTER)
+    for first, second in SECOND_HOST.items():
+        there = {name for name in base[first]["environment"] if not name.startswith("METRICS_")}
+        assert there | {*cluster[first]["environment"]} == {*cluster[second]["environment"]}
+        assert cluster[second]["environment"]["NATS_SERVERS"] == cluster[first]["environment"]["NATS_SERVERS"]
+        assert base[first]["deploy"] == cluster[second]["deploy"] or first == "gateway-2"
+    for name in ("projector", "projector-b"):
+        environment = cluster[name]["environment"]
+        assert (environment["LOG_REPLICAS"], environment["PROJECTOR_STANDBY"]) == ("3", "true")
+
+
+def test_everything_that_runs_in_the_cluster_is_limited_and_broker_and_edge_are_no_root() -> None:
+    for name, content in own_services(CLUSTER).items():
+        limits = content["deploy"]["resources"]["limits"]
+        assert Decimal(limits["cpus"]) > 0, name
+        assert int(limits["memory"].removesuffix("M")) > 0, name
+    base, cluster = services(BASE), services(CLUSTER)
+    assert {cluster[name]["user"] for name in ("nats-2", "nats-3")} == {base["nats"]["user"]}
+    assert cluster["caddy-b"]["user"] == base["caddy"]["user"]

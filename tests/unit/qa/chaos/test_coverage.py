@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from qa.chaos.clock import moment_of
 from qa.chaos.counters import Counters
-from qa.chaos.coverage import SOMETIMES, count
+from qa.chaos.coverage import SOMETIMES_IN_A_CLUSTER, count
 from qa.chaos.faults import Done
 from qa.chaos.history import Asked, History, Logged, Request, Try
 from qa.chaos.plan import Fault
@@ -67,21 +67,29 @@ def test_everything_that_can_be_reached_is_counted() -> None:
             Asked(check_window(moment_of(T0)), T0, 200, Summary(Totals(), Totals())),
         ],
     )
-    kills = ("nats-server", "gateway-1", "processor-2", "projector", "caddy", "simulator-default")
+    kills = ("gateway-1", "processor-2", "projector", "caddy", "simulator-default")
     done = [
         *(Done(Fault(1.0, "kill", target), took=True) for target in kills),
         Done(Fault(1.0, "kill", "caddy"), took=False),
         Done(Fault(1.0, "stop", "caddy", 1.0), took=True),
         Done(Fault(1.0, "link", "caddy-gateway-1", 1.0, Mode.CUT), took=True),
+        Done(Fault(1.0, "kill", "leader"), took=True, target="nats-2"),
+        Done(Fault(1.0, "stop", "leader", 1.0), took=True, target="nats-1"),
+        Done(Fault(1.0, "link", "leader-routes", 1.0, Mode.CUT), took=True, target="nats-3-routes"),
     ]
     said = {
         "gateway-1": "lost the connection to the broker",
+        "projector-2": "this projector answers questions from now on\n" * 2,
         "processor-2": "lost the connection to the broker\nreading the log is interrupted: x",
     }
     counters = Counters()
     counters.note("default", dict.fromkeys((one.name for one in fields(Stats)), 1))
     found = count(history, done, said, redelivered=1, counters=counters)
-    assert found == dict.fromkeys(SOMETIMES, 1) | {"breaker open": 2}
+    assert found == dict.fromkeys(SOMETIMES_IN_A_CLUSTER, 1) | {
+        "breaker open": 2,
+        "program stopped": 2,
+        "link cut": 2,
+    }
 
 
 def test_what_a_simulator_counted_before_it_was_killed_is_counted_too() -> None:
