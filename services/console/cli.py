@@ -3,7 +3,6 @@
 import asyncio
 
 import click
-import uvicorn
 
 from tollgate.console.access import Access
 from tollgate.console.app import Handlers, create_app
@@ -20,6 +19,7 @@ from tollgate.messaging.log import Log
 from tollgate.messaging.read_model_client import ReadModel
 from tollgate.runtime.cli import Group
 from tollgate.runtime.http_server import serve as serve_http
+from tollgate.runtime.http_server import server_config
 from tollgate.runtime.process import run as run_process
 from tollgate.runtime.process import run_together
 
@@ -46,18 +46,13 @@ async def serve(settings: Settings) -> None:
     read_model = ReadModel(broker)
     pages, history = Pages(), History()
     handlers = Handlers(pages, history, Questions(Log(broker), read_model), Access(settings.console_token))
-    config = uvicorn.Config(
+    config = server_config(
         create_app(handlers),
         host=settings.console_host,
         port=settings.console_port,
-        ws="none",
         lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
         limit_concurrency=CONNECTIONS_MAX,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        drain_seconds=DRAIN_SECONDS,
     )
     await run_together(
         serve_http(config, program="console"),

@@ -1,11 +1,10 @@
 """Serves the gateway's application."""
 
-import uvicorn
 from blacksheep import Application
 
 from tollgate.gateway.protocol import Protocol
 from tollgate.gateway.settings import Settings
-from tollgate.runtime.http_server import serve
+from tollgate.runtime.http_server import serve, server_config
 
 KEEP_ALIVE_SECONDS = 300
 """Longer than the edge keeps idle connections, so that this side never closes one while a request arrives."""
@@ -16,20 +15,15 @@ DRAIN_SECONDS = 2
 
 async def serve_http(app: Application, settings: Settings) -> None:
     """Serves until cancelled, then lets requests finish. Raises FatalError when it cannot listen."""
-    config = uvicorn.Config(
+    config = server_config(
         app,
         uds=settings.gateway_uds or None,
         host=settings.gateway_host,
         port=settings.gateway_port,
         http=Protocol,
-        ws="none",
         lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
         backlog=CONNECTIONS_BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        drain_seconds=DRAIN_SECONDS,
     )
     await serve(config, program="gateway")

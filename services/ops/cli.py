@@ -15,7 +15,6 @@ from tollgate.messaging.operator_command import (
 from tollgate.ops.backup import META_FILE, Account, back_up
 from tollgate.ops.check_backup import check_backup
 from tollgate.ops.log_view import Choice, show_log
-from tollgate.ops.replay import replay as replay_backup
 from tollgate.ops.restore import restore_log
 from tollgate.runtime.cli import WholeNumber
 from tollgate.stack.command import StackCommand
@@ -82,6 +81,9 @@ def replay(folder: Path | None, *, stay: bool) -> None:
     Nothing is charged. Without FOLDER, the backup is made first, from simulated payments. Exits with 1 when the
     summaries differ.
     """
+    # It brings aiohttp along, which the other commands do without.
+    from tollgate.ops.replay import replay as replay_backup  # noqa: PLC0415
+
     run_command(lambda: replay_backup(folder, click.echo, stay=stay))
 
 

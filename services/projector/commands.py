@@ -10,7 +10,6 @@ from tollgate.projector.read.export import TABLES, export
 from tollgate.projector.read.query import FORMS, show_query
 from tollgate.projector.read.status import show_status
 from tollgate.projector.settings import Settings, VerifySettings
-from tollgate.projector.verify.command import Options, show_verification
 from tollgate.runtime.cli import Command, Number, WholeNumber
 
 _from = click.option(
@@ -56,6 +55,9 @@ def verify_(
 
     Exits with 0 when they are equal, 1 when they differ, and 2 when the comparison could not be made.
     """
+    # It brings aiohttp along, which the running projector does without.
+    from tollgate.projector.verify.command import Options, show_verification  # noqa: PLC0415
+
     options = Options(from_us, to_us, every_payment, differences_max)
     run_command(
         lambda: show_verification(_settings(), load_for_command(VerifySettings), options, as_json=as_json),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import Any, Literal
 
 import uvicorn
 
@@ -11,6 +12,24 @@ from tollgate.runtime.ticks import seconds_to_tick
 
 DATE_SECONDS = 1.0
 """How often the Date header is set anew."""
+
+
+def server_config(app: Any, *, lifespan: Literal["on", "off"], drain_seconds: int, **specific: Any) -> uvicorn.Config:
+    """What all HTTP servers have in common: no logs of uvicorn's own, no Server header, no trust in a proxy's headers.
+
+    `drain_seconds` is how long a stopping server lets requests finish; `specific` are further options of uvicorn.
+    """
+    return uvicorn.Config(
+        app,
+        ws="none",
+        lifespan=lifespan,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=drain_seconds,
+        **specific,
+    )
 
 
 class _Server(uvicorn.Server):

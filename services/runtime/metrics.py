@@ -8,12 +8,11 @@ import math
 from collections.abc import Callable
 from importlib.metadata import version
 
-import uvicorn
 from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector, make_asgi_app
 
 from tollgate.contract.clock_offset import ClockOffset
 from tollgate.contract.statistics import ProgramStatistics, encode_statistics
-from tollgate.runtime.http_server import serve
+from tollgate.runtime.http_server import serve, server_config
 from tollgate.runtime.settings import ServiceSettings
 
 CONNECTIONS_MAX = 8
@@ -70,18 +69,13 @@ async def serve_metrics(registry: CollectorRegistry, settings: ServiceSettings, 
     """Serves `/metrics` until cancelled; with METRICS_PORT=0, only waits. Raises FatalError when it cannot listen."""
     if not settings.metrics_port:
         await asyncio.Event().wait()
-    config = uvicorn.Config(
+    config = server_config(
         make_asgi_app(registry),
         host=settings.metrics_host,
         port=settings.metrics_port,
-        ws="none",
         lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
         limit_concurrency=CONNECTIONS_MAX,
-        timeout_graceful_shutdown=1,
+        drain_seconds=1,
     )
     await serve(config, program=f"{program}'s metrics")
 
