@@ -1,12 +1,11 @@
 """Runs a command as an operator does, in its own shell."""
 
 import os
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.programs import BIN
+from tests.support.forked import BIN, run
 
 OURS = ("DATA_DIR", "NATS_", "PAYMENT_PROCESSOR_", "PROCESSOR_", "TOLLGATE_", "GATEWAY_", "ALLOW_PURGE", "SIMULATOR_")
 """Prefixes of the names of Tollgate's variables."""
@@ -32,13 +31,6 @@ class Ended:
 def run_command(command: str, *arguments: str, folder: Path | None = None, **variables: str) -> Ended:
     """Runs one of Tollgate's programs in `folder` with exactly these variables of Tollgate."""
     began = time.monotonic()
-    done = subprocess.run(
-        [str(BIN / command), *arguments],
-        env={name: value for name, value in os.environ.items() if not name.startswith(OURS)} | variables,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | variables
+    done = run([str(BIN / command), *arguments], env=env, cwd=folder)
     return Ended(done.returncode, done.stdout, done.stderr, time.monotonic() - began)

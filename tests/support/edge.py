@@ -5,9 +5,10 @@ from pathlib import Path
 import psutil
 
 from tests.support.conditions import eventually
+from tests.support.forked import BIN
 from tests.support.nats_server import PROJECT
 from tests.support.ports import free_port
-from tests.support.programs import BIN, Program
+from tests.support.programs import Program
 
 
 class Edge(Program):

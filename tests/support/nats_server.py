@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.conditions import eventually
+from tests.support.forked import BIN
 from tests.support.ports import free_port
-from tests.support.programs import BIN, Program
+from tests.support.programs import Program
 
 CONFIGURATION = """
 listen: "127.0.0.1:{port}"

@@ -3,11 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Self
 
-BIN = Path(sys.executable).parent
+from tests.support.forked import Forked, can_fork
+
 STOP_TIMEOUT_SECONDS = 10
 
 
@@ -18,7 +18,7 @@ class Program:
         self.command = command
         self.log = log
         self._env = {**os.environ, **(env or {})}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -39,6 +39,9 @@ class Program:
 
     def start(self) -> None:
         """Starts or restarts it."""
+        if can_fork(self.command, self._env):
+            self._process = Forked(self.command, env=self._env, stdout=self.log)
+            return
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(self.command, env=self._env, stdout=output, stderr=subprocess.STDOUT)
 

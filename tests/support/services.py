@@ -6,8 +6,9 @@ import aiohttp
 import orjson
 
 from tests.support.conditions import eventually
+from tests.support.forked import BIN
 from tests.support.ports import free_port
-from tests.support.programs import BIN, Program
+from tests.support.programs import Program
 
 TOKEN = {"X-Rinha-Token": "123"}
 

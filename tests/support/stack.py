@@ -14,7 +14,7 @@ from typing import Self
 
 import psutil
 
-from tests.support.programs import BIN
+from tests.support.forked import BIN
 from tollgate.stack.credentials import operator_url
 from tollgate.stack.settings import Settings, read_settings
 from tollgate.stack.supervision import State, ask_states

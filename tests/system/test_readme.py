@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.conditions import eventually
-from tests.support.programs import BIN
+from tests.support.forked import BIN
 from tests.support.stack import Stack
 
 PROJECT = Path(__file__).parents[2]

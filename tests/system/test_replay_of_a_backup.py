@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from tests.support.programs import BIN
+from tests.support.forked import BIN
 from tests.support.projector_environment import projector_environment
 from tollgate.contract.events import PaymentRequested
 from tollgate.contract.read_model_api import Total

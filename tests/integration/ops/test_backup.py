@@ -10,10 +10,11 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from tests.support import forked
 from tests.support.broken_log import change_byte
+from tests.support.forked import BIN
 from tests.support.nats_server import GuardedNatsServer
 from tests.support.ports import free_port
-from tests.support.programs import BIN
 from tests.support.projector_environment import ProjectorEnvironment, projector_environment
 from tollgate.contract.events import PaymentInDoubt, PaymentRejected, PaymentRequested, PaymentRouted
 from tollgate.contract.read_model_api import Total
@@ -184,12 +185,9 @@ async def test_the_log_is_shown_by_payment_by_time_by_sequence_and_live(tmp_path
         environment = {"NATS_URL": made.server.url("operator")}
 
         async def shown(*arguments: str) -> list[str]:
-            process = await asyncio.create_subprocess_exec(
-                str(BIN / "tollgate"), "log", *arguments, env=environment, stdout=subprocess.PIPE
-            )
-            output, _ = await process.communicate()
-            assert process.returncode == 0
-            return output.decode().splitlines()
+            done = await asyncio.to_thread(forked.run, [str(BIN / "tollgate"), "log", *arguments], env=environment)
+            assert done.returncode == 0
+            return done.stdout.splitlines()
 
         fifth = await message_at(made.operator, 5)
         assert fifth is not None
@@ -244,17 +242,10 @@ async def test_a_backup_of_a_damaged_log_names_what_is_missing_and_can_be_restor
         first.server.start()
         await first.server.ready()
         environment = {**os.environ, **first.variables}
-        command = [BIN / "tollgate", "backup", "--check", folder]
+        command = [str(BIN / "tollgate"), "backup", "--check", str(folder)]
         for _ in range(2):
             # The second one checks what the first one made.
-            done = await asyncio.to_thread(
-                subprocess.run,  # type: ignore[arg-type]
-                command,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = await asyncio.to_thread(forked.run, command, env=environment)
             assert (done.returncode, done.stderr) == (1, "")
             assert "the log is damaged, messages 5 are missing" in done.stdout
     account = await restore_log(settings_of(tmp_path / "data"), folder, allow_open=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -10,10 +9,11 @@ from uuid import uuid4
 import duckdb
 import pytest
 
+from tests.support import forked
 from tests.support.broken_log import change_byte, copy_of, cut_in_half, put_back
 from tests.support.conditions import eventually
+from tests.support.forked import BIN
 from tests.support.nats_server import NatsServer
-from tests.support.programs import BIN
 from tests.support.services import Projector
 from tollgate.contract.codec import encode
 from tollgate.contract.events import LedgerPurged, PaymentProcessed, PaymentRequested, PaymentRouted
@@ -63,18 +63,11 @@ async def settled(broker: Broker) -> Total:
 
 async def operate(nats_server: NatsServer, folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
     """A command of the `projector` program: its exit status, and what it says."""
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [BIN / "projector", *arguments],
-            env={**os.environ, "NATS_URL": nats_server.url, "DATA_DIR": str(folder), **env},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    done = await asyncio.to_thread(run)
+    done = await asyncio.to_thread(
+        forked.run,
+        [str(BIN / "projector"), *arguments],
+        env={**os.environ, "NATS_URL": nats_server.url, "DATA_DIR": str(folder), **env},
+    )
     return done.returncode, done.stdout + done.stderr
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import Ended, run_command
-from tests.support.programs import BIN
+from tests.support.forked import BIN
 from tests.support.stack import Stack
 from tollgate.stack.preconditions import DISK_BYTES_MIN, OPEN_FILES_MIN
 

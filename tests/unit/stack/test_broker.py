@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.programs import BIN
+from tests.support.forked import BIN
 from tollgate.stack.broker import broker_arguments, broker_environment, store_environment
 from tollgate.stack.credentials import USERS, Credentials
 from tollgate.stack.settings import Settings, read_settings

@@ -10,9 +10,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.support import forked
 from tests.support.conditions import eventually
+from tests.support.forked import BIN
 from tests.support.nats_server import NatsServer
-from tests.support.programs import BIN
 from tests.support.services import Processor, Projector, Simulator
 from tollgate.contract.events import PaymentInDoubt, PaymentRequested, PaymentRouted
 from tollgate.contract.read_model_api import Charging
@@ -204,12 +205,10 @@ async def resolve(environment: Environment, *arguments: str, status: int) -> lis
         "PAYMENT_PROCESSOR_URL_DEFAULT": environment.default.url,
         "PAYMENT_PROCESSOR_URL_FALLBACK": environment.fallback.url,
     }
-    process = await asyncio.create_subprocess_exec(
-        *(str(BIN / "processor"), "resolve", *arguments, "--note", "x", "--force"),
+    done = await asyncio.to_thread(
+        forked.run,
+        [str(BIN / "processor"), "resolve", *arguments, "--note", "x", "--force"],
         env={**os.environ, **variables},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), timeout=60)
-    assert process.returncode == status, output.decode()
-    return output.decode().splitlines()
+    assert done.returncode == status, done
+    return (done.stdout + done.stderr).splitlines()

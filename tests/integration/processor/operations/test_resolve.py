@@ -12,9 +12,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from tests.support import forked
 from tests.support.conditions import eventually
+from tests.support.forked import BIN
 from tests.support.nats_server import NatsServer
-from tests.support.programs import BIN
 from tests.support.services import Gateway, Processor, Projector, Simulator
 from tollgate.contract.codec import decode
 from tollgate.contract.events import (
@@ -315,14 +316,8 @@ async def test_a_hold_that_may_meet_a_sending_under_way_is_refused_unless_forced
 
 async def command(env: dict[str, str], *arguments: str, fails: int = 0, hold_seconds: str | None = None) -> str:
     hold = [] if hold_seconds is None else ["--hold-seconds", hold_seconds]
-    process = await asyncio.create_subprocess_exec(
-        str(BIN / "processor"),
-        *arguments,
-        *hold,
-        env={**os.environ, **env},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    done = await asyncio.to_thread(
+        forked.run, [str(BIN / "processor"), *arguments, *hold], env={**os.environ, **env}, timeout=30
     )
-    output, _ = await asyncio.wait_for(process.communicate(), timeout=30)
-    assert process.returncode == fails, output.decode()
-    return output.decode()
+    assert done.returncode == fails, done
+    return done.stdout + done.stderr

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.commands import Ended, run_command
 from tests.support.conditions import eventually
-from tests.support.programs import BIN
+from tests.support.forked import BIN
 from tests.support.projector_environment import ProjectorEnvironment, projector_environment
 from tollgate.archive.errors import ArchiveError
 from tollgate.archive.folder import DIGEST_FILE, MANIFEST_FILE, digest_of, open_archive

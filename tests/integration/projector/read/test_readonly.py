@@ -17,8 +17,9 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from tests.support import forked
 from tests.support.conditions import eventually
-from tests.support.programs import BIN
+from tests.support.forked import BIN
 from tests.support.projector_environment import ProjectorEnvironment, projector_environment
 from tollgate.contract.events import PaymentInDoubt, PaymentRejected, PaymentRequested, PaymentRouted
 from tollgate.contract.timestamps import format_us, now_us
@@ -51,13 +52,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Proj
 
 
 def run(shared: ProjectorEnvironment, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / "projector", *arguments],
-        env={**os.environ, **shared.variables, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return forked.run([str(BIN / "projector"), *arguments], env={**os.environ, **shared.variables, **environment})
 
 
 def left_in(shared: ProjectorEnvironment) -> list[Path]:

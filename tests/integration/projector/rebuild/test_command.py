@@ -12,9 +12,10 @@ import pytest
 
 from qa.bench.history import histories, write
 from tests.support.conditions import eventually
+from tests.support.forked import BIN
 from tests.support.nats_server import GuardedNatsServer, NatsServer
 from tests.support.old_events import as_version_0
-from tests.support.programs import BIN, Program
+from tests.support.programs import Program
 from tests.support.services import Projector
 from tollgate.contract.codec import encode
 from tollgate.contract.events import LedgerPurged, PaymentProcessed

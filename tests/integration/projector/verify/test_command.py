@@ -11,8 +11,9 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from tests.support import forked
 from tests.support.broken_log import change_byte
-from tests.support.programs import BIN
+from tests.support.forked import BIN
 from tests.support.projector_environment import ProjectorEnvironment, projector_environment
 from tollgate.contract.events import (
     PaymentInDoubt,
@@ -275,18 +276,16 @@ async def test_the_exit_status_is_1_for_differences_and_2_when_nothing_can_be_co
     await stretch.environment.pay(5)
     window = ["--from", format_us(stretch.from_us), "--to", format_us(stretch.environment.stamp())]
 
-    def run(**environment: str) -> subprocess.CompletedProcess[bytes]:
+    def run(**environment: str) -> subprocess.CompletedProcess[str]:
         env = {**stretch.environment.variables, **environment}
-        return subprocess.run(
-            [BIN / "projector", "verify", "--json", *window], env=env, capture_output=True, check=False
-        )
+        return forked.run([str(BIN / "projector"), "verify", "--json", *window], env=env)
 
     await stretch.environment.charge(str(uuid4()), "default", 5, stretch.from_us + 1)
     differs = run()
     assert (differs.returncode, orjson.loads(differs.stdout)["differences"]) == (1, 1)
     untold = run(PAYMENT_PROCESSOR_URL_DEFAULT="http://127.0.0.1:1")
-    assert (untold.returncode, untold.stdout, untold.stderr.count(b"\n")) == (2, b"", 1)
-    assert b"default at http://127.0.0.1:1 gives no answer to /admin/payments-summary" in untold.stderr
+    assert (untold.returncode, untold.stdout, untold.stderr.count("\n")) == (2, "", 1)
+    assert "default at http://127.0.0.1:1 gives no answer to /admin/payments-summary" in untold.stderr
 
 
 async def test_a_changed_byte_of_the_log_is_found(tmp_path: Path) -> None:
