@@ -50,6 +50,7 @@ from tollgate.projector.standby.turn import Turn
 from tollgate.projector.verify.comparison import NotComparableError
 from tollgate.runtime.errors import BrokerError, LogChangedError
 from tollgate.runtime.process import run_together
+from tollgate.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ class QuestionService:
         try:
             await run_together(self._until_log_changed(), self._serve_questions(), self._serve_files())
         finally:
+            # Before the thread that they read with. Who asked gets no answer, and asks again.
+            await asyncio.gather(*(end(task) for task in tuple(self._answering)))
             self._thread.shutdown()
 
     async def is_current(self) -> bool:

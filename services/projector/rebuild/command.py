@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ def rebuild(*, accept_differences: bool) -> None:
     """
     # Millions of short-lived tuples and no cycles: the search for cycles would take a tenth of the time.
     gc.disable()
+    # As the projector does: only the owner may read the file.
+    os.umask(0o077)
     run_command(lambda: _rebuild(load_for_command(Settings, user="projector"), accepts_differences=accept_differences))
 
 

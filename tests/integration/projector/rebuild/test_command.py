@@ -108,6 +108,8 @@ async def test_a_rebuilt_read_model_equals_the_live_one_row_for_row(
     assert live.name == "model.duckdb"
     with Rebuild(nats_server.url, tmp_path) as rebuild:
         assert await rebuild.status() == 0, rebuild.output()
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in live.parent.iterdir() if path.is_file()}
+    assert set(modes.values()) == {"0o600"}, modes
     assert re.search(rf"{counted:,} settled and \d+ rejected, 0 differences", rebuild.output())
     for said in (rebuild.output(), projector.output()):
         assert "leaked" not in said, "DuckDB's binding has the last word"
