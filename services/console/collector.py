@@ -61,7 +61,7 @@ class Collector:
         try:
             return await self._read_model.charging(timeout_seconds=ANSWER_SECONDS_MAX)
         except ReadModelUnavailableError:
-            # The question for its status has the same fate, and reports it.
+            # The question for its status fails for the same reason, and reports it.
             return None
 
     async def _facts(self, charging: Charging | None, troubles: list[str]) -> ChargingFacts | None:

@@ -36,5 +36,5 @@ class Questions:
         try:
             return await measure_lag(self._broker, status, timeout_seconds=ANSWER_SECONDS_MAX)
         except BrokerError:
-            # The collector's own question for the log's end has the same fate, and reports it.
+            # The collector's own question for the log's end fails for the same reason, and reports it.
             return None, None
