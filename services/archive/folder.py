@@ -8,7 +8,6 @@
 
 import bisect
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from tollgate.archive.manifest import (
 )
 from tollgate.archive.parquet import first_stored_from, read_messages
 from tollgate.messaging.stored_message import StoredMessage
+from tollgate.runtime.durable_files import sync_folder, write_durably
 
 MANIFEST_FILE = "manifest.json"
 DIGEST_FILE = "manifest.sha256"
@@ -136,11 +136,11 @@ def close_stretch(archive: Archive, unfinished: Path, manifest: Manifest) -> Arc
     stretch = decode(content)
     check_chain([*archive.stretches, stretch])
     shutil.rmtree(unfinished / "spill", ignore_errors=True)
-    _write(unfinished / MANIFEST_FILE, content)
-    _write(unfinished / DIGEST_FILE, f"{stretch.digest}\n".encode())
-    _sync(unfinished)
+    write_durably(unfinished / MANIFEST_FILE, content)
+    write_durably(unfinished / DIGEST_FILE, f"{stretch.digest}\n".encode())
+    sync_folder(unfinished)
     unfinished.replace(archive.path_of(manifest))
-    _sync(archive.folder)
+    sync_folder(archive.folder)
     return Archive(archive.folder, (*archive.stretches, stretch))
 
 
@@ -171,18 +171,3 @@ def _stretch(folder: Path) -> Stretch:
     if name_of(stretch.manifest.first_sequence) != folder.name:
         raise ArchiveError(f"{path} is of another stretch")
     return stretch
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

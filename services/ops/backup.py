@@ -28,6 +28,7 @@ from tollgate.messaging.log_snapshot import CHUNK_BYTES, log_snapshot, restore_s
 from tollgate.messaging.validity import valid_events
 from tollgate.ops.checksums import checksums, first_change
 from tollgate.ops.errors import BackupError
+from tollgate.runtime.durable_files import write_durably
 from tollgate.runtime.errors import BrokerError
 
 META_FILE = "backup.json"
@@ -76,7 +77,7 @@ async def back_up(broker: Broker, folder: Path, *, check: bool) -> Account:
             **asdict(account),
             "archive_checksums": await asyncio.to_thread(checksums, archive),
         }
-        _write(unfinished / ACCOUNT_FILE, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        write_durably(unfinished / ACCOUNT_FILE, orjson.dumps(content, option=orjson.OPT_INDENT_2))
     return account
 
 
@@ -220,7 +221,7 @@ async def _take_snapshot(broker: Broker, folder: Path, *, check: bool) -> dict[s
             first = await _write_archive(snapshot.chunks, archive)
             if _ARCHIVE_MAGIC not in first[:_MAGIC_WITHIN_BYTES]:
                 archive.rename(folder / OLD_ARCHIVE_FILE)
-            _write(folder / META_FILE, orjson.dumps(snapshot.meta, option=orjson.OPT_INDENT_2))
+            write_durably(folder / META_FILE, orjson.dumps(snapshot.meta, option=orjson.OPT_INDENT_2))
             return snapshot.meta
 
 
@@ -242,10 +243,3 @@ async def _write_archive(chunks: AsyncIterator[bytes], path: Path) -> bytes:
         file.flush()
         await asyncio.to_thread(os.fsync, file.fileno())
     return first
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tollgate.contract.timestamps import format_us, now_us
+from tollgate.runtime.durable_files import sync_folder
 from tollgate.runtime.errors import TollgateError
 
 logger = logging.getLogger(__name__)
@@ -176,15 +177,6 @@ def discard_index(path: Path) -> None:
 def open_snapshot_of(path: Path) -> Path:
     """The path of the payments that have not ended, beside a read model (`open_snapshot.py`)."""
     return path.with_name(path.name + _OPEN_SUFFIX)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names of the files in the folder durable."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def discard(path: Path) -> None:

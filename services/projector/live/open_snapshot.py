@@ -17,9 +17,10 @@ import orjson
 from tollgate.contract.events import PaymentRouted
 from tollgate.contract.log_mark import LogMark
 from tollgate.contract.payment_state import Open, PaymentState, Unrouted
-from tollgate.projector.live.files import open_snapshot_of, sync_folder
+from tollgate.projector.live.files import open_snapshot_of
 from tollgate.projector.live.projection import OpenPayment
 from tollgate.projector.live.store import Checkpoint
+from tollgate.runtime.durable_files import sync_folder
 
 logger = logging.getLogger(__name__)
 
