@@ -10,8 +10,9 @@ import pytest
 
 from qa.chaos.proxy import Link, Mode, Server
 from tests.support.conditions import eventually
+from tests.support.forked import BIN
 from tests.support.ports import free_port
-from tests.support.programs import BIN, Program
+from tests.support.programs import Program
 from tollgate.contract.events import PaymentRequested
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log, LogLimits
