@@ -26,6 +26,8 @@ RECONNECT_WAIT_SECONDS = 0.1
 REQUEST_TIMEOUT_SECONDS = 1.0
 """How long one request waits for its answer before it is sent anew."""
 RETRY_PAUSE_SECONDS = 0.05
+CUT_OFF_SECONDS = 12.0
+"""A broker that has not known the log's end for so long is cut off from the others: an election takes less."""
 
 _REFUSED = "authorization"
 """Part of nats-server's error for a wrong password, and of nats-py's."""
@@ -77,6 +79,8 @@ class Broker:
         self.generation = 0
         self.log_replicas: int | None = None
         """How many brokers keep the log, by the last answer about it; None before the first."""
+        self._certain_at = 0.0
+        """When (loop time) the log's end was known last, or the connection made."""
         self.refused = asyncio.Event()
         """Set when the broker refuses this user, or its certificate is not trusted: another try will not help."""
         self.closed = asyncio.Event()
@@ -184,18 +188,14 @@ class Broker:
 
         A leader of a replicated log that a majority may no longer follow is asked again: it may lack what is stored.
         """
-        deadline = asyncio.get_running_loop().time() + timeout_seconds
-        while True:
-            asked_at_us = self.clock.monotonic_us()
-            left_seconds = max(deadline - asyncio.get_running_loop().time(), 0)
-            info = await self.request(stream_api("INFO"), b"", timeout_seconds=left_seconds)
-            if "error" in info:
-                raise BrokerUnavailableError(f"there is no log: {info['error'].get('description')}")
-            if (doubt := doubt_about(info)) is None:
-                break
-            if asyncio.get_running_loop().time() + RETRY_PAUSE_SECONDS >= deadline:
-                raise BrokerUnavailableError(f"the log's end is not certain: {doubt}")
-            await asyncio.sleep(RETRY_PAUSE_SECONDS)
+        try:
+            asked_at_us, info = await self._certain_info(timeout_seconds)
+        except BrokerUnavailableError:
+            await self._leave_if_cut_off()
+            raise
+        self._certain_at = self._now()
+        if "error" in info:
+            raise BrokerUnavailableError(f"there is no log: {info['error'].get('description')}")
         # The leader of the stream answers: the server whose clock stamps the stored messages.
         self.clock.observe(asked_at_us, parse_us(info["ts"]))
         state = info["state"]
@@ -211,8 +211,34 @@ class Broker:
             replicas=self.log_replicas,
         )
 
+    async def _certain_info(self, timeout_seconds: float) -> tuple[int, dict[str, Any]]:
+        """The answer to `STREAM.INFO`, and when it was asked. Raises BrokerUnavailableError."""
+        deadline = self._now() + timeout_seconds
+        while True:
+            asked_at_us = self.clock.monotonic_us()
+            left_seconds = max(deadline - self._now(), 0)
+            info = await self.request(stream_api("INFO"), b"", timeout_seconds=left_seconds)
+            if "error" in info or (doubt := doubt_about(info)) is None:
+                return asked_at_us, info
+            if self._now() + RETRY_PAUSE_SECONDS >= deadline:
+                raise BrokerUnavailableError(f"the log's end is not certain: {doubt}")
+            await asyncio.sleep(RETRY_PAUSE_SECONDS)
+
+    async def _leave_if_cut_off(self) -> None:
+        """Connects to another broker of a cluster when this one has not known the log's end for long."""
+        is_cut_off = self.is_connected and self._now() - self._certain_at > CUT_OFF_SECONDS
+        if is_cut_off and len(self._address.servers) > 1:
+            logger.warning("the broker has not known the log's end for %.0f s; connecting to another", CUT_OFF_SECONDS)
+            self._certain_at = self._now()
+            await self.client.force_reconnect()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
     async def _on_connected(self) -> None:
         self.generation += 1
+        self._certain_at = self._now()
         self._up.set()
         self._changed.set()
         self._said_waiting = False

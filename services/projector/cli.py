@@ -92,7 +92,7 @@ async def serve(settings: Settings) -> None:
                     active_model.run(),
                     Standby(broker, turn, service.is_current).run(),
                     ClockWatch(broker, consequence=CLOCK_LINE, too_far=CLOCK_LINE).run(),
-                    _answer_statistics(broker, statistics_of(registry, "projector", "projector")),
+                    _answer_statistics(broker, statistics_of(registry, "projector", turn.name)),
                     serve_metrics(registry, settings, program="projector"),
                     beat(settings.heartbeat_file, lambda: broker.is_connected),
                 )

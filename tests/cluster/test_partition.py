@@ -146,6 +146,28 @@ async def test_a_reading_does_not_end_where_its_broker_has_nothing_more(cluster:
             assert await asyncio.wait_for(rest, 30) == 2
 
 
+async def test_a_program_whose_broker_is_cut_off_connects_to_another(cluster: Cluster) -> None:
+    async with Broker(cluster.url(*NAMES), name="test") as broker:
+        await append(broker, 1)
+        url = broker.client.connected_url
+        assert url is not None
+        (own,) = [name for name in NAMES if cluster.url(name).endswith(f":{url.port}")]
+        await cluster.cut_off(own)
+
+        async def is_back() -> bool:
+            try:
+                return (await broker.log_state(timeout_seconds=1)).last_sequence == 1
+            except BrokerUnavailableError:
+                return False
+
+        async def is_away() -> bool:
+            return not await is_back()
+
+        await eventually(is_away, what="the log's end is not known")
+        await eventually(is_back, what="the log's end is known again", timeout_seconds=60)
+        await append(broker, 1)
+
+
 @asynccontextmanager
 async def reader_on(name: str, broker: Broker) -> AsyncIterator[LogReader]:
     """A reader whose consumer is on that broker; the first message is read."""

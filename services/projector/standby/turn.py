@@ -14,6 +14,11 @@ class Turn:
         self._changed = asyncio.Condition()
 
     @property
+    def name(self) -> str:
+        """Unique among the projectors that run."""
+        return f"projector {self.instance[:8]}" if self.has_standby else "projector"
+
+    @property
     def queue_group(self) -> str | None:
         """A group of its own, so that a projector that is stopped takes no question away from the one that answers."""
         return self.instance if self.has_standby else None
