@@ -1,4 +1,4 @@
-"""Runs a command as an operator does, in its own shell."""
+"""Runs a command as in an operator's shell: with its own environment and working directory."""
 
 import os
 import time

@@ -1,7 +1,8 @@
 """Starts Tollgate's programs by fork from an interpreter that has imported them.
 
 Each is a process of its own, with its environment, working directory, output files, signals and exit status; only the
-imports are not repeated, which take most of the CPU of a start. `tests/system` starts the installed programs.
+imports are not repeated, which take most of the CPU of a start. The stacks of `tests/system` and the commands that the
+pages show (`test_readme.py`) are started as they are installed.
 """
 
 import multiprocessing
