@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STACK_STAMP := $(VENV)/.installed-stack
 DEV_STAMP := $(VENV)/.installed-dev
 # How many test processes run at once: more than cores, since most tests wait for programs half of their time.
-TEST_WORKERS ?= 5
+TEST_WORKERS ?= 4
 # `make load`, `make profile`: the DATA_DIR of the running stack.
 DATA_DIR ?= data
 # `make scenario`, `make measure-compose`: preview, final, ramp, soak or spike. COURSE is its earlier name.

@@ -24,6 +24,14 @@ REFUSE_WHILE_AWAY = {
 }
 
 
+INSTALLED = """
+import importlib.metadata, json
+installed = importlib.metadata.distribution("tollgate")
+folders = {path.parts[0] for path in installed.files} - {"..", f"tollgate-{installed.version}.dist-info"}
+print(json.dumps([sorted(folders), sorted(entry.name for entry in installed.entry_points)]))
+"""
+
+
 @pytest.fixture
 def payers(compose: Compose) -> Payers:
     return Payers(compose.product, compose.providers, RATE_PER_SECOND)
@@ -40,6 +48,16 @@ def assert_kept(account: Account, service: str | None = None) -> None:
     for refusal in account.refusals:
         assert refusal.until_seconds >= from_seconds, refusal
         assert refusal.from_seconds <= until_seconds + BACK_SECONDS_MAX, refusal
+
+
+def test_the_image_has_one_top_level_package_its_programs_and_no_tools(compose: Compose) -> None:
+    in_image = ("run", "--rm", "-T", "--no-deps", "--entrypoint", "sh", "operator", "-c")
+    top_level, programs = json.loads(compose.run(*in_image, f"python -c {shlex.quote(INSTALLED)}"))
+    assert top_level == ["tollgate"]
+    assert programs == ["console", "gateway", "processor", "projector", "simulator", "tollgate"]
+    assert compose.run(*in_image, "for name in supervisord pytest mypy; do command -v $name; done; true") == ""
+    for command in ("log", "backup", "restore", "archive", "status"):
+        assert command in compose.run(*in_image, f"tollgate {command} --help")
 
 
 async def test_payments_are_charged_once_each_and_summed_exactly(payers: Payers) -> None:
