@@ -35,7 +35,7 @@ RUN python -m venv /opt/build \
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin tollgate \
-    && install -d -m 0700 -o tollgate -g tollgate /data
+    && install -d -m 0700 -o tollgate -g tollgate /data /archive
 COPY --from=build /opt/tollgate /opt/tollgate
 # Bytecode is compiled above, and the root filesystem may be read-only.
 # One heap for all threads, because each further heap keeps the memory that it has freed.

@@ -18,9 +18,15 @@ from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailable
 class Projector:
     """`projector run` with its files in `folder`; the caller starts it."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, **variables: str) -> None:
         self.folder = folder
-        self._environment = {**os.environ, "NATS_URL": url, "DATA_DIR": str(folder), "SUMMARY_SETTLE_SECONDS": "0"}
+        self.environment = {
+            **os.environ,
+            "NATS_URL": url,
+            "DATA_DIR": str(folder),
+            "SUMMARY_SETTLE_SECONDS": "0",
+            **variables,
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -53,14 +59,14 @@ class Projector:
     def _open(self, command: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{command}.log").open("ab") as output:
             return subprocess.Popen(
-                [BIN / "projector", command], env=self._environment, stdout=output, stderr=subprocess.STDOUT
+                [BIN / "projector", command], env=self.environment, stdout=output, stderr=subprocess.STDOUT
             )
 
 
 @contextmanager
-def projector(url: str, folder: Path) -> Iterator[Projector]:
-    """A running projector, removed afterwards."""
-    running = Projector(url, folder)
+def projector(url: str, folder: Path, **variables: str) -> Iterator[Projector]:
+    """A running projector with these variables, too; removed afterwards."""
+    running = Projector(url, folder, **variables)
     running.start()
     try:
         yield running

@@ -4,6 +4,7 @@
                     settled.parquet     the payments that it settled
                     manifest.json       what the two hold, and the digest of the manifest before
                     manifest.sha256     the digest of manifest.json
+identities                              only after a restore: the identities that the log has had, one a line
 """
 
 import bisect
@@ -26,11 +27,13 @@ from tollgate.archive.manifest import (
     name_of,
 )
 from tollgate.archive.parquet import first_stored_from, read_messages
+from tollgate.contract.read_model_api import ArchiveEnd
 from tollgate.messaging.stored_message import StoredMessage
 from tollgate.runtime.durable_files import sync_folder, write_durably
 
 MANIFEST_FILE = "manifest.json"
 DIGEST_FILE = "manifest.sha256"
+IDENTITIES_FILE = "identities"
 _UNFINISHED = ".new"
 _PIECE_BYTES = 1024 * 1024
 
@@ -41,11 +44,17 @@ class Archive:
 
     folder: Path
     stretches: tuple[Stretch, ...] = ()
+    identities: tuple[str, ...] = ()
+    """The identities that the log has had; empty if it was never restored beside the archive."""
 
     @property
     def log_identity(self) -> str | None:
-        """The identity of the log; None while nothing is archived."""
-        return self.stretches[0].manifest.log_identity if self.stretches else None
+        """The identity of the log when the last stretch was closed; None while nothing is archived."""
+        return self.stretches[-1].manifest.log_identity if self.stretches else None
+
+    def is_of(self, log_identity: str) -> bool:
+        """Whether the log has had this identity. Several brokers may have one: a backup can be restored twice."""
+        return log_identity in {self.log_identity, *self.identities}
 
     @property
     def first_sequence(self) -> int:
@@ -61,6 +70,15 @@ class Archive:
     def last_stored_at_us(self) -> int:
         """When the last archived message was stored; 0 while there is none."""
         return self.stretches[-1].manifest.last_stored_at_us if self.stretches else 0
+
+    @property
+    def end(self) -> ArchiveEnd | None:
+        """What is archived, in short; None while nothing is."""
+        if not self.stretches:
+            return None
+        return ArchiveEnd(
+            *(self.log_identity or "", self.first_sequence, self.last_sequence, len(self.stretches), self.head)
+        )
 
     @property
     def head(self) -> str:
@@ -96,13 +114,23 @@ class Archive:
                 return found
         return None
 
-    def check(self) -> None:
-        """Reads every byte, and raises ArchiveError with the stretch and the file where one was changed. Blocks."""
+    def check(self, first_sequence: int = 1) -> None:
+        """Reads every byte of the stretches that hold messages from `first_sequence` on. Blocks.
+
+        Raises ArchiveError with the stretch and the file of the first one that was changed.
+        """
         for stretch in self.stretches:
+            if stretch.manifest.last_sequence < first_sequence:
+                continue
             for name in FILES:
                 path = self.path_of(stretch.manifest) / name
                 if digest_of(path) != stretch.manifest.files[name]:
                     raise ArchiveError(f"{path} was changed: it has another digest than in its manifest")
+
+    def up_to(self, last_sequence: int) -> "Archive":
+        """The stretches that end there or before: an archive, too, since each one follows those before it."""
+        kept = [one for one in self.stretches if one.manifest.last_sequence <= last_sequence]
+        return Archive(self.folder, tuple(kept), self.identities)
 
     def path_of(self, manifest: Manifest) -> Path:
         """The folder of a stretch."""
@@ -111,19 +139,49 @@ class Archive:
 
 def open_archive(folder: Path) -> Archive:
     """The archive in the folder, an empty one if there is none. Raises ArchiveError if the chain is broken. Blocks."""
+    stretches = tuple(read_stretch(folder / name) for name in stretch_names(folder))
+    identities = read_identities(folder)
+    check_chain(stretches, identities)
+    return Archive(folder, stretches, identities)
+
+
+def read_identities(folder: Path) -> tuple[str, ...]:
+    """The identities that the log has had, if it was restored beside the archive. Raises ArchiveError. Blocks."""
     try:
-        names = sorted(one.name for one in folder.iterdir() if one.is_dir() and one.name.isdecimal())
+        return tuple((folder / IDENTITIES_FILE).read_text().split())
     except FileNotFoundError:
-        names = []
-    stretches = tuple(_stretch(folder / name) for name in names)
-    check_chain(stretches)
-    return Archive(folder, stretches)
+        return ()
+    except (OSError, ValueError) as error:
+        raise ArchiveError(f"{folder / IDENTITIES_FILE} cannot be read: {error}") from None
+
+
+def note_identity(folder: Path, archive: Archive, log_identity: str) -> Archive:
+    """Records in the folder that the log of this archive has another identity since it was restored. Blocks."""
+    if not archive.stretches or archive.is_of(log_identity):
+        return archive
+    identities = (*(archive.identities or (archive.log_identity or "",)), log_identity)
+    unfinished = folder / (IDENTITIES_FILE + _UNFINISHED)
+    unfinished.unlink(missing_ok=True)
+    write_durably(unfinished, "".join(f"{one}\n" for one in identities).encode())
+    unfinished.replace(folder / IDENTITIES_FILE)
+    sync_folder(folder)
+    return Archive(archive.folder, archive.stretches, identities)
+
+
+def stretch_names(folder: Path) -> list[str]:
+    """The names of the folders of the stretches, in the log's order. Raises ArchiveError. Blocks."""
+    try:
+        return sorted(one.name for one in folder.iterdir() if one.name.isdecimal() and one.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ArchiveError(f"{folder} cannot be read: {error.strerror}") from None
 
 
 def begin_stretch(archive: Archive, first_sequence: int) -> Path:
     """A new folder for the files of the next stretch; what an interrupted run left is removed. Blocks."""
     archive.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in archive.folder.glob(f"*{_UNFINISHED}"):
+    for left in archive.folder.glob(f"[0-9]*{_UNFINISHED}"):
         shutil.rmtree(left)
     unfinished = archive.folder / (name_of(first_sequence) + _UNFINISHED)
     unfinished.mkdir(mode=0o700)
@@ -134,14 +192,30 @@ def close_stretch(archive: Archive, unfinished: Path, manifest: Manifest) -> Arc
     """Makes the stretch whose files are in that folder part of the archive, durably. Blocks."""
     content = encode(manifest)
     stretch = decode(content)
-    check_chain([*archive.stretches, stretch])
+    check_chain([*archive.stretches, stretch], archive.identities)
     shutil.rmtree(unfinished / "spill", ignore_errors=True)
     write_durably(unfinished / MANIFEST_FILE, content)
     write_durably(unfinished / DIGEST_FILE, f"{stretch.digest}\n".encode())
     sync_folder(unfinished)
     unfinished.replace(archive.path_of(manifest))
     sync_folder(archive.folder)
-    return Archive(archive.folder, (*archive.stretches, stretch))
+    return Archive(archive.folder, (*archive.stretches, stretch), archive.identities)
+
+
+def set_aside(archive: Archive, last_sequence: int) -> Path:
+    """Moves the stretches that end after `last_sequence` to a folder beside the others. Blocks.
+
+    The last one is moved first, so that what is left is an archive at each step.
+    """
+    beside = archive.folder / f"later-than-{last_sequence}"
+    beside.mkdir(mode=0o700, exist_ok=True)
+    for one in reversed(archive.stretches):
+        if one.manifest.last_sequence > last_sequence:
+            path = archive.path_of(one.manifest)
+            path.replace(beside / path.name)
+    sync_folder(beside)
+    sync_folder(archive.folder)
+    return beside
 
 
 def digest_of(path: Path) -> str:
@@ -156,7 +230,8 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _stretch(folder: Path) -> Stretch:
+def read_stretch(folder: Path) -> Stretch:
+    """The manifest in the folder of a stretch. Raises ArchiveError. Blocks."""
     path = folder / MANIFEST_FILE
     try:
         content, digest = path.read_bytes(), (folder / DIGEST_FILE).read_bytes()

@@ -6,7 +6,7 @@ of the last one, the *head*, stands for every byte of the archive.
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -80,8 +80,11 @@ def decode(content: bytes) -> Stretch:
     return Stretch(manifest, hashlib.sha256(content).hexdigest())
 
 
-def check_chain(stretches: Iterable[Stretch]) -> None:
-    """Raises ArchiveError, with the sequences of the stretch, where one does not follow the one before it."""
+def check_chain(stretches: Iterable[Stretch], identities: Sequence[str] = ()) -> None:
+    """Raises ArchiveError, with the sequences of the stretch, where one does not follow the one before it.
+
+    `identities` are those that the log has had, if it was restored.
+    """
     stretches = list(stretches)
     if stretches and stretches[0].manifest.previous != FIRST:
         raise ArchiveError(f"the archive lacks what is before {stretches[0].manifest.first_sequence}")
@@ -89,7 +92,8 @@ def check_chain(stretches: Iterable[Stretch]) -> None:
         before, after = one.manifest, other.manifest
         if after.first_sequence != before.last_sequence + 1:
             raise ArchiveError(f"the archive lacks what is between {before.last_sequence} and {after.first_sequence}")
-        if after.log_identity != before.log_identity:
+        is_same = after.log_identity == before.log_identity
+        if not is_same and not {before.log_identity, after.log_identity} <= {*identities}:
             raise ArchiveError(f"the archive is of another log from {after.first_sequence} on")
         if after.previous != one.digest:
             raise ArchiveError(

@@ -55,7 +55,7 @@ class WholeLog:
         return await history.sequence_at(self.broker, moment_us)
 
 
-async def whole_log(broker: Broker, folder: Path | None) -> WholeLog:
+async def whole_log(broker: Broker, folder: Path | None, *, missing_accepted: int = 0) -> WholeLog:
     """The log from the archive in that folder, if one is named, and the broker's stream.
 
     Raises ArchiveError when the two are not one log, or when messages between them are in neither.
@@ -63,35 +63,43 @@ async def whole_log(broker: Broker, folder: Path | None) -> WholeLog:
     if folder is None:
         return WholeLog(broker)
     archive = await asyncio.to_thread(open_archive, folder)
-    await check_joins(broker, archive)
+    await check_joins(broker, archive, missing_accepted=missing_accepted)
     return WholeLog(broker, archive)
 
 
-async def check_joins(broker: Broker, archive: Archive) -> LogState:
-    """The stream's state. Raises ArchiveError when the archive is not of this log, or does not reach it."""
+async def check_joins(
+    broker: Broker, archive: Archive, *, missing_accepted: int = 0, is_restored: bool = False
+) -> LogState:
+    """The stream's state. Raises ArchiveError when the archive is not of this log, or does not reach it.
+
+    `missing_accepted` is how many missing messages an operator has accepted. A stream that `is_restored` has another
+    identity than the one that was archived.
+    """
     log = await broker.log_state(timeout_seconds=history.REQUEST_SECONDS)
+    missing = log.first_sequence - archive.last_sequence - 1
+    if missing > missing_accepted and await lacks_beginning(broker, archive.last_sequence, log):
+        held = f"ends at {archive.last_sequence}" if archive.stretches else "holds nothing"
+        raise ArchiveError(
+            f"the archive {archive.folder} {held}, and the log begins at {log.first_sequence}: what was before that is"
+            " in neither"
+        )
     if not archive.stretches:
         return log
-    if archive.log_identity != log.identity:
+    if not is_restored and not archive.is_of(log.identity):
         raise ArchiveError(f"{archive.folder} is the archive of another log than the broker's")
     if log.last_sequence < archive.last_sequence:
         raise ArchiveError(f"the log ends at {log.last_sequence}, and {archive.folder} at {archive.last_sequence}")
-    if log.first_sequence > archive.last_sequence + 1:
-        first = await history.message_at(broker, log.first_sequence)
-        # A purge makes void what was before it.
-        if first is None or first.subject != PURGED:
-            raise ArchiveError(
-                f"{archive.folder} ends at {archive.last_sequence}, and the log begins at {log.first_sequence}:"
-                " what is between them is missing"
-            )
-    elif log.first_sequence <= archive.last_sequence:
+    if log.first_sequence <= archive.last_sequence:
         await _check_overlap(broker, archive)
     return log
 
 
-async def check_complete(broker: Broker, folder: Path | None, log: LogState) -> None:
-    """Raises FatalError when the beginning of the log left the stream for an archive, and none is named."""
-    if folder is None and await lacks_beginning(broker, 0, log):
+async def check_complete(broker: Broker, folder: Path | None, log: LogState, *, missing_accepted: int = 0) -> None:
+    """Raises FatalError when the beginning of the log has left the stream, and no archive is named.
+
+    `missing_accepted` is how many missing messages an operator has accepted.
+    """
+    if folder is None and log.first_sequence - 1 > missing_accepted and await lacks_beginning(broker, 0, log):
         raise FatalError(
             f"the log begins at {log.first_sequence}, and what was before it is needed: set ARCHIVE_DIR to its archive"
             " (docs/how-to/archive.md)"
@@ -100,8 +108,11 @@ async def check_complete(broker: Broker, folder: Path | None, log: LogState) -> 
 
 async def lacks_beginning(broker: Broker, position: int, log: LogState) -> bool:
     """Whether messages after `position` have left the stream, and no purge made them void."""
-    if not position + 1 < log.first_sequence <= log.last_sequence:
+    if position + 1 >= log.first_sequence:
         return False
+    if log.first_sequence > log.last_sequence:
+        # A purge of the ledger leaves its event in the stream, and a cut the newest request.
+        return True
     first = await history.message_at(broker, log.first_sequence)
     return first is not None and first.subject != PURGED
 

@@ -141,6 +141,21 @@ class Charging:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveEnd:
+    """What of the log is archived, and the digest of the archive's last manifest."""
+
+    log_identity: str
+    first_sequence: int
+    last_sequence: int
+    stretches: int
+    head: str
+
+    def __str__(self) -> str:
+        ends = f"{self.first_sequence} to {self.last_sequence}"
+        return f"{ends} in {self.stretches} stretches, head {self.head}"
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The status of a running projector at `position`.
 
@@ -170,6 +185,8 @@ class Status:
     still_seconds: float = 0.0
     clock: ClockOffset | None = None
     """The projector's wall clock minus the broker's."""
+    archive: ArchiveEnd | None = None
+    """The archive that the projector reads; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +250,15 @@ def encode_status(status: Status) -> bytes:
 def decode_status(payload: bytes) -> Status:
     fields = _object(payload, Status)
     oldest = {name: _open_payment(fields.get(name)) for name in ("oldest_open", "oldest_chargeable")}
-    clock = fields.get("clock")
-    return Status(**{**fields, **oldest, "clock": None if clock is None else ClockOffset(**clock)})
+    clock, archive = fields.get("clock"), fields.get("archive")
+    return Status(
+        **{
+            **fields,
+            **oldest,
+            "clock": None if clock is None else ClockOffset(**clock),
+            "archive": None if archive is None else ArchiveEnd(**_known(archive, ArchiveEnd)),
+        }
+    )
 
 
 def _open_payment(fields: dict[str, Any] | None) -> OpenPayment | None:

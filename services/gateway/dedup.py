@@ -34,7 +34,8 @@ OPEN_SECONDS = 2.0
 message costs a gateway a third of accepting one, and only gateways that take turns need it."""
 STATE_TIMEOUT_SECONDS = 5.0
 READ_MESSAGES_MAX = 20_000
-"""A log of fewer messages is read in about the time in which the filter is loaded, and without a projector."""
+"""A log of fewer messages is read in about the time in which the filter is loaded, and without a projector, unless its
+beginning is in an archive."""
 FILTER_SECONDS_MAX = 5.0
 """How long a start waits for the projector's filter; then it reads the log."""
 FILTER_PAUSE_SECONDS = 0.1
@@ -156,7 +157,8 @@ class DedupIndex:
             async with asyncio.timeout(FILTER_SECONDS_MAX):
                 await self._broker.connected()
                 log = await self._watch.look(timeout_seconds=STATE_TIMEOUT_SECONDS)
-                if log.last_sequence - log.first_sequence < READ_MESSAGES_MAX:
+                is_short = log.last_sequence - log.first_sequence < READ_MESSAGES_MAX
+                if is_short and not await self._lacks_beginning(log):
                     return
                 sequence = await self._loaded(self._load)
         except (FilterUnusableError, TimeoutError, BrokerError) as error:
@@ -211,6 +213,13 @@ class DedupIndex:
                         messages = await reader.batch(BATCH_MESSAGES_MAX)
                     self._apply(messages)
                     self._moved.set()
+
+    async def _lacks_beginning(self, log: LogState) -> bool:
+        """Whether earlier requests are in an archive: the stream begins later, and not with a purge."""
+        if log.first_sequence <= 1:
+            return False
+        purged_at = await self._log.last_sequence_of(PURGED, timeout_seconds=STATE_TIMEOUT_SECONDS)
+        return log.first_sequence > purged_at
 
     def _note_beginning(self, log: LogState) -> None:
         """When earlier requests have left the stream for an archive, every id may be a repeat of one of them."""

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,16 @@ from uuid import uuid4
 
 import orjson
 
+from tollgate.archive.whole_log import WholeLog, in_batches, lacks_beginning, whole_log
 from tollgate.contract.events import PROVIDERS, Event, PaymentProcessed, PaymentRejected, ProviderName
 from tollgate.contract.expected_ledger import Ledger
-from tollgate.contract.read_model_api import Total
+from tollgate.contract.read_model_api import ArchiveEnd, Total
 from tollgate.contract.subjects import STREAM
 from tollgate.contract.timestamps import format_us, now_us
 from tollgate.messaging.connection import Broker
-from tollgate.messaging.history import Unread, stretch
+from tollgate.messaging.history import REQUEST_SECONDS, Unread, stretch
 from tollgate.messaging.log_snapshot import CHUNK_BYTES, log_snapshot, restore_snapshot
+from tollgate.messaging.stored_message import StoredMessage
 from tollgate.messaging.validity import valid_events
 from tollgate.ops.checksums import checksums, first_change
 from tollgate.ops.errors import BackupError
@@ -57,7 +59,11 @@ class Account:
     unread: list[tuple[int, int]] = field(default_factory=list)
     """Stretches of the log that the broker has lost, as (first, last)."""
     digest: str = ""
-    """SHA-256 over all messages: sequence, time of storing, subject and payload."""
+    """SHA-256 over all messages of the backup: sequence, time of storing, subject and payload."""
+    archive: ArchiveEnd | None = None
+    """The archive beside which the backup was made; what left the stream for it counts as the log's, too."""
+    begins_at: int = 0
+    """Where the stream began if what was before is not counted: no archive was named. 0 otherwise."""
 
     @property
     def missing(self) -> str:
@@ -65,11 +71,20 @@ class Account:
         return str(Unread(self.unread))
 
 
-async def back_up(broker: Broker, folder: Path, *, check: bool) -> Account:
-    """Writes a backup of the log into a new folder. Raises BackupError and BrokerError."""
+async def back_up(broker: Broker, folder: Path, *, check: bool, archive_dir: Path | None = None) -> Account:
+    """Writes a backup of the log into a new folder. Raises BackupError, ArchiveError and BrokerError."""
     with _new_folder(folder) as unfinished:
         meta = await _take_snapshot(broker, unfinished, check=check)
-        account = await account_of(broker, meta["state"]["first_seq"], meta["state"]["last_seq"])
+        # Opened later than the snapshot was made, so that nothing is in neither.
+        log = await whole_log(broker, archive_dir)
+        first = meta["state"]["first_seq"]
+        account = await account_of(log, first, meta["state"]["last_seq"])
+        account.archive = None if log.archive is None else log.archive.end
+        state = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
+        if state.first_sequence != first:
+            raise BackupError("the log was cut or purged while it was backed up: try again")
+        if archive_dir is None and await lacks_beginning(broker, 0, state):
+            account.begins_at = first
         archive = next(path for name in (ARCHIVE_FILE, OLD_ARCHIVE_FILE) if (path := unfinished / name).exists())
         content = {
             "version": 1,
@@ -135,6 +150,8 @@ def read_account(folder: Path) -> Account | None:
             content["in_doubt"],
             unread=[(first, last) for first, last in content.get("unread", [])],
             digest=content.get("digest", ""),
+            begins_at=content.get("begins_at", 0),
+            archive=None if content.get("archive") is None else ArchiveEnd(**content["archive"]),
         )
     except FileNotFoundError:
         return None
@@ -153,19 +170,22 @@ def check_archive(folder: Path) -> None:
         raise BackupError(f"{folder} is damaged: {change}")
 
 
-async def account_of(broker: Broker, first_sequence: int, last_sequence: int) -> Account:
-    """Reads the log up to that sequence. Raises BrokerError."""
+async def account_of(log: WholeLog, first_sequence: int, last_sequence: int) -> Account:
+    """Reads what is archived before `first_sequence`, and then the stream. Raises BrokerError and ArchiveError.
+
+    What is both archived and in the stream is read from the stream: that is what the backup holds.
+    """
     ledger = Ledger()
     account = Account(last_sequence)
     unread, digest = Unread(), hashlib.sha256()
-    async for messages in stretch(broker, first_sequence, last_sequence, unread):
+    if log.archive is not None:
+        async for messages in in_batches(log.archive.messages(1, first_sequence - 1)):
+            _take_all(account, ledger, messages)
+    async for messages in stretch(log.broker, first_sequence, last_sequence, unread):
         for message in messages:
             head = f"{message.sequence} {message.stored_at_us} {message.subject} {len(message.payload)}\n"
             digest.update(head.encode() + message.payload)
-            events = valid_events(message.sequence, message.subject, message.payload)
-            account.set_aside += events is None
-            for event in events or ():
-                _take(account, ledger, message.sequence, event)
+        _take_all(account, ledger, messages)
     account.unread, account.digest = unread.stretches, digest.hexdigest()
     account.open = len(ledger.unfinished)
     for payment in ledger.unfinished.values():
@@ -181,6 +201,14 @@ async def account_of(broker: Broker, first_sequence: int, last_sequence: int) ->
                 }
             )
     return account
+
+
+def _take_all(account: Account, ledger: Ledger, messages: Iterable[StoredMessage]) -> None:
+    for message in messages:
+        events = valid_events(message.sequence, message.subject, message.payload)
+        account.set_aside += events is None
+        for event in events or ():
+            _take(account, ledger, message.sequence, event)
 
 
 def _take(account: Account, ledger: Ledger, sequence: int, event: Event) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from tollgate.messaging.operator_command import (
-    BrokerSettings,
     Moment,
     broker_for_command,
     load_for_command,
@@ -15,7 +14,7 @@ from tollgate.messaging.operator_command import (
 from tollgate.ops.backup import META_FILE, Account, back_up
 from tollgate.ops.check_backup import check_backup
 from tollgate.ops.log_view import Choice, show_log
-from tollgate.ops.restore import restore_log
+from tollgate.ops.restore import restore_with_archive
 from tollgate.runtime.cli import WholeNumber
 from tollgate.stack.command import StackCommand
 from tollgate.stack.errors import NotRunningError
@@ -56,7 +55,7 @@ def backup(folder: Path, *, check: bool) -> None:
     messages of the log are missing.
     """
     if check and (folder / META_FILE).exists():
-        run_command(lambda: _check(folder))
+        run_command(lambda: _check(folder, load_for_command(Environment).archive_dir))
     run_command(lambda: _back_up(_broker(), folder, check=check))
 
 
@@ -64,12 +63,23 @@ def backup(folder: Path, *, check: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--allow-open", is_flag=True, help="Restore also when payments of the backup have not ended.")
 @click.option("--replicas", type=WholeNumber(1, 5), help="Replicas of the log in a cluster.  [default: the backup's]")
-def restore(folder: Path, *, allow_open: bool, replicas: int | None) -> None:
-    """Restores a backup where there is no log.
+@click.option(
+    "--set-aside-later",
+    "sets_later_aside",
+    is_flag=True,
+    help="Move what was archived after the backup to a folder of its own, and go on without it.",
+)
+def restore(folder: Path, *, allow_open: bool, replicas: int | None, sets_later_aside: bool) -> None:
+    """Restores a backup where there is no log, beside the archive in ARCHIVE_DIR if there is one.
 
-    The log of FOLDER becomes that of the broker of NATS_URL, or else of DATA_DIR, on which no stack may run.
+    The log of FOLDER becomes that of the broker of NATS_URL, or else of DATA_DIR, on which no stack may run. Every byte
+    of backup and archive is read and checked first.
     """
-    run_command(lambda: _restore(_settings(), folder, allow_open=allow_open, replicas=replicas))
+    run_command(
+        lambda: _restore(
+            _settings(), folder, allow_open=allow_open, replicas=replicas, sets_later_aside=sets_later_aside
+        )
+    )
 
 
 @click.command(cls=StackCommand)
@@ -84,28 +94,39 @@ def replay(folder: Path | None, *, stay: bool) -> None:
     # It brings aiohttp along, which the other commands do without.
     from tollgate.ops.replay import replay as replay_backup  # noqa: PLC0415
 
-    run_command(lambda: replay_backup(folder, click.echo, stay=stay))
+    archive_dir = load_for_command(Environment).archive_dir
+    run_command(lambda: replay_backup(folder, click.echo, stay=stay, archive_dir=archive_dir))
 
 
-async def _back_up(address: BrokerSettings, folder: Path, *, check: bool) -> int:
+async def _back_up(address: Environment, folder: Path, *, check: bool) -> int:
     async with broker_for_command(address) as broker:
-        account = await back_up(broker, folder, check=check)
+        account = await back_up(broker, folder, check=check, archive_dir=address.archive_dir)
     click.echo(f"{folder}: {_described(account)}")
     if check:
-        return await _check(folder)
-    return 1 if account.unread else 0
+        return await _check(folder, address.archive_dir)
+    return _exit_status(account)
 
 
-async def _check(folder: Path) -> int:
-    account = await check_backup(folder)
+async def _check(folder: Path, archive_dir: Path | None) -> int:
+    account = await check_backup(folder, archive_dir)
     click.echo(f"{folder} was restored elsewhere and read through: {_described(account)}")
-    return 1 if account.unread else 0
+    return _exit_status(account)
 
 
-async def _restore(settings: Settings, folder: Path, *, allow_open: bool, replicas: int | None) -> int:
-    account = await restore_log(settings, folder, allow_open=allow_open, replicas=replicas)
+async def _restore(
+    settings: Settings, folder: Path, *, allow_open: bool, replicas: int | None, sets_later_aside: bool
+) -> int:
+    account, later = await restore_with_archive(
+        settings, folder, allow_open=allow_open, replicas=replicas, sets_later_aside=sets_later_aside
+    )
     click.echo(f"restored: {_described(account)}")
+    if later is not None:
+        click.echo(f"what was archived later than the backup is in {later}")
     return 0
+
+
+def _exit_status(account: Account) -> int:
+    return 1 if account.unread or account.begins_at else 0
 
 
 def _described(account: Account) -> str:
@@ -113,6 +134,12 @@ def _described(account: Account) -> str:
     return (
         f"the log up to {account.last_sequence}; {settled} payments settled, {account.rejected} rejected,"
         f" {account.open} open"
+        + (f"; archived: {account.archive}" if account.archive is not None else "")
+        + (
+            f"; it begins at {account.begins_at}, and what was before is not counted: ARCHIVE_DIR names no archive"
+            if account.begins_at
+            else ""
+        )
         + (f"; {account.set_aside} messages set aside that are not valid" if account.set_aside else "")
         + (f"; the log is damaged, messages {account.missing} are missing" if account.unread else "")
     )

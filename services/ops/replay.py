@@ -20,6 +20,7 @@ from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.money import format_cents
 from tollgate.contract.read_model_api import Total
 from tollgate.messaging.operator_command import BrokerAddress, broker_for_command
+from tollgate.ops.archived_part import archived_part, linked
 from tollgate.ops.backup import Account, back_up, read_account
 from tollgate.ops.errors import ReplayError
 from tollgate.ops.restore import restore_log
@@ -39,16 +40,25 @@ Echo = Callable[[str], None]
 Totals = Mapping[ProviderName, Total]
 
 
-async def replay(backup: Path | None, echo: Echo, *, stay: bool) -> int:
-    """Replays a backup, or one that it makes. Returns 0 when the stack's summary equals the backup's, else 1."""
+async def replay(backup: Path | None, echo: Echo, *, stay: bool, archive_dir: Path | None = None) -> int:
+    """Replays a backup with the archive before it, or one that it makes.
+
+    Returns 0 when the stack's summary equals the backup's, else 1.
+    """
     with tempfile.TemporaryDirectory(prefix="tollgate-replay-") as temporary:
         folder = Path(temporary)
+        archive = None
         if backup is None:
             backup = folder / "backup"
             await _demonstrate(folder / "first", backup, echo)
-        side = SideStack(folder / "replay", charges=False)
-        echo(f"Restoring {backup} …")
-        restored = await restore_log(side.settings, backup, allow_open=True, replicas=1)
+        else:
+            archive = await asyncio.to_thread(archived_part, backup, archive_dir)
+        own_archive = None if archive is None else await asyncio.to_thread(linked, archive, folder / "archive")
+        side = SideStack(folder / "replay", charges=False, archive_dir=own_archive)
+        echo(f"Restoring {backup} …" if archive is None else f"Restoring {backup}, archived before it: {archive.end} …")
+        restored = await restore_log(
+            side.settings, backup, allow_open=True, replicas=1, archive=archive, notes_in=own_archive
+        )
         expected = read_account(backup)
         if expected is None:
             echo("The backup holds no account, so that of the restored log is used.")

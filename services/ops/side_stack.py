@@ -20,16 +20,18 @@ START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 15.0
 _POLL_SECONDS = 0.2
 _PORTS = ("PORT", "NATS_PORT", "NATS_MONITOR_PORT", "GATEWAY_PORT", "SIMULATOR_PORT")
-_OURS = ("DATA_DIR", "NATS_", "PAYMENT_PROCESSOR_", "TOLLGATE_", "GATEWAY_", "ALLOW_PURGE")
+_OURS = ("DATA_DIR", "ARCHIVE_DIR", "NATS_", "PAYMENT_PROCESSOR_", "TOLLGATE_", "GATEWAY_", "ALLOW_PURGE")
 
 
 class SideStack:
-    """`tollgate run` in `data`; with simulated processors, or without any (`charges`)."""
+    """`tollgate run` in `data`; with simulated processors, or without any (`charges`), and with the log's archive."""
 
-    def __init__(self, data: Path, *, charges: bool) -> None:
+    def __init__(self, data: Path, *, charges: bool, archive_dir: Path | None = None) -> None:
         ports = {f"TOLLGATE_{name}": str(port) for name, port in zip(_PORTS, _free_ports(len(_PORTS)), strict=True)}
         none = {"TOLLGATE_CONSOLE": "false", "TOLLGATE_METRICS_PORT": "0"}
         own = {**ports, **none, "DATA_DIR": str(data), "TOLLGATE_CHARGES": str(charges).lower()}
+        if archive_dir is not None:
+            own["ARCHIVE_DIR"] = str(archive_dir)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         self._environment = {**inherited, **own}
         self._output = data / "stack-run.out"

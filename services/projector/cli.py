@@ -80,7 +80,11 @@ async def serve(settings: Settings) -> None:
             service = QuestionService(
                 broker,
                 active_model,
-                Inspection(snapshots, files, broker.clock, log_identity=state.identity),
+                Inspection(
+                    *(snapshots, files, broker.clock),
+                    log_identity=state.identity,
+                    archive_dir=settings.archive_dir,
+                ),
                 metrics,
                 settle_seconds=settings.summary_settle_seconds,
                 turn=turn,
@@ -139,7 +143,7 @@ async def _open_model(broker: Broker, files: ModelFiles, log: LogState, settings
             return model
         model.store.close()
         logger.warning("%s ends before the log begins; rebuilding it from the archive", path)
-        await check_complete(broker, settings.archive_dir, log)
+        await check_complete(broker, settings.archive_dir, log, missing_accepted=settings.log_missing_accepted)
         discard(path)
     if await lacks_beginning(broker, 0, log):
         await _build_from_archive(path, log, settings)
@@ -150,10 +154,12 @@ async def _open_model(broker: Broker, files: ModelFiles, log: LogState, settings
 async def _build_from_archive(path: Path, log: LogState, settings: Settings) -> None:
     """Builds the read model from archive and stream. Raises FatalError."""
     async with Broker(settings.nats_url, name="projector", ca_file=settings.nats_ca_file) as reading:
-        await check_complete(reading, settings.archive_dir, log)
-        archive = (await whole_log(reading, settings.archive_dir)).archive
+        await check_complete(reading, settings.archive_dir, log, missing_accepted=settings.log_missing_accepted)
+        accepted = settings.log_missing_accepted
+        archive = (await whole_log(reading, settings.archive_dir, missing_accepted=accepted)).archive
         logger.warning(
-            "the log begins at %d; its earlier messages are read from %s", log.first_sequence, settings.archive_dir
+            "the log begins at %d; earlier messages are read from %s",
+            *(log.first_sequence, settings.archive_dir or "nowhere: LOG_MISSING_ACCEPTED"),
         )
         await build(
             *(reading, path, log.identity, lambda _read, _left: None),

@@ -79,6 +79,7 @@ class Settings:
     """The variables with defaults resolved, and the paths on the disk. Paths are absolute."""
 
     data: Path
+    archive_dir: Path | None
     project: Path
     """The folder of nats.conf and caddy/Caddyfile."""
     programs: Path
@@ -128,6 +129,7 @@ def read_settings(environment: dict[str, str]) -> Settings:
     own_broker = f"nats://127.0.0.1:{values.tollgate_nats_port}"
     settings = Settings(
         data=values.data_dir.absolute(),
+        archive_dir=None if values.archive_dir is None else values.archive_dir.absolute(),
         project=Path(__file__).resolve().parents[2],
         programs=Path(sys.executable).absolute().parent,
         nats_url=values.nats_url or own_broker,

@@ -22,6 +22,8 @@ def _lines(view: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _doubts(view["doubts"])
     yield from ((one["name"], _provider(one)) for one in view["providers"])
     yield "log", _log(view["log"])
+    if view["archive"] is not None:
+        yield "archive", _archive(view["archive"])
     yield "read model", _read_model(view)
     yield from ((one["name"], f"{one['state']:<8} {one['description']}") for one in view["processes"])
     yield from ((_kind(one["name"]), _program(one)) for one in view["programs"] if _is_listed(one, view))
@@ -82,6 +84,11 @@ def _log(log: Mapping[str, Any]) -> str:
         return f"position {log['end']}"
     limit = "" if log["bytesMax"] is None else f" of {log['bytesMax']}"
     return f"position {log['end']}; {log['bytes']}{limit} bytes"
+
+
+def _archive(archive: Mapping[str, Any]) -> str:
+    ends = f"{archive['firstSequence']} to {archive['lastSequence']}"
+    return f"{ends} in {archive['stretches']} stretches; head {archive['head']}"
 
 
 def _read_model(view: Mapping[str, Any]) -> str:

@@ -26,8 +26,23 @@ def view_of(answers: Answers, recent: Recent, programs: KnownPrograms, bounds: B
         "faults": faults,
         **message,
         "log": message["log"] | _bytes(answers),
+        "archive": _archive(answers),
         "readModel": None if answers.lag is None else asdict(answers.lag),
         "processes": [asdict(one) for one in answers.processes],
+    }
+
+
+def _archive(answers: Answers) -> dict[str, object] | None:
+    status = answers.observation.status
+    end = None if status is None else status.archive
+    if end is None:
+        return None
+    # In the message's own form of names.
+    return {
+        "firstSequence": end.first_sequence,
+        "lastSequence": end.last_sequence,
+        "stretches": end.stretches,
+        "head": end.head,
     }
 
 

@@ -5,8 +5,8 @@ the order of the log is kept, and readers take archive and stream as one.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, closing
 from pathlib import Path
 
 from tollgate.archive.errors import ArchiveError
@@ -25,13 +25,18 @@ from tollgate.messaging.validity import valid_events
 from tollgate.projector.archive.ended import EndedPayments
 
 API_TIMEOUT_SECONDS = 5.0
+STRETCH_BYTES_MAX = 64 * 1024 * 1024
+"""A stretch ends with the messages that exceed it: its ids are held in memory, about 100 bytes for 160 of payload."""
 CUT_SECONDS_MAX = 60.0
 
 
 class Closing:
-    """Closes stretches of at most `messages_max` messages, one after the other."""
+    """Closes stretches of `messages_min` to `messages_max` messages, one after the other."""
 
-    def __init__(self, broker: Broker, ended: EndedPayments, log: LogState, *, messages_max: int) -> None:
+    def __init__(
+        self, broker: Broker, ended: EndedPayments, log: LogState, *, messages_max: int, messages_min: int = 1
+    ) -> None:
+        self._messages_min = messages_min
         self._broker = broker
         self._ended = ended
         self._log = log
@@ -44,10 +49,11 @@ class Closing:
         """
         first = archive.last_sequence + 1 if archive.stretches else self._log.first_sequence
         last = min(end - 1, first + self._messages_max - 1)
-        if last < first:
+        if last - first + 1 < self._messages_min:
             return None
         folder = await asyncio.to_thread(begin_stretch, archive, first)
         messages = await self._write(folder, first, last)
+        last = messages[1].sequence
         settled = await asyncio.to_thread(self._ended.write_settled, folder, first, last)
         await self._compare(folder, first, last)
         manifest = Manifest(
@@ -59,15 +65,20 @@ class Closing:
         return await asyncio.to_thread(close_stretch, archive, folder, manifest)
 
     async def _write(self, folder: Path, first: int, last: int) -> tuple[StoredMessage, StoredMessage]:
-        """Writes the messages. Returns the first and the last."""
+        """Writes the messages, up to STRETCH_BYTES_MAX of payload. Returns the first and the last."""
         requested: set[str] = set()
         ends: list[StoredMessage] = []
+        payload_bytes = 0
         with closing(MessagesWriter(folder)) as writer:
-            async for messages in self._stream(first, last):
-                ends = [(ends or messages)[0], messages[-1]]
-                await asyncio.to_thread(writer.add, messages)
-                for message in messages:
-                    _note_requests(requested, message)
+            async with aclosing(self._stream(first, last)) as stream:
+                async for messages in stream:
+                    ends = [(ends or messages)[0], messages[-1]]
+                    await asyncio.to_thread(writer.add, messages)
+                    for message in messages:
+                        _note_requests(requested, message)
+                        payload_bytes += len(message.payload)
+                    if payload_bytes >= STRETCH_BYTES_MAX:
+                        break
             await asyncio.to_thread(writer.finish)
         if (correlation_id := await asyncio.to_thread(self._ended.first_open, requested)) is not None:
             raise ArchiveError(f"payment {correlation_id}, requested between {first} and {last}, has not ended")
@@ -89,7 +100,7 @@ class Closing:
         if waiting or await anext(written, []):
             raise ArchiveError(f"more was written than the messages {first} to {last} of the stream")
 
-    async def _stream(self, first: int, last: int) -> AsyncIterator[list[StoredMessage]]:
+    async def _stream(self, first: int, last: int) -> AsyncGenerator[list[StoredMessage]]:
         """The messages of the stream between two sequences. Raises ArchiveError when one is missing."""
         unread, expected = Unread(), first
         async for messages in stretch(self._broker, first, last, unread):

@@ -4,6 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
+from tollgate.archive.end import ArchiveView, view_of_archive
 from tollgate.contract.read_model_api import OpenPayment, Snapshot, Status, encode_snapshot, encode_status
 from tollgate.contract.timestamps import now_us
 from tollgate.messaging.broker_clock import BrokerClock
@@ -22,7 +23,16 @@ class CannotAnswerError(TollgateError):
 class Inspection:
     """Status and copies of read models of the log with this identity; its uptime begins here."""
 
-    def __init__(self, snapshots: Snapshots, files: ModelFiles, clock: BrokerClock, *, log_identity: str) -> None:
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        files: ModelFiles,
+        clock: BrokerClock,
+        *,
+        log_identity: str,
+        archive_dir: Path | None = None,
+    ) -> None:
+        self._archive_dir = archive_dir
         self._snapshots = snapshots
         self._files = files
         self._clock = clock
@@ -40,7 +50,8 @@ class Inspection:
         oldest_chargeable, oldest_doubt_us = oldest_chargeable_of(projection), projection.oldest_doubt_us()
         position, pending = follower.position, len(payments) - len(attempts)
         settled, rejected = await asyncio.to_thread(store.rows)
-        faults = [await asyncio.to_thread(model.log_fault), self._files.change()]
+        archive = await asyncio.to_thread(self._archive_view, model)
+        faults = [await asyncio.to_thread(model.log_fault), self._files.change(), archive.fault]
         path = store.path()
         return encode_status(
             Status(
@@ -62,8 +73,17 @@ class Inspection:
                 oldest_doubt_us=oldest_doubt_us,
                 still_seconds=time.monotonic() - follower.moved_at,
                 clock=self._clock.offset(),
+                archive=archive.end,
             )
         )
+
+    def _archive_view(self, model: Model) -> ArchiveView:
+        log = model.watch.log
+        # Until the model has applied the stream's first message, it does not know whether that is a purge.
+        if log is None or model.follower.position < min(log.first_sequence, log.last_sequence):
+            return ArchiveView()
+        purged_at, missing_accepted = model.store.purged_at(), model.missing_accepted
+        return view_of_archive(self._archive_dir, log, purged_at=purged_at, missing_accepted=missing_accepted)
 
     async def snapshot(self, follower: Follower) -> bytes:
         """Copies the file. Raises CannotAnswerError."""

@@ -113,6 +113,7 @@ def as_table(report: Report, troubles: list[str]) -> str:
         ("set aside", f"{status.poison_events} messages that are not valid, since start"),
         ("file", f"{status.file_bytes} bytes"),
         ("checkpoint", f"{status.committed_position}, at {format_us(status.committed_at_us)}"),
+        ("archive", f"{status.archive or 'none'}"),
         ("uptime", f"{report.seconds_since(status.started_at_us):.0f} s"),
     ]
     return "\n".join(f"{name:<12} {value}" for name, value in lines)

@@ -68,8 +68,11 @@ async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> Non
             discard(files.rebuild)
             async with broker_for_command(settings, name="projector") as broker:
                 state = await broker.log_state(timeout_seconds=30)
-                await check_complete(broker, settings.archive_dir, state)
-                archive = (await whole_log(broker, settings.archive_dir)).archive
+                await check_complete(
+                    broker, settings.archive_dir, state, missing_accepted=settings.log_missing_accepted
+                )
+                accepted = settings.log_missing_accepted
+                archive = (await whole_log(broker, settings.archive_dir, missing_accepted=accepted)).archive
                 first = min(state.first_sequence, archive.first_sequence or 1) if archive else state.first_sequence
                 began = time.monotonic()
                 async with broker_for_command(settings, name="projector") as reading:

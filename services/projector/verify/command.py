@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
+import duckdb
 import orjson
 
 from tollgate.archive.whole_log import WholeLog, check_complete, whole_log
@@ -23,7 +24,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.history import REQUEST_SECONDS, Unread
 from tollgate.messaging.operator_command import CommandError, broker_for_command
 from tollgate.messaging.read_model_client import ReadModel
-from tollgate.projector.read.readonly import ModelFile, idle_model_file, model_file
+from tollgate.projector.read.readonly import ModelFile, first_line, idle_model_file, model_file
 from tollgate.projector.settings import Settings, VerifySettings
 from tollgate.projector.verify.differences import Difference, Differences
 from tollgate.projector.verify.log_tables import LedgerTables, Window
@@ -77,6 +78,11 @@ async def show_verification(settings: Settings, asking: VerifySettings, options:
         outcome = await verify(settings, asking, options)
     except ProviderRecordsUnreadableError as error:
         raise CommandError(str(error)) from None
+    except duckdb.Error as error:
+        # DuckDB has a checksum for each block of a file, and names the block.
+        raise CommandError(
+            f"the read model in {settings.model_files.folder} cannot be read: {first_line(error)}"
+        ) from None
     click.echo(as_json_text(outcome) if as_json else as_table(outcome))
     return 1 if outcome.differences.count else 0
 
@@ -89,8 +95,10 @@ async def verify(settings: Settings, asking: VerifySettings, options: Options) -
     began_us = now_us()
     async with broker_for_command(settings) as broker, model_file(settings) as model:
         with tempfile.TemporaryDirectory() as temporary, closing(LedgerTables(model.path, Path(temporary))) as tables:
-            await check_complete(broker, settings.archive_dir, await broker.log_state(timeout_seconds=REQUEST_SECONDS))
-            log = await whole_log(broker, settings.archive_dir)
+            state = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
+            await check_complete(broker, settings.archive_dir, state, missing_accepted=settings.log_missing_accepted)
+            accepted = settings.log_missing_accepted
+            log = await whole_log(broker, settings.archive_dir, missing_accepted=accepted)
             unread = await _read_log(log, tables, model)
             outcome = _compare_with_model(tables, model, options)
             for first, last in unread.stretches:

@@ -132,7 +132,7 @@ async def a_rebuild(server: GuardedNatsServer, folder: Path) -> object:
 async def a_backup(server: GuardedNatsServer, _: Path) -> object:
     async with Broker(server.url("operator"), name="operator") as broker:
         last = (await broker.log_state(timeout_seconds=5)).last_sequence
-        account = await account_of(broker, 1, last)
+        account = await account_of(WholeLog(broker), 1, last)
         return account.settled, account.rejected, account.open, account.set_aside
 
 

@@ -112,7 +112,7 @@ def test_what_runs_has_1_5_cpu_and_350_mb_together_and_tools_run_only_when_asked
     limits = [one["deploy"]["resources"]["limits"] for one in running.values()]
     assert sum(Decimal(one["cpus"]) for one in limits) <= CPUS_MAX
     assert sum(int(one["memory"].removesuffix("M")) for one in limits) <= MEMORY_MB_MAX
-    assert {*services(BASE)} - {*running} == {"operator", "console", "prometheus", "grafana"}
+    assert {*services(BASE)} - {*running} == {"operator", "archive", "console", "prometheus", "grafana"}
 
 
 BROKERS = ("nats", "nats-2", "nats-3")

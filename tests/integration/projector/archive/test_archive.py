@@ -151,7 +151,7 @@ async def test_a_changed_byte_is_found_in_each_kind_of_file_and_located(tmp_path
 
 async def test_a_killed_run_leaves_a_whole_archive_and_the_next_goes_on(tmp_path: Path) -> None:
     archive = tmp_path / "archive"
-    async with projector_environment(tmp_path) as made:
+    async with projector_environment(tmp_path, ARCHIVE_DIR=str(archive)) as made:
         for number in range(10):
             await made.pay(100 + number)
         before = await messages_of(made, archived=False)
