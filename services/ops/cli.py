@@ -70,10 +70,10 @@ def backup(folder: Path, *, check: bool) -> None:
     help="Move what was archived after the backup to a folder of its own, and go on without it.",
 )
 def restore(folder: Path, *, allow_open: bool, replicas: int | None, sets_later_aside: bool) -> None:
-    """Restores a backup where there is no log, beside the archive in ARCHIVE_DIR if there is one.
+    """Restores a backup where there is no log.
 
-    The log of FOLDER becomes that of the broker of NATS_URL, or else of DATA_DIR, on which no stack may run. Every byte
-    of backup and archive is read and checked first.
+    The log of FOLDER becomes that of the broker of NATS_URL, or else of DATA_DIR, on which no stack may run. With
+    ARCHIVE_DIR the backup and the archive become one log again. Every byte of both is read and checked first.
     """
     run_command(
         lambda: _restore(

@@ -53,7 +53,7 @@ async def test_a_backup_of_a_cut_log_is_restored_beside_its_archive(tmp_path: Pa
         partial = await run("tollgate", "backup", str(tmp_path / "partial"), variables=made.variables)
         assert (partial.status, "it begins at 25, and what was before is not counted" in partial.line) == (1, True)
         late = await command(made, "tollgate", "backup", str(tmp_path / "late"), "--check")
-        assert (late.status, "10 payments settled" in late.line) == (0, True), late.errors
+        assert (late.status, late.output.count("10 payments settled")) == (0, 2), late.errors
         head = open_archive(archive).head
         assert orjson.loads((tmp_path / "late" / ACCOUNT_FILE).read_bytes())["archive"]["head"] == head
         for arguments in (("tollgate", "status", "--json"), ("projector", "status")):
