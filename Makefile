@@ -16,7 +16,7 @@ TEST_WORKERS ?= 4
 DATA_DIR ?= data
 # `make scenario`, `make measure-compose`: preview, final, ramp, soak or spike. COURSE is its earlier name.
 SCENARIO ?= $(or $(COURSE),preview)
-# `make bench`: stages, rebuild, summaries, live, years or kill.
+# `make bench`: stages, rebuild, summaries, live, years, archive or kill.
 # For `stages`, RUNS sets how often it is measured (3), and QUICK=1 makes one short run into build/.
 WHAT ?= rebuild
 # `make chaos…`: the first seed, the number of runs, the seconds of faults in each, and the runs at the same time.
@@ -41,6 +41,7 @@ BENCH_rebuild := qa.bench.rebuild --payments 1000000
 BENCH_summaries := qa.bench.summaries
 BENCH_live := qa.bench.live --payments 2000000
 BENCH_years := qa.bench.years
+BENCH_archive := qa.bench.archive
 BENCH_kill := qa.bench.kill_projector --kills 100
 
 # Where to install is decided here, whatever somebody's pip is told otherwise.
@@ -116,8 +117,8 @@ measure-compose: install-dev ## Runs SCENARIO against the compose stack; what ea
 measure-startup: install-dev ## Measures from `compose up` to the first accepted payment.
 	@$(BIN)/python -m qa.load.startup
 
-bench: install-dev ## Measures WHAT=stages (CPU a payment: RUNS, QUICK=1), rebuild, summaries, live, years or kill.
-	@test -n "$(BENCH_$(WHAT))" || { echo "make bench WHAT=stages|rebuild|summaries|live|years|kill" >&2; exit 2; }
+bench: install-dev ## Measures WHAT=stages (CPU a payment: RUNS, QUICK=1), rebuild, summaries, live, years, archive or kill.
+	@test -n "$(BENCH_$(WHAT))" || { echo "make bench WHAT=stages|rebuild|summaries|live|years|archive|kill" >&2; exit 2; }
 	@$(BIN)/python -m $(BENCH_$(WHAT)) $(if $(filter stages,$(WHAT)),,--json build/bench-$(WHAT).json)
 
 profile: install-dev ## Samples PROGRAM of a running stack for SECONDS, into build/profile-PROGRAM.svg.

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import orjson
 
+from tollgate.archive.errors import ArchiveError
 from tollgate.archive.whole_log import WholeLog, in_batches, lacks_beginning, whole_log
 from tollgate.contract.events import PROVIDERS, Event, PaymentProcessed, PaymentRejected, ProviderName
 from tollgate.contract.expected_ledger import Ledger
@@ -63,7 +64,9 @@ class Account:
     archive: ArchiveEnd | None = None
     """The archive beside which the backup was made; what left the stream for it counts as the log's, too."""
     begins_at: int = 0
-    """Where the stream began if what was before is not counted: no archive was named. 0 otherwise."""
+    """Where the stream began if what was before is not counted, for want of its archive; 0 otherwise."""
+    archive_fault: str = ""
+    """Why the archive that was named could not be used."""
 
     @property
     def missing(self) -> str:
@@ -76,14 +79,15 @@ async def back_up(broker: Broker, folder: Path, *, check: bool, archive_dir: Pat
     with _new_folder(folder) as unfinished:
         meta = await _take_snapshot(broker, unfinished, check=check)
         # Opened later than the snapshot was made, so that nothing is in neither.
-        log = await whole_log(broker, archive_dir)
+        log, fault = await _with_archive(broker, archive_dir)
         first = meta["state"]["first_seq"]
         account = await account_of(log, first, meta["state"]["last_seq"])
         account.archive = None if log.archive is None else log.archive.end
         state = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
         if state.first_sequence != first:
             raise BackupError("the log was cut or purged while it was backed up: try again")
-        if archive_dir is None and await lacks_beginning(broker, 0, state):
+        account.archive_fault = fault
+        if log.archive is None and await lacks_beginning(broker, 0, state):
             account.begins_at = first
         archive = next(path for name in (ARCHIVE_FILE, OLD_ARCHIVE_FILE) if (path := unfinished / name).exists())
         content = {
@@ -94,6 +98,14 @@ async def back_up(broker: Broker, folder: Path, *, check: bool, archive_dir: Pat
         }
         write_durably(unfinished / ACCOUNT_FILE, orjson.dumps(content, option=orjson.OPT_INDENT_2))
     return account
+
+
+async def _with_archive(broker: Broker, archive_dir: Path | None) -> tuple[WholeLog, str]:
+    """The log, and why its archive cannot be used: a backup of the stream is made all the same."""
+    try:
+        return await whole_log(broker, archive_dir), ""
+    except ArchiveError as error:
+        return WholeLog(broker), str(error)
 
 
 async def restore(broker: Broker, folder: Path, *, replicas: int | None = None) -> int:

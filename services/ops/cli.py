@@ -126,7 +126,7 @@ async def _restore(
 
 
 def _exit_status(account: Account) -> int:
-    return 1 if account.unread or account.begins_at else 0
+    return 1 if account.unread or account.begins_at or account.archive_fault else 0
 
 
 def _described(account: Account) -> str:
@@ -136,10 +136,11 @@ def _described(account: Account) -> str:
         f" {account.open} open"
         + (f"; archived: {account.archive}" if account.archive is not None else "")
         + (
-            f"; it begins at {account.begins_at}, and what was before is not counted: ARCHIVE_DIR names no archive"
+            f"; it begins at {account.begins_at}, and what was before is not counted (ARCHIVE_DIR)"
             if account.begins_at
             else ""
         )
+        + (f"; {account.archive_fault}" if account.archive_fault else "")
         + (f"; {account.set_aside} messages set aside that are not valid" if account.set_aside else "")
         + (f"; the log is damaged, messages {account.missing} are missing" if account.unread else "")
     )

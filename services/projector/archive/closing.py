@@ -16,7 +16,7 @@ from tollgate.archive.parquet import MessagesWriter, read_messages
 from tollgate.archive.whole_log import in_batches
 from tollgate.contract.events import LedgerPurged, PaymentRequested
 from tollgate.contract.log_mark import LogState
-from tollgate.contract.subjects import REQUESTED
+from tollgate.contract.subjects import PURGED, REQUESTED
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.history import Unread, stretch
 from tollgate.messaging.log import Log
@@ -124,6 +124,9 @@ async def end_of_closing(broker: Broker, ended: EndedPayments) -> int:
 
 
 def _note_requests(requested: set[str], message: StoredMessage) -> None:
+    # An event counts only under its own subject: most messages need not be decoded.
+    if message.subject not in (REQUESTED, PURGED):
+        return
     for event in valid_events(message.sequence, message.subject, message.payload) or ():
         match event:
             case PaymentRequested():
