@@ -108,9 +108,10 @@ class Closing:
                 expected = messages[-1].sequence + 1
                 yield messages
         if unread.stretches or expected != last + 1:
+            missing = str(unread) if unread.stretches else f"{expected} to {last}"
             raise ArchiveError(
-                f"messages between {expected} and {last} of the log cannot be read, and a stretch is closed whole or"
-                " not at all (docs/how-to/damaged-log.md)"
+                f"messages {missing} of the log cannot be read, and a stretch is closed whole or not at all"
+                " (docs/how-to/damaged-log.md)"
             )
 
 
