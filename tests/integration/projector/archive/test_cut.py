@@ -20,7 +20,7 @@ from tests.integration.projector.archive.test_archive import (
 )
 from tests.support.broken_log import change_byte
 from tests.support.conditions import eventually
-from tests.support.programs import BIN
+from tests.support.forked import BIN
 from tests.support.projector_environment import ProjectorEnvironment, projector_environment
 from tests.support.services import Gateway, Processor
 from tollgate.archive.folder import open_archive
