@@ -24,11 +24,9 @@ from tollgate.ops.archived_part import archived_part, linked
 from tollgate.ops.backup import Account, back_up, read_account
 from tollgate.ops.errors import ReplayError
 from tollgate.ops.restore import restore_log
-from tollgate.ops.side_stack import SideStack
+from tollgate.ops.side_stack import BUILD_SECONDS_MAX, SideStack
 from tollgate.stack.credentials import operator_url
 
-BUILD_SECONDS_MAX = 3_600.0
-"""How long the projector may take to read the whole log."""
 SETTLE_SECONDS_MAX = 60.0
 DEMONSTRATION_PAYMENTS = 50
 DEMONSTRATION_OPEN = 2

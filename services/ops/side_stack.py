@@ -17,6 +17,8 @@ from tollgate.stack.settings import read_settings
 from tollgate.stack.tail import last_lines
 
 START_SECONDS_MAX = 120.0
+BUILD_SECONDS_MAX = 3_600.0
+"""With an archive: its projector answers only when it has read the archive through."""
 STOP_SECONDS_MAX = 15.0
 _POLL_SECONDS = 0.2
 _PORTS = ("PORT", "NATS_PORT", "NATS_MONITOR_PORT", "GATEWAY_PORT", "SIMULATOR_PORT")
@@ -30,6 +32,7 @@ class SideStack:
         ports = {f"TOLLGATE_{name}": str(port) for name, port in zip(_PORTS, _free_ports(len(_PORTS)), strict=True)}
         none = {"TOLLGATE_CONSOLE": "false", "TOLLGATE_METRICS_PORT": "0"}
         own = {**ports, **none, "DATA_DIR": str(data), "TOLLGATE_CHARGES": str(charges).lower()}
+        self._start_seconds_max = START_SECONDS_MAX if archive_dir is None else BUILD_SECONDS_MAX
         if archive_dir is not None:
             own["ARCHIVE_DIR"] = str(archive_dir)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
@@ -67,7 +70,7 @@ class SideStack:
             )
 
     def _wait_until_up(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_SECONDS_MAX
+        deadline = time.monotonic() + self._start_seconds_max
         while time.monotonic() < deadline and process.poll() is None:
             if "Tollgate is up" in self._output.read_text():
                 return
