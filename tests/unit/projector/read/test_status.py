@@ -103,6 +103,7 @@ def test_a_person_reads_it_line_by_line() -> None:
         "set aside    4 messages that are not valid, since start",
         "file         4096 bytes",
         "checkpoint   88, at 1970-01-01T00:00:09.000000Z",
+        "archive      none",
         "uptime       9 s",
     ]
 
