@@ -173,8 +173,8 @@ docs-generate: install-dev ## Writes the pages that are generated from the code.
 	@$(BIN)/python -m tools.docs
 
 lock: install-dev ## Pins the newest dependencies that pyproject.toml allows.
-	$(PIP_COMPILE) --upgrade --output-file requirements/base.txt pyproject.toml
-	$(PIP_COMPILE) --upgrade --extra stack --output-file requirements/stack.txt pyproject.toml
+	$(PIP_COMPILE) --upgrade --extra traces --output-file requirements/base.txt pyproject.toml
+	$(PIP_COMPILE) --upgrade --extra stack,traces --output-file requirements/stack.txt pyproject.toml
 	$(PIP_COMPILE) --upgrade --all-extras --output-file requirements/dev.txt pyproject.toml
 	$(PIP_COMPILE) --upgrade --output-file requirements/build.txt requirements/build.in
 

@@ -21,6 +21,7 @@ SIMULATORS = "docker-compose.override.yml"
 CONTEST = "docker-compose.contest.yml"
 TLS = "docker-compose.tls.yml"
 CLUSTER = "docker-compose.cluster.yml"
+TRACES = "docker-compose.traces.yml"
 CONTEST_FILES = (BASE, SIMULATORS, CONTEST)
 """With purging: a k6 scenario begins with a purge."""
 SERVICES = ("caddy", "gateway-1", "gateway-2", "processor", "projector", "nats")

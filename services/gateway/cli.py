@@ -16,6 +16,7 @@ from tollgate.gateway.query import Ledger
 from tollgate.gateway.readiness import Readiness
 from tollgate.gateway.server import serve_http
 from tollgate.gateway.settings import Settings
+from tollgate.gateway.traced import TracedAcceptance, TracedLog
 from tollgate.messaging.clock_watch import ClockWatch
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.gathering import answering
@@ -28,6 +29,7 @@ from tollgate.runtime.id_filter import BYTES_IN_MB, IdFilter
 from tollgate.runtime.metrics import new_registry, serve_metrics, statistics_of
 from tollgate.runtime.process import run as run_process
 from tollgate.runtime.process import run_together
+from tollgate.runtime.tracing import traces_of
 
 
 @click.group(cls=Group)
@@ -47,13 +49,19 @@ async def serve(settings: Settings) -> None:
     watch = LogWatch(broker, missing_accepted=settings.log_missing_accepted)
     registry = new_registry("gateway")
     metrics = GatewayMetrics(registry)
-    log = MeteredLog(broker, watch, metrics)
+    traces = traces_of(settings, program="gateway", instance=settings.gateway_name, now_us=broker.clock.now_us)
     read_model = ReadModel(broker)
     known_ids = IdFilter(settings.known_ids_filter_mb * BYTES_IN_MB)
     dedup_index = DedupIndex(broker, known_ids, watch=watch, load=partial(load_filter, broker, read_model, known_ids))
-    acceptance = Acceptance(
-        log, read_model, dedup_index, broker.clock, timeout_seconds=settings.gateway_accept_timeout_seconds
-    )
+    timeout_seconds = settings.gateway_accept_timeout_seconds
+    if traces is None:
+        log = MeteredLog(broker, watch, metrics)
+        acceptance = Acceptance(log, read_model, dedup_index, broker.clock, timeout_seconds=timeout_seconds)
+    else:
+        log = traced_log = TracedLog(broker, watch, metrics, traces)
+        acceptance = TracedAcceptance(
+            traced_log, read_model, dedup_index, broker.clock, timeout_seconds=timeout_seconds, traces=traces
+        )
     ledger = Ledger(broker, log, read_model, dedup_index)
     app = create_app(
         Handlers(acceptance, ledger, Readiness(read_model, broker.clock), metrics, allow_purge=settings.allow_purge)
@@ -64,6 +72,7 @@ async def serve(settings: Settings) -> None:
         _stay_connected(broker, log, dedup_index, statistics_of(registry, "gateway", settings.gateway_name)),
         serve_metrics(registry, settings, program="gateway"),
         beat(settings.heartbeat_file, lambda: ledger.why_not_ready() is None),
+        *(() if traces is None else (traces.run(),)),
     )
 
 

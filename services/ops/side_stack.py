@@ -30,7 +30,7 @@ class SideStack:
 
     def __init__(self, data: Path, *, charges: bool, archive_dir: Path | None = None) -> None:
         ports = {f"TOLLGATE_{name}": str(port) for name, port in zip(_PORTS, _free_ports(len(_PORTS)), strict=True)}
-        none = {"TOLLGATE_CONSOLE": "false", "TOLLGATE_METRICS_PORT": "0"}
+        none = {"TOLLGATE_CONSOLE": "false", "TOLLGATE_METRICS_PORT": "0", "OTEL_SDK_DISABLED": "true"}
         own = {**ports, **none, "DATA_DIR": str(data), "TOLLGATE_CHARGES": str(charges).lower()}
         self._start_seconds_max = START_SECONDS_MAX if archive_dir is None else BUILD_SECONDS_MAX
         if archive_dir is not None:

@@ -6,6 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 
 import click
@@ -27,6 +28,7 @@ from tollgate.processor.charging.handler import PaymentHandler
 from tollgate.processor.charging.histories import Histories
 from tollgate.processor.charging.lookups import Lookups
 from tollgate.processor.charging.payment_states import PaymentStates
+from tollgate.processor.charging.ports import LogAppender, Providers
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_client import ProviderClient
 from tollgate.processor.charging.release_handler import ReleaseHandler
@@ -46,6 +48,7 @@ from tollgate.processor.metrics import ProcessorMetrics
 from tollgate.processor.operations.cli import resolve, status
 from tollgate.processor.routing import Router
 from tollgate.processor.settings import Settings
+from tollgate.processor.traced import TracedAppender, TracedPaymentHandler, TracedProviders, note_status
 from tollgate.runtime.bloom_set import BloomSet
 from tollgate.runtime.cli import Group
 from tollgate.runtime.clock import SystemClock
@@ -53,6 +56,7 @@ from tollgate.runtime.heartbeat import beat
 from tollgate.runtime.metrics import new_registry, serve_metrics, statistics_of
 from tollgate.runtime.process import run as run_process
 from tollgate.runtime.process import run_together
+from tollgate.runtime.tracing import traces_of
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +83,8 @@ async def serve(settings: Settings) -> None:
     policy = settings.policy()
     async with Broker(settings.nats_url, name="processor", ca_file=settings.nats_ca_file) as broker:
         watch = LogWatch(broker, missing_accepted=settings.log_missing_accepted)
+        me = _name()
+        traces = traces_of(settings, program="processor", instance=me, now_us=broker.clock.now_us)
         registry = new_registry("processor")
         metrics = ProcessorMetrics(registry)
         log = MeteredLog(broker, watch, metrics)
@@ -90,6 +96,7 @@ async def serve(settings: Settings) -> None:
             provider_log=provider_log,
             timeout_seconds=settings.processor_timeout_seconds,
             connections_max=int(settings.processor_concurrency * IN_HAND_FACTOR),
+            on_status=None if traces is None else note_status,
         )
         try:
             read_model = ReadModel(broker)
@@ -105,9 +112,15 @@ async def serve(settings: Settings) -> None:
             system_clock = SystemClock()
             histories = Histories(broker, read_model)
             lookups = Lookups(read_model, histories, lambda: watch.is_sure)
-            payment_states, store = PaymentStates(state_cache, lookups), GroupCommit(log)
-            attempts = Attempts(store, follower, MeteredProviders(client, metrics), system_clock, provider_log)
-            payments = PaymentHandler(
+            payment_states = PaymentStates(state_cache, lookups)
+            store: LogAppender = GroupCommit(log)
+            called: Providers = MeteredProviders(client, metrics)
+            handle_payments: Callable[..., PaymentHandler] = PaymentHandler
+            if traces is not None:
+                store, called = TracedAppender(store, traces), TracedProviders(called, providers, traces)
+                handle_payments = partial(TracedPaymentHandler, traces=traces)
+            attempts = Attempts(store, follower, called, system_clock, provider_log)
+            payments = handle_payments(
                 *(store, follower, payment_states, attempts, router),
                 read_model=read_model,
                 clock=clock,
@@ -117,7 +130,6 @@ async def serve(settings: Settings) -> None:
             requests = requests_queue(
                 broker, payments, router, clock, concurrency=settings.processor_concurrency, start_sequence=floor + 1
             )
-            me = _name()
             progress = Progress(me, broker, log, clock=clock, requests=requests, follower=follower, router=router)
             poller = _health_poller(me, broker, providers, pace, _on_health(router, metrics))
             metrics.watch(router, progress, lambda: requests.in_hand, broker.clock)
@@ -136,6 +148,7 @@ async def serve(settings: Settings) -> None:
                 progress.run(),
                 broker.until_closed(),
                 beat(settings.heartbeat_file, lambda: broker.is_connected and clock.is_right),
+                *(() if traces is None else (traces.run(),)),
             )
         finally:
             await client.close()

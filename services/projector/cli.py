@@ -18,6 +18,7 @@ from tollgate.messaging.log import Log, LogLimits
 from tollgate.projector.commands import add_operator_commands
 from tollgate.projector.live.active_model import ActiveModel, Model, usable_snapshot
 from tollgate.projector.live.files import LockedError, ModelFiles, discard, locked
+from tollgate.projector.live.follower import Observer
 from tollgate.projector.live.open_snapshot import OpenSnapshot
 from tollgate.projector.live.snapshots import Snapshots
 from tollgate.projector.live.store import OtherLogError, Store, UnusableFileError
@@ -29,6 +30,7 @@ from tollgate.projector.service import QuestionService
 from tollgate.projector.settings import Settings
 from tollgate.projector.standby.standby import Standby
 from tollgate.projector.standby.turn import Turn
+from tollgate.projector.traced import ProjectionSpans
 from tollgate.runtime.cli import Group
 from tollgate.runtime.errors import BrokerError, FatalError, LogChangedError
 from tollgate.runtime.heartbeat import beat
@@ -36,6 +38,7 @@ from tollgate.runtime.id_filter import BYTES_IN_MB
 from tollgate.runtime.metrics import new_registry, serve_metrics, statistics_of
 from tollgate.runtime.process import run as run_process
 from tollgate.runtime.process import run_together
+from tollgate.runtime.tracing import traces_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +72,9 @@ async def serve(settings: Settings) -> None:
         with _sole_owner(files):
             files.note_owner(turn.instance)
             files.sweep()
-            model = await _open_model(broker, files, state, settings)
+            traces = traces_of(settings, program="projector", instance=turn.instance, now_us=broker.clock.now_us)
+            observer = None if traces is None else ProjectionSpans(traces)
+            model = await _open_model(broker, files, state, settings, observer)
             active_model = ActiveModel(broker, files, state.identity, model)
             snapshots = Snapshots(settings.snapshots_path)
             snapshots.clear()
@@ -99,6 +104,7 @@ async def serve(settings: Settings) -> None:
                     _answer_statistics(broker, statistics_of(registry, "projector", turn.name)),
                     serve_metrics(registry, settings, program="projector"),
                     beat(settings.heartbeat_file, lambda: broker.is_connected),
+                    *(() if traces is None else (traces.run(),)),
                 )
             except LogChangedError as error:
                 files.note_change(error.contradiction)
@@ -123,14 +129,16 @@ async def _ensure_health_bucket(broker: Broker, limits: LogLimits) -> None:
         logger.error("processors will not poll health: %s", error)
 
 
-async def _open_model(broker: Broker, files: ModelFiles, log: LogState, settings: Settings) -> Model:
+async def _open_model(
+    broker: Broker, files: ModelFiles, log: LogState, settings: Settings, observer: Observer | None
+) -> Model:
     """The read model; an empty one when the file cannot be used: following the log then rebuilds it.
 
     What of the log is in an archive only is read from there first. Raises FatalError when it is needed and missing.
     """
     path = files.current
     try:
-        model = await _known_model(broker, path, log, settings)
+        model = await _known_model(broker, path, log, settings, observer)
     except LogChangedError as error:
         logger.error("%s; rebuilding the read model; the old one is kept as %s", error.contradiction, files.set_aside)
         files.note_change(error.contradiction)
@@ -147,8 +155,8 @@ async def _open_model(broker: Broker, files: ModelFiles, log: LogState, settings
         discard(path)
     if await lacks_beginning(broker, 0, log):
         await _build_from_archive(path, log, settings)
-        return await _known_model(broker, path, log, settings)
-    return _model(broker, path, Store.open(path, log.identity), log, settings)
+        return await _known_model(broker, path, log, settings, observer)
+    return _model(broker, path, Store.open(path, log.identity), log, settings, observer=observer)
 
 
 async def _build_from_archive(path: Path, log: LogState, settings: Settings) -> None:
@@ -168,7 +176,9 @@ async def _build_from_archive(path: Path, log: LogState, settings: Settings) -> 
         )
 
 
-async def _known_model(broker: Broker, path: Path, log: LogState, settings: Settings) -> Model:
+async def _known_model(
+    broker: Broker, path: Path, log: LogState, settings: Settings, observer: Observer | None
+) -> Model:
     """Opens the read model file. Raises LogChangedError when it was built from another log, and UnusableFileError."""
     try:
         store = Store.open(path, log.identity)
@@ -176,7 +186,7 @@ async def _known_model(broker: Broker, path: Path, log: LogState, settings: Sett
         raise LogChangedError("the log was replaced by another") from None
     try:
         snapshot = await usable_snapshot(broker, path, store, log.identity)
-        model = _model(broker, path, store, log, settings, snapshot=snapshot)
+        model = _model(broker, path, store, log, settings, observer=observer, snapshot=snapshot)
         await model.watch.look(timeout_seconds=30)
     except BaseException:
         store.close()
@@ -185,13 +195,21 @@ async def _known_model(broker: Broker, path: Path, log: LogState, settings: Sett
 
 
 def _model(
-    broker: Broker, path: Path, store: Store, log: LogState, settings: Settings, *, snapshot: OpenSnapshot | None = None
+    broker: Broker,
+    path: Path,
+    store: Store,
+    log: LogState,
+    settings: Settings,
+    *,
+    observer: Observer | None,
+    snapshot: OpenSnapshot | None = None,
 ) -> Model:
     return Model(
         *(broker, path, store, log.identity),
         missing_accepted=settings.log_missing_accepted,
         snapshot=snapshot,
         filter_bytes=settings.known_ids_filter_mb * BYTES_IN_MB,
+        observer=observer,
     )
 
 

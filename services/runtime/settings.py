@@ -6,7 +6,7 @@ them with `load`. A value that cannot be used is one line: the variable, its val
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +31,10 @@ _DECIMAL = re.compile(r"-?\d{1,19}(\.\d{1,19})?", re.ASCII)
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
+# The names of OpenTelemetry's samplers. No parent comes from outside, so those that follow one are the same.
+_RATIO_SAMPLERS = ("traceidratio", "parentbased_traceidratio")
+_ALWAYS_SAMPLERS = ("always_on", "parentbased_always_on")
+_NEVER_SAMPLERS = ("always_off", "parentbased_always_off")
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]{0,8190}[!-~])?")
 
 
@@ -109,6 +113,28 @@ def optional_seconds(*, at_least: float, at_most: float, what: str) -> Any:
     return setting("", convert, f"a number of seconds from {at_least:g} to {at_most:g}", what=what)
 
 
+def share(default: float, *, what: str) -> Any:
+    """A number from 0 to 1."""
+
+    def convert(text: str) -> float:
+        if not _DECIMAL.fullmatch(text) or not 0 <= float(text) <= 1:
+            raise ValueError(text)
+        return float(text)
+
+    return setting(default, convert, "a number from 0 to 1", what=what)
+
+
+def choice(default: str, allowed: Sequence[str], *, what: str) -> Any:
+    """One of some texts."""
+
+    def convert(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(text)
+        return text
+
+    return setting(default, convert, ", ".join(f"`{one}`" for one in allowed), what=what)
+
+
 def port(default: int, *, what: str) -> Any:
     """A TCP port."""
     return whole_number(default, at_least=1, at_most=PORT_MAX, what=what)
@@ -150,6 +176,17 @@ def host(default: str, *, what: str) -> Any:
 def header_value(default: str, *, what: str) -> Any:
     """A secret that goes into an HTTP header."""
     return matching(default, _HEADER_VALUE, "printable ASCII without a space at either end", what=what, is_secret=True)
+
+
+def _web_address(text: str) -> str:
+    if not text:
+        return text
+    parts = urlsplit(text)
+    is_plain = text.isascii() and text.isprintable() and not (" " in text or parts.query or parts.fragment)
+    # Reading `port` raises ValueError for one that is no number, or too large.
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or not is_plain:
+        raise ValueError(text)
+    return text.rstrip("/")
 
 
 def web_address(default: str, *, what: str) -> Any:
@@ -284,14 +321,32 @@ class ServiceSettings:
     metrics_port: int = whole_number(
         0, at_least=0, at_most=PORT_MAX, what="The port on which `/metrics` is served for Prometheus; 0 for none."
     )
+    otel_exporter_otlp_endpoint: str = web_address(
+        "", what="The collector for traces, without the path `/v1/traces`; none if empty (docs/how-to/traces.md)."
+    )
+    otel_exporter_otlp_traces_endpoint: str = web_address("", what="The same with its whole path; takes precedence.")
+    otel_exporter_otlp_protocol: str = choice("http/protobuf", ("http/protobuf",), what="How spans are sent.")
+    otel_traces_sampler: str = choice(
+        "traceidratio",
+        (*_RATIO_SAMPLERS, *_ALWAYS_SAMPLERS, *_NEVER_SAMPLERS),
+        what="Which payments are traced; all programs need the same.",
+    )
+    otel_traces_sampler_arg: float = share(0.01, what="The share of the payments that `traceidratio` traces.")
+    otel_service_name: str = name("", what="The program's name in its spans; if empty, `tollgate-` and the program.")
+    otel_sdk_disabled: bool = switch(False, what="Switches traces off whatever else is set.")
 
+    @property
+    def traces_endpoint(self) -> str | None:
+        """Where spans are sent; None while traces are off."""
+        if self.otel_sdk_disabled:
+            return None
+        if self.otel_exporter_otlp_traces_endpoint:
+            return self.otel_exporter_otlp_traces_endpoint
+        return f"{self.otel_exporter_otlp_endpoint}/v1/traces" if self.otel_exporter_otlp_endpoint else None
 
-def _web_address(text: str) -> str:
-    if not text:
-        return text
-    parts = urlsplit(text)
-    is_plain = text.isascii() and text.isprintable() and not (" " in text or parts.query or parts.fragment)
-    # Reading `port` raises ValueError for one that is no number, or too large.
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or not is_plain:
-        raise ValueError(text)
-    return text.rstrip("/")
+    @property
+    def traces_ratio(self) -> float:
+        """The share of the payments that is traced."""
+        if self.otel_traces_sampler in _NEVER_SAMPLERS:
+            return 0.0
+        return 1.0 if self.otel_traces_sampler in _ALWAYS_SAMPLERS else self.otel_traces_sampler_arg

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ FRAMEWORKS = {
     "multidict",
     "nats",
     "openapidocs",
+    "opentelemetry",
     "uvicorn",
     "uvloop",
 }
@@ -217,6 +219,15 @@ def test_only_composition_roots_read_the_environment() -> None:
     assert "runtime/settings.py" in reading
     others = {path for path in reading if not is_composition_root(ROOT / path)}
     assert others == READS_ENVIRONMENT.keys()
+
+
+def test_opentelemetry_is_imported_by_one_module_which_is_imported_only_while_traces_are_on() -> None:
+    importing = [path for path in all_files() if "opentelemetry" in imported_packages(path)]
+    assert importing == [ROOT / "runtime" / "otlp.py"]
+    # Not at the top of a module, so not by starting a program.
+    programs = "; ".join(f"import tollgate.{program}.cli" for program in PROGRAMS)
+    check = "import sys; assert not {'opentelemetry', 'google', 'requests'} & sys.modules.keys(), 'imported'"
+    subprocess.run([sys.executable, "-c", f"{programs}; {check}"], check=True)
 
 
 def test_each_jetstream_error_code_is_written_once() -> None:

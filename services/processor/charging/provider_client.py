@@ -1,7 +1,7 @@
 """The HTTP client of both providers: sends attempts, looks payments up, and maps the answers by contract."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import aiohttp
 
@@ -39,6 +39,7 @@ class ProviderClient:
         provider_log: ProviderNotes,
         timeout_seconds: float,
         connections_max: int,
+        on_status: Callable[[int], None] | None = None,
     ) -> None:
         self._providers = providers
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
@@ -48,6 +49,7 @@ class ProviderClient:
             headers={"Content-Type": "application/json"},
         )
         self._provider_log = provider_log
+        self._on_status = on_status
 
     async def close(self) -> None:
         await self._session.close()
@@ -63,7 +65,7 @@ class ProviderClient:
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                answer = provider.contract.payment_answer(await reply_of(response))
+                answer = provider.contract.payment_answer(await self._reply_of(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return NotReached(f"no connection: {error_name(error)}")
         except TimeoutError:
@@ -85,7 +87,7 @@ class ProviderClient:
                 timeout=aiohttp.ClientTimeout(total=LOOKUP_TIMEOUT_SECONDS),
                 allow_redirects=False,
             ) as response:
-                answer = asked.contract.lookup_answer(await reply_of(response), correlation_id)
+                answer = asked.contract.lookup_answer(await self._reply_of(response), correlation_id)
         except TimeoutError:
             return NoAnswer("lookup not answered in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -93,6 +95,11 @@ class ProviderClient:
         if isinstance(answer, OutsideContract):
             self._provider_log.note(provider, "lookups answered outside of its contract", answer.why)
         return answer
+
+    async def _reply_of(self, response: aiohttp.ClientResponse) -> Reply:
+        if self._on_status is not None:
+            self._on_status(response.status)
+        return await reply_of(response)
 
 
 def attempt_body(attempt: Attempt) -> bytes:

@@ -11,7 +11,7 @@ from tollgate.messaging.history import message_at
 from tollgate.messaging.log_watch import LogWatch
 from tollgate.projector.live import open_snapshot
 from tollgate.projector.live.files import ModelFiles, discard, filter_of
-from tollgate.projector.live.follower import Follower
+from tollgate.projector.live.follower import Follower, Observer
 from tollgate.projector.live.known_filter import KnownFilter
 from tollgate.projector.live.open_snapshot import SNAPSHOT_MESSAGES_MIN, OpenSnapshot, SnapshotWriter
 from tollgate.projector.live.store import Store, UnusableFileError
@@ -44,6 +44,7 @@ class Model:
         snapshot: OpenSnapshot | None = None,
         snapshot_messages_min: int = SNAPSHOT_MESSAGES_MIN,
         filter_bytes: int = 4 * BYTES_IN_MB,
+        observer: Observer | None = None,
     ) -> None:
         self.path = path
         self.store = store
@@ -55,7 +56,13 @@ class Model:
         known_filter = KnownFilter(
             *(filter_of(path), log_identity, filter_bytes), store.checkpoint.position, store.purged_at()
         )
-        self.follower = Follower(broker, store, self.watch, snapshots, known_filter=known_filter, snapshot=snapshot)
+        self.observer = observer
+        self.follower = Follower(
+            *(broker, store, self.watch, snapshots),
+            known_filter=known_filter,
+            snapshot=snapshot,
+            observer=observer,
+        )
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -158,6 +165,7 @@ class ActiveModel:
                 self._log_identity,
                 missing_accepted=self.model.missing_accepted,
                 filter_bytes=self.model.filter_bytes,
+                observer=self.model.observer,
                 snapshot=await usable_snapshot(self._broker, path, store, self._log_identity),
             )
         except BrokerError as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 from tollgate.contract.events import Event, LedgerPurged, PaymentRequested
 from tollgate.contract.known_ids import KNOWN_EVENTS_MAX, KnownPayment
@@ -50,6 +51,14 @@ UNCOMMITTED_EVENTS_MAX = 50_000
 """A checkpoint is committed after this many events without a row, so that a restart does not read them again."""
 
 
+class Observer(Protocol):
+    """Is told of each change of the rows, with the time at which the broker stored its event, and of each commit."""
+
+    def applied(self, change: Change, stored_at_us: int) -> None: ...
+
+    def committed(self) -> None: ...
+
+
 class Follower:
     """The only writer of the read model. `projection` and `store` together hold everything up to `position`."""
 
@@ -62,8 +71,10 @@ class Follower:
         *,
         known_filter: KnownFilter,
         snapshot: OpenSnapshot | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._broker = broker
+        self._observer = observer
         self._store = store
         self.watch = watch
         self._snapshots = snapshots
@@ -242,6 +253,8 @@ class Follower:
                 change = self.projection.apply(message.sequence, event, message.stored_at_us, is_replay=is_replay)
                 if change is not None and not is_replay:
                     self._remember(change)
+                    if self._observer is not None:
+                        self._observer.applied(change, message.stored_at_us)
 
     def _note_id(self, event: Event, *, is_replay: bool) -> None:
         if isinstance(event, PaymentRequested):
@@ -290,6 +303,8 @@ class Follower:
                 await loop.run_in_executor(self._thread, self._snapshots.write_if_due, checkpoint, self.projection.open)
             self._changes = []
             self._uncommitted = {}
+            if self._observer is not None:
+                self._observer.committed()
         if self.position != self._read:
             self.position, self.moved_at = self._read, time.monotonic()
         async with self._moved:

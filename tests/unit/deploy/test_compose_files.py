@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from qa.load.compose import BASE, CLUSTER, CONTEST, SIMULATORS, TLS
+from qa.load.compose import BASE, CLUSTER, CONTEST, SIMULATORS, TLS, TRACES
 from tollgate.processor.settings import Settings
-from tollgate.runtime.settings import declarations
+from tollgate.runtime.settings import ServiceSettings, declarations
 from tollgate.stack.settings import read_settings
 
 PROJECT = Path(__file__).parents[3]
-DEPLOYED = (BASE, SIMULATORS, TLS, CLUSTER)
+DEPLOYED = (BASE, SIMULATORS, TLS, CLUSTER, TRACES)
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*")
 PASSED = re.compile(r"\$\{(\w+):-(.*)\}")
 CPUS_MAX, MEMORY_MB_MAX = Decimal("1.5"), 350
@@ -67,6 +67,17 @@ def own_services(name: str) -> dict[str, dict[str, Any]]:
     return {
         service: content for service, content in services(name).items() if name == BASE or service not in services(BASE)
     }
+
+
+def test_traces_reach_every_service_with_every_setting_and_more_memory() -> None:
+    traced = services(TRACES)
+    assert traced.keys() == {"gateway-1", "gateway-2", "processor", "projector"}
+    declared = {name for name in declarations(ServiceSettings) if name.startswith("OTEL_")}
+    for name, service in traced.items():
+        # One name for all programs would make their spans look alike.
+        assert declared - {"OTEL_SERVICE_NAME"} <= service["environment"].keys()
+        more, usual = (one["deploy"]["resources"]["limits"]["memory"] for one in (service, services(BASE)[name]))
+        assert int(more.removesuffix("M")) == int(usual.removesuffix("M")) + 20
 
 
 @pytest.mark.parametrize("name", [BASE, SIMULATORS, CLUSTER])
