@@ -80,7 +80,8 @@ class LogTap:
             return 0
         reached: int = info["delivered"]["stream_seq"]
         deliveries: int = info["delivered"]["consumer_seq"]
-        first = sum(isinstance(one.event, PaymentRequested) and one.sequence <= reached for one in self.events)
+        requests = {one.sequence for one in self.events if isinstance(one.event, PaymentRequested)}
+        first = sum(sequence <= reached for sequence in requests)
         return max(0, deliveries - first)
 
 
