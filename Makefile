@@ -58,7 +58,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for editable
 
-.PHONY: help install install-dev run replay test test-soak test-cluster test-compose attack-edge lint format docs docs-generate \
+.PHONY: help install install-dev run replay screenshots test test-soak test-cluster test-compose attack-edge lint format docs docs-generate \
 	lock clean load load-faults scenario course measure-compose measure-startup bench profile simulate chaos chaos-mutations chaos-disks \
 	chaos-clocks chaos-cluster chaos-backlog chaos-doubts load-preview load-final load-ramp load-soak load-spike bench-rebuild \
 	bench-summaries bench-live bench-kill
@@ -168,6 +168,9 @@ format: install-dev ## Formats the code and fixes what ruff can fix.
 
 docs: install-dev ## Builds the documentation into build/site; a broken link fails.
 	@NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict --quiet
+
+screenshots: install-dev ## Takes the pictures of the console for the documentation; needs Chromium.
+	@$(BIN)/python -m qa.console.screenshots
 
 docs-generate: install-dev ## Writes the pages that are generated from the code.
 	@$(BIN)/python -m tools.docs

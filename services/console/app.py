@@ -34,6 +34,7 @@ NAMES = (
     "console.js",
     "charts.js",
     "format.js",
+    "headline.js",
     "icon.svg",
     "questions.js",
     "tiles.js",

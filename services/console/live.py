@@ -11,11 +11,13 @@ import orjson
 
 from tollgate.console.observation import Observation
 from tollgate.console.programs import KnownPrograms
-from tollgate.console.providers import provider_metrics
-from tollgate.console.samples import Point, Sample, buckets_of, point_between
-from tollgate.contract.events import PROVIDERS
+from tollgate.console.providers import call_buckets, provider_metrics
+from tollgate.console.samples import Buckets, Point, Sample, buckets_of, increase, point_between
+from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.fees import BASIS_POINTS, FEE_BASIS_POINTS, paid_and_saved_cents
 from tollgate.contract.read_model_api import Charging, DoubtView, Status
+from tollgate.contract.rebuild_progress import PROGRAM as REBUILD
+from tollgate.contract.rebuild_progress import progress_in
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.contract.waiting import OLDEST_SECONDS_MAX, ChargingFacts
 
@@ -39,6 +41,7 @@ def sample_of(observation: Observation) -> Sample:
         queue=None if facts is None or facts.queue is None else facts.queue.length,
         in_doubt=None if charging is None else charging.in_doubt,
         accept_buckets=buckets_of((one.samples for one in observation.programs), ACCEPT_LATENCY),
+        call_buckets=call_buckets(one.samples for one in observation.programs),
     )
 
 
@@ -60,11 +63,23 @@ class Recent:
 
     def over(self, seconds: int) -> Point | None:
         """The point from the sample that is so old, or the oldest, to the newest; None with fewer than two."""
+        pair = self._pair(seconds)
+        return None if pair is None else point_between(*pair)
+
+    def calls_over(self, seconds: int, provider: ProviderName) -> Buckets:
+        """The answer times of the provider's calls over the same time."""
+        pair = self._pair(seconds)
+        if pair is None:
+            return {}
+        earlier, later = (one.call_buckets.get(provider, {}) for one in pair)
+        return increase(earlier, later)
+
+    def _pair(self, seconds: int) -> tuple[Sample, Sample] | None:
         if len(self._samples) < 2:  # noqa: PLR2004 - a rate needs two
             return None
         newest = self._samples[-1]
         old = [one for one in self._samples if newest.at_us - one.at_us >= seconds * MICROSECONDS]
-        return point_between(old[-1] if old else self._samples[0], newest)
+        return old[-1] if old else self._samples[0], newest
 
 
 def render_live(observation: Observation, recent: Recent, point: Point | None, programs: KnownPrograms) -> bytes:
@@ -79,12 +94,13 @@ def render_live(observation: Observation, recent: Recent, point: Point | None, p
             "troubles": observation.troubles,
             "rates": _rates(rates),
             "latency": None if quantiles is None else {"p50Ms": quantiles.p50_ms, "p99Ms": quantiles.p99_ms},
-            "providers": _providers(observation, rates),
+            "providers": _providers(observation, rates, quantiles, recent),
             "payments": None if observation.status is None else _payments(observation.status),
             "queue": None if observation.facts is None else _queue(observation.facts),
             "doubts": None if observation.charging is None else _doubts(observation.charging, observation.at_us),
             "fees": None if observation.charging is None else _fees(observation.charging),
             "log": _log(observation),
+            "rebuild": _rebuild(observation),
             "programs": [asdict(one) for one in programs.states(observation)],
             "point": None if point is None else asdict(point),
         }
@@ -103,7 +119,9 @@ def _payments(status: Status) -> dict[str, int]:
     return {name: getattr(status, name) for name in ("settled", "rejected", "pending", "routed", "in_doubt")}
 
 
-def _providers(observation: Observation, rates: Point | None) -> list[dict[str, object]]:
+def _providers(
+    observation: Observation, rates: Point | None, lately: Point | None, recent: Recent
+) -> list[dict[str, object]]:
     totals = None if observation.charging is None else observation.charging.totals
     count = 0 if totals is None else sum(total.count for total in totals.values())
     samples = [one.samples for one in observation.programs]
@@ -114,11 +132,21 @@ def _providers(observation: Observation, rates: Point | None) -> list[dict[str, 
             "count": None if totals is None else totals[name].count,
             "amountCents": None if totals is None else totals[name].amount_cents,
             "share": None if totals is None or not count else totals[name].count / count,
+            "recentShare": None if lately is None else _share(lately, name),
             "feeShare": FEE_BASIS_POINTS[name] / BASIS_POINTS,
-            **provider_metrics(name, samples),
+            **provider_metrics(name, samples, recent.calls_over(QUANTILE_SECONDS, name)),
         }
         for name in PROVIDERS
     ]
+
+
+def _share(lately: Point, name: ProviderName) -> float | None:
+    """The provider's part of what was settled; None if nothing was."""
+    rates = {one: getattr(lately, one) for one in PROVIDERS}
+    if None in rates.values() or not sum(rates.values()):
+        return None
+    share: float = rates[name] / sum(rates.values())
+    return share
 
 
 def _queue(facts: ChargingFacts) -> dict[str, object]:
@@ -152,7 +180,10 @@ def _doubt(doubt: DoubtView, now_us: int) -> dict[str, object]:
         "ageSeconds": max(now_us - doubt.since_us, 0) / MICROSECONDS,
         "why": doubt.why,
         "isHeld": doubt.is_held,
-        "command": f"tollgate processor resolve {doubt.correlation_id} --charged --note '…'",
+        "commands": {
+            "charged": f"tollgate processor resolve {doubt.correlation_id} --charged --note '…'",
+            "notCharged": f"tollgate processor resolve {doubt.correlation_id} --not-charged --note '…'",
+        },
     }
 
 
@@ -166,4 +197,26 @@ def _log(observation: Observation) -> Mapping[str, int | None]:
     position = None if observation.status is None else observation.status.position
     end = observation.log_end
     behind = None if position is None or end is None else max(end - position, 0)
-    return {"end": end, "position": position, "behind": behind}
+    size = None if observation.facts is None else observation.facts.log_size
+    return {
+        "end": end,
+        "position": position,
+        "behind": behind,
+        "bytes": None if size is None else size.bytes,
+        "bytesMax": None if size is None else size.bytes_max,
+    }
+
+
+def _rebuild(observation: Observation) -> dict[str, object] | None:
+    """The progress of a rebuild; None while none runs."""
+    for one in observation.programs:
+        if one.program == REBUILD:
+            progress = progress_in(one.samples)
+            return {
+                "read": progress.read,
+                "left": progress.left,
+                "share": progress.share,
+                "secondsLeft": progress.seconds_left,
+                "isComparing": progress.is_comparing,
+            }
+    return None

@@ -1,9 +1,9 @@
-"""What the processors' metrics show of a provider: latency, circuit breaker, health. Pure."""
+"""What the processors' metrics show of a provider: circuit breaker, health, the answer time of its calls. Pure."""
 
 from collections.abc import Iterable, Mapping
 
-from tollgate.console.samples import buckets_of, quantile
-from tollgate.contract.events import ProviderName
+from tollgate.console.samples import Buckets, buckets_of, quantile
+from tollgate.contract.events import PROVIDERS, ProviderName
 
 CALL_LATENCY = "tollgate_provider_call_duration_seconds"
 BREAKER = "tollgate_provider_breaker_state"
@@ -13,15 +13,22 @@ HEALTH = "tollgate_provider_failing"
 _BREAKER_STATES = ("closed", "half-open", "open")
 
 
-def provider_metrics(name: ProviderName, samples: Iterable[Mapping[str, float]]) -> dict[str, object]:
-    """Null where no processor answered."""
+def call_buckets(samples: Iterable[Mapping[str, float]]) -> dict[ProviderName, Buckets]:
+    """The answer times of the calls to each provider, over all processors."""
     programs = list(samples)
-    buckets = buckets_of(programs, CALL_LATENCY, {"provider": name})
+    return {name: buckets_of(programs, CALL_LATENCY, {"provider": name}) for name in PROVIDERS}
+
+
+def provider_metrics(
+    name: ProviderName, samples: Iterable[Mapping[str, float]], recent_calls: Buckets
+) -> dict[str, object]:
+    """Null where no processor answered. The answer times are those of `recent_calls`."""
+    programs = list(samples)
     states = _values(programs, BREAKER, name)
     failing = _values(programs, HEALTH, name)
     return {
-        "p50Ms": _milliseconds(quantile(buckets, 0.5)),
-        "p99Ms": _milliseconds(quantile(buckets, 0.99)),
+        "p50Ms": _milliseconds(quantile(recent_calls, 0.5)),
+        "p99Ms": _milliseconds(quantile(recent_calls, 0.99)),
         # Each processor has a breaker of its own: the worst is shown.
         "breaker": _BREAKER_STATES[int(max(states))] if states else None,
         "isFailing": max(failing) > 0 if failing else None,

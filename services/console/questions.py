@@ -6,9 +6,8 @@ from http import HTTPStatus
 from uuid import UUID
 
 from tollgate.console.errors import UnanswerableError
-from tollgate.console.timeline import render_payment, render_summary
+from tollgate.console.timeline import Entry, render_payment, render_summary
 from tollgate.contract.codec import decode
-from tollgate.contract.events import Event
 from tollgate.contract.read_model_api import PaymentView, SummaryQuestion
 from tollgate.messaging.log import Log
 from tollgate.messaging.read_model_client import QuestionRefusedError, ReadModel, ReadModelUnavailableError
@@ -56,11 +55,11 @@ class Questions:
                 raise UnanswerableError(HTTPStatus.BAD_REQUEST, str(error)) from None
         return render_summary(summary, is_of_the_past=question.is_of_the_past)
 
-    async def _events(self, view: PaymentView) -> list[tuple[int, Event]]:
+    async def _events(self, view: PaymentView) -> list[Entry]:
         deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS_MAX
-        stored = await self._log.events_of(view.correlation_id, view.sequences, deadline=deadline)
-        # `events_of` returns valid events only.
-        return [(sequence, decode(payload)) for sequence, payload in stored]
+        stored = await self._log.stored_events_of(view.correlation_id, view.sequences, deadline=deadline)
+        # They are valid events only.
+        return [Entry(one.sequence, one.stored_at_us, decode(one.payload)) for one in stored]
 
 
 def _moment_us(query: Mapping[str, str], name: str) -> int | None:

@@ -24,6 +24,8 @@ class Sample:
     queue: int | None = None
     in_doubt: int | None = None
     accept_buckets: Buckets = field(default_factory=dict)
+    call_buckets: Mapping[ProviderName, Buckets] = field(default_factory=dict)
+    """Of the calls to each provider."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -155,15 +155,22 @@ class Log:
 
         Raises BrokerUnavailableError.
         """
-        message = await self._message_at(sequence, deadline=deadline)
-        return None if message is None else part_of(message.subject, message.payload, correlation_id)
+        stored = await self._stored_event_of(correlation_id, sequence, deadline)
+        return None if stored is None else stored.payload
 
     async def events_of(
         self, correlation_id: str, sequences: Sequence[int], *, deadline: float
     ) -> list[tuple[int, bytes]]:
         """The payment's valid events at those sequences, as stored; those that are gone are left out."""
-        found = await asyncio.gather(*(self.event_of(correlation_id, one, deadline=deadline) for one in sequences))
-        return [(sequence, event) for sequence, event in zip(sequences, found, strict=True) if event is not None]
+        stored = await self.stored_events_of(correlation_id, sequences, deadline=deadline)
+        return [(one.sequence, one.payload) for one in stored]
+
+    async def stored_events_of(
+        self, correlation_id: str, sequences: Sequence[int], *, deadline: float
+    ) -> list[StoredMessage]:
+        """The same with the times at which they were stored; each payload is this payment's event only."""
+        found = await asyncio.gather(*(self._stored_event_of(correlation_id, one, deadline) for one in sequences))
+        return [one for one in found if one is not None]
 
     async def last_sequence_of(self, subject: str, *, timeout_seconds: float) -> int:
         """The sequence of the newest message under this subject, from the stream's leader; 0 if there is none.
@@ -180,6 +187,11 @@ class Log:
         )
         if "error" in answer:
             raise BrokerError(f"the log cannot be purged: {answer['error'].get('description')}")
+
+    async def _stored_event_of(self, correlation_id: str, sequence: int, deadline: float) -> StoredMessage | None:
+        message = await self._message_at(sequence, deadline=deadline)
+        event = None if message is None else part_of(message.subject, message.payload, correlation_id)
+        return None if message is None or event is None else replace(message, payload=event)
 
     async def _message_at(self, sequence: int, *, deadline: float) -> StoredMessage | None:
         timeout_seconds = max(deadline - asyncio.get_running_loop().time(), 0)

@@ -26,6 +26,7 @@ from tollgate.projector.metrics import ProjectorMetrics
 from tollgate.projector.read.inspection import Inspection
 from tollgate.projector.rebuild.builder import build
 from tollgate.projector.rebuild.command import rebuild
+from tollgate.projector.rebuild.progress_report import ProgressReport
 from tollgate.projector.service import QuestionService
 from tollgate.projector.settings import Settings
 from tollgate.projector.standby.standby import Standby
@@ -154,12 +155,12 @@ async def _open_model(
         await check_complete(broker, settings.archive_dir, log, missing_accepted=settings.log_missing_accepted)
         discard(path)
     if await lacks_beginning(broker, 0, log):
-        await _build_from_archive(path, log, settings)
+        await _build_from_archive(broker, path, log, settings)
         return await _known_model(broker, path, log, settings, observer)
     return _model(broker, path, Store.open(path, log.identity), log, settings, observer=observer)
 
 
-async def _build_from_archive(path: Path, log: LogState, settings: Settings) -> None:
+async def _build_from_archive(broker: Broker, path: Path, log: LogState, settings: Settings) -> None:
     """Builds the read model from archive and stream. Raises FatalError."""
     async with Broker(settings.nats_url, name="projector", ca_file=settings.nats_ca_file) as reading:
         await check_complete(reading, settings.archive_dir, log, missing_accepted=settings.log_missing_accepted)
@@ -169,11 +170,14 @@ async def _build_from_archive(path: Path, log: LogState, settings: Settings) -> 
             "the log begins at %d; earlier messages are read from %s",
             *(log.first_sequence, settings.archive_dir or "nowhere: LOG_MISSING_ACCEPTED"),
         )
-        await build(
-            *(reading, path, log.identity, lambda _read, _left: None),
-            missing_accepted=settings.log_missing_accepted,
-            archive=archive,
-        )
+        progress = ProgressReport(log.last_sequence)
+        # On this connection, because `reading` delivers the log.
+        async with progress.published(broker):
+            await build(
+                *(reading, path, log.identity, progress.on_progress),
+                missing_accepted=settings.log_missing_accepted,
+                archive=archive,
+            )
 
 
 async def _known_model(

@@ -25,6 +25,8 @@ def _lines(view: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if view["archive"] is not None:
         yield "archive", _archive(view["archive"])
     yield "read model", _read_model(view)
+    if view["rebuild"] is not None:
+        yield "rebuild", _rebuild(view["rebuild"])
     yield from ((one["name"], f"{one['state']:<8} {one['description']}") for one in view["processes"])
     yield from ((_kind(one["name"]), _program(one)) for one in view["programs"] if _is_listed(one, view))
 
@@ -96,6 +98,13 @@ def _read_model(view: Mapping[str, Any]) -> str:
     if lag is None:
         return UNKNOWN
     return f"position {view['log']['position']}; {lag['messages']} messages behind, {lag['seconds']:.1f} s"
+
+
+def _rebuild(rebuild: Mapping[str, Any]) -> str:
+    if rebuild["isComparing"]:
+        return f"{rebuild['read']} messages read; the new read model is compared with the live one"
+    left = "" if rebuild["secondsLeft"] is None else f"; {rebuild['secondsLeft']:.0f} s left"
+    return f"{rebuild['read']} of {rebuild['read'] + rebuild['left']} messages, {rebuild['share']:.0%}{left}"
 
 
 def _is_listed(program: Mapping[str, Any], view: Mapping[str, Any]) -> bool:

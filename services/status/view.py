@@ -1,6 +1,6 @@
 """The answers as one object: what `--json` prints, and the screen shows. Pure.
 
-It is the console's message, with faults, processes, lag and bytes. Amounts are cents, ages seconds. A part that is null
+It is the console's message, with faults, processes and lag. Amounts are cents, ages seconds. A part that is null
 was not answered.
 """
 
@@ -25,7 +25,6 @@ def view_of(answers: Answers, recent: Recent, programs: KnownPrograms, bounds: B
         "healthy": not faults,
         "faults": faults,
         **message,
-        "log": message["log"] | _bytes(answers),
         "archive": _archive(answers),
         "readModel": None if answers.lag is None else asdict(answers.lag),
         "processes": [asdict(one) for one in answers.processes],
@@ -44,9 +43,3 @@ def _archive(answers: Answers) -> dict[str, object] | None:
         "stretches": end.stretches,
         "head": end.head,
     }
-
-
-def _bytes(answers: Answers) -> dict[str, int | None]:
-    facts = answers.observation.facts
-    size = None if facts is None else facts.log_size
-    return {"bytes": None if size is None else size.bytes, "bytesMax": None if size is None else size.bytes_max}

@@ -45,6 +45,7 @@ LAYERS = {
 """What each folder of `services/` may import of the others."""
 PURE = [
     "console.access",
+    "console.explanation",
     "console.history",
     "console.live",
     "console.observation",

@@ -4,6 +4,9 @@ const whole = new Intl.NumberFormat("en");
 const money = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const clock = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
+const time = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const precise = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
+
 export const UNKNOWN = "–";
 
 export const count = (value) => (value == null ? UNKNOWN : whole.format(value));
@@ -27,6 +30,16 @@ export const age = (seconds) => {
 };
 
 export const moment = (ms) => clock.format(new Date(ms));
+
+export const timeOfDay = (ms) => time.format(new Date(ms));
+
+export const preciseTime = (ms) => precise.format(new Date(ms));
+
+export const bytes = (value) => {
+  if (value == null) return UNKNOWN;
+  const [unit, size] = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]].find(([, one]) => value >= one) ?? ["B", 1];
+  return `${figure(value / size)} ${unit}`;
+};
 
 /** The value of a datetime-local input, in this browser's time zone. */
 export const inputMoment = (ms) => {

@@ -1,6 +1,6 @@
 // What a person asks: a payment by its id, and the summary of a window.
 
-import { amount, count, element, inputMoment, moment } from "./format.js";
+import { age, amount, count, element, inputMoment, moment, preciseTime } from "./format.js";
 
 const byId = (id) => document.getElementById(id);
 const STATES = { pending: "waits to be routed", routed: "is being charged", in_doubt: "is in doubt", processed: "is charged", rejected: "is rejected" };
@@ -24,18 +24,27 @@ export async function findPayment(id) {
   if (!payment) return;
   history.replaceState(null, "", `#payment=${payment.correlationId}`);
   const steps = element("ol", "", { class: "timeline" });
-  steps.append(...payment.steps.map(step));
-  target.replaceChildren(element("p", `${amount(payment.amountCents)}; the payment ${STATES[payment.state]}.`, { class: "answer" }), steps);
+  steps.append(...payment.steps.map((one, index) => step(one, payment.steps[index - 1])));
+  const [first] = payment.steps;
+  const answer = element("p", "", { class: "answer" });
+  answer.append(element("b", amount(payment.amountCents)), ` ${STATES[payment.state]}.`);
+  target.replaceChildren(answer);
+  if (first) target.append(element("p", moment(first.atMs), { class: "quiet" }));
+  if (payment.missing) target.append(element("p", `${count(payment.missing)} of its events are no longer in the stream; the archive has them.`, { class: "quiet" }));
+  target.append(steps);
 }
 
-function step({ kind, text, why, atMs, sequence }) {
+function step({ kind, text, why, explanation, atMs, sequence }, before) {
   const item = element("li", "", { "data-kind": kind });
   item.append(element("span", text));
-  if (why) item.append(element("span", why, { class: "why" }));
-  const when = atMs == null ? `log position ${count(sequence)}` : `${moment(atMs)}, log position ${count(sequence)}`;
-  item.append(element("time", when));
+  if (explanation) item.append(element("span", explanation, { class: "why" }));
+  if (why) item.append(element("code", why));
+  const later = before ? ` (${after(atMs - before.atMs)})` : "";
+  item.append(element("time", `${preciseTime(atMs)}${later}, log position ${count(sequence)}`));
   return item;
 }
+
+const after = (ms) => (ms < 1000 ? `+${ms} ms` : `+${age(ms / 1000)}`);
 
 export async function summarise() {
   const query = new URLSearchParams();
@@ -47,12 +56,16 @@ export async function summarise() {
   const summary = await ask(`/api/summary?${query}`, target);
   if (!summary) return;
   const list = element("dl", "", { class: "rows answer" });
-  list.append(...Object.entries(summary.totals).map(([name, total]) => {
-    const row = element("div");
-    row.append(element("dt", name), element("dd", `${count(total.count)} payments, ${amount(total.amountCents)}`));
-    return row;
-  }));
+  const totals = Object.entries(summary.totals);
+  const sum = (field) => totals.reduce((all, [, total]) => all + total[field], 0);
+  list.append(...totals.map(([name, total]) => row(name, total)), row("together", { count: sum("count"), amountCents: sum("amountCents") }, "total"));
   target.replaceChildren(list, element("p", settled(summary), { class: "quiet" }));
+}
+
+function row(name, total, kind = "") {
+  const made = element("div", "", { class: kind });
+  made.append(element("dt", name), element("dd", `${count(total.count)} payments, ${amount(total.amountCents)}`));
+  return made;
 }
 
 function settled({ isSettled, openAttempts, position }) {
@@ -66,6 +79,7 @@ export async function summariseWindow(fromMs, toMs) {
   byId("from").value = inputMoment(fromMs);
   byId("to").value = inputMoment(toMs);
   await summarise();
+  byId("summary-card").scrollIntoView({ block: "nearest", behavior: "smooth" });
 }
 
 export function listenForQuestions() {

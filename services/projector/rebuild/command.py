@@ -18,6 +18,7 @@ from tollgate.messaging.read_model_client import QuestionRefusedError, ReadModel
 from tollgate.projector.live.files import LockedError, ModelFiles, discard, locked
 from tollgate.projector.live.store import Store, UnusableFileError
 from tollgate.projector.rebuild.builder import Built, build
+from tollgate.projector.rebuild.progress_report import ProgressReport
 from tollgate.projector.settings import Settings
 from tollgate.projector.verify.comparison import Comparison, NotComparableError, compare
 from tollgate.runtime.cli import Command
@@ -76,14 +77,17 @@ async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> Non
                 first = min(state.first_sequence, archive.first_sequence or 1) if archive else state.first_sequence
                 began = time.monotonic()
                 async with broker_for_command(settings, name="projector") as reading:
-                    with _progress(state.last_sequence - first + 1) as on_progress:
-                        built = await build(
-                            *(reading, files.rebuild, state.identity, on_progress),
-                            missing_accepted=settings.log_missing_accepted,
-                            archive=archive,
-                        )
-                _print_built(built, time.monotonic() - began)
-                await _Adoption(broker, files, state.identity, accepts_differences=accepts_differences).run()
+                    progress = ProgressReport(state.last_sequence - first + 1)
+                    async with progress.published(broker):
+                        with _progress(state.last_sequence - first + 1) as on_progress:
+                            built = await build(
+                                *(reading, files.rebuild, state.identity, progress.also(on_progress)),
+                                missing_accepted=settings.log_missing_accepted,
+                                archive=archive,
+                            )
+                        _print_built(built, time.monotonic() - began)
+                        progress.compares()
+                        await _Adoption(broker, files, state.identity, accepts_differences=accepts_differences).run()
     except LockedError:
         raise FatalError(f"another rebuild of {files.folder} is under way") from None
 

@@ -1,0 +1,1 @@
+"""Pictures of the console for the documentation, and what the console costs."""
