@@ -75,7 +75,7 @@ async def _questions(session: aiohttp.ClientSession, scene: Scene) -> float:
     async with session.get(address) as answer:
         if answer.status != HTTPStatus.OK:
             raise RuntimeError(f"{address} answered {answer.status}")
-        lines = (await answer.text()).splitlines()
+        lines = [line for line in (await answer.text()).splitlines() if not line.startswith("#")]
     counted = {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
     return counted[QUESTIONS % "status"] + counted[QUESTIONS % "charging"]
 
@@ -103,7 +103,8 @@ def main(rate: float, seconds: float, rounds: int, first_port: int) -> None:
         middle = {name: statistics.median(one[name] for one in figures) for name in figures[0]}
         click.echo(
             f"{pages:>2} pages: {middle['all_ms']:.2f} ms of CPU a payment,"
-            f" {middle['console_ms']:.2f} of it the console's ({middle['console_cpu']:.1%} of a core) and {middle['projector_ms']:.2f} the projector's;"
+            f" {middle['console_ms']:.2f} of it the console's ({middle['console_cpu']:.1%} of a core)"
+            f" and {middle['projector_ms']:.2f} the projector's;"
             f" {middle['questions']:.1f} questions/s to the projector; console {middle['console_mb']:.0f} MB"
         )
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 
-from qa.bench.server import BIN
+from qa.bench.server import BIN, wait_for
 from qa.bench.stages.stack import Stack, running_stack
 from qa.load.client import Origin, Pool
 from qa.load.generator import Generator
@@ -94,4 +94,6 @@ async def running_scene(first_port: int) -> AsyncIterator[Scene]:
     with tempfile.TemporaryDirectory(prefix="tollgate-console-") as name:
         folder = Path(name)
         async with running_stack(folder, first_port) as stack:
-            yield Scene(folder, stack)
+            scene = Scene(folder, stack)
+            await asyncio.to_thread(wait_for, scene.console.port)
+            yield scene

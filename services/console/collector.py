@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from tollgate.console.observation import Observation
 from tollgate.contract.read_model_api import Charging, Status
@@ -41,10 +42,13 @@ class Collector:
         if not self._broker.is_connected:
             return Observation(now_us, ("the broker is away",))
         troubles: list[str] = []
-        status, charging, programs, log_end = await asyncio.gather(
-            self._status(troubles), self._charging(), self._ask_statistics(), self._log_end(troubles)
+        status, facts, programs, log_end = await asyncio.gather(
+            self._status(troubles), self._facts(troubles), self._ask_statistics(), self._log_end(troubles)
         )
-        facts = await self._facts(charging, troubles)
+        # After the queue: a payment that is acknowledged in between would look like one that the queue has lost.
+        charging = await self._charging()
+        if facts is not None and charging is not None and charging.oldest_chargeable is not None:
+            facts = replace(facts, oldest=as_waiting(self._broker, charging.oldest_chargeable))
         # One fault may have several symptoms with the same text.
         return Observation(
             self._broker.clock.now_us(), tuple(dict.fromkeys(troubles)), status, charging, facts, log_end, programs
@@ -64,10 +68,9 @@ class Collector:
             # The question for its status fails for the same reason, and reports it.
             return None
 
-    async def _facts(self, charging: Charging | None, troubles: list[str]) -> ChargingFacts | None:
-        oldest = as_waiting(self._broker, None if charging is None else charging.oldest_chargeable)
+    async def _facts(self, troubles: list[str]) -> ChargingFacts | None:
         try:
-            return await ask_charging(self._broker, oldest)
+            return await ask_charging(self._broker)
         except BrokerError as error:
             troubles.append(str(error))
             return None

@@ -92,7 +92,8 @@ function showQueue(queue) {
   const isWaiting = queue.causes.length > 0;
   show("queue-waiting", count(queue.waiting));
   show("queue-under-way", count(queue.underWay));
-  show("oldest", queue.oldestSeconds == null ? "none" : age(queue.oldestSeconds));
+  show("oldest", queue.oldestSeconds == null ? "Nothing" : age(queue.oldestSeconds));
+  show("oldest-unit", queue.oldestSeconds == null ? "" : "the oldest payment");
   show("queue-state", queue.oldestSeconds == null ? "nothing waits" : isWaiting ? "payments wait" : "at the usual pace");
   byId("queue-state").dataset.bad = String(isWaiting);
   byId("waiting-tile").classList.toggle("bad", isWaiting);
