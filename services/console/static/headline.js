@@ -10,7 +10,7 @@ export function headline(live, stale) {
   const { troubles, queue, rates, doubts, providers } = live;
   if (stale) {
     const text = troubles.length ? `Nothing can be seen now: ${troubles.join("; ")}.` : "The console does not answer.";
-    return { kind: "stale", text, reason: `${stale} The page connects again by itself.`, title: "Stale" };
+    return { kind: troubles.length ? "blind" : "silent", text, reason: `${stale} The page connects again by itself.`, title: "Stale" };
   }
   if (troubles.length) return { kind: "trouble", text: `Some figures are missing: ${troubles.join("; ")}.`, reason: "", title: "Missing figures" };
   const inDoubt = doubts?.count ? `${count(doubts.count)} in doubt, the oldest for ${age(doubts.listed[0]?.ageSeconds)}. ` : "";

@@ -171,7 +171,7 @@ function showProgress({ rebuild, log }) {
   const isBehind = log.behind > LAG_SHOWN_MESSAGES;
   byId("progress").hidden = !rebuild && !isBehind;
   if (rebuild) {
-    const left = rebuild.secondsLeft == null ? "" : `, about ${age(rebuild.secondsLeft)} left`;
+    const left = rebuild.secondsLeft == null || rebuild.secondsLeft < 1 ? "" : `, about ${age(rebuild.secondsLeft)} left`;
     const text = rebuild.isComparing
       ? `All ${count(rebuild.read)} messages of the log are read; the new read model is compared with the live one.`
       : `${count(rebuild.read)} of ${count(rebuild.read + rebuild.left)} messages of the log are read${left}. The live read model answers meanwhile.`;

@@ -19,8 +19,8 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.support.conditions import eventually
+from tests.support.forked import BIN
 from tests.support.ports import free_port
-from tests.support.programs import BIN
 from tests.support.stack import Stack
 from tollgate.console.access import COOKIE
 from tollgate.stack.credentials import ensure_credentials
