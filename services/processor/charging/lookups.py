@@ -73,7 +73,8 @@ class Lookups:
             batch = self._open = _Batch()
             batch.finding = asyncio.create_task(self._find(batch))
             batch.finding.add_done_callback(_consume_result)
-        batch.requests[correlation_id] = batch.requests.get(correlation_id) or request_sequence
+        asked = (batch.requests.get(correlation_id), request_sequence)
+        batch.requests[correlation_id] = min((one for one in asked if one is not None), default=None)
         batch.up_to = max(batch.up_to, up_to)
         # A caller that is cancelled must not cancel the question of the others.
         found = (await asyncio.shield(batch.finding))[correlation_id]
@@ -88,7 +89,9 @@ class Lookups:
             known = await self._ask(batch)
         if known is None:
             return await self._read(batch)
-        found = await asyncio.gather(*(self._found(one, known.payments.get(one)) for one in batch.requests))
+        found = await asyncio.gather(
+            *(self._found(one, sequence, known.payments.get(one)) for one, sequence in batch.requests.items())
+        )
         return dict(zip(batch.requests, found, strict=True))
 
     async def _ask(self, batch: _Batch) -> Known | None:
@@ -113,11 +116,15 @@ class Lookups:
                 raise BrokerUnavailableError("the connection to the broker was lost during a question")
             return known
 
-    async def _found(self, correlation_id: str, known: KnownPayment | None) -> Found | TollgateError:
+    async def _found(
+        self, correlation_id: str, request_sequence: int | None, known: KnownPayment | None
+    ) -> Found | TollgateError:
         try:
+            # In both cases the request was purged, and the purge was not read here yet.
             if known is None:
-                # Its request was purged, and the purge was not read here yet.
                 raise UnknownPaymentError(f"the read model has no payment {correlation_id}")
+            if request_sequence is not None and known.request_sequence > request_sequence:
+                raise UnknownPaymentError(f"{correlation_id} was requested again after a purge")
             if known.ended is not None:
                 return Ended()
             if known.events is None:

@@ -127,6 +127,14 @@ async def test_a_payment_that_the_read_model_does_not_have_is_not_taken_for_a_ne
         await lookups.of(ID.format(1), 1, up_to=9)
 
 
+async def test_an_answer_about_the_same_id_requested_again_after_a_purge_is_not_used() -> None:
+    again = ID.format(1)
+    lookups = lookups_of(FakeReadModel({again: KnownPayment(6, 5)}), FakeHistories())
+    with pytest.raises(UnknownPaymentError, match="requested again after a purge"):
+        await lookups.of(again, 1, up_to=9)
+    assert await lookups.of(again, 6, up_to=9) == await lookups.of(again, 8, up_to=9) == History([])
+
+
 async def test_an_answer_older_than_the_question_is_not_used() -> None:
     lookups = lookups_of(FakeReadModel({ID.format(1): KnownPayment(1, 5)}, position=8), FakeHistories())
     with pytest.raises(BrokerUnavailableError, match="as of 8, not 9"):

@@ -401,15 +401,20 @@ def state_in_the_log(events: Sequence[Event], payment: str, request: int, sequen
     return payment_state
 
 
-def read_model_answer(events: Sequence[Event], payment: str, position: int) -> history.History | Ended | None:
-    """What a read model at `position` has of the payment; None if it has no request of it (since the last purge)."""
+def read_model_answer(
+    events: Sequence[Event], payment: str, request: int, position: int
+) -> history.History | Ended | None:
+    """What a read model at `position` has of the payment; None if it has no request of it (since the last purge).
+
+    None, too, if that purge came after `request`: `Lookups` refuses an answer about a payment that was requested later.
+    """
     purged = purged_at(events, position)
     own = [
         (place, event)
         for place, event in enumerate(events[:position], start=1)
         if place > purged and getattr(event, "correlation_id", None) == payment
     ]
-    if not any(isinstance(event, PaymentRequested) for _, event in own):
+    if all(place > request for place, event in own if isinstance(event, PaymentRequested)):
         return None
     found = history.History([(place, event) for place, event in own if not isinstance(event, PaymentRequested)])
     return Ended() if found.payment_state == Ended() else found
@@ -446,13 +451,18 @@ def test_a_cache_that_begins_anywhere_and_forgets_at_once_has_the_states_of_the_
     for _ in range(data.draw(st.integers(1, 12), label="questions")):
         read_to(data.draw(st.integers(position, len(events)), label="read to"))
         request, payment = data.draw(st.sampled_from(requests))
+        if purged_at(events, request) > position:
+            # The cache still has the states from before that purge. They charge nothing twice: of intents for the same
+            # id, all after the purge, the log's order decides.
+            continue
         known = state_cache.payment_state(payment, request)
         check(payment, request, known)
         if known is not None:
             continue
         with state_cache.asking(payment) as asked:
             needed = max(asked.since, request)
-            answer = read_model_answer(events, payment, data.draw(st.integers(needed, len(events)), label="as of"))
+            as_of = data.draw(st.integers(needed, len(events)), label="as of")
+            answer = read_model_answer(events, payment, request, as_of)
             read_to(data.draw(st.integers(position, len(events)), label="read during the question, to"))
             if answer is not None:
                 check(payment, request, state_cache.adopt(payment, asked, answer))
