@@ -52,7 +52,7 @@ async def serve(settings: Settings) -> None:
     traces = traces_of(settings, program="gateway", instance=settings.gateway_name, now_us=broker.clock.now_us)
     read_model = ReadModel(broker)
     known_ids = IdFilter(settings.known_ids_filter_mb * BYTES_IN_MB)
-    dedup_index = DedupIndex(broker, known_ids, watch=watch, load=partial(load_filter, broker, read_model, known_ids))
+    dedup_index = DedupIndex(broker, known_ids, watch=watch, load=partial(load_filter, broker, read_model))
     timeout_seconds = settings.gateway_accept_timeout_seconds
     if traces is None:
         log = MeteredLog(broker, watch, metrics)

@@ -37,8 +37,13 @@ READ_MESSAGES_MAX = 20_000
 """A log of fewer messages is read in about the time in which the filter is loaded, and without a projector, unless its
 beginning is in an archive."""
 FILTER_SECONDS_MAX = 5.0
-"""How long a start waits for the projector's filter; then it reads the log."""
+"""How long a start waits for the projector's filter; then it reads the log, unless that is too long."""
 FILTER_PAUSE_SECONDS = 0.1
+READ_ANYWAY_MESSAGES_MAX = 300_000
+"""A longer log is not read when there is no filter: it would take more than about twenty seconds. Then every id may be
+known, and each payment is looked up, until the projector gives its filter."""
+FILTER_RETRY_SECONDS = 5.0
+"""Between two questions for the filter while every id may be known."""
 _ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -55,9 +60,11 @@ class DedupIndex:
         known_ids: IdFilter,
         *,
         watch: LogWatch | None = None,
-        load: Callable[[], Awaitable[int]] | None = None,
+        load: Callable[[IdFilter], Awaitable[int]] | None = None,
     ) -> None:
         self._load = load
+        self._is_filled = False
+        self._load_at = 0.0
         self._broker = broker
         self._watch = watch or LogWatch(broker)
         self._known_ids = known_ids
@@ -144,37 +151,78 @@ class DedupIndex:
                 if await self._is_behind():
                     await self._read()
                 retries.succeeded()
+                if self._is_filled and self._load is not None and self._now() >= self._load_at:
+                    await self._replace_filter(self._load)
+                    self._load_at = self._now() + FILTER_RETRY_SECONDS
             except BrokerError as error:
                 await asyncio.sleep(retries.failed(error))
             else:
                 await self._pause()
 
     async def _start_from_filter(self) -> None:
-        """Loads the filter that the projector has of a long log. Where that fails, the log is read."""
+        """Loads the filter that the projector has of a long log. Where that fails, the log is read, or each payment is
+        looked up."""
         if self._load is None:
             return
+        length = 0
         try:
             async with asyncio.timeout(FILTER_SECONDS_MAX):
                 await self._broker.connected()
                 log = await self._watch.look(timeout_seconds=STATE_TIMEOUT_SECONDS)
-                is_short = log.last_sequence - log.first_sequence < READ_MESSAGES_MAX
-                if is_short and not await self._lacks_beginning(log):
+                length = log.last_sequence - log.first_sequence
+                if length < READ_MESSAGES_MAX and not await self._lacks_beginning(log):
                     return
                 sequence = await self._loaded(self._load)
         except (FilterUnusableError, TimeoutError, BrokerError) as error:
             reason = str(error) or f"the projector did not answer in {FILTER_SECONDS_MAX:g} s"
+            if length > READ_ANYWAY_MESSAGES_MAX and await self._start_without_ids(reason):
+                return
             logger.warning("the log is read from its beginning, without the projector's filter: %s", reason)
             return
         # A purge up to there is in the filter already.
         self.last_sequence = self.recent_from = self._purged_at = sequence
         logger.info("the ids of all requests up to %d are known from the projector's filter", sequence)
 
-    @staticmethod
-    async def _loaded(load: Callable[[], Awaitable[int]]) -> int:
+    async def _start_without_ids(self, reason: str) -> bool:
+        """Begins at the newest request, with a filter that contains every id. False when the broker does not answer."""
+        try:
+            newest = await self._log.last_sequence_of(REQUESTED, timeout_seconds=STATE_TIMEOUT_SECONDS)
+            purged_at = await self._log.last_sequence_of(PURGED, timeout_seconds=STATE_TIMEOUT_SECONDS)
+        except BrokerError as error:
+            logger.warning("the newest request cannot be read: %s", error)
+            return False
+        self._fill()
+        # Later requests are noted exactly; a purge that is later is noticed as any other.
+        self._purged_at = min(purged_at, newest)
+        self.last_sequence = self.recent_from = newest
+        logger.warning("each payment is looked up in the read model until the projector gives its filter: %s", reason)
+        return True
+
+    async def _replace_filter(self, load: Callable[[IdFilter], Awaitable[int]]) -> None:
+        """Loads the projector's filter in place of one that contains every id; tried again later if that fails."""
+        ids = IdFilter(self._known_ids.size_bytes)
+        try:
+            sequence = await load(ids)
+        except (FilterUnusableError, ReadModelUnavailableError, BrokerUnavailableError) as error:
+            logger.debug("no filter yet: %s", error)
+            return
+        if not self._is_filled or sequence < self.recent_from:
+            # It lacks requests that are not kept exactly any more, or a purge came between.
+            return
+        for correlation_id in self._recent:
+            ids.add(correlation_id)
+        self._known_ids, self._is_filled = ids, False
+        logger.info("the ids of all requests up to %d are known from the projector's filter", sequence)
+
+    def _fill(self) -> None:
+        self._known_ids.fill()
+        self._is_filled = True
+
+    async def _loaded(self, load: Callable[[IdFilter], Awaitable[int]]) -> int:
         """Tries until the projector answers."""
         while True:
             try:
-                return await load()
+                return await load(self._known_ids)
             except (ReadModelUnavailableError, BrokerUnavailableError):
                 await asyncio.sleep(FILTER_PAUSE_SECONDS)
 
@@ -224,7 +272,7 @@ class DedupIndex:
     def _note_beginning(self, log: LogState) -> None:
         """When earlier requests have left the stream for an archive, every id may be a repeat of one of them."""
         if max(self._purged_at, 1) < log.first_sequence <= log.last_sequence:
-            self._known_ids.fill()
+            self._fill()
             self.recent_from = max(self.recent_from, log.first_sequence - 1)
             logger.info("the log begins at %d: the read model is asked about each payment", log.first_sequence)
 
@@ -251,6 +299,7 @@ class DedupIndex:
             logger.error("message %d of the log is no valid event, so it purges nothing", sequence)
             return
         self._known_ids.clear()
+        self._is_filled = False
         self._recent.clear()
         self.last_sequence = self.recent_from = sequence
 

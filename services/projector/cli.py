@@ -177,6 +177,7 @@ async def _build_from_archive(broker: Broker, path: Path, log: LogState, setting
                 *(reading, path, log.identity, progress.on_progress),
                 missing_accepted=settings.log_missing_accepted,
                 archive=archive,
+                filter_bytes=settings.known_ids_filter_mb * BYTES_IN_MB,
             )
 
 

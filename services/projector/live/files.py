@@ -79,8 +79,9 @@ class ModelFiles:
         # The index first: without a read model of its name it is removed by the next start.
         with suppress(FileNotFoundError):
             index_of(self.rebuild).rename(index_of(path))
-        with suppress(FileNotFoundError):
-            open_snapshot_of(self.rebuild).rename(open_snapshot_of(path))
+        for of in (open_snapshot_of, filter_of):
+            with suppress(FileNotFoundError):
+                of(self.rebuild).rename(of(path))
         self.rebuild.rename(path)
         return path
 

@@ -37,7 +37,8 @@ from tollgate.runtime.ticks import seconds_to_tick
 
 logger = logging.getLogger(__name__)
 
-BATCH_MESSAGES_MAX = 5_000
+BATCH_MESSAGES_MAX = 3_000
+"""Messages of a commit: at EVENTS_MAX events each fewer rows than ROWS_IN_LOG_MAX."""
 STATE_TIMEOUT_SECONDS = 30.0
 LINGER_SECONDS = 0.5
 """The pause between two reads of the log; a waiting query ends it, and is served as soon as the messages arrive.
@@ -92,6 +93,7 @@ class Follower:
         self.in_step = asyncio.Lock()
         """Held while the projection is ahead of the store: its holder finds both at the same position."""
         self._moved = asyncio.Condition()
+        self._copying = asyncio.Lock()
         self._checkpointed = store.checkpoint.position
         self._read = start - 1
         self._read_stored_at_us: int | None = None if snapshot is None else snapshot.mark.stored_at_us
@@ -164,9 +166,18 @@ class Follower:
         await self.reached(position + 1)
 
     async def copy_to(self, target: Path) -> int:
-        """Copies the read model's file between two commits. Returns the position up to which the copy is complete."""
-        position = self.position
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.copy_to, target)
+        """Copies the read model's file as of a commit. Returns the position up to which the copy is complete.
+
+        Commits go on while the file is copied; only the write-ahead log is copied between two of them.
+        """
+        run = asyncio.get_running_loop().run_in_executor
+        async with self._copying:
+            await run(self._thread, self._store.begin_copy)
+            try:
+                await run(None, self._store.copy_file, target)
+            finally:
+                position = self.position
+                await run(self._thread, self._store.end_copy, target)
         return position
 
     def payment(self, correlation_id: str) -> PaymentView | None:

@@ -58,7 +58,7 @@ class KnownFilter:
         stopped: list[bool] = []
         filling = loop.run_in_executor(None, self._filled, ids_after, stopped)
         try:
-            ended = await asyncio.shield(filling)
+            ended, added = await asyncio.shield(filling)
         except FatalError as error:
             logger.error("there will be no filter of ids, and gateways that start read the log: %s", error)
             return
@@ -69,6 +69,8 @@ class KnownFilter:
         if generation == self.generation:
             self._ids.merge(0, ended.part(0, ended.size_bytes))
         self.is_whole = True
+        # Saved as soon as it is worth it: otherwise each start after a kill would add all of them again.
+        self._unsaved += added
         try:
             while True:
                 await asyncio.sleep(SAVE_SECONDS)
@@ -93,23 +95,24 @@ class KnownFilter:
         self._unsaved = 0
         return position, self._ids.part(0, self._ids.size_bytes)
 
-    def _filled(self, ids_after: IdsAfter, stopped: Sequence[bool]) -> IdFilter:
-        """A filter with the saved ids and those of the payments that have ended since."""
-        ids = IdFilter(self._ids.size_bytes)
+    def _filled(self, ids_after: IdsAfter, stopped: Sequence[bool]) -> tuple[IdFilter, int]:
+        """A filter with the saved ids and those of the payments that have ended since, and how many those are."""
+        ids, added = IdFilter(self._ids.size_bytes), 0
         position = self._load(ids)
         for some in ids_after(position):
             for one in some:
                 ids.add(one)
+            added += len(some)
             if stopped:
                 break
-        return ids
+        return ids, added
 
     def _load(self, ids: IdFilter) -> int:
         """The position of the saved filter; 0 when there is none that can be used."""
         try:
             head, _, bits = self._path.read_bytes().partition(b"\n")
             position = int(orjson.loads(head)["position"])
-            is_ours = head == self._head(position, bits) and len(bits) == ids.size_bytes
+            is_ours = head == _head(self._log_identity, position, bits) and len(bits) == ids.size_bytes
         except FileNotFoundError:
             return 0
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -122,15 +125,18 @@ class KnownFilter:
         return position
 
     def _save(self, position: int, bits: bytes) -> None:
-        """Replaces the file. It is not synced: a torn one does not match its checksum."""
-        made = self._path.with_name(self._path.name + ".new")
-        try:
-            made.write_bytes(self._head(position, bits) + b"\n" + bits)
-            made.replace(self._path)
-        except OSError as error:
-            logger.warning("%s cannot be written: %s", self._path.name, error)
+        save(self._path, self._log_identity, position, bits)
 
-    def _head(self, position: int, bits: bytes) -> bytes:
-        return orjson.dumps(
-            {"format": FORMAT, "log": self._log_identity, "position": position, "crc32": zlib.crc32(bits)}
-        )
+
+def save(path: Path, log_identity: str, position: int, bits: bytes) -> None:
+    """Replaces the file. It is not synced: a torn one does not match its checksum. A failure is logged."""
+    made = path.with_name(path.name + ".new")
+    try:
+        made.write_bytes(_head(log_identity, position, bits) + b"\n" + bits)
+        made.replace(path)
+    except OSError as error:
+        logger.warning("%s cannot be written: %s", path.name, error)
+
+
+def _head(log_identity: str, position: int, bits: bytes) -> bytes:
+    return orjson.dumps({"format": FORMAT, "log": log_identity, "position": position, "crc32": zlib.crc32(bits)})

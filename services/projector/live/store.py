@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import astuple, dataclass
 from functools import partial
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
@@ -37,6 +38,11 @@ MEMORY_LIMIT = "32MB"
 CHECKPOINT_THRESHOLD = "4MB"
 """DuckDB folds its write-ahead log into the file at this size: stalls of 14-20 ms, against 98 ms at its default."""
 
+NO_CHECKPOINT_THRESHOLD = "1TB"
+"""While the file is copied: the write-ahead log grows by some 100 bytes for each payment meanwhile."""
+ROWS_IN_LOG_MAX = 122_880
+"""DuckDB writes rows of a larger transaction directly into the file, a row group at a time."""
+
 CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": MEMORY_LIMIT,
     "threads": 1,
@@ -46,8 +52,14 @@ CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
 INDEXED_AT_ONCE = 8_192
 """Rows in memory while the index of ids is written."""
 
-IDS_SEQUENCES = 65_536
-"""The stretch of the log whose ids are read at once."""
+SORTED_AT_ONCE = 500_000
+"""About so many rows are sorted by one query: with two million MEMORY_LIMIT is exceeded, although DuckDB spills."""
+
+SAMPLED_IDS = 16_384
+"""Ids from which the bounds of those queries are estimated."""
+
+IDS_AT_ONCE = 16_384
+"""Ids that are read in one query: not a stretch of the log, whose messages hold one event or many."""
 
 Totals = dict[ProviderName, Total]
 
@@ -194,12 +206,24 @@ class Store:
             self._read("SELECT path FROM duckdb_databases() WHERE database_name = current_database()", [])[0][0]
         )
 
-    def copy_to(self, target: Path) -> None:
-        """Copies the file and its write-ahead log as of the last commit. Only the thread that commits may call it."""
-        path = self.path()
-        shutil.copyfile(path, target)
-        if (log := wal_of(path)).exists():
-            shutil.copyfile(log, wal_of(target))
+    def begin_copy(self) -> None:
+        """From here on commits are in the write-ahead log only, until `end_copy`, and the file does not change.
+
+        (A transaction of ROWS_IN_LOG_MAX rows or more would still change it.) Only the thread that commits may call it.
+        """
+        self._writer.execute(f"SET checkpoint_threshold = '{NO_CHECKPOINT_THRESHOLD}'")
+
+    def copy_file(self, target: Path) -> None:
+        """Copies the file between `begin_copy` and `end_copy`; any thread may do that."""
+        shutil.copyfile(self.path(), target)
+
+    def end_copy(self, target: Path) -> None:
+        """Copies the write-ahead log as of the last commit. Only the thread that commits may call it."""
+        try:
+            if (log := wal_of(self.path())).exists():
+                shutil.copyfile(log, wal_of(target))
+        finally:
+            self._writer.execute(f"SET checkpoint_threshold = '{CHECKPOINT_THRESHOLD}'")
 
     def recently_ended(self, count: int) -> list[tuple[str, EndedAs]]:
         """The payments rejected last and settled last, at most `count` of each, each kind oldest first."""
@@ -227,16 +251,16 @@ class Store:
         return None
 
     def ids_after(self, position: int) -> Iterator[list[str]]:
-        """The ids of the payments that ended after the position, up to the checkpoint at the call, in bounded lists.
+        """The ids of the payments that ended after the position, up to the call, in bounded lists.
 
         Each list is a query of its own: a long one would slow down the commits meanwhile. Raises FatalError.
         """
-        end = self.checkpoint.position
         with closing(self.cursor()) as cursor:
             try:
-                for first in range(position + 1, end + 1, IDS_SEQUENCES):
-                    last = min(first + IDS_SEQUENCES - 1, end)
-                    yield [one for (one,) in cursor.execute(_IDS_BETWEEN, [first, last]).fetchall()]
+                ((first, end),) = cursor.execute(_ROWS_AFTER, [position]).fetchall()
+                for begin in range(first, end, IDS_AT_ONCE):
+                    rows = [begin, min(begin + IDS_AT_ONCE, end)]
+                    yield [one for (one,) in cursor.execute(_IDS_BETWEEN, rows).fetchall()]
                 yield [one for (one,) in cursor.execute(_REJECTED_IDS, [position]).fetchall()]
             except duckdb.Error as error:
                 raise FatalError(f"the read model cannot be read: {str(error).splitlines()[0]}") from error
@@ -303,11 +327,24 @@ def encoded_rows(connection: duckdb.DuckDBPyConnection, position: int) -> Iterat
     """The payments that ended after the position, as the index of ids holds them, sorted by id. Raises FatalError."""
     with closing(connection.cursor()) as cursor:
         try:
-            cursor.execute(_ENDED_PAYMENTS, {"position": position})
-            while rows := cursor.fetchmany(INDEXED_AT_ONCE):
-                yield rows
+            for first, end in pairwise(_bounds(cursor, position)):
+                ids = {"first": UUID(int=first), "last": UUID(int=end - 1)}
+                cursor.execute(_ENDED_PAYMENTS, {"position": position, **ids})
+                while rows := cursor.fetchmany(INDEXED_AT_ONCE):
+                    yield rows
         except duckdb.Error as error:
             raise FatalError(f"the read model cannot be indexed: {str(error).splitlines()[0]}") from error
+
+
+def _bounds(cursor: duckdb.DuckDBPyConnection, position: int) -> list[int]:
+    """Ids between which about SORTED_AT_ONCE payments lie that ended after the position, with 0 and the end of all."""
+    ((count,),) = cursor.execute("SELECT count(*) FROM settled WHERE processed_sequence > ?", [position]).fetchall()
+    stretches = -(-count // SORTED_AT_ONCE)
+    if stretches <= 1:
+        return [0, _IDS_END]
+    sampled = sorted(one.int for (one,) in cursor.execute(_SOME_IDS, [position]).fetchall())
+    inner = {sampled[len(sampled) * number // stretches] for number in range(1, stretches)}
+    return sorted({0, _IDS_END} | inner)
 
 
 def write_checkpoint(connection: duckdb.DuckDBPyConnection, checkpoint: Checkpoint) -> None:
@@ -353,7 +390,15 @@ def _totals(rows: Sequence[tuple[Any, ...]]) -> Totals:
 
 _SETTLED_PAYMENT = "SELECT processor, amount_cents, sequences FROM settled WHERE correlation_id = ? LIMIT 1"
 _REJECTED_PAYMENT = "SELECT amount_cents, sequences FROM rejected WHERE correlation_id = ? LIMIT 1"
-_IDS_BETWEEN = "SELECT correlation_id::VARCHAR FROM settled WHERE processed_sequence BETWEEN ? AND ?"
+_IDS_END = 1 << 128
+_SOME_IDS = (
+    "SELECT correlation_id FROM (SELECT correlation_id FROM settled WHERE processed_sequence > ?)"  # noqa: S608
+    f" USING SAMPLE reservoir({SAMPLED_IDS} ROWS) REPEATABLE (1)"
+)
+_ROWS_AFTER = """
+SELECT coalesce(min(rowid), 0), coalesce(max(rowid) + 1, 0) FROM settled WHERE processed_sequence > ?
+"""
+_IDS_BETWEEN = "SELECT correlation_id::VARCHAR FROM settled WHERE rowid >= ? AND rowid < ?"
 _REJECTED_IDS = "SELECT correlation_id::VARCHAR FROM rejected WHERE sequences[-1] > ?"
 _LAST_CHECKPOINT = """
 SELECT position, replay_from, (SELECT max(stored_at_us) FROM log_mark WHERE log_mark.position = checkpoint.position)

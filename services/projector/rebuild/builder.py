@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,25 +44,35 @@ async def build(
     *,
     missing_accepted: int = 0,
     archive: Archive | None = None,
+    filter_bytes: int = 0,
 ) -> Built:
     """Writes the file, up to an end of the log at a time after all earlier messages were read.
 
     `broker` is a separate connection. What is in the `archive` is read from there, and the rest from the stream.
+    Beside the file a filter of ids of `filter_bytes` is written, unless that is 0.
     `on_progress` receives the counts of messages read and of messages that remain.
     Raises FatalError when the log is replaced meanwhile, or when more than `missing_accepted` of its messages cannot be
     read.
     """
     with closing(BulkStore(path, log_identity)) as bulk_store:
         snapshots = SnapshotWriter(path, log_identity, 0, messages_min=SNAPSHOT_MESSAGES_MIN)
-        return await _Building(bulk_store, broker, missing_accepted, archive).run(log_identity, on_progress, snapshots)
+        building = _Building(bulk_store, broker, missing_accepted, archive, filter_bytes=filter_bytes)
+        return await building.run(log_identity, on_progress, snapshots)
 
 
 class _Building:
     """One build. A thread writes one batch of rows while the next is read and projected; at most one batch waits."""
 
     def __init__(
-        self, bulk_store: BulkStore, broker: Broker, missing_accepted: int, archive: Archive | None = None
+        self,
+        bulk_store: BulkStore,
+        broker: Broker,
+        missing_accepted: int,
+        archive: Archive | None = None,
+        *,
+        filter_bytes: int = 0,
     ) -> None:
+        self._filter_bytes = filter_bytes
         self._archive = archive
         self._broker = broker
         self._missing_accepted = missing_accepted
@@ -108,7 +119,8 @@ class _Building:
             position = self._position or max(state.first_sequence - 1, 0)
             oldest = self._projection.oldest_open_sequence()
             checkpoint = Checkpoint(position, position + 1 if oldest is None else oldest, self._stored_at_us)
-            await loop.run_in_executor(thread, self._bulk_store.finish, checkpoint, self._unread)
+            finish = partial(self._bulk_store.finish, checkpoint, self._unread, filter_bytes=self._filter_bytes)
+            await loop.run_in_executor(thread, finish)
             await loop.run_in_executor(thread, snapshots.write_if_due, checkpoint, self._projection.open_payments())
         return Built(position, self._messages, self._projection.poison_events)
 

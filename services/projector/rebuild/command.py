@@ -23,6 +23,7 @@ from tollgate.projector.settings import Settings
 from tollgate.projector.verify.comparison import Comparison, NotComparableError, compare
 from tollgate.runtime.cli import Command
 from tollgate.runtime.errors import BrokerUnavailableError, FatalError
+from tollgate.runtime.id_filter import BYTES_IN_MB
 
 ADOPTION_SECONDS_MAX = 600.0
 START_SECONDS_MAX = 30.0
@@ -84,6 +85,7 @@ async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> Non
                                 *(reading, files.rebuild, state.identity, progress.also(on_progress)),
                                 missing_accepted=settings.log_missing_accepted,
                                 archive=archive,
+                                filter_bytes=settings.known_ids_filter_mb * BYTES_IN_MB,
                             )
                         _print_built(built, time.monotonic() - began)
                         progress.compares()

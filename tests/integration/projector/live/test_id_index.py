@@ -1,5 +1,6 @@
 """The index finds by id what a scan of the rows finds, whatever happened to its file."""
 
+import random
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from tollgate.contract.events import PROVIDERS
 from tollgate.projector.live import id_index
+from tollgate.projector.live import store as store_module
 from tollgate.projector.live.ended_payment import EndedPayment
 from tollgate.projector.live.files import index_of
 from tollgate.projector.live.projection import Change, Cleared, RejectedRow, SettledRow
@@ -29,6 +32,7 @@ def _small() -> Iterator[None]:
     """So small that some payments are in memory, some are being written, and some are in the file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(id_index, "INDEX_BATCH", 3)
+        patch.setattr(store_module, "SORTED_AT_ONCE", 2)
         yield
 
 
@@ -154,6 +158,7 @@ import itertools, sys
 from pathlib import Path
 from tests.integration.projector.live.test_id_index import IDS, settled
 from tollgate.projector.live import id_index
+from tollgate.projector.live import store as store_module
 from tollgate.projector.live.store import Checkpoint, Store
 
 id_index.INDEX_BATCH = 2
@@ -178,3 +183,20 @@ def test_the_index_equals_the_scan_after_sigkill_at_any_moment(tmp_path: Path) -
             assert store.checkpoint.position > committed
             committed = store.checkpoint.position
             assert finds_what_a_scan_finds(store)
+
+
+@pytest.mark.parametrize("bits", [0, 96], ids=["random ids", "ids that begin alike"])
+def test_rows_for_the_index_are_sorted_by_bounded_queries(tmp_path: Path, bits: int) -> None:
+    rng = random.Random(1)
+    ids = [str(UUID(int=((1 << 127) * (bits > 0)) + rng.getrandbits(128 - bits))) for _ in range(100)]
+    with closing(Store.open(tmp_path / "model.duckdb", "log")) as store:
+        store.commit([settled(one, sequence) for sequence, one in enumerate(ids, start=3)], Checkpoint(200, 201))
+        with closing(store.cursor()) as cursor:
+            bounds = store_module._bounds(cursor, 0)
+            queries = [sum(first <= UUID(one).int < end for one in ids) for first, end in pairwise(bounds)]
+            assert len(queries) == 50
+            assert max(queries) <= 3
+            written = [key for some in store_module.encoded_rows(cursor, 0) for key, _ in some]
+        assert written == sorted(UUID(one).bytes for one in ids)
+        with closing(store.cursor()) as cursor:
+            assert len([one for some in store_module.encoded_rows(cursor, 101) for one in some]) == 1

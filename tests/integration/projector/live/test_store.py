@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tollgate.contract.batch import EVENTS_MAX
 from tollgate.contract.events import PROVIDERS
 from tollgate.contract.read_model_api import SummaryQuestion, Total
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.projector.live import rollup, store
 from tollgate.projector.live.charge_delays import ChargeDelays
+from tollgate.projector.live.follower import BATCH_MESSAGES_MAX
 from tollgate.projector.live.projection import Change, Cleared, RejectedRow, SettledRow
 from tollgate.projector.live.store import Checkpoint, Store, Totals, UnusableFileError
 
@@ -118,3 +120,48 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path, difference: int) ->
         connection.execute("UPDATE meta SET format = format + ?", [difference])
     with pytest.raises(UnusableFileError, match="format"):
         Store.open(path, "log")
+
+
+def test_a_copy_that_is_made_beside_commits_has_all_of_them_and_the_file_does_not_change(tmp_path: Path) -> None:
+    path, copy = tmp_path / "model.duckdb", tmp_path / "copy.duckdb"
+    with closing(Store.open(path, "log")) as file:
+        file.commit(rejected(1, 1_000), Checkpoint(1_000, 1_001))
+        file.begin_copy()
+        before = path.read_bytes()
+        file.copy_file(copy)
+        # As many rows as a commit of the follower can have; the write-ahead log is then larger than its threshold.
+        many = BATCH_MESSAGES_MAX * EVENTS_MAX
+        with file._writer.cursor() as writer:
+            writer.begin()
+            writer.execute("INSERT INTO rejected SELECT uuid(), 1, 'why', [1] FROM range(?)", [many])
+            writer.commit()
+        file.commit(rejected(1_001, 1_010), Checkpoint(1_010, 1_011))
+        assert path.read_bytes() == before
+        file.end_copy(copy)
+        with duckdb.connect(str(copy), read_only=True) as connection:
+            assert connection.execute("SELECT count(*) FROM rejected").fetchall() == [(1_010 + many,)]
+            assert connection.execute("SELECT max(position) FROM checkpoint").fetchall() == [(1_010,)]
+        file.commit(rejected(1_011, 1_011), Checkpoint(1_011, 1_012))
+        assert path.read_bytes() != before
+
+
+def rejected(first: int, last: int) -> list[Change]:
+    return [RejectedRow(str(UUID(int=number)), 1, "why", [number]) for number in range(first, last + 1)]
+
+
+def test_ids_are_read_in_lists_of_bounded_length_however_many_events_share_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "IDS_AT_ONCE", 3)
+
+    def settled(first: int, last: int, sequence: int) -> list[Change]:
+        return [SettledRow(str(UUID(int=one)), "default", 1, 7, 7, 1, [sequence]) for one in range(first, last + 1)]
+
+    with closing(Store.open(tmp_path / "model.duckdb", "log")) as file:
+        file.commit(settled(1, 5, 1), Checkpoint(1, 2))
+        file.commit([Cleared(2), *settled(6, 9, 3)], Checkpoint(3, 4))
+        file.commit([*settled(10, 17, 4), RejectedRow(str(UUID(int=18)), 1, "why", [5])], Checkpoint(5, 6))
+        for position, first in ((0, 6), (3, 10), (4, 18), (5, 19)):
+            lists = list(file.ids_after(position))
+            assert [one for some in lists for one in some] == [str(UUID(int=one)) for one in range(first, 19)]
+            assert max(map(len, lists)) <= 3

@@ -25,7 +25,9 @@ from tollgate.contract.timestamps import now_us
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
-from tollgate.projector.live.files import ModelFiles, locked
+from tollgate.projector.live.files import ModelFiles, filter_of, locked
+from tollgate.projector.live.known_filter import KnownFilter
+from tollgate.runtime.id_filter import BYTES_IN_MB, IdFilter
 from tollgate.runtime.tasks import end
 
 EVERYTHING = SummaryQuestion()
@@ -268,6 +270,31 @@ async def test_the_projectors_user_may_rebuild_beside_the_running_projector(tmp_
                 assert files.current.name == "model-1.duckdb"
                 assert await answering(operator) == 0
     assert "violation" not in rebuild.output().lower()
+
+
+async def test_a_filter_of_all_ids_is_written_beside_the_new_read_model(
+    nats_server: NatsServer, tmp_path: Path, filled: Broker, files: ModelFiles
+) -> None:
+    with Rebuild(nats_server.url, tmp_path) as rebuild:
+        assert await rebuild.status() == 0, rebuild.output()
+    with duckdb.connect(str(files.current), read_only=True) as connection:
+        rows = connection.execute(
+            "SELECT correlation_id::VARCHAR FROM settled UNION FROM rejected SELECT correlation_id"
+        )
+        ids = [str(one) for (one,) in rows.fetchall()]
+        ((position,),) = connection.execute("SELECT max(position) FROM checkpoint").fetchall()
+    size = 4 * BYTES_IN_MB
+    identity = (await filled.log_state(timeout_seconds=5)).identity
+    known = KnownFilter(filter_of(files.current), identity, size, position, 0)
+    # The rows after the filter's position: there are none to add.
+    running = asyncio.ensure_future(known.run(lambda after: iter(() if after == position else [["never"]]), lambda: 0))
+    await eventually(lambda: _is(known.is_whole), what="the saved filter is read")
+    await end(running)
+    found = IdFilter(size)
+    found.merge(0, known.part(0, size))
+    assert len(ids) > PAYMENTS * 0.9
+    assert all(one in found for one in ids)
+    assert "never" not in found
 
 
 async def test_a_model_is_built_where_there_was_none_even_from_an_empty_log(
