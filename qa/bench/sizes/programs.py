@@ -2,18 +2,21 @@
 
 import http.client
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from qa.bench.server import BIN, wait_for
+from qa.bench.server import BIN
 
 _CONFIGURATION = """
 listen: "127.0.0.1:{port}"
 jetstream {{ store_dir: "{store}", sync_interval: 2m, max_file_store: 200GB }}
 """
 POLL_SECONDS = 0.02
+BROKER_SECONDS_MAX = 1_800.0
+"""After a kill it reads its whole store before it takes connections."""
 
 
 class NotReadyError(Exception):
@@ -127,10 +130,14 @@ class Machine:
 
     def start_broker(self) -> float:
         """Returns the seconds until it takes connections and has recovered its store."""
-        began = time.monotonic()
-        self.broker.start()
-        wait_for(self.nats_port)
-        return time.monotonic() - began
+        return self.broker.ready_seconds(self._takes_connections, seconds_max=BROKER_SECONDS_MAX)
+
+    def _takes_connections(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.nats_port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def kill_all(self) -> None:
         for one in (self.gateway, self.processor, self.projector, *self.simulators, self.broker):

@@ -17,9 +17,11 @@ from tollgate.contract.read_model_api import SummaryQuestion, Total
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.projector.live import rollup, store
 from tollgate.projector.live.charge_delays import ChargeDelays
+from tollgate.projector.live.files import index_of
 from tollgate.projector.live.follower import BATCH_MESSAGES_MAX
 from tollgate.projector.live.projection import Change, Cleared, RejectedRow, SettledRow
-from tollgate.projector.live.store import Checkpoint, Store, Totals, UnusableFileError
+from tollgate.projector.live.store import CONFIGURATION, Checkpoint, Store, Totals, UnusableFileError, prepare
+from tollgate.projector.rebuild.bulk_store import BulkStore
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -165,3 +167,41 @@ def test_ids_are_read_in_lists_of_bounded_length_however_many_events_share_a_mes
             lists = list(file.ids_after(position))
             assert [one for some in lists for one in some] == [str(UUID(int=one)) for one in range(first, 19)]
             assert max(map(len, lists)) <= 3
+
+
+def test_the_payments_that_ended_last_are_found_by_the_numbers_of_their_rows(tmp_path: Path) -> None:
+    def settled(*numbers: int) -> list[Change]:
+        return [SettledRow(str(UUID(int=one)), "default", 1, 7, 7, 1, [one]) for one in numbers]
+
+    with closing(Store.open(tmp_path / "model.duckdb", "log")) as file:
+        assert file.recently_ended(2) == []
+        file.commit([*settled(1, 2, 3), *rejected(4, 4)], Checkpoint(4, 5))
+        expected = [(str(UUID(int=4)), "rejected"), *((str(UUID(int=one)), "settled") for one in (2, 3))]
+        assert file.recently_ended(2) == expected
+        file.commit([Cleared(5), *settled(6)], Checkpoint(6, 7))
+        assert file.recently_ended(2) == [(str(UUID(int=6)), "settled")]
+
+
+@pytest.mark.soak
+def test_three_million_payments_fit_into_duckdbs_memory(tmp_path: Path) -> None:
+    """Whatever sorts all of them does not: it failed from two million on."""
+    path = tmp_path / "model.duckdb"
+    with duckdb.connect(str(path), config=CONFIGURATION) as connection:
+        prepare(connection, "log")
+        connection.execute(_MANY, [3_000_000])
+        connection.execute("INSERT INTO checkpoint VALUES (300010, 300011)")
+    bulk_store = BulkStore(path, "log")
+    bulk_store.finish(Checkpoint(300_011, 300_012), filter_bytes=1 << 20)
+    index_of(path).unlink()
+    with closing(Store.open(path, "log")) as file:
+        assert len(file.recently_ended(25_000)) == 25_000
+        assert file.rows() == (3_000_000, 0)
+        assert sum(map(len, file.ids_after(0))) == 3_000_000
+
+
+_MANY = """
+INSERT INTO settled
+SELECT md5_number(i::VARCHAR)::UHUGEINT::UUID, 'default', 1, i * 1000000, i * 1000000, 1, i // 10 + 3,
+       [i // 10 + 1, i // 10 + 2, i // 10 + 3]
+FROM range(?) AS rows(i)
+"""
