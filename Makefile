@@ -34,6 +34,8 @@ ATTACK ?=
 PAYMENTS ?= 100000
 # `make chaos-doubts`.
 DOUBTS ?= 12000
+SIZES ?= 100000 1000000 10000000
+ENDED ?= 0
 
 BENCH_stages := qa.bench.stages $(if $(QUICK),--quick,--page docs/explanation/performance.md) \
 	$(if $(filter file,$(origin RUNS)),,--runs $(RUNS))
@@ -42,6 +44,8 @@ BENCH_summaries := qa.bench.summaries
 BENCH_live := qa.bench.live --payments 2000000
 BENCH_years := qa.bench.years
 BENCH_archive := qa.bench.archive
+BENCH_sizes := qa.bench.sizes $(addprefix --payments ,$(SIZES)) --page docs/how-to/capacity.md
+BENCH_backlog := qa.bench.sizes.backlog --ended $(ENDED) --waiting $(PAYMENTS)
 BENCH_kill := qa.bench.kill_projector --kills 100
 
 # Where to install is decided here, whatever somebody's pip is told otherwise.
@@ -117,9 +121,9 @@ measure-compose: install-dev ## Runs SCENARIO against the compose stack; what ea
 measure-startup: install-dev ## Measures from `compose up` to the first accepted payment.
 	@$(BIN)/python -m qa.load.startup
 
-bench: install-dev ## Measures WHAT=stages (a payment: RUNS, QUICK=1), rebuild, summaries, live, years, archive, kill.
-	@test -n "$(BENCH_$(WHAT))" || { echo "make bench WHAT=stages|rebuild|summaries|live|years|archive|kill" >&2; exit 2; }
-	@$(BIN)/python -m $(BENCH_$(WHAT)) $(if $(filter stages,$(WHAT)),,--json build/bench-$(WHAT).json)
+bench: install-dev ## Measures WHAT=stages (RUNS, QUICK=1), sizes, backlog, rebuild, summaries, live, years, archive, kill.
+	@test -n "$(BENCH_$(WHAT))" || { echo "make bench WHAT=stages|sizes|backlog|rebuild|summaries|live|years|archive|kill" >&2; exit 2; }
+	@$(BIN)/python -m $(BENCH_$(WHAT)) $(if $(filter stages sizes,$(WHAT)),,--json build/bench-$(WHAT).json)
 
 profile: install-dev ## Samples PROGRAM of a running stack for SECONDS, into build/profile-PROGRAM.svg.
 	@$(BIN)/python -m qa.bench.profile_program $(PROGRAM) --data-dir $(DATA_DIR) --seconds $(SECONDS)
