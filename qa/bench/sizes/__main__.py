@@ -16,7 +16,7 @@ from qa.bench.report import Figures
 from qa.bench.sizes.measure import measure, rounded, write_up_to
 from qa.bench.sizes.programs import Machine
 from qa.bench.sizes.table import as_markdown
-from qa.bench.stages.summary import placed
+from qa.bench.stages.summary import BEGIN, END, placed
 from qa.chaos.ports import port_block
 
 
@@ -59,7 +59,7 @@ def main(*, sizes: tuple[int, ...], filter_mb: int, folder: Path, page: Path, ke
             machine.kill_all()
     figures = as_markdown(rows)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(placed(page.read_text(), figures) if page.exists() else figures)
+    page.write_text(placed(page.read_text() if page.exists() else f"{BEGIN}\n{END}\n", figures))
     click.echo(figures)
 
 

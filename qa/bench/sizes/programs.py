@@ -105,6 +105,8 @@ class Machine:
         self.provider_ports = {"default": first_port + 2, "fallback": first_port + 3}
         environment = {
             "NATS_URL": self.url,
+            # As `make run` does.
+            "GOMEMLIMIT": "64MiB",
             "DATA_DIR": str(folder),
             "KNOWN_IDS_FILTER_MB": str(filter_mb),
             "GATEWAY_PORT": str(self.gateway_port),
