@@ -170,4 +170,6 @@ def test_an_unknown_benchmark_is_one_line(checkout: Path) -> None:
         check=False,
     )
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[0] == "make bench WHAT=stages|sizes|backlog|rebuild|summaries|live|years|archive|kill"
+    assert (
+        ended.stderr.splitlines()[0] == "make bench WHAT=stages|sizes|backlog|rebuild|summaries|live|years|archive|kill"
+    )
