@@ -36,7 +36,7 @@ def main() -> None:
 @main.command()
 def run() -> None:
     """Serves the page until stopped. Settings come from the environment (see docs/reference/settings.md)."""
-    run_process(serve, Settings)
+    run_process(serve, Settings, program="console", instance=lambda _: "console")
 
 
 async def serve(settings: Settings) -> None:

@@ -5,14 +5,14 @@ import re
 import environ
 
 from tollgate.runtime.errors import SettingError
-from tollgate.runtime.settings import broker_address, file, host, matching, port
+from tollgate.runtime.settings import LogSettings, broker_address, file, host, matching, port
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")
 
 
 @environ.config(prefix="")
-class Settings:
+class Settings(LogSettings):
     """With a host that is not loopback a token is required."""
 
     nats_url: str = broker_address("nats://127.0.0.1:4222", what="The broker, with user and password.")

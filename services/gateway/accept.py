@@ -16,6 +16,7 @@ from tollgate.messaging.broker_clock import BrokerClock
 from tollgate.messaging.log import Log
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogFullError
+from tollgate.runtime.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ class Acceptance:
         try:
             return await self._writer.store(request, timeout_seconds=self._timeout_seconds)
         except LogFullError as error:
-            logger.error("the log refuses payments: %s", error)
+            logger.error("the log refuses payments: %s", error, extra=about(event="log_refuses", reason=str(error)))
             raise unavailable("the log accepts no payments now") from None
         except BrokerError:
             raise unavailable("the log did not acknowledge the payment in time; send it again") from None

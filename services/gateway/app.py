@@ -24,6 +24,7 @@ from tollgate.gateway.requests import BODY_BYTES_MAX, parse_correlation_id, pars
 from tollgate.gateway.responses import render_payment, render_summary
 from tollgate.gateway.routes import Routes
 from tollgate.gateway.windows import parse_window
+from tollgate.runtime.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -56,15 +57,25 @@ class Handlers:
             response = await self._accept(request)
         except Problem as problem:
             self._metrics.refuse(problem.status)
+            if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                why = problem.detail
+                logger.warning("a payment is refused: %s", why, extra=about(event="payment_refused", reason=why))
             raise
+        seconds = time.perf_counter() - began
         self._metrics.accepted.inc()
-        self._metrics.accept_seconds.observe(time.perf_counter() - began)
+        self._metrics.accept_seconds.observe(seconds)
         return response
 
     async def _accept(self, request: Request) -> Response:
         content_type, content_encoding = _header(request, b"content-type"), _header(request, b"content-encoding")
         order = parse_order(content_type, content_encoding, await _body(request))
         await self._acceptance.accept(order)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "payment %s is accepted",
+                order.correlation_id,
+                extra=about(event="payment_accepted", correlation_id=order.correlation_id),
+            )
         return Response(202, [(b"location", f"/payments/{order.correlation_id}".encode())])
 
     async def get_payment(self, request: Request) -> Response:

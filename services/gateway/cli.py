@@ -40,7 +40,7 @@ def main() -> None:
 @main.command()
 def run() -> None:
     """Serves HTTP until stopped. Settings come from the environment (see docs/reference/settings.md)."""
-    run_process(serve, Settings)
+    run_process(serve, Settings, program="gateway", instance=lambda settings: settings.gateway_name)
 
 
 async def serve(settings: Settings) -> None:

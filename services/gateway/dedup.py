@@ -18,6 +18,7 @@ from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.read_model_client import ReadModelUnavailableError
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError
 from tollgate.runtime.id_filter import IdFilter
+from tollgate.runtime.log_fields import about
 from tollgate.runtime.retries import Retries
 from tollgate.runtime.ticks import seconds_to_tick
 
@@ -296,7 +297,11 @@ class DedupIndex:
         event = await self._log.event_at(sequence, deadline=self._now() + STATE_TIMEOUT_SECONDS)
         self._purged_at = sequence
         if not isinstance(event, LedgerPurged):
-            logger.error("message %d of the log is no valid event, so it purges nothing", sequence)
+            logger.error(
+                "message %d of the log is no valid event, so it purges nothing",
+                sequence,
+                extra=about(event="message_set_aside", sequence=sequence),
+            )
             return
         self._known_ids.clear()
         self._is_filled = False

@@ -13,6 +13,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.read_model_client import QuestionRefusedError, ReadModel, ReadModelUnavailableError
 from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,11 @@ class Ledger:
             await self._log.purge_before(purged.sequence, timeout_seconds=PURGE_TIMEOUT_SECONDS)
         except BrokerError as error:
             raise unavailable(f"the log cannot be purged now: {error}") from None
-        logger.warning("the log was purged before sequence %d", purged.sequence)
+        logger.warning(
+            "the log was purged before sequence %d",
+            purged.sequence,
+            extra=about(event="log_purged", sequence=purged.sequence),
+        )
 
     def why_not_ready(self) -> str | None:
         """What keeps this gateway from accepting payments; None if nothing."""

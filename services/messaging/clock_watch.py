@@ -9,6 +9,7 @@ from tollgate.contract.payment_state import CLOCK_OFFSET_SECONDS_MAX, CLOCK_OFFS
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.messaging.connection import Broker
 from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.log_fields import about
 from tollgate.runtime.ticks import seconds_to_tick
 
 logger = logging.getLogger(__name__)
@@ -86,13 +87,16 @@ class ClockWatch:
         if grade == self._logged and (grade == "right" or now - self._logged_at < REPEAT_SECONDS):
             return
         self._logged, self._logged_at = grade, now
+        seconds = 0.0 if offset is None else offset.middle_seconds
+        off = about(event="clock_off", offset_seconds=seconds)
         match grade:
             case "right":
-                logger.info("this service's clock is right again: %s", offset)
+                right = about(event="clock_right", offset_seconds=seconds)
+                logger.info("this service's clock is right again: %s", offset, extra=right)
             case "off":
-                logger.warning("this service's clock is %s: %s", offset, self._consequence[grade])
+                logger.warning("this service's clock is %s: %s", offset, self._consequence[grade], extra=off)
             case "too far off":
-                logger.error("this service's clock is %s: %s", offset, self._consequence[grade])
+                logger.error("this service's clock is %s: %s", offset, self._consequence[grade], extra=off)
 
 
 def _grade(offset: ClockOffset | None) -> Grade:

@@ -19,6 +19,7 @@ from tollgate.messaging.jetstream_errors import is_not_ready
 from tollgate.messaging.stream_leader import doubt_about, replicas_in
 from tollgate.runtime.address import parse_address
 from tollgate.runtime.errors import BrokerUnavailableError, FatalError
+from tollgate.runtime.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -242,11 +243,11 @@ class Broker:
         self._up.set()
         self._changed.set()
         self._said_waiting = False
-        logger.info("connected to the broker at %s", self.shown_url)
+        logger.info("connected to the broker at %s", self.shown_url, extra=about(event="broker_connected"))
 
     async def _on_disconnected(self) -> None:
         if self._up.is_set():
-            logger.warning("lost the connection to the broker")
+            logger.warning("lost the connection to the broker", extra=about(event="broker_lost"))
         self._up.clear()
         self._changed.set()
 

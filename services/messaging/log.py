@@ -21,6 +21,7 @@ from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.stored_message import StoredMessage, get_message
 from tollgate.messaging.streams import ensure_stream
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogFullError, LogMovedOnError
+from tollgate.runtime.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,9 @@ class Log:
                 return Appended(sequence, existing)
             # Another message has this id in its header. Without a new id this event would never be stored.
             logger.error(
-                "message %d of the log has the id of another event, %s, and is no repeat", sequence, message_id
+                "message %d of the log has the id of another event, %s, and is no repeat",
+                *(sequence, message_id),
+                extra=about(sequence=sequence),
             )
             unused_id = f"{message_id}@{sequence}"
         raise BrokerUnavailableError(f"the message id {message_id} is used by another message")

@@ -8,6 +8,7 @@ from tollgate.contract.log_mark import LogMark, LogState, another_message_at
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.stored_message import get_message
 from tollgate.runtime.errors import LogChangedError
+from tollgate.runtime.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -131,9 +132,9 @@ class LogWatch:
 
     def _report(self, fault: str | None) -> None:
         if fault is not None and fault != self.fault:
-            logger.error("%s (docs/how-to/damaged-log.md)", fault)
+            logger.error("%s (docs/how-to/damaged-log.md)", fault, extra=about(event="log_fault", reason=fault))
         elif fault is None and self.fault is not None:
-            logger.warning("no message of the log is missing any more")
+            logger.warning("no message of the log is missing any more", extra=about(event="log_whole"))
         self.fault = fault
 
     @staticmethod

@@ -19,7 +19,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.read_model_client import ReadModelUnavailableError
 from tollgate.runtime.cli import Number
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, FatalError, TollgateError
-from tollgate.runtime.process import configure_logging
+from tollgate.runtime.program_log import configure_logging
 from tollgate.runtime.running_stack import command_environment
 from tollgate.runtime.settings import load
 from tollgate.runtime.tasks import end

@@ -69,15 +69,16 @@ def main() -> None:
 @main.command()
 def run() -> None:
     """Runs until stopped. Settings come from the environment (see docs/reference/settings.md)."""
-    run_process(serve, Settings)
+    me = _name()
+    run_process(partial(serve, me), Settings, program="processor", instance=lambda _: me)
 
 
 main.add_command(status)
 main.add_command(resolve)
 
 
-async def serve(settings: Settings) -> None:
-    """Joins the parts and runs them until cancelled."""
+async def serve(me: str, settings: Settings) -> None:
+    """Joins the parts and runs them until cancelled; `me` is the name of this replica."""
     pace = Pace(settings.processor_health_interval_seconds)
     providers = settings.providers()
     policy = settings.policy()
@@ -136,7 +137,7 @@ async def serve(settings: Settings) -> None:
             queues = (
                 requests,
                 *(doubts_queue(broker, name, doubts, router) for name in PROVIDERS),
-                released_queue(broker, ReleaseHandler(payments, follower, histories)),
+                released_queue(broker, ReleaseHandler(payments, follower, histories, attempts)),
             )
             await run_together(
                 *(_take(queue, follower) for queue in queues),

@@ -1,19 +1,23 @@
 """The parts of a processor whose work is counted: each does as its base does, and counts."""
 
+import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 
 from tollgate.contract.events import Event, ProviderName
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Appended, Log
 from tollgate.messaging.log_watch import LogWatch
-from tollgate.processor.charging.attempts import VOID_INTENTS
 from tollgate.processor.charging.outcomes import Answer, Attempt, LookupAnswer
 from tollgate.processor.charging.ports import Providers
-from tollgate.processor.charging.provider_log import ProviderLog
+from tollgate.processor.charging.provider_log import ProviderEvent, ProviderLog
 from tollgate.processor.metrics import ProcessorMetrics
-from tollgate.processor.routing import Decision, Policy, Route, Router
+from tollgate.processor.routing import BreakerChange, Decision, Policy, Route, Router
+from tollgate.runtime.log_fields import LogFields, about
+
+logger = logging.getLogger(__name__)
 
 
 class MeteredLog(Log):
@@ -41,7 +45,7 @@ class MeteredRouter(Router):
     """Counts decisions to send."""
 
     def __init__(self, policy: Policy, random: Random, provider_log: ProviderLog, metrics: ProcessorMetrics) -> None:
-        super().__init__(policy, random, lambda provider, text: provider_log.note(provider, "circuit breaker", text))
+        super().__init__(policy, random, partial(_note_breaker, provider_log))
         self._metrics = metrics
 
     def decide(self, now: float, *, amount_cents: int, waited_seconds: float) -> Decision:
@@ -59,11 +63,11 @@ class MeteredProviderLog(ProviderLog):
         super().__init__()
         self._metrics = metrics
 
-    def note(self, provider: ProviderName, subject: str, text: str) -> None:
+    def note(self, provider: ProviderName, event: ProviderEvent, text: str, fields: LogFields) -> None:
         """As `ProviderLog.note`."""
-        if subject == VOID_INTENTS:
+        if event == "intent_void":
             self._metrics.void(provider)
-        super().note(provider, subject, text)
+        super().note(provider, event, text, fields)
 
 
 class MeteredProviders:
@@ -77,9 +81,33 @@ class MeteredProviders:
         """Sends the attempt, the same bytes each time."""
         began = time.perf_counter()
         answer = await self._providers.send(attempt)
-        self._metrics.called(attempt.provider, type(answer).__name__, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._metrics.called(attempt.provider, type(answer).__name__, seconds)
+        if logger.isEnabledFor(logging.DEBUG):
+            _log_call(attempt, answer, seconds)
         return answer
 
     async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer:
         """Requests the provider's record of the payment."""
         return await self._providers.look_up(provider, correlation_id)
+
+
+def _note_breaker(provider_log: ProviderLog, provider: ProviderName, change: BreakerChange, text: str) -> None:
+    event: ProviderEvent = "breaker_opened" if change == "opened" else "breaker_closed"
+    provider_log.note(provider, event, text, about(reason=text))
+
+
+def _log_call(attempt: Attempt, answer: Answer, seconds: float) -> None:
+    outcome = type(answer).__name__
+    logger.debug(
+        "%s: attempt %d of %s: %s after %.3f s",
+        *(attempt.provider, attempt.attempt, attempt.correlation_id, outcome, seconds),
+        extra=about(
+            event="call_ended",
+            provider=attempt.provider,
+            correlation_id=attempt.correlation_id,
+            attempt=attempt.attempt,
+            outcome=outcome,
+            duration_seconds=round(seconds, 6),
+        ),
+    )

@@ -36,6 +36,7 @@ from tollgate.runtime.cli import Group
 from tollgate.runtime.errors import BrokerError, FatalError, LogChangedError
 from tollgate.runtime.heartbeat import beat
 from tollgate.runtime.id_filter import BYTES_IN_MB
+from tollgate.runtime.log_fields import about
 from tollgate.runtime.metrics import new_registry, serve_metrics, statistics_of
 from tollgate.runtime.process import run as run_process
 from tollgate.runtime.process import run_together
@@ -58,7 +59,7 @@ add_operator_commands(main)
 @main.command()
 def run() -> None:
     """Follows the log until stopped. Settings come from the environment (see docs/reference/settings.md)."""
-    run_process(serve, Settings)
+    run_process(serve, Settings, program="projector", instance=lambda _: "projector")
 
 
 async def serve(settings: Settings) -> None:
@@ -141,7 +142,11 @@ async def _open_model(
     try:
         model = await _known_model(broker, path, log, settings, observer)
     except LogChangedError as error:
-        logger.error("%s; rebuilding the read model; the old one is kept as %s", error.contradiction, files.set_aside)
+        logger.error(
+            "%s; rebuilding the read model; the old one is kept as %s",
+            *(error.contradiction, files.set_aside),
+            extra=about(event="log_changed", reason=error.contradiction),
+        )
         files.note_change(error.contradiction)
         files.put_aside(path)
     except UnusableFileError as error:

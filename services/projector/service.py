@@ -49,6 +49,7 @@ from tollgate.projector.read.inspection import CannotAnswerError, Inspection, ol
 from tollgate.projector.standby.turn import Turn
 from tollgate.projector.verify.comparison import NotComparableError
 from tollgate.runtime.errors import BrokerError, LogChangedError
+from tollgate.runtime.log_fields import about
 from tollgate.runtime.process import run_together
 from tollgate.runtime.tasks import end
 
@@ -163,6 +164,9 @@ class QuestionService:
 
         async def handle(request: Request) -> None:
             if len(self._answering) >= QUESTIONS_MAX:
+                logger.warning(
+                    "a query is refused: %d are being served", QUESTIONS_MAX, extra=about(event="query_refused")
+                )
                 await request.respond_error("503", f"{QUESTIONS_MAX} queries are being served already")
                 return
             task = asyncio.create_task(self._respond(name, request, answer))

@@ -6,14 +6,20 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import uvloop
 
-from tollgate.runtime.errors import BrokerError, FatalError
-from tollgate.runtime.settings import load
+from tollgate.runtime.errors import BrokerError, FatalError, LogChangedError
+from tollgate.runtime.log_fields import LogEvent, about
+from tollgate.runtime.program_log import (
+    configure_logging,
+    follow_level_signals,
+    ignore_level_signals,
+    log_uncaught_exceptions,
+)
+from tollgate.runtime.settings import LogSettings, load
 from tollgate.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -26,29 +32,30 @@ COLLECT_EVERY_OBJECTS = 10_000
 """The garbage collector examines the youngest objects after so many more allocations than deallocations."""
 
 
-def configure_logging(level: str = "INFO") -> None:
-    """One line for each record on stderr: time in UTC, level, module, message."""
-    formatter = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-
-
-def run(service: Callable[[T], Coroutine[Any, Any, None]], settings: type[T]) -> None:
-    """Loads the settings and runs the service until it returns.
+def run(
+    service: Callable[[T], Coroutine[Any, Any, None]], settings: type[T], *, program: str, instance: Callable[[T], str]
+) -> None:
+    """Loads the settings and runs the service until it returns; `instance` returns the name of this replica.
 
     SIGTERM and SIGINT cancel the service, and it winds down in its `finally` blocks. Exits with status 1 and one line
     when a setting cannot be used, or the service cannot go on.
     """
-    configure_logging()
+    ignore_level_signals()
+    configure_logging(program=program, instance=program)
+    log_uncaught_exceptions()
     # Only the owner may read what a service writes. A socket for other users gets its own mode.
     os.umask(0o077)
     _spare_the_collector()
     try:
-        uvloop.run(_until_signalled(service(load(settings))))
+        # First, so that a bad value of another setting is logged in the right form.
+        log = load(LogSettings)
+        configure_logging(log.log_level, log.log_format, program=program, instance=program)
+        loaded = load(settings)
+        configure_logging(log.log_level, log.log_format, program=program, instance=instance(loaded))
+        uvloop.run(_until_signalled(service(loaded)))
     except (FatalError, BrokerError, OSError) as error:
-        logger.critical("%s", error)
+        event: LogEvent = "log_changed" if isinstance(error, LogChangedError) else "exited"
+        logger.critical("%s", error, extra=about(event=event, reason=str(error)))
         sys.exit(1)
     finally:
         # Frozen objects are never freed, and DuckDB's binding reports each of its objects that is left at exit.
@@ -85,6 +92,7 @@ async def _until_signalled(service: Coroutine[Any, Any, None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
+    follow_level_signals(loop)
     await asyncio.wait((task,))
     if not task.cancelled():
         task.result()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import attrs
@@ -17,6 +17,8 @@ import environ
 
 from tollgate.runtime.address import parse_address
 from tollgate.runtime.errors import FatalError, SettingError
+from tollgate.runtime.log_formats import LogFormat
+from tollgate.runtime.program_log import LEVELS
 
 T = TypeVar("T")
 Convert = Callable[[str], T]
@@ -300,8 +302,35 @@ def log_duplicate_window_seconds() -> Any:
     )
 
 
+def _log_level() -> Any:
+    def convert(text: str) -> str:
+        if text.upper() not in LEVELS:
+            raise ValueError(text)
+        return text.upper()
+
+    allowed = "DEBUG, INFO, WARNING or ERROR"
+    return setting("INFO", convert, allowed, what="The least important lines of the program log that are written.")
+
+
+def _log_format() -> Any:
+    def convert(text: str) -> str:
+        if text not in get_args(LogFormat):
+            raise ValueError(text)
+        return text
+
+    return setting("text", convert, "text or json", what="The form of the program log: for people, or JSON lines.")
+
+
 @environ.config(prefix="")
-class ServiceSettings:
+class LogSettings:
+    """The settings of every program that has a program log."""
+
+    log_level: str = _log_level()
+    log_format: LogFormat = _log_format()
+
+
+@environ.config(prefix="")
+class ServiceSettings(LogSettings):
     """The settings of every service."""
 
     nats_url: str = broker_address("nats://127.0.0.1:4222", what="The broker, with user and password.")

@@ -31,8 +31,10 @@ from tollgate.processor.charging.outcomes import (
     after_sending,
 )
 from tollgate.processor.charging.ports import LogAppender, LogFollower, ProviderNotes, Providers
+from tollgate.processor.charging.provider_log import ProviderEvent, of_attempt
 from tollgate.processor.routing import Outcome
 from tollgate.runtime.clock import Clock
+from tollgate.runtime.log_fields import about
 
 INTENT_TIMEOUT_SECONDS = 5.0
 OUTCOME_TIMEOUT_SECONDS = 30.0
@@ -40,9 +42,6 @@ OUTCOME_TIMEOUT_SECONDS = 30.0
 APPENDS_MAX = 128
 """Appends in flight at once; the next one waits. The broker stores one after the other, so more would not be stored
 sooner, and the requests that gateways are waiting to accept would queue behind all of them."""
-
-
-VOID_INTENTS = "void intents, which are not sent"
 
 
 class Attempts:
@@ -83,18 +82,41 @@ class Attempts:
             case Reject(reason):
                 # The rejection may be void: another replica may have put the attempt in doubt meanwhile.
                 await self.append(_rejected(attempt, reason), OUTCOME_TIMEOUT_SECONDS)
-                self._provider_log.note(attempt.provider, "rejections recorded", f"{reason} ({attempt.correlation_id})")
+                self._note(attempt, "payment_rejected", reason)
             case Release(why):
                 await self.append(released(attempt, why), OUTCOME_TIMEOUT_SECONDS)
             case StayInDoubt(why):
-                await self.append(in_doubt(attempt, why, request_sequence), OUTCOME_TIMEOUT_SECONDS)
+                await self.put_in_doubt(attempt, why, request_sequence, OUTCOME_TIMEOUT_SECONDS)
             case LookUp() | SendAgain():
                 raise AssertionError(f"{step} does not end a sending")
         return False
 
+    async def put_in_doubt(
+        self, attempt: Attempt, why: str, request_sequence: int | None, timeout_seconds: float
+    ) -> None:
+        """Records that the attempt may have been charged."""
+        await self.append(in_doubt(attempt, why, request_sequence), timeout_seconds)
+        self._note(attempt, "payment_in_doubt", why)
+
+    async def release_unsent(self, attempt: Attempt, why: str, timeout_seconds: float) -> None:
+        """Releases an attempt that was not sent, and must not be."""
+        await self.append(released(attempt, f"not sent: {why}"), timeout_seconds)
+        self._note(attempt, "attempt_not_sent", why)
+
     def note_void(self, intent: Attempt) -> None:
         """Logs that the intent must not be sent: by the log, another event has decided about the payment."""
-        self._provider_log.note(intent.provider, VOID_INTENTS, f"attempt {intent.attempt} ({intent.correlation_id})")
+        self._note(intent, "intent_void", f"attempt {intent.attempt}")
+
+    def note_manual_resolution(self, event: PaymentInDoubt | PaymentReleased, what: str, sequence: int) -> None:
+        """Logs that an operator holds or has released the attempt."""
+        correlation_id, attempt = event.correlation_id, event.attempt
+        fields = about(correlation_id=correlation_id, attempt=attempt, sequence=sequence, reason=what)
+        text = f"attempt {attempt} {what} ({correlation_id})"
+        self._provider_log.note(event.provider, "manual_resolution", text, fields)
+
+    def note_doubt_ended(self, attempt: Attempt) -> None:
+        """Logs that the charge of an attempt in doubt was found and recorded."""
+        self._note(attempt, "doubt_ended", "charged")
 
     async def append(self, event: Event, timeout_seconds: float) -> Appended:
         """Stores the event and waits until the log has been read up to it."""
@@ -106,6 +128,10 @@ class Attempts:
         """Stores the event, once fewer than APPENDS_MAX appends are in flight."""
         async with self.appending:
             return await self._log.append(event, timeout_seconds=timeout_seconds)
+
+    def _note(self, attempt: Attempt, event: ProviderEvent, why: str) -> None:
+        text = f"{why} ({attempt.correlation_id})"
+        self._provider_log.note(attempt.provider, event, text, of_attempt(attempt, why))
 
 
 def outcome_of(answer: Answer) -> Outcome:

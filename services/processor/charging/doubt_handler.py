@@ -20,6 +20,7 @@ from tollgate.processor.charging.outcomes import Attempt, SendAgain, Settle, aft
 from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.ports import DoubtRouter, LogFollower
 from tollgate.runtime.clock import Clock
+from tollgate.runtime.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +66,17 @@ class DoubtHandler:
         """
         if doubt.event.resolution is not None:
             # A hold by an operator. The attempt was in doubt before, so its doubt is in this queue already.
+            self._attempts.note_manual_resolution(doubt.event, "held", doubt.sequence)
             return Done()
         await self._follower.reached(doubt.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)
         try:
             open_attempt = await self._in_doubt(doubt)
         except UnknownPaymentError as error:
-            logger.error("the doubt at sequence %d stays in its queue, and is not handled: %s", doubt.sequence, error)
+            logger.error(
+                "the doubt at sequence %d stays in its queue, and is not handled: %s",
+                *(doubt.sequence, error),
+                extra=about(correlation_id=doubt.event.correlation_id, sequence=doubt.sequence),
+            )
             return self._stays(doubt)
         if open_attempt is None:
             return Done()
@@ -96,6 +102,7 @@ class DoubtHandler:
         if not isinstance(step, Settle):
             return self._retry(doubt)
         await self._attempts.record(attempt, step, doubt.event.request_sequence)
+        self._attempts.note_doubt_ended(attempt)
         return Done()
 
     async def _end(self, doubt: Doubt, attempt: Attempt) -> Result:
@@ -108,6 +115,7 @@ class DoubtHandler:
         if not isinstance(step, Settle):
             return self._stays(doubt)
         await self._attempts.record(attempt, step, doubt.event.request_sequence)
+        self._attempts.note_doubt_ended(attempt)
         self._router.doubt_ended(attempt.provider)
         return Done()
 
@@ -131,6 +139,7 @@ class DoubtHandler:
         if not isinstance(step, Settle):
             return self._stays(doubt, longest=PROBE_RETRY_SECONDS_MAX if is_probe else RETRY_SECONDS_MAX)
         await self._attempts.record(attempt, step, doubt.event.request_sequence)
+        self._attempts.note_doubt_ended(attempt)
         self._router.doubt_ended(attempt.provider)
         return Done()
 

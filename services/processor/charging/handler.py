@@ -19,14 +19,13 @@ from tollgate.messaging.read_model_client import ReadModelUnavailableError
 from tollgate.processor.charging.attempts import (
     INTENT_TIMEOUT_SECONDS,
     Attempts,
-    in_doubt,
     outcome_of,
-    released,
 )
 from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.ports import BrokerAlignedClock, LogAppender, LogFollower, PaymentLookup, PaymentRouter
 from tollgate.processor.routing import Route
 from tollgate.runtime.clock import Clock
+from tollgate.runtime.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -119,13 +118,11 @@ class PaymentHandler:
                     result = await self._route_and_send(work, number)
                 case Open(attempt, is_late=True):
                     self._clock.suspect()
-                    await self._attempts.append(
-                        released(attempt, "not sent: it was stored too late"), INTENT_TIMEOUT_SECONDS
-                    )
+                    await self._attempts.release_unsent(attempt, "it was stored too late", INTENT_TIMEOUT_SECONDS)
                 case Open(attempt):
                     # Another replica, or an earlier delivery here, recorded it, and may have sent it.
-                    await self._attempts.append(
-                        in_doubt(attempt, "found open in the log", work.sequence), INTENT_TIMEOUT_SECONDS
+                    await self._attempts.put_in_doubt(
+                        *(attempt, "found open in the log", work.sequence, INTENT_TIMEOUT_SECONDS)
                     )
             if result is not None:
                 return result
@@ -138,7 +135,11 @@ class PaymentHandler:
                 work.request.correlation_id, timeout_seconds=REPEAT_CHECK_TIMEOUT_SECONDS
             )
         except ReadModelUnavailableError as error:
-            logger.warning("request %d was stored late and cannot be checked for a repeat: %s", work.sequence, error)
+            logger.warning(
+                "request %d was stored late and cannot be checked for a repeat: %s",
+                *(work.sequence, error),
+                extra=about(correlation_id=work.request.correlation_id, sequence=work.sequence),
+            )
             return self._retry(work)
         return Done() if known is not None and known.request_sequence < work.sequence else None
 
@@ -195,9 +196,7 @@ class PaymentHandler:
             (self._system_clock.now_us() - intent.requested_at_us) / MICROSECONDS,
         )
         if age_seconds > STAMP_AGE_SECONDS_MAX:
-            await self._attempts.append(
-                released(intent, "not sent: its stamp had grown too old"), INTENT_TIMEOUT_SECONDS
-            )
+            await self._attempts.release_unsent(intent, "its stamp had grown too old", INTENT_TIMEOUT_SECONDS)
             return None
         return intent
 

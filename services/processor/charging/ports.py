@@ -13,7 +13,9 @@ from tollgate.contract.read_model_api import PaymentView
 from tollgate.messaging.log import Appended
 from tollgate.processor.charging.history import History
 from tollgate.processor.charging.outcomes import Answer, Attempt, LookupAnswer
+from tollgate.processor.charging.provider_log import ProviderEvent
 from tollgate.processor.routing import Decision, Outcome
+from tollgate.runtime.log_fields import LogFields
 
 
 class LogAppender(Protocol):
@@ -50,8 +52,8 @@ class Providers(Protocol):
 class ProviderNotes(Protocol):
     """Program log lines about providers."""
 
-    def note(self, provider: ProviderName, subject: str, text: str) -> None:
-        """Writes a line; many about one provider and subject may be counted instead."""
+    def note(self, provider: ProviderName, event: ProviderEvent, text: str, fields: LogFields) -> None:
+        """Writes a line."""
 
 
 class PaymentLookup(Protocol):

@@ -20,6 +20,8 @@ from tollgate.processor.charging.outcomes import (
 from tollgate.processor.charging.ports import ProviderNotes
 from tollgate.processor.charging.provider import Provider
 from tollgate.processor.charging.provider_contract import Reply
+from tollgate.processor.charging.provider_log import of_attempt
+from tollgate.runtime.log_fields import about
 
 ANSWER_BYTES_MAX = 65_536
 """A longer answer is cut off, and treated as not received in full."""
@@ -74,7 +76,7 @@ class ProviderClient:
             return Unknown(f"cut off: {error_name(error)}")
         if isinstance(answer, OutsideContract):
             what = f"{answer.why}; in doubt ({attempt.correlation_id})"
-            self._provider_log.note(attempt.provider, "payments answered outside of its contract", what)
+            self._provider_log.note(attempt.provider, "answer_outside_contract", what, of_attempt(attempt, answer.why))
         return answer
 
     async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer:
@@ -93,7 +95,8 @@ class ProviderClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return NoAnswer(f"lookup failed: {error_name(error)}")
         if isinstance(answer, OutsideContract):
-            self._provider_log.note(provider, "lookups answered outside of its contract", answer.why)
+            fields = about(correlation_id=correlation_id, reason=answer.why)
+            self._provider_log.note(provider, "lookup_outside_contract", answer.why, fields)
         return answer
 
     async def _reply_of(self, response: aiohttp.ClientResponse) -> Reply:

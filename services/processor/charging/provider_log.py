@@ -1,58 +1,56 @@
 """Program log lines about providers: their answers, their circuit breakers, and the payments that they were to charge.
 
-The first line about a provider and a subject is written at once, the next are counted: many cost one line every few
-seconds.
+They are folded as all lines are (`runtime/folded_lines.py`): a provider that fails each payment costs one line every
+few seconds.
 """
 
-import asyncio
 import logging
-from dataclasses import dataclass
+from typing import Literal
 
 from tollgate.contract.events import ProviderName
+from tollgate.processor.charging.outcomes import Attempt
+from tollgate.runtime.log_fields import LogFields, about
 
 logger = logging.getLogger(__name__)
 
-REPORT_SECONDS = 5.0
-"""At most one line within this for each provider and subject."""
+ProviderEvent = Literal[
+    "answer_outside_contract",
+    "attempt_not_sent",
+    "breaker_closed",
+    "breaker_opened",
+    "doubt_ended",
+    "intent_void",
+    "lookup_outside_contract",
+    "manual_resolution",
+    "payment_in_doubt",
+    "payment_rejected",
+]
+SUBJECTS: dict[ProviderEvent, str] = {
+    "answer_outside_contract": "payments answered outside of its contract",
+    "attempt_not_sent": "attempts released without being sent",
+    "breaker_closed": "circuit breaker",
+    "breaker_opened": "circuit breaker",
+    "doubt_ended": "doubts ended",
+    "intent_void": "void intents, which are not sent",
+    "lookup_outside_contract": "lookups answered outside of its contract",
+    "manual_resolution": "resolved by an operator",
+    "payment_in_doubt": "attempts in doubt",
+    "payment_rejected": "rejections recorded",
+}
+"""What each event is called in a line for people."""
+GOOD_NEWS = frozenset[ProviderEvent]({"breaker_closed", "doubt_ended"})
 
 
-@dataclass(slots=True)
-class _Folded:
-    """What was not written since the last line: how many, and the newest."""
-
-    count: int = 0
-    newest: str = ""
+def of_attempt(attempt: Attempt, reason: str) -> LogFields:
+    """The fields of a line about an attempt."""
+    return about(correlation_id=attempt.correlation_id, attempt=attempt.attempt, reason=reason)
 
 
 class ProviderLog:
-    """Writes warnings about providers. For use inside an event loop."""
+    """Writes lines about providers: INFO for what is good news, WARNING for the rest."""
 
-    def __init__(self) -> None:
-        self._folded: dict[tuple[ProviderName, str], _Folded] = {}
-
-    def note(self, provider: ProviderName, subject: str, text: str) -> None:
-        """Writes the line, or counts it when the last one is younger than REPORT_SECONDS."""
-        folded = self._folded.get((provider, subject))
-        if folded is None:
-            logger.warning("%s: %s: %s", provider, subject, text)
-            self._begin(provider, subject)
-        else:
-            folded.count += 1
-            folded.newest = text
-
-    def _begin(self, provider: ProviderName, subject: str) -> None:
-        self._folded[provider, subject] = _Folded()
-        asyncio.get_running_loop().call_later(REPORT_SECONDS, self._report, provider, subject)
-
-    def _report(self, provider: ProviderName, subject: str) -> None:
-        folded = self._folded.pop((provider, subject))
-        if folded.count:
-            logger.warning(
-                "%s: %s: %d more in %g s, the newest: %s",
-                provider,
-                subject,
-                folded.count,
-                REPORT_SECONDS,
-                folded.newest,
-            )
-            self._begin(provider, subject)
+    def note(self, provider: ProviderName, event: ProviderEvent, text: str, fields: LogFields) -> None:
+        """Writes the line."""
+        level = logging.INFO if event in GOOD_NEWS else logging.WARNING
+        given = fields | about(event=event, provider=provider)
+        logger.log(level, "%s: %s: %s", provider, SUBJECTS[event], text, extra=given)

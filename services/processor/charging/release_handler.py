@@ -7,7 +7,7 @@ handled as the request would be.
 from dataclasses import dataclass
 
 from tollgate.contract.events import PaymentReleased
-from tollgate.processor.charging.attempts import INTENT_TIMEOUT_SECONDS
+from tollgate.processor.charging.attempts import INTENT_TIMEOUT_SECONDS, Attempts
 from tollgate.processor.charging.handler import Done, PaymentHandler, Result, Work
 from tollgate.processor.charging.histories import Histories
 from tollgate.processor.charging.ports import LogFollower
@@ -25,7 +25,10 @@ class Released:
 class ReleaseHandler:
     """Handles releases."""
 
-    def __init__(self, payments: PaymentHandler, follower: LogFollower, histories: Histories) -> None:
+    def __init__(
+        self, payments: PaymentHandler, follower: LogFollower, histories: Histories, attempts: Attempts
+    ) -> None:
+        self._attempts = attempts
         self._payments = payments
         self._follower = follower
         self._histories = histories
@@ -38,6 +41,8 @@ class ReleaseHandler:
         if release.event.resolution is None:
             # Released by a replica that has the payment in hand and continues with it.
             return Done()
+        if release.deliveries == 1:
+            self._attempts.note_manual_resolution(release.event, "released", release.sequence)
         await self._follower.reached(release.sequence, timeout_seconds=INTENT_TIMEOUT_SECONDS)
         stored = await self._histories.request_of(release.event.correlation_id)
         return await self._payments.handle(

@@ -17,6 +17,7 @@ from tollgate.processor.health.lease import CALL_SECONDS, FRESH_SECONDS, HealthL
 from tollgate.processor.health.record import PROVIDERS, Record, decode_record, encode_record
 from tollgate.processor.health.report import Health, NoHealth
 from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.log_fields import about
 from tollgate.runtime.ticks import seconds_to_tick
 
 logger = logging.getLogger(__name__)
@@ -140,7 +141,9 @@ class HealthPoller:
             self._logged[provider] = health
             condition = "failing" if health.failing else "good"
             logger.info(
-                "health of %s: %s, a payment takes at least %g s", provider, condition, health.min_response_seconds
+                "health of %s: %s, a payment takes at least %g s",
+                *(provider, condition, health.min_response_seconds),
+                extra=about(event="provider_failing" if health.failing else "provider_healthy", provider=provider),
             )
         self._on_health(provider, health)
 
@@ -150,27 +153,36 @@ class HealthPoller:
         self._was_mine = self._lease.is_mine
         record = self._lease.record
         if self._was_mine:
-            logger.info("this replica now asks the providers for their health")
+            logger.info("this replica now asks the providers for their health", extra=about(event="lease_taken"))
         else:
             logger.info(
                 "this replica no longer asks the providers for their health; the lease is held by %s",
                 record.holder if record else "no replica",
+                extra=about(event="lease_lost", holder=record.holder) if record else about(event="lease_lost"),
             )
 
     def _log_answer(self, provider: ProviderName, answer: Health | NoHealth) -> None:
         if isinstance(answer, NoHealth):
             if self._failed.get(provider) != answer.why:
                 self._failed[provider] = answer.why
-                logger.warning("health check of %s failed: %s", provider, answer.why)
+                logger.warning(
+                    "health check of %s failed: %s",
+                    *(provider, answer.why),
+                    extra=about(event="health_check_failed", provider=provider, reason=answer.why),
+                )
         elif self._failed.pop(provider, None) is not None:
-            logger.info("health check of %s succeeds again", provider)
+            logger.info(
+                "health check of %s succeeds again",
+                provider,
+                extra=about(event="health_check_succeeded", provider=provider),
+            )
 
     def _log_trouble(self, trouble: str | None) -> None:
         """Logs the trouble once, and once its end: when any replica has written a record."""
         if self._trouble is None and trouble is not None:
-            logger.warning("health is not polled: %s", trouble)
+            logger.warning("health is not polled: %s", trouble, extra=about(event="health_not_polled", reason=trouble))
         elif self._trouble is not None and trouble is None:
-            logger.info("health is polled again")
+            logger.info("health is polled again", extra=about(event="health_polled"))
         self._trouble = trouble
 
 

@@ -9,13 +9,14 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from tollgate.contract.events import Event
+from tollgate.contract.events import Event, LedgerPurged
 from tollgate.messaging.durable_consumer import ACK_WAIT_SECONDS
 from tollgate.messaging.pull_consumer import Delivery
 from tollgate.messaging.read_model_client import ReadModelUnavailableError
 from tollgate.processor.charging.handler import Result, Retry
 from tollgate.processor.charging.histories import UnknownPaymentError
 from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.log_fields import LogFields, about
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,9 @@ class DeliveryTasks:
 
     def __init__(self, handle: Callable[[Delivery, Event], Awaitable[Result]], *, what: str) -> None:
         self._handle = handle
-        self._what = what
+        # Parts of the text, not values in it: so the lines of each queue are a kind of their own.
+        self._back = f"{what} %d goes back to the queue"
+        self._back_because = f"{self._back}: %s"
         self._in_hand: dict[int, _InHand] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._events = 0
@@ -125,9 +128,9 @@ class DeliveryTasks:
         try:
             return await self._handle(in_hand.delivery, event)
         except (BrokerError, ReadModelUnavailableError, UnknownPaymentError) as error:
-            logger.warning("%s %d goes back to the queue: %s", self._what, sequence, error)
+            logger.warning(self._back_because, sequence, error, extra=_about(event, sequence))
         except Exception:
-            logger.exception("%s %d goes back to the queue", self._what, sequence)
+            logger.exception(self._back, sequence, extra=_about(event, sequence))
         return Retry(FAILED_RETRY_SECONDS)
 
     async def _waited(self, in_hand: _InHand, seconds: float) -> bool:
@@ -156,3 +159,9 @@ class DeliveryTasks:
             await in_hand.delivery.retry(max(min(in_hand.due_at) - time.monotonic(), 0.0))
         else:
             await in_hand.delivery.ack()
+
+
+def _about(event: Event, sequence: int) -> LogFields:
+    if isinstance(event, LedgerPurged):
+        return about(event="event_returned", sequence=sequence)
+    return about(event="event_returned", sequence=sequence, correlation_id=event.correlation_id)

@@ -16,6 +16,7 @@ from tollgate.processor.charging.state_follower import Follower
 from tollgate.processor.intake.queue_intake import QueueIntake
 from tollgate.processor.routing import Router
 from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ class Progress:
         if queue is None or oldest is None or oldest.age_seconds <= STILL_SECONDS_MAX:
             return
         self._logged_at = now
-        logger.warning("%s", self._line(oldest, queue.length, queue.under_way >= queue.under_way_max))
+        line = self._line(oldest, queue.length, queue.under_way >= queue.under_way_max)
+        logger.warning("%s", line, extra=about(event="payments_wait", waiting=queue.length, reason=self.obstacle()))
 
     def _line(self, oldest: WaitingPayment, waiting: int, is_bound_reached: bool) -> str:
         obstacle = self.obstacle() or "the cause is unknown to this replica"

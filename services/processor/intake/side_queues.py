@@ -13,6 +13,7 @@ from tollgate.processor.charging.release_handler import Released, ReleaseHandler
 from tollgate.processor.intake.queue_intake import QueueIntake
 from tollgate.processor.intake.queues import DOUBTS, RELEASED
 from tollgate.processor.routing import Pace, Router
+from tollgate.runtime.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -119,5 +120,6 @@ class ReleaseRule:
 
 
 def _passed_over(delivery: Delivery, event: Event) -> Done:
-    logger.error("message %d is a %s, and is skipped", delivery.info.sequence, type(event).__name__)
+    sequence = delivery.info.sequence
+    logger.error("message %d is a %s, and is skipped", sequence, type(event).__name__, extra=about(sequence=sequence))
     return Done()

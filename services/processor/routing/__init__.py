@@ -8,7 +8,7 @@ from tollgate.processor.routing.decision import Decision, Route, Wait
 from tollgate.processor.routing.estimator import Chance
 from tollgate.processor.routing.pace import Pace
 from tollgate.processor.routing.policy import Policy
-from tollgate.processor.routing.provider_state import Outcome
+from tollgate.processor.routing.provider_state import BreakerChange, Outcome
 from tollgate.processor.routing.router import Router
 
-__all__ = ["Chance", "Decision", "Outcome", "Pace", "Policy", "Route", "Router", "Wait"]
+__all__ = ["BreakerChange", "Chance", "Decision", "Outcome", "Pace", "Policy", "Route", "Router", "Wait"]

@@ -21,7 +21,8 @@ from tollgate.processor.routing.probing import Probing
 Outcome = Literal["succeeded", "failed", "busy", "unanswered"]
 """What a call shows about the provider: it works; it fails; it takes no more at present; it did not answer in time."""
 
-OnBreaker = Callable[[ProviderName, str], None]
+BreakerChange = Literal["opened", "closed"]
+OnBreaker = Callable[[ProviderName, BreakerChange, str], None]
 """Is called when a provider's circuit breaker has opened or closed, with a text that names which and why."""
 
 DOUBTS_SHARE = 1 / 8
@@ -30,7 +31,7 @@ RESEND_PAUSE_SECONDS = 0.25
 """The pause of a doubt that finds those places taken."""
 
 
-def ignore_breaker(_: ProviderName, __: str) -> None:
+def ignore_breaker(_: ProviderName, __: BreakerChange, ___: str) -> None:
     """For those who need no report of circuit breakers."""
 
 
@@ -177,7 +178,7 @@ class ProviderState:
         was_closed = self.breaker.is_closed
         self.breaker.succeeded(sent_at, now)
         if not was_closed and self.breaker.is_closed:
-            self.on_breaker(self.provider, f"closed after {now - self.breaker.down_since:.1f} s")
+            self.on_breaker(self.provider, "closed", f"closed after {now - self.breaker.down_since:.1f} s")
 
     def _fail(self, sent_at: float, now: float) -> None:
         was_closed = self.breaker.is_closed
@@ -190,6 +191,6 @@ class ProviderState:
         self._opened(why, now)
 
     def _opened(self, why: str, now: float) -> None:
-        self.on_breaker(self.provider, f"opened: {why}")
+        self.on_breaker(self.provider, "opened", f"opened: {why}")
         self.limit.restart()
         self.probing.opened(now)

@@ -32,6 +32,7 @@ from tollgate.projector.live.projection import (
 )
 from tollgate.projector.live.store import Checkpoint, Store
 from tollgate.runtime.errors import BrokerError
+from tollgate.runtime.log_fields import about
 from tollgate.runtime.tasks import end
 from tollgate.runtime.ticks import seconds_to_tick
 
@@ -247,7 +248,9 @@ class Follower:
         for first, last in skipped:
             if last >= begin:
                 logger.error(
-                    "messages %d to %d of the log cannot be read (docs/how-to/damaged-log.md)", max(first, begin), last
+                    "messages %d to %d of the log cannot be read (docs/how-to/damaged-log.md)",
+                    *(max(first, begin), last),
+                    extra=about(event="messages_unreadable", sequence=max(first, begin)),
                 )
                 self._changes.append(Unread(max(first, begin), last))
 

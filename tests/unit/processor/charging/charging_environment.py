@@ -37,12 +37,14 @@ from tollgate.processor.charging.outcomes import Answer, Attempt, Found, LookupA
 from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.provider_client import attempt_body
 from tollgate.processor.charging.provider_contract import CONTEST, ProviderContract, Reply
+from tollgate.processor.charging.provider_log import ProviderEvent
 from tollgate.processor.charging.release_handler import Released, ReleaseHandler
 from tollgate.processor.charging.state_cache import StateCache
 from tollgate.processor.operations.resolve import hold_seconds_min
 from tollgate.processor.routing import Decision, Outcome, Route, Wait
 from tollgate.runtime.clock import Clock, SystemClock
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError
+from tollgate.runtime.log_fields import LogFields
 
 T = TypeVar("T")
 
@@ -297,7 +299,7 @@ class WorkerProcess:
         """The item that it handles."""
         self._running: Coroutine[Call, Any, Result] | None = None
         payment_states = PaymentStates(self.state_cache, self)
-        self.notes: list[tuple[ProviderName, str, str]] = []
+        self.notes: list[tuple[ProviderName, ProviderEvent, str, LogFields]] = []
         attempts = Attempts(self, self, self, clock, self)
         self._payments = PaymentHandler(
             *(self, self, payment_states, attempts, self.router),
@@ -306,7 +308,7 @@ class WorkerProcess:
             system_clock=clock,
         )
         self._doubts = DoubtHandler(self, payment_states, attempts, self.router, clock=clock)
-        self._releases = ReleaseHandler(self._payments, self, cast("Histories", self))
+        self._releases = ReleaseHandler(self._payments, self, cast("Histories", self), attempts)
 
     def deliver(self, item: Item) -> Result | None:
         assert self._running is None, "the model has a worker do one thing at a time"
@@ -389,8 +391,8 @@ class WorkerProcess:
         assert correlation_id == PAYMENT
         return cast("StoredRequest", await _ask(FindRequest()))
 
-    def note(self, provider: ProviderName, subject: str, text: str) -> None:
-        self.notes.append((provider, subject, text))
+    def note(self, provider: ProviderName, event: ProviderEvent, text: str, fields: LogFields) -> None:
+        self.notes.append((provider, event, text, fields))
 
     async def send(self, attempt: Attempt) -> Answer:
         return cast("Answer", await _ask(Send(attempt)))

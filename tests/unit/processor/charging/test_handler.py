@@ -56,9 +56,11 @@ from tollgate.processor.charging.handler import (
 from tollgate.processor.charging.lookups import Lookups
 from tollgate.processor.charging.payment_states import PaymentStates
 from tollgate.processor.charging.provider_client import ProviderClient
+from tollgate.processor.charging.provider_log import ProviderEvent
 from tollgate.processor.charging.state_cache import StateCache
 from tollgate.runtime.clock import SystemClock
 from tollgate.runtime.errors import BrokerUnavailableError
+from tollgate.runtime.log_fields import LogFields, about
 
 MakeEnvironment = Callable[..., Environment]
 STEPS_MAX = 40
@@ -150,7 +152,10 @@ def test_an_intent_stored_after_that_of_another_worker_is_not_sent(make_environm
     assert isinstance(call, Send)
     assert call.attempt.provider == "fallback"
     assert kinds(environment) == [PaymentRouted, PaymentRouted, PaymentInDoubt]
-    assert environment.workers[0].notes == [("default", "void intents, which are not sent", f"attempt 1 ({PAYMENT})")]
+    fields = about(correlation_id=PAYMENT, attempt=1, reason="attempt 1")
+    void, doubt = environment.workers[0].notes
+    assert void == ("default", "intent_void", f"attempt 1 ({PAYMENT})", fields)
+    assert doubt[:3] == ("fallback", "payment_in_doubt", f"found open in the log ({PAYMENT})")
     assert environment.workers[1].notes == []
 
 
@@ -317,9 +322,10 @@ def test_a_refusal_without_a_doubt_rejects(make_environment: MakeEnvironment) ->
     environment.step(0, Fault.BAD_REQUEST)
     assert finish(environment) == Done()
     assert kinds(environment) == [PaymentRouted, PaymentRejected]
-    ((provider, subject, text),) = environment.workers[0].notes
-    assert (provider, subject) == ("default", "rejections recorded")
-    assert text.endswith(f" ({PAYMENT})")
+    ((provider, event, text, fields),) = environment.workers[0].notes
+    assert (provider, event) == ("default", "payment_rejected")
+    assert text == f"{fields['reason']} ({PAYMENT})"
+    assert (fields["correlation_id"], fields["attempt"]) == (PAYMENT, 1)
 
 
 @pytest.mark.parametrize("fault", [Fault.CONNECTION_REFUSED, Fault.TOO_MANY_REQUESTS])
@@ -491,7 +497,7 @@ class SilentLog:
         self.state_cache = StateCache(1, set())
         self.asked = self.on_the_way = self.on_the_way_max = 0
         self.gives_up = asyncio.Event()
-        self.notes: list[tuple[ProviderName, str, str]] = []
+        self.notes: list[tuple[ProviderName, ProviderEvent, str, LogFields]] = []
 
     async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
         self.asked += 1
@@ -504,8 +510,8 @@ class SilentLog:
     async def reached(self, sequence: int, *, timeout_seconds: float) -> None:
         raise AssertionError(f"nothing was stored, so {sequence} is not waited for ({timeout_seconds} s)")
 
-    def note(self, provider: ProviderName, subject: str, text: str) -> None:
-        self.notes.append((provider, subject, text))
+    def note(self, provider: ProviderName, event: ProviderEvent, text: str, fields: LogFields) -> None:
+        self.notes.append((provider, event, text, fields))
 
     async def caught_up(self, provider: ProviderName, *, timeout_seconds: float) -> None:
         raise AssertionError(f"there is no doubt at {provider} to wait for ({timeout_seconds} s)")

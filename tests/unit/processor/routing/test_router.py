@@ -424,16 +424,16 @@ def test_the_patience_in_an_outage_can_differ_from_that_with_a_slow_provider() -
 
 
 def test_each_opening_and_closing_of_a_circuit_breaker_is_reported_once_with_its_cause() -> None:
-    reports: list[tuple[str, str]] = []
-    router = Router(POLICY, Random(1), lambda provider, text: reports.append((provider, text)))
+    reports: list[tuple[str, str, str]] = []
+    router = Router(POLICY, Random(1), lambda provider, change, text: reports.append((provider, change, text)))
     for _ in range(POLICY.failures_to_open + 1):
         routed(router)
     for _ in range(POLICY.failures_to_open + 1):
         router.observe("default", "failed", NOW, seconds=0.0)
-    assert reports == [("default", "opened: 3 failures in a row")]
+    assert reports == [("default", "opened", "opened: 3 failures in a row")]
     take_down(router, "fallback")
     take_down(router, "fallback")
-    assert reports[1:] == [("fallback", "opened: its health is failing")]
+    assert reports[1:] == [("fallback", "opened", "opened: its health is failing")]
     routed(router, NOW + 2)
     router.observe("default", "succeeded", NOW + 2, seconds=0.0)
-    assert reports[2:] == [("default", "closed after 2.0 s")]
+    assert reports[2:] == [("default", "closed", "closed after 2.0 s")]
