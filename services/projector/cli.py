@@ -1,6 +1,8 @@
 """The `projector` program, and its composition root."""
 
 import logging
+import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -59,7 +61,11 @@ add_operator_commands(main)
 @main.command()
 def run() -> None:
     """Follows the log until stopped. Settings come from the environment (see docs/reference/settings.md)."""
-    run_process(serve, Settings, program="projector", instance=lambda _: "projector")
+    run_process(serve, Settings, program="projector", instance=lambda _: _name())
+
+
+def _name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 async def serve(settings: Settings) -> None:

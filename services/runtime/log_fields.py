@@ -45,6 +45,8 @@ LogEvent = Literal[
     "provider_failing",
     "provider_healthy",
     "query_refused",
+    "turn_lost",
+    "turn_taken",
     "uncaught_exception",
 ]
 
@@ -86,6 +88,8 @@ EVENTS: dict[LogEvent, str] = {
     "provider_failing": "A provider reports that it fails.",
     "provider_healthy": "A provider reports that it works.",
     "query_refused": "A query was refused, because too many are being served.",
+    "turn_lost": "Another projector answers questions from now on.",
+    "turn_taken": "This projector answers questions from now on.",
     "uncaught_exception": "An exception that nobody foresaw; `exception` has its traceback.",
 }
 """What each event means."""
@@ -111,7 +115,7 @@ WRITTEN_ALWAYS = {
     "time": "When, in UTC, with microseconds: `2026-11-27T23:14:27.031415Z`.",
     "level": "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`.",
     "program": "`gateway`, `processor`, `projector` or `console`.",
-    "instance": "The name of the replica: GATEWAY_NAME; of a processor its host, process id and a random part.",
+    "instance": "The name of the replica: GATEWAY_NAME; of processor and projector one made of host and process id.",
     "logger": "The module: `tollgate.…`, or that of a library.",
     "message": "The text for people. It may change with any version.",
 }

@@ -10,6 +10,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.gathering import answering, gather_answers
 from tollgate.projector.standby.election import Election
 from tollgate.projector.standby.turn import Turn
+from tollgate.runtime.log_fields import about
 from tollgate.runtime.process import run_together
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,8 @@ class Standby:
                 logger.warning(
                     "this projector answers questions from now on"
                     if self._turn.is_mine
-                    else "another projector answers questions; this one follows the log"
+                    else "another projector answers questions; this one follows the log",
+                    extra=about(event="turn_taken" if self._turn.is_mine else "turn_lost"),
                 )
             await asyncio.sleep(ROUND_SECONDS)
 

@@ -177,9 +177,12 @@ async def test_a_gateway_that_starts_without_a_broker_answers_503_and_recovers(
         client = Client(session, gateway)
         await eventually(lambda: _is(client, "/livez", 204), what="alive")
         assert (await client.pay()).status == 503
+        assert "a payment is refused: the gateway has not read the log yet" in gateway.output()
         with server, Projector(server.url, tmp_path):
             await gateway.ready(session)
+            logged = gateway.output()
             assert (await client.pay()).status == 202
+            assert gateway.output() == logged, "a payment that is accepted leaves no line"
 
 
 async def test_a_payment_waits_for_a_gateway_that_has_just_started(

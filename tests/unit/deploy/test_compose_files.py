@@ -10,7 +10,7 @@ import yaml
 
 from qa.load.compose import BASE, CLUSTER, CONTEST, SIMULATORS, TLS, TRACES
 from tollgate.processor.settings import Settings
-from tollgate.runtime.settings import ServiceSettings, declarations
+from tollgate.runtime.settings import LogSettings, ServiceSettings, declarations
 from tollgate.stack.settings import read_settings
 
 PROJECT = Path(__file__).parents[3]
@@ -78,6 +78,13 @@ def test_traces_reach_every_service_with_every_setting_and_more_memory() -> None
         assert declared - {"OTEL_SERVICE_NAME"} <= service["environment"].keys()
         more, usual = (one["deploy"]["resources"]["limits"]["memory"] for one in (service, services(BASE)[name]))
         assert int(more.removesuffix("M")) == int(usual.removesuffix("M")) + 20
+
+
+@pytest.mark.parametrize("service", ["gateway-1", "gateway-2", "processor", "projector", "console"])
+def test_form_and_level_of_the_program_log_reach_every_service(service: str) -> None:
+    environment = services(BASE)[service]["environment"]
+    for name in declarations(LogSettings):
+        assert environment[name] == f"${{{name}:-}}"
 
 
 @pytest.mark.parametrize("name", [BASE, SIMULATORS, CLUSTER])

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from tollgate.contract.events import Event
-from tools.docs import asyncapi, command_line_page, metrics_page, settings_page
+from tools.docs import asyncapi, command_line_page, logs_page, metrics_page, settings_page
 from tools.docs.only_local import foreign_addresses
 
 PROJECT = Path(__file__).parents[3]
@@ -29,6 +29,11 @@ def test_the_page_of_settings_is_what_the_code_declares() -> None:
 
 def test_the_page_of_the_command_line_is_what_the_code_declares() -> None:
     assert (REFERENCE / "command-line.md").read_text() == command_line_page.page(), HINT
+
+
+def test_the_page_of_logs_is_what_the_code_declares() -> None:
+    page = (PROJECT / "docs" / "how-to" / "logs.md").read_text()
+    assert page == logs_page.with_tables(page), HINT
 
 
 def test_the_page_of_metrics_is_what_the_code_declares() -> None:

@@ -173,9 +173,17 @@ def last_kind(environment: Environment, correlation_id: str, kind: str) -> Calla
 async def test_a_payment_is_charged_at_the_cheaper_provider_with_its_intent_in_the_log_first(
     environment: Environment,
 ) -> None:
-    with environment.replica():
+    def logged() -> list[str]:
+        # Health is polled on its own.
+        return [line for line in replica.output().splitlines() if "processor.health" not in line]
+
+    with environment.replica() as replica:
         (correlation_id,) = await environment.request()
         await environment.settled(1)
+        before = logged()
+        await environment.request(20)
+        await environment.settled(21)
+        assert logged() == before, "a payment that is charged leaves no line"
     assert await environment.kinds(correlation_id) == ["PaymentRequested", "PaymentRouted", "PaymentProcessed"]
     assert correlation_id in await environment.default.book(environment.session)
 

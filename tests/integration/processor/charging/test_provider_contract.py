@@ -8,6 +8,7 @@ from itertools import cycle
 from pathlib import Path
 
 import aiohttp
+import orjson
 import pytest
 from aiohttp import web
 
@@ -30,6 +31,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.health_bucket import HealthBucket
 from tollgate.messaging.log import Log
 from tollgate.messaging.log_reader import LogReader
+from tollgate.runtime.log_fields import documented
 
 CREDENTIAL = "Bearer s3cr3t-t0k3n"
 INGRESS_STATUSES = (401, 403, 404, 405, 408, 409, 413, 425, 451, 502, 503, 504, 522)
@@ -193,6 +195,13 @@ async def test_the_answers_of_an_ingress_reject_nothing_open_the_breaker_and_are
         output = replica.output()
     assert "default: payments answered outside of its contract: status 401 (text/html" in output
     assert 0 < output.count("outside of its contract") <= OUTSIDE_LINES_MAX
+    for line in (
+        "attempts in doubt: status 401",
+        "circuit breaker: opened",
+        "circuit breaker: closed",
+        "doubts ended: ",
+    ):
+        assert f"default: {line}" in output
 
 
 async def test_an_answer_with_binary_headers_leaves_the_payment_in_doubt_as_any_other(environment: Environment) -> None:
@@ -237,9 +246,13 @@ async def test_a_credential_is_sent_with_every_request_to_its_provider_and_never
     await environment.poll_health()
     header = f"Authorization: {CREDENTIAL}"
     with environment.replica(
-        PAYMENT_PROCESSOR_HEADER_DEFAULT=header, PROCESSOR_HEALTH_INTERVAL_SECONDS="0.5"
+        PAYMENT_PROCESSOR_HEADER_DEFAULT=header,
+        PROCESSOR_HEALTH_INTERVAL_SECONDS="0.5",
+        # The most that a program log can have.
+        LOG_FORMAT="json",
+        LOG_LEVEL="DEBUG",
     ) as replica:
-        await environment.request(2)
+        correlation_ids = await environment.request(2)
         await environment.until(PaymentProcessed, 2)
 
         async def is_polled() -> bool:
@@ -253,6 +266,12 @@ async def test_a_credential_is_sent_with_every_request_to_its_provider_and_never
     assert {shown for _, _, shown in environment.ingress.asked} == {CREDENTIAL}
     assert len(await environment.default.book(environment.session)) == 2
     assert "s3cr3t" not in output
+    lines = [orjson.loads(line) for line in output.splitlines()]
+    assert all(set(line) <= set(documented()) for line in lines)
+    calls = [line for line in lines if line.get("event") == "call_ended"]
+    assert sorted(line["correlation_id"] for line in calls) == sorted(correlation_ids)
+    assert {(line["provider"], line["attempt"], line["outcome"]) for line in calls} == {("default", 1, "Failed")}
+    assert all(0 < line["duration_seconds"] < 10 for line in calls)
 
 
 async def test_a_credential_that_cannot_be_sent_is_one_line_at_the_start(environment: Environment) -> None:

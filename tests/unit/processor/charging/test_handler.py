@@ -95,6 +95,11 @@ def kinds(environment: Environment) -> list[type[Event]]:
     return [type(event) for event in environment.log[1:]]
 
 
+def noted(environment: Environment) -> list[ProviderEvent]:
+    """The lines of the program log of the first worker, in order."""
+    return [event for _, event, _, _ in environment.workers[0].notes]
+
+
 def test_the_intent_is_in_the_log_and_read_there_before_the_first_byte_leaves(
     make_environment: MakeEnvironment,
 ) -> None:
@@ -246,6 +251,7 @@ def test_a_doubt_that_an_operator_released_is_done_and_its_payment_is_routed_ane
     sent = go_on_until(environment, Send, 0, "fallback")
     assert isinstance(sent, Send)
     assert (sent.attempt.attempt, sent.attempt.provider) == (2, "fallback")
+    assert noted(environment) == ["payment_in_doubt", "manual_resolution"]
     assert finish(environment) == Done()
     assert not environment.undone()
 
@@ -298,6 +304,7 @@ def test_only_a_charge_among_the_answers_to_a_later_sending_ends_a_doubt(make_en
     go_on_until(environment, Send)
     assert finish(environment) == Done()
     assert kinds(environment) == [PaymentRouted, PaymentInDoubt, PaymentProcessed]
+    assert noted(environment) == ["payment_in_doubt", "doubt_ended"]
 
 
 def test_a_payment_is_not_rejected_while_the_sending_of_another_worker_may_still_charge(
@@ -367,6 +374,7 @@ def test_an_attempt_whose_stamp_grew_old_while_it_was_stored_is_not_sent(make_en
     assert isinstance(call, Send)
     assert call.attempt.attempt == 2
     assert kinds(environment) == [PaymentRouted, PaymentReleased, PaymentRouted]
+    assert noted(environment) == ["attempt_not_sent"]
 
 
 def test_an_attempt_whose_stamp_is_young_enough_is_sent(make_environment: MakeEnvironment) -> None:
@@ -486,6 +494,7 @@ def test_a_held_attempt_is_only_looked_up_and_a_found_charge_ends_it(make_enviro
     environment.charge_late()
     assert finish(environment) == Done()
     assert kinds(environment) == [PaymentRouted, PaymentInDoubt, PaymentInDoubt, PaymentProcessed]
+    assert noted(environment)[-1] == "doubt_ended"
 
 
 class SilentLog:
