@@ -251,7 +251,9 @@ def test_a_doubt_that_an_operator_released_is_done_and_its_payment_is_routed_ane
     sent = go_on_until(environment, Send, 0, "fallback")
     assert isinstance(sent, Send)
     assert (sent.attempt.attempt, sent.attempt.provider) == (2, "fallback")
-    assert noted(environment) == ["payment_in_doubt", "manual_resolution"]
+    assert noted(environment) == ["payment_in_doubt", "manual_resolution", "manual_resolution"], (
+        "a hold, then the release"
+    )
     assert finish(environment) == Done()
     assert not environment.undone()
 
