@@ -9,7 +9,10 @@ _TABLE = re.compile(r"(<!-- (?P<of>fields|events): generated -->\n).*?(<!-- end 
 
 def with_tables(page: str) -> str:
     """The page, each table between its two marks. Raises ValueError when one is missing."""
-    tables = {"fields": _table("field", documented()), "events": _table("event", dict(EVENTS))}
+    tables = {
+        "fields": _table("field", documented()),
+        "events": _table("event", {str(one): what for one, what in EVENTS.items()}),
+    }
     marked = [found["of"] for found in _TABLE.finditer(page)]
     if marked != list(tables):
         raise ValueError(f"the page has tables of {marked}, and there are {list(tables)}")
