@@ -121,7 +121,7 @@ measure-compose: install-dev ## Runs SCENARIO against the compose stack; what ea
 measure-startup: install-dev ## Measures from `compose up` to the first accepted payment.
 	@$(BIN)/python -m qa.load.startup
 
-bench: install-dev ## Measures WHAT=stages (RUNS, QUICK=1), sizes, backlog, rebuild, summaries, live, years, archive, kill.
+bench: install-dev ## Measures WHAT=stages, sizes, backlog, rebuild, summaries, live, years, archive or kill.
 	@test -n "$(BENCH_$(WHAT))" || { echo "make bench WHAT=stages|sizes|backlog|rebuild|summaries|live|years|archive|kill" >&2; exit 2; }
 	@$(BIN)/python -m $(BENCH_$(WHAT)) $(if $(filter stages sizes,$(WHAT)),,--json build/bench-$(WHAT).json)
 

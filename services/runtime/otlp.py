@@ -2,7 +2,7 @@
 
 The SDK's thread encodes and sends; the program only puts spans into its queue. At the bound of the queue a span is
 dropped, and a batch that the collector does not take is dropped after the exporter's own retries: no payment waits for
-a collector. Both are counted, and the program log gets a line at the first, second, fourth, eighth … time.
+a collector. Both are counted; the program log folds their lines.
 """
 
 import asyncio

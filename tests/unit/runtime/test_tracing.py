@@ -84,8 +84,7 @@ async def test_at_the_bound_of_the_queue_spans_are_dropped_and_counted(
     await asyncio.sleep(0)
     await end(running)
     dropping = [line for line in caplog.messages if line.startswith("a span was dropped")]
-    assert 1 <= len(dropping) <= 10, "the first, second, fourth, eighth … of a thousand"
-    assert dropping[0] == "a span was dropped: 20 wait to be sent"
+    assert set(dropping) == {"a span was dropped: 20 wait to be sent"}
     last = caplog.messages[-1]
     assert last.startswith("1000 of 1000 spans were not sent, 9")
     assert last.endswith("of them because too many waited; the exporter's last error: Connection refused")
