@@ -5,6 +5,7 @@ imports are not repeated, which take most of the CPU of a start. The stacks of `
 pages show (`test_readme.py`) are started as they are installed.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -107,4 +108,8 @@ def _run(command: list[str], env: dict[str, str], stdout: str, stderr: str, cwd:
     os.environ.clear()
     os.environ.update(env)
     sys.argv = command
-    import_module(ENTRIES[Path(command[0]).name]).main()
+    try:
+        import_module(ENTRIES[Path(command[0]).name]).main()
+    finally:
+        # The end of an interpreter, which multiprocessing leaves out: what the program log has folded is written.
+        logging.shutdown()

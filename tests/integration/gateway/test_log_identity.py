@@ -120,7 +120,7 @@ async def test_on_a_damaged_log_nothing_is_accepted_until_an_operator_says_how_m
     await eventually(says_so, what="/readyz reports it")
     status, text = await pay(session, gateway, str(uuid.uuid4()))
     assert (status, said in text) == (503, True)
-    assert gateway.output().count(said) == 1
+    assert gateway.output().count(f"{said} (docs/how-to/damaged-log.md)") == 1
     assert gateway.is_running
     for accepted, is_enough in ((missing - 1, False), (missing, True)):
         with Gateway(nats_server.url, tmp_path, LOG_MISSING_ACCEPTED=str(accepted)) as other:

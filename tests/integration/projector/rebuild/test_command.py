@@ -204,9 +204,10 @@ async def test_a_rebuild_sets_aside_what_the_projector_does(
     assert await answering(filled) == counted
     with Rebuild(nats_server.url, tmp_path) as rebuild:
         assert await rebuild.status() == 0, rebuild.output()
-    for one in range(sequence, sequence + 3):
+    # Of lines of one kind the first is written at once, and the newest when the program ends.
+    for one in (sequence, sequence + 2):
         assert f"message {one} of the log is not valid" in rebuild.output()
-        assert f"message {one} of the log is not valid" in projector.output()
+    assert f"message {sequence} of the log is not valid" in projector.output()
     assert "set aside: 3 messages" in rebuild.output()
     assert "0 differences" in rebuild.output()
     assert files.current.name != "model.duckdb"
