@@ -61,9 +61,8 @@ class Handlers:
                 why = problem.detail
                 logger.warning("a payment is refused: %s", why, extra=about(event="payment_refused", reason=why))
             raise
-        seconds = time.perf_counter() - began
         self._metrics.accepted.inc()
-        self._metrics.accept_seconds.observe(seconds)
+        self._metrics.accept_seconds.observe(time.perf_counter() - began)
         return response
 
     async def _accept(self, request: Request) -> Response:
