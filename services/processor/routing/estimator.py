@@ -6,6 +6,7 @@ tried again now and then.
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 LATENCY_LEAST_SECONDS = 0.02
@@ -14,6 +15,8 @@ TRUST = 9.0
 """The prior counts as this many successes and one failure: nine in ten succeed."""
 LATENCY_WEIGHT = 0.1
 """The share of the newest call in the average."""
+HEALTH_SECONDS_MAX = 10.0
+"""How long a report of the health endpoint holds: twice the usual pause between two of them."""
 COUNT_MAX = 200.0
 """The most successes and failures that are counted: enough for a sure estimate that still changes soon."""
 
@@ -33,6 +36,9 @@ class Estimator:
     successes: float = 0.0
     failures: float = 0.0
     _latency_seconds: float = LATENCY_LEAST_SECONDS
+    _reported_seconds: float = LATENCY_LEAST_SECONDS
+    """The latency by the last report of the health endpoint."""
+    _reported_at: float = -inf
     _at: float = 0.0
 
     def observe(self, *, success: bool, seconds: float | None, now: float) -> None:
@@ -52,7 +58,8 @@ class Estimator:
     def observe_health(self, min_response_seconds: float, now: float) -> None:
         """The health endpoint gave the provider's shortest time, which is its time while not crowded."""
         self._fade(now)
-        self._latency_seconds = min_response_seconds + LATENCY_LEAST_SECONDS
+        self._latency_seconds = self._reported_seconds = min_response_seconds + LATENCY_LEAST_SECONDS
+        self._reported_at = now
 
     def latency_seconds(self, now: float) -> float:
         """How long a call takes."""
@@ -72,4 +79,7 @@ class Estimator:
         kept = 0.5 ** (elapsed / self.half_life_seconds)
         self.successes *= kept
         self.failures *= kept
-        self._latency_seconds = LATENCY_LEAST_SECONDS + (self._latency_seconds - LATENCY_LEAST_SECONDS) * kept
+        least = self._reported_seconds if now - self._reported_at <= HEALTH_SECONDS_MAX else LATENCY_LEAST_SECONDS
+        # One that is below what was reported has been observed to be faster since.
+        least = min(least, self._latency_seconds)
+        self._latency_seconds = least + (self._latency_seconds - least) * kept

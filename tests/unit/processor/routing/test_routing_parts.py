@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tollgate.processor.routing.backlog import Backlog
 from tollgate.processor.routing.circuit_breaker import PROBE_ANSWER_SECONDS_MAX, CircuitBreaker
 from tollgate.processor.routing.concurrency_limit import ConcurrencyLimit
-from tollgate.processor.routing.estimator import Estimator
+from tollgate.processor.routing.estimator import HEALTH_SECONDS_MAX, Estimator
 
 NOW = 1000.0
 
@@ -101,6 +101,23 @@ def test_an_estimate_without_observations_returns_to_the_prior() -> None:
     assert max(estimator.sample_success(chance, NOW) for _ in range(100)) < 0.3
     later = NOW + 200
     assert sum(estimator.sample_success(chance, later) for _ in range(100)) / 100 > 0.8
+
+
+def test_a_latency_does_not_fade_below_the_last_health_report_while_that_is_recent() -> None:
+    estimator = Estimator(half_life_seconds=1)
+    estimator.observe_health(2.0, NOW)
+    estimator.observe(success=True, seconds=30, now=NOW)
+    assert estimator.latency_seconds(NOW + 8) == pytest.approx(2.02, abs=0.02)
+    assert estimator.latency_seconds(NOW + HEALTH_SECONDS_MAX) >= 2.02
+    assert estimator.latency_seconds(NOW + HEALTH_SECONDS_MAX + 20) < 0.03
+
+
+def test_calls_that_are_faster_than_the_health_report_lower_the_latency() -> None:
+    estimator = Estimator(half_life_seconds=1)
+    estimator.observe_health(2.0, NOW)
+    for _ in range(50):
+        estimator.observe(success=True, seconds=0.1, now=NOW)
+    assert estimator.latency_seconds(NOW + 8) < 0.15
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 20), st.floats(0, 100)), max_size=50))
