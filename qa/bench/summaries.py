@@ -20,7 +20,6 @@ from qa.bench.report import Figures, publish, quantile
 from tollgate.contract.events import PROVIDERS
 from tollgate.contract.read_model_api import SummaryQuestion
 from tollgate.contract.timestamps import MICROSECONDS
-from tollgate.projector.live.charge_delays import ChargeDelays
 from tollgate.projector.live.projection import SettledRow
 from tollgate.projector.live.store import Checkpoint, Store
 from tollgate.projector.rebuild.bulk_projection import Rows
@@ -140,7 +139,7 @@ def _ask(store: Store, payments: int, questions: int, stamps: int) -> tuple[list
         from_us, to_us = sorted(BEGIN_US + rng.randrange(span_us + 1) for _ in range(2))
         question = SummaryQuestion(from_us, to_us)
         began = time.perf_counter()
-        store.totals(question, asked_at_us=to_us, log_end=store.checkpoint.position, delays=ChargeDelays())
+        store.totals(question, asked_at_us=to_us, log_end=store.checkpoint.position)
         now_ms.append(1e3 * (time.perf_counter() - began))
         began = time.perf_counter()
         store.totals_as_of(question, rng.randrange(3 * payments))

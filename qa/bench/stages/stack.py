@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ _OURS = ("DATA_DIR", "NATS_", "PAYMENT_PROCESSOR_", "PROCESSOR_", "TOLLGATE_", "
 class Stack:
     """A running stack: its address, its processes and its summary."""
 
-    def __init__(self, folder: Path, first_port: int) -> None:
+    def __init__(self, folder: Path, first_port: int, settings: Mapping[str, str]) -> None:
         self.edge = Origin("127.0.0.1", first_port)
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | {
             "DATA_DIR": str(folder),
@@ -40,6 +40,7 @@ class Stack:
             "TOLLGATE_SIMULATOR_PORT": str(first_port + 5),
             "TOLLGATE_CONSOLE_PORT": str(first_port + 7),
             "TOLLGATE_METRICS_PORT": str(first_port + 8),
+            **settings,
         }
         self.programs = Supervised(folder)
         self._asking = Pool(self.edge, 1)
@@ -70,9 +71,11 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack(folder: Path, first_port: int) -> AsyncIterator[Stack]:
-    """Yields a stack that is ready, and ends it. Raises RuntimeError when it does not become ready."""
-    stack = Stack(folder, first_port)
+async def running_stack(
+    folder: Path, first_port: int, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Stack]:
+    """Yields a stack with these settings that is ready, and ends it. Raises RuntimeError when it does not get ready."""
+    stack = Stack(folder, first_port, settings or {})
     output_path = folder / "output"
     with output_path.open("wb") as output:
         launcher = subprocess.Popen(  # noqa: ASYNC220 - starting a process takes milliseconds

@@ -171,5 +171,6 @@ def test_an_unknown_benchmark_is_one_line(checkout: Path) -> None:
     )
     assert ended.returncode == 2
     assert (
-        ended.stderr.splitlines()[0] == "make bench WHAT=stages|sizes|backlog|rebuild|summaries|live|years|archive|kill"
+        ended.stderr.splitlines()[0]
+        == "make bench WHAT=stages|sizes|backlog|rebuild|summaries|live|years|archive|kill|windows"
     )
