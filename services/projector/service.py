@@ -211,8 +211,7 @@ class QuestionService:
         async with self._follower.in_step:
             position = self._follower.position
             open_attempts = sum(1 for _ in self._follower.projection.attempts_in(question.from_us, question.to_us))
-        delays = self._follower.projection.delays
-        read = partial(self._store.totals, question, asked_at_us=asked_at_us, log_end=log_end, delays=delays)
+        read = partial(self._store.totals, question, asked_at_us=asked_at_us, log_end=log_end)
         totals, later = await asyncio.get_running_loop().run_in_executor(self._thread, read)
         # Attempts that ended during the wait were open when the query arrived.
         open_attempts += later
@@ -275,10 +274,7 @@ class QuestionService:
         attempts, position = len(projection.open_attempts), self._follower.position
         pending, oldest = len(projection.open) - attempts, oldest_chargeable_of(projection)
         oldest_sequence = projection.oldest_open_sequence()
-        everything = SummaryQuestion()
-        read = partial(
-            self._store.totals, everything, asked_at_us=asked_at_us, log_end=log_end, delays=projection.delays
-        )
+        read = partial(self._store.totals, SummaryQuestion(), asked_at_us=asked_at_us, log_end=log_end)
         totals, _later = await asyncio.get_running_loop().run_in_executor(self._thread, read)
         return encode_charging(
             Charging(pending, attempts - in_doubt, in_doubt, doubts, totals, position, oldest, oldest_sequence)

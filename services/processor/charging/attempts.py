@@ -76,8 +76,9 @@ class Attempts:
     async def record(self, attempt: Attempt, step: Next, request_sequence: int | None) -> bool:
         """Records what was proven. True if that ends the payment; if False, the next step follows from its state."""
         match step:
-            case Settle(requested_at_us):
-                await self.store(_processed(attempt, requested_at_us, self._clock.now_us()), OUTCOME_TIMEOUT_SECONDS)
+            case Settle(requested_at_us, arrived_us_ago):
+                processed_at_us = self._clock.now_us() - arrived_us_ago
+                await self.store(_processed(attempt, requested_at_us, processed_at_us), OUTCOME_TIMEOUT_SECONDS)
                 return True
             case Reject(reason):
                 # The rejection may be void: another replica may have put the attempt in doubt meanwhile.

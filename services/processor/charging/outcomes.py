@@ -7,7 +7,7 @@ not. The provider's contract (provider_contract.py) maps the answers over HTTP t
 only a found charge ends the attempt: no answer to a later sending proves that the earlier one did not charge.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tollgate.contract.events import PaymentRouted
 
@@ -21,6 +21,9 @@ Attempt = PaymentRouted
 @dataclass(frozen=True, slots=True)
 class Charged:
     """The provider charged it."""
+
+    arrived_us_ago: int = field(default=0, compare=False)
+    """How long the answer had been at this machine when it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class Settle:
     """Record the charge, under the stamp of the provider's record."""
 
     requested_at_us: int
+    arrived_us_ago: int = field(default=0, compare=False)
+    """How long the answer that proves it had been at this machine when it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +146,8 @@ Next = Settle | Reject | Release | LookUp | SendAgain | StayInDoubt
 def after_sending(attempt: Attempt, answer: Answer, *, in_doubt: bool) -> Next:
     """The next step after a sending of `attempt` was answered."""
     match answer:
-        case Charged():
-            return Settle(attempt.requested_at_us)
+        case Charged(arrived_us_ago):
+            return Settle(attempt.requested_at_us, arrived_us_ago)
         case Duplicate() | Failed():
             return LookUp()
         case Refused():

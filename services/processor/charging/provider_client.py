@@ -1,16 +1,21 @@
 """The HTTP client of both providers: sends attempts, looks payments up, and maps the answers by contract."""
 
 import errno
+import time
 from collections.abc import Callable, Mapping
+from typing import Self
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from tollgate.contract.events import ProviderName
 from tollgate.contract.money import format_cents
-from tollgate.contract.timestamps import format_us
+from tollgate.contract.timestamps import MICROSECONDS, format_us
+from tollgate.processor.charging.arrival import seconds_since_arrival
 from tollgate.processor.charging.outcomes import (
     Answer,
     Attempt,
+    Charged,
     LookupAnswer,
     NoAnswer,
     NotReached,
@@ -31,6 +36,19 @@ CONNECT_TIMEOUT_SECONDS = 2.0
 LOOKUP_TIMEOUT_SECONDS = 5.0
 
 
+class _Response(aiohttp.ClientResponse):
+    """Notes when it arrived, by the monotonic clock."""
+
+    arrived_at = 0.0
+
+    async def start(self, connection: Connection) -> Self:
+        # Taken first: a short answer gives its connection back before this returns.
+        transport = connection.transport
+        await super().start(connection)
+        self.arrived_at = time.monotonic() - seconds_since_arrival(transport)
+        return self
+
+
 class ProviderClient:
     """Both providers. For use inside an event loop."""
 
@@ -49,6 +67,7 @@ class ProviderClient:
             connector=aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=KEEPALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Content-Type": "application/json"},
+            response_class=_Response,
         )
         self._provider_log = provider_log
         self._on_status = on_status
@@ -58,7 +77,7 @@ class ProviderClient:
 
     async def send(self, attempt: Attempt) -> Answer:
         """Sends the attempt, the same bytes each time. Never raises for the network."""
-        provider = self._providers[attempt.provider]
+        provider, began = self._providers[attempt.provider], time.monotonic()
         try:
             async with self._session.post(
                 f"{provider.url}/payments",
@@ -68,6 +87,10 @@ class ProviderClient:
                 allow_redirects=False,
             ) as response:
                 answer = provider.contract.payment_answer(await self._reply_of(response))
+                if isinstance(answer, Charged) and isinstance(response, _Response):
+                    # Not before it was asked for: earlier bytes of the connection would be of another answer.
+                    seconds_ago = time.monotonic() - max(response.arrived_at, began)
+                    answer = Charged(round(seconds_ago * MICROSECONDS))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return NotReached(f"no connection: {error_name(error)}")
         except TimeoutError:

@@ -1,8 +1,6 @@
-"""How long the providers take from the stamp of an attempt to its charge, as far as the log shows it. Pure.
+"""How long it takes from the stamp of an attempt until its answer arrives, as far as the log shows it. Pure.
 
-An answer is received after its charge. So the shortest time from `requestedAt` to `processedAt` among charges with
-nearly the same stamp is the provider's delay at that time, too long at most by the transit of the fastest answer. What
-another charge took longer is attributed to the transit of its answer.
+The shortest such time among charges with nearly the same stamp is the earliest at which another one's answer is due.
 """
 
 from collections import OrderedDict
@@ -12,7 +10,7 @@ from tollgate.contract.events import PROVIDERS, ProviderName
 BUCKET_US = 100_000
 """Stamps are grouped by this width."""
 NEIGHBOUR_BUCKETS = 15
-"""Charges stamped up to 1.5 s before or after an attempt show the delay of that attempt."""
+"""Charges stamped up to 1.5 s before or after an attempt show when its answer is due."""
 BUCKETS_MAX = 600
 """Kept for each provider: a minute of stamps; beyond it the group that was opened first is dropped."""
 
@@ -41,12 +39,7 @@ class ChargeDelays:
         near = range(middle - NEIGHBOUR_BUCKETS, middle + NEIGHBOUR_BUCKETS + 1)
         return min((delay_us for bucket in near if (delay_us := buckets.get(bucket)) is not None), default=None)
 
-    def expected_charge_us(self, provider: ProviderName, requested_at_us: int) -> int:
-        """When an attempt without an outcome is charged if the provider is as fast as near it, or as it was last."""
+    def due_at_us(self, provider: ProviderName, requested_at_us: int) -> int:
+        """When the answer to an attempt is due if the provider is as fast as near it, or as it was last."""
         near_us = self.near_us(provider, requested_at_us)
         return requested_at_us + (self._latest_us[provider] if near_us is None else near_us)
-
-    def charged_at_us(self, provider: ProviderName, requested_at_us: int, processed_at_us: int) -> int:
-        """When a charge was made: no later than its answer was received."""
-        near_us = self.near_us(provider, requested_at_us)
-        return processed_at_us if near_us is None else min(processed_at_us, requested_at_us + near_us)

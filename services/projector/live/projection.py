@@ -180,14 +180,14 @@ class Projection:
                 yield correlation_id, opened.attempt.attempt
 
     def is_answer_due(self, correlation_id: str, attempt: int, at_us: int) -> bool:
-        """Whether the attempt has no outcome, but was charged by `at_us` if its provider is as fast as usual.
+        """Whether the attempt has no outcome, but an answer by `at_us` if its provider is as fast as at its fastest.
 
         Not while it is in doubt: a doubt ends by a later lookup, not by an answer on its way.
         """
         opened = self.open_attempts.get(correlation_id)
         if opened is None or opened.in_doubt or opened.attempt.attempt != attempt:
             return False
-        return self.delays.expected_charge_us(opened.attempt.provider, opened.attempt.requested_at_us) <= at_us
+        return self.delays.due_at_us(opened.attempt.provider, opened.attempt.requested_at_us) <= at_us
 
     def in_doubt(self) -> tuple[int, list[DoubtView]]:
         """How many attempts are in doubt, and the oldest of them, DOUBTS_MAX at most."""

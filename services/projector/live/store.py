@@ -21,7 +21,6 @@ import duckdb
 from tollgate.contract.events import PROVIDERS, ProviderName
 from tollgate.contract.log_mark import LogMark
 from tollgate.contract.read_model_api import SummaryQuestion, Total
-from tollgate.projector.live.charge_delays import ChargeDelays
 from tollgate.projector.live.ended_payment import EndedPayment
 from tollgate.projector.live.files import index_of, wal_of
 from tollgate.projector.live.id_index import IdIndex, IndexDamagedError
@@ -144,27 +143,15 @@ class Store:
         self._index.add(changes, checkpoint.position)
         self.checkpoint = checkpoint
 
-    def totals(
-        self, question: SummaryQuestion, *, asked_at_us: int, log_end: int, delays: ChargeDelays
-    ) -> tuple[Totals, int]:
+    def totals(self, question: SummaryQuestion, *, asked_at_us: int, log_end: int) -> tuple[Totals, int]:
         """Sums of the charges stamped in the window, as of the time of the query; and how many were charged after it.
 
-        A charge counts when the log held it then (`log_end`), or when it was made by then and recorded later: its
-        answer was received by then, or the provider's delay shows that it was charged by then.
+        A charge counts when the log held it then (`log_end`), or when its answer had arrived by then and was recorded
+        later.
         """
         window = Window(question.from_us, question.to_us)
         rows = self._read(_TOTALS_NOW, {**window.parameters, "asked_at_us": asked_at_us, "log_end": log_end})
-        totals, later = _totals([row for row in rows if row[3] is None]), 0
-        for provider, count, amount_cents, requested_at_us, processed_at_us in rows:
-            if (
-                requested_at_us is None
-                or delays.charged_at_us(provider, requested_at_us, processed_at_us) <= asked_at_us
-            ):
-                continue
-            counted = totals[provider]
-            totals[provider] = Total(counted.count - int(count), counted.amount_cents - int(amount_cents))
-            later += int(count)
-        return totals, later
+        return _totals(rows), sum(int(later) for *_, later in rows)
 
     def totals_as_of(self, question: SummaryQuestion, position: int) -> Totals:
         """Sums of the charges stamped in the window that the log held when it ended at `position`.

@@ -177,23 +177,24 @@ async def test_a_charge_made_after_the_question_does_not_count_and_keeps_the_win
         assert (await totals(model))["default"] == Total(1, 5)
 
 
-async def test_a_charge_made_before_the_question_counts_although_its_answer_was_received_after_it(
+async def test_an_answer_that_arrived_before_the_question_counts_although_it_was_recorded_after_it(
     nats_server: NatsServer, tmp_path: Path, log: Log, broker: Broker
 ) -> None:
     with Projector(nats_server.url, tmp_path, SUMMARY_SETTLE_SECONDS="5"):
         model = ReadModel(broker)
         await answering(model)
-        # A charge with the same stamp shows the provider's delay: 2 ms.
+        # A charge with the same stamp shows when the answer is due: after 2 ms.
         *begun, processed = payment(new_id(), 5)
         assert isinstance(processed, PaymentProcessed)
         await append(log, *begun, replace(processed, processed_at_us=processed.requested_at_us + 2_000))
         requested, routed, late = payment(new_id(), 70)
         assert isinstance(late, PaymentProcessed)
         await append(log, requested, routed)
+        arrived_us = now_us()
         asking = asyncio.create_task(model.summary(EVERYTHING, timeout_seconds=10))
         await asyncio.wait((asking,), timeout=0.3)
         assert not asking.done()
-        await append(log, replace(late, processed_at_us=now_us()))
+        await append(log, replace(late, processed_at_us=arrived_us))
         summary = await asking
         assert (summary.totals["default"], summary.settled) == (Total(2, 75), True)
 

@@ -1,6 +1,7 @@
 """Real processor replicas between a real broker and providers that misbehave: each payment is charged once."""
 
 import asyncio
+import socket
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -427,3 +428,26 @@ async def test_an_intent_that_was_stored_late_is_never_sent(environment: Environ
     assert await environment.kinds(correlation_id) == kinds
     record = (await environment.default.book(environment.session))[correlation_id]
     assert parse_us(str(record["requestedAt"])) > stamp
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="only Linux shows when an answer arrived")
+async def test_a_charge_has_the_time_at_which_its_answer_arrived_not_at_which_the_replica_read_it(
+    environment: Environment,
+) -> None:
+    await environment.default.switch(environment.session, "configurations/delay", delay=300)
+    with environment.replica() as replica:
+        await environment.request()
+        await environment.arrived(environment.default)
+        replica.pause()
+
+        async def is_charged() -> bool:
+            return (await environment.default.stats(environment.session))["charges"] == 1
+
+        await eventually(is_charged, what="the charge")
+        charged_by_us = now_us()
+        # Longer than a tick of the kernel's clock, by which the arrival is known.
+        await asyncio.sleep(0.2)
+        replica.resume()
+        await environment.settled(1)
+    (processed,) = [event for event in await environment.events() if isinstance(event, PaymentProcessed)]
+    assert processed.requested_at_us + 300_000 <= processed.processed_at_us <= charged_by_us + 50_000

@@ -16,7 +16,6 @@ from tollgate.contract.events import PROVIDERS
 from tollgate.contract.read_model_api import SummaryQuestion, Total
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.projector.live import rollup, store
-from tollgate.projector.live.charge_delays import ChargeDelays
 from tollgate.projector.live.files import index_of
 from tollgate.projector.live.follower import BATCH_MESSAGES_MAX
 from tollgate.projector.live.projection import Change, Cleared, RejectedRow, SettledRow
@@ -31,10 +30,6 @@ def _small() -> Iterator[None]:
         patch.setattr(store, "ROLLUP_RECENT_MAX", 6)
         patch.setattr(rollup, "CHUNK_SEQUENCES", 8)
         yield
-
-
-def charged_at_us(delays: ChargeDelays, row: SettledRow) -> int:
-    return delays.charged_at_us(row.provider, row.requested_at_us, row.processed_at_us)
 
 
 def counted(rows: list[SettledRow], question: SummaryQuestion) -> Totals:
@@ -63,7 +58,6 @@ def test_summaries_equal_the_rows_after_any_commits_and_restarts(steps: list[obj
         path = Path(folder) / "model.duckdb"
         file = Store.open(path, "log")
         rows: list[SettledRow] = []
-        delays = ChargeDelays()
         sequence, purged_at = 0, 0
         for step in [*steps, SummaryQuestion()]:
             if step == "restart":
@@ -73,9 +67,9 @@ def test_summaries_equal_the_rows_after_any_commits_and_restarts(steps: list[obj
             elif isinstance(step, SummaryQuestion):
                 asked_at_us = data.draw(stamps)
                 log_end, position = data.draw(st.integers(0, sequence)), data.draw(st.integers(purged_at, sequence))
-                counts = [r for r in rows if r.sequences[-1] <= log_end or charged_at_us(delays, r) <= asked_at_us]
+                counts = [r for r in rows if r.sequences[-1] <= log_end or r.processed_at_us <= asked_at_us]
                 later = len([r for r in rows if r not in counts and counted([r], step) != counted([], step)])
-                now = file.totals(step, asked_at_us=asked_at_us, log_end=log_end, delays=delays)
+                now = file.totals(step, asked_at_us=asked_at_us, log_end=log_end)
                 assert now == (counted(counts, step), later)
                 as_of = file.totals_as_of(step, position)
                 assert as_of == counted([r for r in rows if r.sequences[-1] <= position], step)
@@ -95,7 +89,6 @@ def test_summaries_equal_the_rows_after_any_commits_and_restarts(steps: list[obj
                     else:
                         rows.append(SettledRow(name, one[0], one[1], one[2], one[3], 1, [sequence]))
                         changes.append(rows[-1])
-                        delays.observe(one[0], one[2], one[3])
                 file.commit(changes, Checkpoint(sequence, sequence + 1))
         file.close()
         with duckdb.connect(str(path), read_only=True) as connection:
@@ -109,9 +102,8 @@ def test_the_rollup_stays_small_however_many_commits_there_are(tmp_path: Path) -
         assert file._count("rollup_recent") <= 6
         # One for each chunk, but for those that two compactions met in.
         assert file._count("rollup") <= 60 // 8 + 60 // 6
-        assert file.totals(SummaryQuestion(0, 1_000_000), asked_at_us=0, log_end=60, delays=ChargeDelays())[0][
-            "default"
-        ] == Total(60, 60)
+        totals, _ = file.totals(SummaryQuestion(0, 1_000_000), asked_at_us=0, log_end=60)
+        assert totals["default"] == Total(60, 60)
 
 
 @pytest.mark.parametrize("difference", [1, -1])

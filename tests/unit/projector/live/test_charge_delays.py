@@ -5,36 +5,29 @@ STAMP_US = 1_800_000_000 * MICROSECONDS
 NEAR_US = NEIGHBOUR_BUCKETS * BUCKET_US
 
 
-def test_a_late_answer_was_charged_as_fast_as_the_fastest_near_it() -> None:
+def test_an_answer_is_due_when_the_fastest_near_it_took_as_long() -> None:
     delays = ChargeDelays()
     delays.observe("default", STAMP_US, STAMP_US + 2_000)
     delays.observe("default", STAMP_US + 1, STAMP_US + 9_000)
-    assert delays.charged_at_us("default", STAMP_US + 1, STAMP_US + 9_000) == STAMP_US + 2_001
-    assert delays.charged_at_us("default", STAMP_US + NEAR_US, STAMP_US + NEAR_US + 5_000) == STAMP_US + NEAR_US + 2_000
+    assert delays.due_at_us("default", STAMP_US + 1) == STAMP_US + 2_001
+    assert delays.due_at_us("default", STAMP_US + NEAR_US) == STAMP_US + NEAR_US + 2_000
 
 
-def test_a_charge_was_made_no_later_than_it_was_answered() -> None:
+def test_charges_of_another_time_or_provider_are_not_near() -> None:
     delays = ChargeDelays()
     delays.observe("default", STAMP_US, STAMP_US + 2_000)
-    assert delays.charged_at_us("default", STAMP_US, STAMP_US + 1_000) == STAMP_US + 1_000
-
-
-def test_charges_of_another_time_or_provider_show_nothing_about_a_charge() -> None:
-    delays = ChargeDelays()
-    delays.observe("default", STAMP_US, STAMP_US + 2_000)
-    later_us = STAMP_US + NEAR_US + BUCKET_US
-    assert delays.charged_at_us("default", later_us, later_us + 5_000) == later_us + 5_000
-    assert delays.charged_at_us("fallback", STAMP_US, STAMP_US + 5_000) == STAMP_US + 5_000
+    assert delays.near_us("default", STAMP_US + NEAR_US + BUCKET_US) is None
+    assert delays.near_us("fallback", STAMP_US) is None
 
 
 def test_an_attempt_without_neighbours_is_expected_as_fast_as_the_last_charge() -> None:
     delays = ChargeDelays()
-    assert delays.expected_charge_us("default", STAMP_US) == STAMP_US
+    assert delays.due_at_us("default", STAMP_US) == STAMP_US
     delays.observe("default", STAMP_US, STAMP_US + 2_000)
     delays.observe("default", STAMP_US, STAMP_US + 3_000)
     later_us = STAMP_US + NEAR_US + BUCKET_US
-    assert delays.expected_charge_us("default", STAMP_US) == STAMP_US + 2_000
-    assert delays.expected_charge_us("default", later_us) == later_us + 3_000
+    assert delays.due_at_us("default", STAMP_US) == STAMP_US + 2_000
+    assert delays.due_at_us("default", later_us) == later_us + 3_000
 
 
 def test_a_charge_that_was_answered_before_its_stamp_shows_nothing() -> None:
