@@ -3,13 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 from tollgate.console.observation import Observation
 from tollgate.contract.read_model_api import Charging, Status
 from tollgate.contract.statistics import ProgramStatistics
 from tollgate.contract.waiting import ChargingFacts
-from tollgate.messaging.charging_facts import as_waiting, ask_charging
+from tollgate.messaging.charging_facts import ask_charging, with_oldest
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 from tollgate.runtime.errors import BrokerError
@@ -47,8 +46,8 @@ class Collector:
         )
         # After the queue: a payment that is acknowledged in between would look like one that the queue has lost.
         charging = await self._charging()
-        if facts is not None and charging is not None and charging.oldest_chargeable is not None:
-            facts = replace(facts, oldest=as_waiting(self._broker, charging.oldest_chargeable))
+        if facts is not None and charging is not None:
+            facts = with_oldest(self._broker, facts, charging)
         # One fault may have several symptoms with the same text.
         return Observation(
             self._broker.clock.now_us(), tuple(dict.fromkeys(troubles)), status, charging, facts, log_end, programs

@@ -1,9 +1,10 @@
 """Gathers the state of charging from the broker and the processor replicas."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
-from tollgate.contract.read_model_api import OpenPayment
+from tollgate.contract.read_model_api import Charging, OpenPayment
 from tollgate.contract.replicas import REPLICAS, ReplicaStatus, decode_replica
 from tollgate.contract.subjects import CONSUMER, MESSAGE_BYTES_MAX, RELEASED_CONSUMER, REQUESTED
 from tollgate.contract.timestamps import MICROSECONDS
@@ -12,24 +13,45 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.gathering import gather_answers
 from tollgate.messaging.history import next_of_subject
 from tollgate.messaging.jetstream_api import consumer_api, stream_api
+from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
 from tollgate.runtime.errors import BrokerError
 
 QUESTION_SECONDS = 3.0
 
 
-def as_waiting(broker: Broker, payment: OpenPayment | None) -> WaitingPayment | None:
-    """The read model's oldest payment that could be charged, with its age."""
+async def ask_charging_and_read_model(
+    broker: Broker, read_model: ReadModel, *, timeout_seconds: float
+) -> tuple[ChargingFacts, Charging | str]:
+    """The state of charging, and the answer of the read model or the reason why there is none. Raises BrokerError."""
+    facts = await ask_charging(broker)
+    # After the queue: a payment that is acknowledged in between would look like one that the queue never delivers.
+    try:
+        charging = await read_model.charging(timeout_seconds=timeout_seconds)
+    except ReadModelUnavailableError as error:
+        return facts, str(error)
+    return with_oldest(broker, facts, charging), charging
+
+
+def with_oldest(broker: Broker, facts: ChargingFacts, charging: Charging) -> ChargingFacts:
+    """The facts with the oldest payment that the read model knows, which is exact, in place of the queue's.
+
+    `charging` was asked for after `facts`.
+    """
+    return replace(facts, oldest=_as_waiting(broker, charging.oldest_chargeable))
+
+
+def _as_waiting(broker: Broker, payment: OpenPayment | None) -> WaitingPayment | None:
     if payment is None:
         return None
     return WaitingPayment(payment.sequence, age_seconds(broker, payment.stored_at_us), payment.correlation_id)
 
 
-async def ask_charging(broker: Broker, oldest_open: WaitingPayment | None = None) -> ChargingFacts:
-    """The state of charging; `oldest_open` comes from the read model, if that answered. Raises BrokerError."""
+async def ask_charging(broker: Broker) -> ChargingFacts:
+    """The state of charging as broker and replicas know it. Raises BrokerError."""
     queue, released, replicas, size = await asyncio.gather(
         ask_queue(broker, CONSUMER), ask_queue(broker, RELEASED_CONSUMER), ask_replicas(broker), ask_log_size(broker)
     )
-    oldest = oldest_open or (None if queue is None else await oldest_in(broker, queue))
+    oldest = None if queue is None else await oldest_in(broker, queue)
     is_elsewhere = released is not None and released.length > 0
     is_full = size.leaves_less_than(MESSAGE_BYTES_MAX)
     return ChargingFacts(queue, replicas, oldest, is_full, is_elsewhere=is_elsewhere, log_size=size)

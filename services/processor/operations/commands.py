@@ -8,11 +8,11 @@ from tollgate.contract.events import ProviderName
 from tollgate.contract.read_model_api import Charging
 from tollgate.contract.subjects import DOUBTS_CONSUMERS, RELEASED_CONSUMER
 from tollgate.contract.waiting import ChargingFacts, Queue
-from tollgate.messaging.charging_facts import as_waiting, ask_charging, ask_queue
+from tollgate.messaging.charging_facts import ask_charging_and_read_model, ask_queue
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.operator_command import broker_for_command
-from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
+from tollgate.messaging.read_model_client import ReadModel
 from tollgate.processor.charging.histories import Histories
 from tollgate.processor.charging.provider_client import ProviderClient
 from tollgate.processor.charging.provider_log import ProviderLog
@@ -42,16 +42,11 @@ class StatusAnswers:
 async def ask_status(settings: Settings) -> StatusAnswers:
     """The status of charging. Raises BrokerError."""
     async with broker_for_command(settings) as broker:
-        charging: Charging | str
-        try:
-            charging = await ReadModel(broker).charging(timeout_seconds=QUESTION_TIMEOUT_SECONDS)
-        except ReadModelUnavailableError as error:
-            charging, oldest = str(error), None
-        else:
-            oldest = charging.oldest_chargeable
         # First: its answer carries the broker's time.
         await broker.log_state(timeout_seconds=QUESTION_TIMEOUT_SECONDS)
-        facts = await ask_charging(broker, as_waiting(broker, oldest))
+        facts, charging = await ask_charging_and_read_model(
+            broker, ReadModel(broker), timeout_seconds=QUESTION_TIMEOUT_SECONDS
+        )
         asked = {name: await ask_queue(broker, name) for name in (*DOUBTS_CONSUMERS.values(), RELEASED_CONSUMER)}
         side_queues = {name: queue for name, queue in asked.items() if queue is not None}
         return StatusAnswers(charging, facts, side_queues, broker.clock.now_us())

@@ -8,7 +8,7 @@ import orjson
 from tollgate.contract.clock_offset import clock_json
 from tollgate.contract.read_model_health import Bounds, Report
 from tollgate.contract.timestamps import format_us
-from tollgate.messaging.charging_facts import as_waiting, ask_charging
+from tollgate.messaging.charging_facts import ask_charging_and_read_model
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.operator_command import CommandError, broker_for_command
 from tollgate.messaging.read_model_client import ReadModel, ReadModelUnavailableError
@@ -19,8 +19,6 @@ from tollgate.projector.settings import Settings
 from tollgate.runtime.errors import BrokerError
 
 ANSWER_SECONDS = 3.0
-OPEN_LAG_SECONDS_MAX = 5.0
-"""The open payments of a read model that is further behind are not reported."""
 
 
 async def show_status(settings: Settings, bounds: Bounds, *, as_json: bool) -> int:
@@ -36,14 +34,14 @@ async def show_status(settings: Settings, bounds: Bounds, *, as_json: bool) -> i
 
 
 async def _report(broker: Broker) -> Report:
-    status = await ReadModel(broker).status(timeout_seconds=ANSWER_SECONDS)
+    read_model = ReadModel(broker)
+    status = await read_model.status(timeout_seconds=ANSWER_SECONDS)
     log, lag = await measure_lag(broker, status, timeout_seconds=ANSWER_SECONDS)
-    # Payments that are open in a read model that is behind may have ended long ago: then only the queue is reported.
-    oldest = status.oldest_chargeable if lag.seconds <= OPEN_LAG_SECONDS_MAX else None
-    charging = await ask_charging(broker, as_waiting(broker, oldest))
+    # Not the oldest of `status`: it may have ended long ago, where the read model is behind.
+    facts, _ = await ask_charging_and_read_model(broker, read_model, timeout_seconds=ANSWER_SECONDS)
     is_of_this_log = status.log_identity == log.identity
     # By the broker's clock, like the ages.
-    return Report(status, log.last_sequence, is_of_this_log, lag, broker.clock.now_us(), charging)
+    return Report(status, log.last_sequence, is_of_this_log, lag, broker.clock.now_us(), facts)
 
 
 def _on_disk(settings: Settings) -> str:

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 import orjson
@@ -17,7 +18,8 @@ from tests.support.commands import Ended, run_command
 from tests.support.conditions import eventually
 from tests.support.nats_server import NatsServer
 from tests.support.services import Gateway, Processor, Projector, Simulator
-from tollgate.contract.events import PaymentInDoubt, PaymentRequested, PaymentRouted
+from tollgate.contract.events import PaymentInDoubt, PaymentProcessed, PaymentRequested, PaymentRouted
+from tollgate.contract.read_model_health import Bounds
 from tollgate.contract.subjects import CONSUMER, STREAM
 from tollgate.contract.timestamps import now_us
 from tollgate.gateway import readiness as module
@@ -27,7 +29,14 @@ from tollgate.messaging.durable_consumer import ensure_consumer
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.messaging.read_model_client import ReadModel
 from tollgate.processor.intake.queues import REQUESTS
+from tollgate.processor.operations.charging_health import assess
+from tollgate.processor.operations.commands import ask_status
+from tollgate.processor.settings import Settings as ProcessorSettings
+from tollgate.projector.read.status import show_status
+from tollgate.projector.settings import Settings as ProjectorSettings
+from tollgate.runtime.settings import load
 
+Answer = TypeVar("Answer")
 NOWHERE = "http://127.0.0.1:9"
 """A provider that refuses connections: it counts as down, and charges nothing."""
 BOUND = ("--oldest-seconds-max", "0.5")
@@ -239,3 +248,46 @@ async def test_a_gateway_that_accepts_names_waiting_payments(
         return len(warnings) == 1 and warnings[0].startswith("1 payments wait to be charged, the oldest for ")
 
     await eventually(is_named, what="the warning names what waits")
+
+
+@pytest.mark.parametrize("program", ["processor", "projector"])
+async def test_a_payment_that_ends_between_two_questions_is_not_named_as_never_delivered(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str
+) -> None:
+    await ensure_consumer(environment.broker, REQUESTS)
+    queue = await environment.broker.client.jetstream().pull_subscribe_bind(CONSUMER, STREAM)
+    waiting = [await environment.request()]
+    # `projector status` would not know the payment otherwise.
+    await ReadModel(environment.broker).charging(timeout_seconds=5)
+
+    async def end_payment() -> None:
+        """As a processor does: the outcome is stored, then the request acknowledged."""
+        while waiting:
+            payment = waiting.pop()
+            await environment.log.append(PaymentRouted(payment, 1990, 1, "default", now_us(), "why"), timeout_seconds=5)
+            processed = PaymentProcessed(payment, 1990, 1, "default", now_us(), now_us())
+            await environment.log.append(processed, timeout_seconds=5)
+            (delivery,) = await queue.fetch(1, timeout=5)
+            await delivery.ack_sync()
+
+    def ends_the_payment_after(ask: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
+        async def asked(*arguments: object, **options: object) -> Answer:
+            answer = await ask(*arguments, **options)
+            await end_payment()
+            return answer
+
+        return asked
+
+    monkeypatch.setattr(ReadModel, "charging", ends_the_payment_after(ReadModel.charging))
+    monkeypatch.setattr(ReadModel, "status", ends_the_payment_after(ReadModel.status))
+    variables = {"NATS_URL": environment.url, "DATA_DIR": str(environment.folder)}
+    if program == "processor":
+        answers = await ask_status(load(ProcessorSettings, variables))
+        found = assess(answers.charging, answers.facts, answers.now_us, oldest_seconds_max=0, doubt_seconds_max=600)
+        named = "; ".join(found.troubles)
+    else:
+        await show_status(load(ProjectorSettings, variables), Bounds(oldest_seconds_max=0), as_json=False)
+        named = capsys.readouterr().out
+    assert not waiting
+    assert named
+    assert "never delivered" not in named
