@@ -228,7 +228,8 @@ class QuestionService:
         log_end = await self._catch_up()
         if position > log_end:
             raise ValueError(f"'asOf' lies beyond the log's end, which is {log_end}")
-        purged_at = self._store.purged_at()
+        # Not in this thread: a query waits for a commit that is under way.
+        purged_at = await asyncio.get_running_loop().run_in_executor(self._thread, self._store.purged_at)
         if position < purged_at:
             raise ValueError(f"'asOf' lies before {purged_at}, where everything before was purged")
         read = partial(self._store.totals_as_of, question, position)

@@ -95,6 +95,8 @@ class Store:
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, checkpoint: Checkpoint, path: Path, log_identity: str
     ) -> None:
+        self.path = path
+        """Of the open file. It is not renamed while it is open."""
         self._writer = connection
         self._reader = connection.cursor()
         self._reading = Lock()
@@ -187,12 +189,6 @@ class Store:
         )
         return settled, rejected
 
-    def path(self) -> Path:
-        """The path of the open file."""
-        return Path(
-            self._read("SELECT path FROM duckdb_databases() WHERE database_name = current_database()", [])[0][0]
-        )
-
     def begin_copy(self) -> None:
         """From here on commits are in the write-ahead log only, until `end_copy`, and the file does not change.
 
@@ -202,12 +198,12 @@ class Store:
 
     def copy_file(self, target: Path) -> None:
         """Copies the file between `begin_copy` and `end_copy`; any thread may do that."""
-        shutil.copyfile(self.path(), target)
+        shutil.copyfile(self.path, target)
 
     def end_copy(self, target: Path) -> None:
         """Copies the write-ahead log as of the last commit. Only the thread that commits may call it."""
         try:
-            if (log := wal_of(self.path())).exists():
+            if (log := wal_of(self.path)).exists():
                 shutil.copyfile(log, wal_of(target))
         finally:
             self._writer.execute(f"SET checkpoint_threshold = '{CHECKPOINT_THRESHOLD}'")
@@ -258,7 +254,7 @@ class Store:
         return int(self._read(f"SELECT count(*) FROM {table}", {})[0][0])  # noqa: S608
 
     def _read(self, query: str, parameters: list[object] | dict[str, object]) -> list[Any]:
-        # The event loop and its reader thread both query; a cursor serves one at a time.
+        # Several threads query; a cursor serves one at a time.
         with self._reading:
             return self._reader.execute(query, parameters).fetchall()
 
