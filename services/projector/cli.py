@@ -25,6 +25,7 @@ from tollgate.projector.live.open_snapshot import OpenSnapshot
 from tollgate.projector.live.snapshots import Snapshots
 from tollgate.projector.live.store import OtherLogError, Store, UnusableFileError
 from tollgate.projector.metrics import ProjectorMetrics
+from tollgate.projector.read.archive_watch import ArchiveWatch
 from tollgate.projector.read.inspection import Inspection
 from tollgate.projector.rebuild.builder import build
 from tollgate.projector.rebuild.command import rebuild
@@ -90,13 +91,15 @@ async def serve(settings: Settings) -> None:
             metrics = ProjectorMetrics(registry)
             metrics.watch(active_model, broker.clock)
             metrics.watch_turn(turn)
+            archive = ArchiveWatch(settings.archive_dir, active_model)
+            metrics.watch_archive(archive)
             service = QuestionService(
                 broker,
                 active_model,
                 Inspection(
                     *(snapshots, files, broker.clock),
                     log_identity=state.identity,
-                    archive_dir=settings.archive_dir,
+                    archive=archive,
                 ),
                 metrics,
                 settle_seconds=settings.summary_settle_seconds,
@@ -107,6 +110,7 @@ async def serve(settings: Settings) -> None:
                 await run_together(
                     service.run(),
                     active_model.run(),
+                    archive.run(),
                     Standby(broker, turn, service.is_current).run(),
                     ClockWatch(broker, consequence=CLOCK_LINE, too_far=CLOCK_LINE).run(),
                     _answer_statistics(broker, statistics_of(registry, "projector", turn.name)),

@@ -7,10 +7,12 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from tollgate.archive.last_run import LastRun
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.messaging.broker_clock import BrokerClock
 from tollgate.projector.live.active_model import ActiveModel, Model
 from tollgate.projector.live.projection import Projection
+from tollgate.projector.read.archive_watch import ArchiveWatch
 from tollgate.projector.read.inspection import file_bytes, oldest_chargeable_of
 from tollgate.projector.standby.turn import Turn
 from tollgate.runtime.metrics import SECONDS_BUCKETS, clock_gauge, watch, watch_clock
@@ -40,7 +42,8 @@ class ProjectorMetrics:
             "tollgate_payments_open", "Payments that have not ended, by state.", ["state"], registry=registry
         )
         self._open = {name: opened.labels(name) for name in _STATES}
-        described = [(name, what) for name, (what, _) in (*_OF_MODEL.items(), *_AGES.items())]
+        of_all = (*_OF_MODEL.items(), *_AGES.items(), *_OF_ARCHIVE.items())
+        described = [(name, what) for name, (what, _) in of_all]
         self._active = Gauge(
             "tollgate_projector_active",
             "1 if this projector answers questions, 0 if it only follows the log.",
@@ -57,6 +60,11 @@ class ProjectorMetrics:
     def watch_turn(self, turn: Turn) -> None:
         """Reads from it whether this projector answers questions."""
         watch(self._active, lambda: turn.is_mine)
+
+    def watch_archive(self, archive: ArchiveWatch) -> None:
+        """Reads from it what is archived, and what the last run came to."""
+        for name, (_, of_archive) in _OF_ARCHIVE.items():
+            watch(self._states[name], partial(of_archive, archive))
 
     def watch(self, active_model: ActiveModel, clock: BrokerClock) -> None:
         """Reads the states from these whenever somebody asks."""
@@ -111,6 +119,10 @@ def _bytes_left(model: Model) -> float | None:
     return None if log is None or log.bytes_max < 0 else log.bytes_max - log.stored_bytes
 
 
+def _succeeded_at(run: LastRun | None) -> float | None:
+    return None if run is None or run.succeeded_at_us is None else run.succeeded_at_us / MICROSECONDS
+
+
 _STATES: dict[str, Callable[[Projection], float | None]] = {
     "pending": lambda projection: len(projection.open) - len(projection.open_attempts),
     "routed": lambda projection: len(projection.open_attempts) - _in_doubt(projection),
@@ -145,7 +157,7 @@ _OF_MODEL: dict[str, tuple[str, Callable[[Model], float | None]]] = {
     ),
     "tollgate_read_model_file_bytes": (
         "The size of the read model's file with its write-ahead log.",
-        lambda model: file_bytes(model.store.path()),
+        lambda model: file_bytes(model.store.path),
     ),
     "tollgate_log_last_sequence": ("The log's last sequence, as of the last look.", _log_end),
     "tollgate_log_bytes": (
@@ -160,5 +172,27 @@ _OF_MODEL: dict[str, tuple[str, Callable[[Model], float | None]]] = {
     "tollgate_set_aside_messages": (
         "Messages since the start that are not valid, and were set aside.",
         lambda model: model.follower.poison_events,
+    ),
+}
+_OF_ARCHIVE: dict[str, tuple[str, Callable[[ArchiveWatch], float | None]]] = {
+    "tollgate_archive_fault": (
+        "1 if the archive cannot be read, is of another log, or lacks messages that have left the stream.",
+        lambda archive: archive.seen.fault is not None,
+    ),
+    "tollgate_archive_last_sequence": (
+        "The last archived sequence; 0 while nothing is archived.",
+        lambda archive: 0 if archive.seen.end is None else archive.seen.end.last_sequence,
+    ),
+    "tollgate_archive_last_run_failed": (
+        "1 if the last run of `tollgate archive` failed; not a number before the first one.",
+        lambda archive: None if archive.last_run is None else archive.last_run.error is not None,
+    ),
+    "tollgate_archive_last_success_timestamp_seconds": (
+        "When `tollgate archive` last succeeded; not a number before that.",
+        lambda archive: _succeeded_at(archive.last_run),
+    ),
+    "tollgate_archive_interval_seconds": (
+        "How often `tollgate archive` runs (`--every`); not a number if the last run was a single one.",
+        lambda archive: None if archive.last_run is None else archive.last_run.interval_seconds,
     ),
 }

@@ -12,7 +12,9 @@ import click
 
 from tollgate.archive.errors import ArchiveError
 from tollgate.archive.folder import Archive, open_archive
+from tollgate.archive.last_run import record_run
 from tollgate.archive.whole_log import check_joins
+from tollgate.contract.timestamps import now_us
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
 from tollgate.messaging.operator_command import CommandError, broker_for_command, load_for_command, run_command
@@ -93,20 +95,26 @@ async def _archive(folder: Path | None, options: Options, *, check: bool, interv
     while interval_seconds is not None:
         began = time.monotonic()
         try:
-            await _run_once(settings, folder, options)
+            await _run_once(settings, folder, options, interval_seconds)
         except (CommandError, FatalError, BrokerError, ReadModelUnavailableError, OSError) as error:
             click.echo(str(error), err=True)
         await asyncio.sleep(max(began + interval_seconds - time.monotonic(), 0))
-    await _run_once(settings, folder, options)
+    await _run_once(settings, folder, options, None)
     return 0
 
 
-async def _run_once(settings: Settings, folder: Path, options: Options) -> None:
+async def _run_once(settings: Settings, folder: Path, options: Options, interval_seconds: float | None) -> None:
+    """Archives once, and records what that came to for the metrics of the projector."""
     with _alone(folder):
-        async with broker_for_command(settings) as broker:
-            archived = await archive_log(settings, broker, folder, options)
-            if options.cut:
-                await cut_log(broker, archived)
+        try:
+            async with broker_for_command(settings) as broker:
+                archived = await archive_log(settings, broker, folder, options)
+                if options.cut:
+                    await cut_log(broker, archived)
+        except Exception as error:
+            record_run(folder, ended_at_us=now_us(), error=str(error), interval_seconds=interval_seconds)
+            raise
+        record_run(folder, ended_at_us=now_us(), error=None, interval_seconds=interval_seconds)
 
 
 async def archive_log(settings: Settings, broker: Broker, folder: Path, options: Options) -> Archive:

@@ -4,7 +4,6 @@ import asyncio
 import time
 from pathlib import Path
 
-from tollgate.archive.end import ArchiveView, view_of_archive
 from tollgate.contract.read_model_api import OpenPayment, Snapshot, Status, encode_snapshot, encode_status
 from tollgate.contract.timestamps import now_us
 from tollgate.messaging.broker_clock import BrokerClock
@@ -13,6 +12,7 @@ from tollgate.projector.live.files import ModelFiles, discard, wal_of
 from tollgate.projector.live.follower import Follower
 from tollgate.projector.live.projection import Projection
 from tollgate.projector.live.snapshots import Snapshots, TooManySnapshotsError
+from tollgate.projector.read.archive_watch import ArchiveWatch
 from tollgate.runtime.errors import TollgateError
 
 
@@ -30,9 +30,9 @@ class Inspection:
         clock: BrokerClock,
         *,
         log_identity: str,
-        archive_dir: Path | None = None,
+        archive: ArchiveWatch,
     ) -> None:
-        self._archive_dir = archive_dir
+        self._archive = archive
         self._snapshots = snapshots
         self._files = files
         self._clock = clock
@@ -50,9 +50,9 @@ class Inspection:
         oldest_chargeable, oldest_doubt_us = oldest_chargeable_of(projection), projection.oldest_doubt_us()
         position, pending = follower.position, len(payments) - len(attempts)
         settled, rejected = await asyncio.to_thread(store.rows)
-        archive = await asyncio.to_thread(self._archive_view, model)
+        archive = await asyncio.to_thread(self._archive.view, model)
         faults = [await asyncio.to_thread(model.log_fault), self._files.change(), archive.fault]
-        path = store.path()
+        path = store.path
         return encode_status(
             Status(
                 position=position,
@@ -76,14 +76,6 @@ class Inspection:
                 archive=archive.end,
             )
         )
-
-    def _archive_view(self, model: Model) -> ArchiveView:
-        log = model.watch.log
-        # Until the model has applied the stream's first message, it does not know whether that is a purge.
-        if log is None or model.follower.position < min(log.first_sequence, log.last_sequence):
-            return ArchiveView()
-        purged_at, missing_accepted = model.store.purged_at(), model.missing_accepted
-        return view_of_archive(self._archive_dir, log, purged_at=purged_at, missing_accepted=missing_accepted)
 
     async def snapshot(self, follower: Follower) -> bytes:
         """Copies the file. Raises CannotAnswerError."""

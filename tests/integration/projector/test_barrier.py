@@ -29,6 +29,7 @@ from tollgate.projector.live.files import ModelFiles
 from tollgate.projector.live.snapshots import Snapshots
 from tollgate.projector.live.store import Store
 from tollgate.projector.metrics import ProjectorMetrics
+from tollgate.projector.read.archive_watch import ArchiveWatch
 from tollgate.projector.read.inspection import Inspection
 from tollgate.projector.service import QuestionService
 from tollgate.projector.standby.turn import Turn
@@ -52,7 +53,11 @@ async def test_no_summary_misses_what_the_log_held_when_it_was_asked(
         service = QuestionService(
             broker,
             active_model,
-            Inspection(Snapshots(files.folder / "snapshots"), files, broker.clock, log_identity=state.identity),
+            Inspection(
+                *(Snapshots(files.folder / "snapshots"), files, broker.clock),
+                log_identity=state.identity,
+                archive=ArchiveWatch(None, active_model),
+            ),
             ProjectorMetrics(CollectorRegistry()),
             settle_seconds=rng.choice([0.0, 0.02]),
             turn=Turn(),

@@ -15,6 +15,7 @@ from tests.support.forked import BIN
 from tests.support.projector_environment import ProjectorEnvironment, projector_environment
 from tollgate.archive.errors import ArchiveError
 from tollgate.archive.folder import DIGEST_FILE, MANIFEST_FILE, digest_of, open_archive
+from tollgate.archive.last_run import read_last_run
 from tollgate.archive.manifest import FILES
 from tollgate.archive.whole_log import whole_log
 from tollgate.contract.events import PaymentRequested
@@ -141,11 +142,20 @@ async def test_a_changed_byte_is_found_in_each_kind_of_file_and_located(tmp_path
             path.write_bytes(content)
         assert "Every byte is as it was archived." in (await command(made, "tollgate", "archive", "--check")).output
 
+        succeeded = read_last_run(archive)
+        assert succeeded is not None
+        assert succeeded.error is None
+        assert succeeded.succeeded_at_us == succeeded.ended_at_us
         # A changed archive is not cut from the stream.
         messages = first / FILES[0]
         messages.write_bytes(messages.read_bytes()[:-1] + b"?")
         cut = await command(made, "tollgate", "archive", "--cut")
         assert (cut.status, f"{messages} was changed" in cut.errors) == (1, True)
+        failed = read_last_run(archive)
+        assert failed is not None
+        assert failed.error is not None
+        assert f"{messages} was changed" in failed.error
+        assert failed.succeeded_at_us == succeeded.succeeded_at_us < failed.ended_at_us
         assert (await made.operator.log_state(timeout_seconds=5)).first_sequence == 1
 
 
