@@ -6,12 +6,16 @@ ARG NATS_IMAGE=nats:2.15.1-alpine
 ARG CADDY_IMAGE=caddy:2.11.7-alpine
 
 FROM ${NATS_IMAGE} AS broker
+COPY tools/timer-slack /usr/local/bin/timer-slack
+ENTRYPOINT ["timer-slack"]
 # A new volume gets the owner of the folder that it is mounted on.
 RUN for user in gateway processor projector operator console; do mkdir -p /credentials/$user; done \
     && mkdir -p /data && chmod 0700 /data && chown -R 10002:10002 /data /credentials
 USER 10002:10002
 
 FROM ${CADDY_IMAGE} AS edge
+COPY tools/timer-slack /usr/local/bin/timer-slack
+ENTRYPOINT ["timer-slack"]
 RUN mkdir -p /data /config && chown -R 10003:10003 /data /config && chmod 0700 /data /config
 USER 10003:10003
 

@@ -20,7 +20,7 @@ from tollgate.contract.fees import fee_cents
 from tollgate.processor.health.report import Health
 from tollgate.processor.routing import Outcome, Route
 
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.04
 """How long a delivery waits for others to be handled with it (`processor/intake/requests.py`)."""
 LOG_SECONDS = 0.005
 """Time from the decision to the first byte: the intent is written, and read back."""

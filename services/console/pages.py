@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 
 from tollgate.contract.errors import TollgateError
+from tollgate.runtime.tasks import set_within
 
 PAGES_MAX = 32
 SILENCE_SECONDS_MAX = 5.0
@@ -63,9 +64,7 @@ class Pages:
     async def until_opened(self, timeout_seconds: float) -> None:
         """Returns when a page is opened, or after the time."""
         self._opened.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_seconds):
-                await self._opened.wait()
+        await set_within(self._opened, timeout_seconds)
 
     async def _next(self, seen: int) -> None:
         with contextlib.suppress(TimeoutError):

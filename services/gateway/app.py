@@ -167,11 +167,14 @@ def _guarded(handler: Handler) -> Handler:
 
 async def _body(request: Request) -> bytes:
     """The body, read no further than its limit. Raises Problem (413, 400)."""
-    length = _header(request, b"content-length")
-    if length is not None and length.isdigit() and int(length) > BODY_BYTES_MAX:
-        raise too_large()
+    length = request.headers.get_first(b"content-length")
     body = bytearray()
     try:
+        if length is not None and length.isdigit():
+            if int(length) > BODY_BYTES_MAX:
+                raise too_large()
+            # The server reads no more than the length.
+            return await request.read() or b""
         async for chunk in request.stream():  # type: ignore[attr-defined]
             body += chunk
             if len(body) > BODY_BYTES_MAX:

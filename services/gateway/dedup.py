@@ -20,6 +20,7 @@ from tollgate.runtime.errors import BrokerError, BrokerUnavailableError
 from tollgate.runtime.id_filter import IdFilter
 from tollgate.runtime.log_fields import about
 from tollgate.runtime.retries import Retries
+from tollgate.runtime.tasks import set_within
 from tollgate.runtime.ticks import seconds_to_tick
 
 logger = logging.getLogger(__name__)
@@ -278,9 +279,7 @@ class DedupIndex:
             logger.info("the log begins at %d: the read model is asked about each payment", log.first_sequence)
 
     async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds_to_tick(POLL_SECONDS)):
-                await self._asked.wait()
+        await set_within(self._asked, seconds_to_tick(POLL_SECONDS))
         self._asked.clear()
 
     def _apply(self, messages: Iterable[LogMessage]) -> None:

@@ -16,7 +16,11 @@ from tollgate.gateway.dedup import DedupIndex
 from tollgate.messaging.log import Log
 from tollgate.messaging.log_reader import LogMessage
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogMovedOnError
+from tollgate.runtime.tasks import set_within
 
+INTERVAL_SECONDS = 0.005
+"""From the start of a group to the start of the next, unless a whole group is waiting. So a request after a pause is
+stored at once, and under load a few share each message (docs/decisions/0049-longer-groups.md)."""
 NOT_NAMED_PAUSE_SECONDS = 0.005
 """The pause before another try when a replicated log is storing another group, and does not name it."""
 
@@ -38,6 +42,8 @@ class RequestWriter:
         self._dedup_index = dedup_index
         self._waiting: dict[str, _Waiting] = {}
         self._group: dict[str, _Waiting] = {}
+        self._is_whole_group = asyncio.Event()
+        self._next_group_at = 0.0
         self._writing: asyncio.Task[None] | None = None
         dedup_index.on_requests = self._on_requests
 
@@ -53,6 +59,8 @@ class RequestWriter:
             loop = asyncio.get_running_loop()
             waiting = _Waiting(request, loop.time() + timeout_seconds, loop.create_future())
             self._waiting[correlation_id] = waiting
+            if len(self._waiting) >= EVENTS_MAX:
+                self._is_whole_group.set()
             if self._writing is None:
                 self._writing = asyncio.create_task(self._write())
         # A cancelled caller must not cancel the others that wait for the same payment.
@@ -61,6 +69,7 @@ class RequestWriter:
     async def _write(self) -> None:
         try:
             while self._waiting:
+                await self._until_next_group()
                 self._group = self._next_group()
                 if self._group:
                     await self._store_group()
@@ -68,6 +77,13 @@ class RequestWriter:
             self._writing = None
             if self._waiting or self._group:
                 self._fail({**self._group, **self._waiting}, BrokerUnavailableError("requests are not stored any more"))
+
+    async def _until_next_group(self) -> None:
+        loop = asyncio.get_running_loop()
+        if len(self._waiting) < EVENTS_MAX:
+            self._is_whole_group.clear()
+            await set_within(self._is_whole_group, self._next_group_at - loop.time())
+        self._next_group_at = loop.time() + INTERVAL_SECONDS
 
     def _next_group(self) -> dict[str, _Waiting]:
         """The oldest requests. Those whose time is over fail here."""
@@ -89,6 +105,7 @@ class RequestWriter:
         except LogMovedOnError as error:
             self._waiting = {**self._group, **self._waiting}
             self._group = {}
+            self._next_group_at = 0.0
             await self._until_read(error.last_sequence, deadline)
         except BrokerError as error:
             self._fail(self._group, error)

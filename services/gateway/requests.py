@@ -70,14 +70,7 @@ def _is_json_in_utf_8(content_type: str) -> bool:
 
 def _parse_object(body: bytes) -> dict[str, Any]:
     try:
-        # Not orjson: it reads numbers as floats, and 19.900000000000000001 would pass for 19.90.
-        value = json.loads(
-            body.decode("utf-8"),
-            parse_float=_decimal,
-            parse_int=_decimal,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_unique,
-        )
+        value = _JSON.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise malformed("the body is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -107,6 +100,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) != len(pairs):
         raise malformed("a field is given twice")
     return fields
+
+
+# Not orjson: it reads numbers as floats, and 19.900000000000000001 would pass for 19.90.
+_JSON = json.JSONDecoder(
+    parse_float=_decimal, parse_int=_decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique
+)
 
 
 def _field(fields: dict[str, Any], name: str) -> object:

@@ -10,6 +10,7 @@ from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.messaging.connection import Broker
 from tollgate.runtime.errors import BrokerError
 from tollgate.runtime.log_fields import about
+from tollgate.runtime.tasks import set_within
 from tollgate.runtime.ticks import seconds_to_tick
 
 logger = logging.getLogger(__name__)
@@ -60,11 +61,7 @@ class ClockWatch:
         while True:
             await self._measure()
             self._log()
-            try:
-                async with asyncio.timeout(seconds_to_tick(LOOK_SECONDS)):
-                    await self._suspected.wait()
-            except TimeoutError:
-                continue
+            await set_within(self._suspected, seconds_to_tick(LOOK_SECONDS))
 
     async def _measure(self) -> None:
         clock = self._broker.clock

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import uvicorn
 
 from tollgate.runtime.errors import FatalError
+from tollgate.runtime.tasks import set_within
 from tollgate.runtime.ticks import seconds_to_tick
 
 DATE_SECONDS = 1.0
@@ -47,9 +48,7 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         # A counter of 0 sets the Date header.
         while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds_to_tick(DATE_SECONDS)):
-                    await self._stopping.wait()
+            await set_within(self._stopping, seconds_to_tick(DATE_SECONDS))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

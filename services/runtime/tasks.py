@@ -1,9 +1,20 @@
-"""Ends tasks reliably."""
+"""Ends tasks reliably, and waits with a bound."""
 
 import asyncio
 from typing import Any
 
 AGAIN_SECONDS = 1.0
+
+
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Waits until the event is set, `seconds` at most. Returns whether it is set."""
+    if seconds > 0 and not event.is_set():
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+    return event.is_set()
 
 
 async def end(task: asyncio.Future[Any], *, again_seconds: float = AGAIN_SECONDS) -> None:

@@ -88,10 +88,14 @@ def _executable(settings: Settings, name: str) -> str:
     return str(settings.programs / name)
 
 
+def _written_in_go(settings: Settings, name: str) -> tuple[str, ...]:
+    return str(settings.project / "tools" / "timer-slack"), _executable(settings, name)
+
+
 def _broker(settings: Settings, credentials: Credentials | None) -> tuple[Program, ...]:
     if credentials is None:
         return ()
-    command = (_executable(settings, "nats-server"), *broker_arguments(settings))
+    command = (*_written_in_go(settings, "nats-server"), *broker_arguments(settings))
     return (Program("nats-server", command, broker_environment(settings, credentials)),)
 
 
@@ -157,7 +161,7 @@ def _caddy(settings: Settings) -> Program:
     own = str(settings.run / "caddy")
     return Program(
         "caddy",
-        (_executable(settings, "caddy"), "run", "--config", config, "--adapter", "caddyfile"),
+        (*_written_in_go(settings, "caddy"), "run", "--config", config, "--adapter", "caddyfile"),
         {
             "TOLLGATE_SITE": f":{settings.edge_port}",
             **upstreams,

@@ -12,8 +12,9 @@ from tollgate.contract.batch import EVENTS_MAX
 from tollgate.contract.events import Event, PaymentProcessed, PaymentRouted
 from tollgate.contract.subjects import subject_of
 from tollgate.messaging.log import Appended, Log
+from tollgate.runtime.tasks import set_within
 
-LINGER_SECONDS: Mapping[type[Event], float] = {PaymentRouted: 0.0, PaymentProcessed: 0.02}
+LINGER_SECONDS: Mapping[type[Event], float] = {PaymentRouted: 0.0, PaymentProcessed: 0.04}
 """The events that are grouped, and how long the first of a group waits for others. Intents are written together
 anyway, because their requests are started together; answers arrive one by one."""
 
@@ -62,22 +63,12 @@ class GroupCommit:
         self._open.pop(subject).is_closed.set()
 
     async def _store(self, subject: str, group: _Group, linger_seconds: float) -> Appended:
-        await _until(group.is_closed, linger_seconds)
-        if not group.is_closed.is_set():
+        if not await set_within(group.is_closed, linger_seconds):
             self._close(subject)
         events = list(group.events.values())
         if len(events) == 1:
             return await self._log.append(events[0], timeout_seconds=group.timeout_seconds)
         return Appended(await self._log.append_together(events, timeout_seconds=group.timeout_seconds))
-
-
-async def _until(happened: asyncio.Event, seconds: float) -> None:
-    if seconds > 0:
-        try:
-            async with asyncio.timeout(seconds):
-                await happened.wait()
-        except TimeoutError:
-            return
 
 
 def _consume_result(storing: asyncio.Task[Appended]) -> None:

@@ -17,6 +17,7 @@ from tollgate.processor.charging.handler import Result, Retry
 from tollgate.processor.charging.histories import UnknownPaymentError
 from tollgate.runtime.errors import BrokerError
 from tollgate.runtime.log_fields import LogFields, about
+from tollgate.runtime.tasks import set_within
 
 logger = logging.getLogger(__name__)
 
@@ -140,14 +141,11 @@ class DeliveryTasks:
         await self._leave(in_hand)
         if in_hand.answered.is_set():
             return True
-        try:
-            async with asyncio.timeout(seconds):
-                await in_hand.answered.wait()
-                return True
-        except TimeoutError:
-            in_hand.due_at.remove(due_at)
-            in_hand.under_way += 1
-            return False
+        if await set_within(in_hand.answered, seconds):
+            return True
+        in_hand.due_at.remove(due_at)
+        in_hand.under_way += 1
+        return False
 
     async def _leave(self, in_hand: _InHand) -> None:
         """The event is not under way any more. The last one answers the message."""

@@ -15,7 +15,7 @@ from tollgate.processor.charging.handler import Result
 from tollgate.processor.intake.delivery_tasks import DeliveryTasks
 from tollgate.runtime.errors import BrokerError
 from tollgate.runtime.retries import Retries
-from tollgate.runtime.tasks import end
+from tollgate.runtime.tasks import end, set_within
 from tollgate.runtime.ticks import seconds_to_tick
 
 logger = logging.getLogger(__name__)
@@ -118,11 +118,7 @@ class QueueIntake:
 
     async def _until_changed(self) -> None:
         self._tasks.changed.clear()
-        try:
-            async with asyncio.timeout(seconds_to_tick(self._rule.poll_seconds(self._deliveries.owed))):
-                await self._tasks.changed.wait()
-        except TimeoutError:
-            return
+        await set_within(self._tasks.changed, seconds_to_tick(self._rule.poll_seconds(self._deliveries.owed)))
 
     async def _on_delivery(self, delivery: Delivery) -> None:
         if self._stopping:

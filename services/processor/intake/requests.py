@@ -13,9 +13,9 @@ from tollgate.processor.intake.queues import REQUESTS
 from tollgate.processor.routing import Router
 from tollgate.runtime.errors import FatalError
 
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.04
 """How long a delivery waits for others. Requests that begin together are written, stored and read back together, for a
-fifth less CPU in broker and replica; no client waits for a charge (docs/decisions/0018)."""
+fifth less CPU in broker and replica; no client waits for a charge (docs/decisions/0018, 0049)."""
 POLL_SECONDS = 0.5
 """The pause between two checks for room while a pull is open, and payments go to the provider with the lower fee."""
 PROBE_POLL_SECONDS = 0.05

@@ -33,7 +33,7 @@ from tollgate.projector.live.projection import (
 from tollgate.projector.live.store import Checkpoint, Store
 from tollgate.runtime.errors import BrokerError
 from tollgate.runtime.log_fields import about
-from tollgate.runtime.tasks import end
+from tollgate.runtime.tasks import end, set_within
 from tollgate.runtime.ticks import seconds_to_tick
 
 logger = logging.getLogger(__name__)
@@ -293,11 +293,7 @@ class Follower:
             self._uncommitted.clear()
 
     async def _linger(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds_to_tick(seconds)):
-                await self._asked.wait()
-        except TimeoutError:
-            return
+        await set_within(self._asked, seconds_to_tick(seconds))
 
     async def _commit(self) -> None:
         self._asked.clear()

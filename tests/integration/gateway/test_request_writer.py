@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.support.nats_server import NatsServer
-from tollgate.contract.batch import events_in
+from tollgate.contract.batch import EVENTS_MAX, events_in
 from tollgate.contract.events import LedgerPurged, PaymentRequested
 from tollgate.contract.subjects import REQUESTED
 from tollgate.gateway.dedup import DedupIndex
@@ -103,6 +103,19 @@ async def test_what_gathers_while_a_group_is_stored_shares_a_message(
     assert sum(sizes) == 100
     assert max(sizes) == 32
     assert len(sizes) == 4
+
+
+async def test_a_group_waits_for_others_after_the_one_before_and_is_stored_at_once_when_it_is_whole(
+    monkeypatch: pytest.MonkeyPatch, nats_server: NatsServer, log: Log, broker: Broker
+) -> None:
+    monkeypatch.setattr("tollgate.gateway.request_writer.INTERVAL_SECONDS", 3_600.0)
+    ids = [str(uuid.UUID(int=number, version=4)) for number in range(1 + EVENTS_MAX)]
+    async with gateway(nats_server.url) as one:
+        assert await one.accept(ids[0], 1) == 1, "the first waits for nothing"
+        others = [asyncio.ensure_future(one.accept(correlation_id, 1)) for correlation_id in ids[1:-1]]
+        await broker.log_state(timeout_seconds=5)
+        assert await asyncio.gather(*others, one.accept(ids[-1], 1)) == [1] * EVENTS_MAX
+    assert [len(message) for message in await stored(log, broker)] == [1, EVENTS_MAX]
 
 
 async def test_a_payment_can_be_requested_again_after_a_purge(
