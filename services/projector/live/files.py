@@ -180,6 +180,11 @@ def open_snapshot_of(path: Path) -> Path:
     return path.with_name(path.name + _OPEN_SUFFIX)
 
 
+def unfinished_snapshot_of(path: Path) -> Path:
+    """The path of that file while it is written."""
+    return path.with_name(path.name + _OPEN_SUFFIX + ".new")
+
+
 def discard(path: Path) -> None:
     """Removes a closed file and what belongs to it, the write-ahead log before the file: alone, it would be applied
     to the next file."""
@@ -187,6 +192,7 @@ def discard(path: Path) -> None:
     filter_of(path).unlink(missing_ok=True)
     wal_of(path).unlink(missing_ok=True)
     open_snapshot_of(path).unlink(missing_ok=True)
+    unfinished_snapshot_of(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 
 

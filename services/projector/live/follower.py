@@ -101,7 +101,9 @@ class Follower:
         self.position = start - 1
         self.moved_at = time.monotonic()
         """When `position` last changed."""
-        self.projection = Projection(self._ended_as, store.recently_ended(RECENTLY_ENDED_MAX))
+        self.projection = Projection(
+            self._ended_as, store.recently_ended(RECENTLY_ENDED_MAX), before_change=snapshots.keep
+        )
         if snapshot is not None:
             self.projection.restore(snapshot.open)
             # Their requests are not read again.
@@ -119,13 +121,17 @@ class Follower:
         filling = asyncio.ensure_future(
             self.known_filter.run(self._store.ids_after, lambda: self._store.checkpoint.position)
         )
+        snapshotting = asyncio.ensure_future(self._snapshots.run())
         try:
             while True:
+                if snapshotting.done():
+                    snapshotting.result()
                 self._asked.clear()
                 if is_behind := self._waiting or await self._is_behind():
                     await self._read_to_the_end()
                 await self._linger(LINGER_SECONDS if is_behind else IDLE_SECONDS)
         finally:
+            await end(snapshotting)
             await end(filling)
             self._thread.shutdown()
 
@@ -275,6 +281,7 @@ class Follower:
             self.known_filter.add(event.correlation_id)
         elif isinstance(event, LedgerPurged) and not is_replay:
             self.known_filter.clear()
+            self._snapshots.give_up()
 
     def mark(self) -> LogMark | None:
         """The last message that was applied; None if it is not known when it was stored."""
@@ -309,8 +316,7 @@ class Follower:
             await loop.run_in_executor(self._thread, self._store.commit, self._changes, checkpoint)
             self._checkpointed = self._read
             if self._read == checkpoint.position:
-                # The open payments do not change meanwhile, because `in_step` is held.
-                await loop.run_in_executor(self._thread, self._snapshots.write_if_due, checkpoint, self.projection.open)
+                self._snapshots.begin_if_due(checkpoint, self.projection.open)
             self._changes = []
             self._uncommitted = {}
             if self._observer is not None:

@@ -108,13 +108,18 @@ class Projection:
     """Folds the log's events.
 
     `ended_as` finds whether a payment has a row, and of which kind; it costs a scan, so it is called only where a
-    repeat is likely.
+    repeat is likely. `before_change` is called with each open payment before it changes or ends.
     """
 
     def __init__(
-        self, ended_as: Callable[[str], EndedAs | None], recently_ended: Iterable[tuple[str, EndedAs]] = ()
+        self,
+        ended_as: Callable[[str], EndedAs | None],
+        recently_ended: Iterable[tuple[str, EndedAs]] = (),
+        *,
+        before_change: Callable[[str, OpenPayment], None] | None = None,
     ) -> None:
         self._ended_as = ended_as
+        self._before_change = before_change
         self.recently_ended = OrderedDict(recently_ended)
         """The payments that ended last, oldest first, and how: their repeats are recognised without a scan."""
         self.open: dict[str, OpenPayment] = {}
@@ -243,12 +248,17 @@ class Projection:
 
     def _end(self, correlation_id: str) -> OpenPayment | None:
         self.open_attempts.pop(correlation_id, None)
-        return self.open.pop(correlation_id, None)
+        payment = self.open.pop(correlation_id, None)
+        if payment is not None and self._before_change is not None:
+            self._before_change(correlation_id, payment)
+        return payment
 
     def _evolve(self, correlation_id: str, sequence: int, event: Event, stored_at_us: int) -> None:
         payment = self.open.get(correlation_id)
         if payment is None:
             return
+        if self._before_change is not None:
+            self._before_change(correlation_id, payment)
         payment.sequences.append(sequence)
         if len(payment.sequences) > SEQUENCES_MAX:
             del payment.sequences[1]

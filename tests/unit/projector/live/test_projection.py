@@ -1,6 +1,6 @@
 """Rows are a function of the log alone, wherever reading begins and however often events are repeated."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -67,11 +67,15 @@ class ReadModel:
     """A projection and the rows that it made; the rows are what a store would hold."""
 
     rows: list[SettledRow | RejectedRow] = field(default_factory=list)
+    before_change: Callable[[str, OpenPayment], None] = lambda _correlation_id, _payment: None
     projection: Projection = field(init=False)
 
     def __post_init__(self) -> None:
         ended = [(row.correlation_id, _kind(row)) for row in sorted(self.rows, key=_kind)]
-        self.projection = Projection(self._ended_as, ended[-RECENTLY_ENDED_MAX:])
+        self.projection = Projection(self._ended_as, ended[-RECENTLY_ENDED_MAX:], before_change=self._note_change)
+
+    def _note_change(self, correlation_id: str, payment: OpenPayment) -> None:
+        self.before_change(correlation_id, payment)
 
     def _ended_as(self, correlation_id: str) -> EndedAs | None:
         kinds = {_kind(row) for row in self.rows if row.correlation_id == correlation_id}
