@@ -84,17 +84,20 @@ def _messages(lines: list[str], subject: str, last_subject: str) -> Iterator[Mes
         yield last_subject if is_last else subject, "\n".join(lines[first : first + EVENTS_MAX]).encode()
 
 
-async def extend_with_waiting(client: Client, count: int) -> None:
-    """Requests `count` payments, a multiple of EVENTS_MAX, that nothing is done with; their ids are `waiting_id`s."""
+async def extend_with_waiting(client: Client, first: int, end: int) -> None:
+    """Requests the payments with the `waiting_id`s from `first` up to `end`, both multiples of EVENTS_MAX.
+
+    Nothing is done with them.
+    """
     accepted, unacknowledged = format_us(now_us()), 0
-    for begin in range(0, count, EVENTS_MAX):
+    for begin in range(first, end, EVENTS_MAX):
         payload = "\n".join(
             f'{{"type":"PaymentRequested","version":1,"correlationId":"{waiting_id(number)}","amountCents":{AMOUNT_CENTS}'
             f',"acceptedAt":"{accepted}"}}'
             for number in range(begin, begin + EVENTS_MAX)
         ).encode()
         unacknowledged += 1
-        if unacknowledged == _BARRIER_MESSAGES or begin + EVENTS_MAX == count:
+        if unacknowledged == _BARRIER_MESSAGES or begin + EVENTS_MAX == end:
             await client.request(REQUESTED, payload, timeout=60)
             unacknowledged, accepted = 0, format_us(now_us())
         else:

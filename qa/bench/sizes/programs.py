@@ -73,6 +73,15 @@ class Measured:
         except (FileNotFoundError, ProcessLookupError):
             return 0.0
 
+    def cpu_seconds(self) -> float:
+        """User and system time since it was started; 0 when it has ended."""
+        assert self._process is not None, "not started"
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def run(self) -> tuple[float, float]:
         """Runs it to its end. Returns the seconds and the most memory that it had. Raises NotReadyError."""
         began, most = time.monotonic(), 0.0
@@ -93,9 +102,12 @@ class Measured:
 
 
 class Machine:
-    """All programs on the log in `folder`, with four ports from `first_port` on."""
+    """All programs on the log in `folder`, with four ports from `first_port` on.
 
-    def __init__(self, folder: Path, first_port: int, *, filter_mb: int) -> None:
+    With `forgets_all` the processor's filter of ended payments contains every id.
+    """
+
+    def __init__(self, folder: Path, first_port: int, *, filter_mb: int, forgets_all: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.nats_port, self.gateway_port = first_port, first_port + 1
@@ -124,7 +136,8 @@ class Machine:
         self.rebuild = program("rebuild", "projector", "rebuild")
         self.query = program("query", "projector", "query", "SELECT count(*) FROM settled_payments")
         self.gateway = program("gateway", "gateway", "run")
-        self.processor = program("processor", "processor", "run")
+        processor = ("python", "-m", "qa.bench.sizes.doubtful_processor") if forgets_all else ("processor",)
+        self.processor = program("processor", *processor, "run")
         self.simulators = [
             program(f"simulator-{name}", "simulator", "--port", str(port), "--name", name, "--fee", fee)
             for (name, port), fee in zip(self.provider_ports.items(), ("0.05", "0.15"), strict=True)
