@@ -23,7 +23,7 @@ from tollgate.projector.live.files import LockedError, ModelFiles, discard, lock
 from tollgate.projector.live.follower import Observer
 from tollgate.projector.live.open_snapshot import OpenSnapshot
 from tollgate.projector.live.snapshots import Snapshots
-from tollgate.projector.live.store import OtherLogError, Store, UnusableFileError
+from tollgate.projector.live.store import DamagedModelError, OtherLogError, Store, UnusableFileError
 from tollgate.projector.metrics import ProjectorMetrics
 from tollgate.projector.read.archive_watch import ArchiveWatch
 from tollgate.projector.read.inspection import Inspection
@@ -106,6 +106,7 @@ async def serve(settings: Settings) -> None:
                 turn=turn,
                 archive_dir=settings.archive_dir,
             )
+            is_damaged = False
             try:
                 await run_together(
                     service.run(),
@@ -121,8 +122,14 @@ async def serve(settings: Settings) -> None:
             except LogChangedError as error:
                 files.note_change(error.contradiction)
                 raise
+            except DamagedModelError:
+                is_damaged = True
+                raise
             finally:
                 active_model.model.store.close()
+                if is_damaged:
+                    # The next start builds it from the log. With the damaged one it would end in the same way.
+                    discard(active_model.model.path)
 
 
 async def _answer_statistics(broker: Broker, statistics: Callable[[], bytes]) -> None:
@@ -159,8 +166,8 @@ async def _open_model(
         )
         files.note_change(error.contradiction)
         files.put_aside(path)
-    except UnusableFileError as error:
-        logger.warning("%s %s; rebuilding it from the log", path, error)
+    except (UnusableFileError, DamagedModelError) as error:
+        logger.warning("%s: %s; rebuilding it from the log", path, error)
         discard(path)
     else:
         if not await lacks_beginning(broker, model.follower.position, log):

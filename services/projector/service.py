@@ -43,7 +43,7 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.micro_service import Endpoint, Request, micro_service
 from tollgate.projector.live.active_model import ActiveModel
 from tollgate.projector.live.follower import Follower
-from tollgate.projector.live.store import Store
+from tollgate.projector.live.store import DamagedModelError, Store
 from tollgate.projector.metrics import ProjectorMetrics
 from tollgate.projector.read.inspection import CannotAnswerError, Inspection, oldest_chargeable_of
 from tollgate.projector.standby.turn import Turn
@@ -82,7 +82,8 @@ class QuestionService:
         self._turn = turn
         self._metrics = metrics
         self._archive_dir = archive_dir
-        self._log_changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._void: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Gets the error that makes the read model void."""
         self._broker = broker
         self._active_model = active_model
         self._inspection = inspection
@@ -91,9 +92,12 @@ class QuestionService:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
 
     async def run(self) -> None:
-        """Serves until cancelled. Raises LogChangedError when the log is not the one that was read."""
+        """Serves until cancelled.
+
+        Raises LogChangedError when the log is not the one that was read, and DamagedModelError.
+        """
         try:
-            await run_together(self._until_log_changed(), self._serve_questions(), self._serve_files())
+            await run_together(self._until_void(), self._serve_questions(), self._serve_files())
         finally:
             # Before the thread that they read with. Who asked gets no answer, and asks again.
             await asyncio.gather(*(end(task) for task in tuple(self._answering)))
@@ -108,8 +112,8 @@ class QuestionService:
             return False
         return True
 
-    async def _until_log_changed(self) -> None:
-        await self._log_changed
+    async def _until_void(self) -> None:
+        await self._void
 
     async def _serve_questions(self) -> None:
         """Serves questions while it is this projector's turn."""
@@ -147,7 +151,7 @@ class QuestionService:
             endpoints=endpoints,
             queue_group=self._turn.queue_group,
         ):
-            await self._log_changed
+            await self._void
 
     def _addressed(self, handle: Callable[[Request], Awaitable[None]]) -> Callable[[Request], Awaitable[None]]:
         """A handler that leaves requests to another projector unanswered; that one gets them, too."""
@@ -187,8 +191,16 @@ class QuestionService:
         began = time.perf_counter()
         # The change to a rebuilt read model waits for the queries that use the old one; it must not wait for itself.
         with nullcontext() if request.subject == ADOPT else self._active_model.model.used():
-            is_answered = await _respond(request, answer)
+            is_answered = await _respond(request, partial(self._unless_damaged, answer))
         self._metrics.answered(name, time.perf_counter() - began, is_refused=not is_answered)
+
+    async def _unless_damaged(self, answer: Callable[[bytes], Awaitable[bytes]], payload: bytes) -> bytes:
+        try:
+            return await answer(payload)
+        except DamagedModelError as error:
+            if not self._void.done():
+                self._void.set_exception(error)
+            raise CannotAnswerError("the read model is damaged, and is being rebuilt") from None
 
     async def _adopt(self, payload: bytes) -> bytes:
         try:
@@ -303,8 +315,8 @@ class QuestionService:
                 await self._follower.reached(last_sequence)
                 return log.last_sequence
         except LogChangedError as error:
-            if not self._log_changed.done():
-                self._log_changed.set_exception(error)
+            if not self._void.done():
+                self._void.set_exception(error)
             raise CannotAnswerError(f"{error.contradiction}; the read model is being rebuilt") from None
         except (TimeoutError, BrokerError):
             raise CannotAnswerError("the read model is behind the log; try again soon") from None

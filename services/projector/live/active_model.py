@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import duckdb
+
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.history import message_at
 from tollgate.messaging.log_watch import LogWatch
@@ -14,7 +16,7 @@ from tollgate.projector.live.files import ModelFiles, discard, filter_of
 from tollgate.projector.live.follower import Follower, Observer
 from tollgate.projector.live.known_filter import KnownFilter
 from tollgate.projector.live.open_snapshot import SNAPSHOT_MESSAGES_MIN, OpenSnapshot, SnapshotWriter
-from tollgate.projector.live.store import Store, UnusableFileError
+from tollgate.projector.live.store import Store, UnusableFileError, check_damage
 from tollgate.projector.verify.comparison import Comparison, NotComparableError, compare
 from tollgate.runtime.errors import BrokerError
 from tollgate.runtime.id_filter import BYTES_IN_MB
@@ -149,7 +151,11 @@ class ActiveModel:
 
     def _compare(self) -> Comparison:
         with closing(self.model.store.cursor()) as cursor:
-            return compare(cursor, self._files.rebuild, self._log_identity)
+            try:
+                return compare(cursor, self._files.rebuild, self._log_identity)
+            except duckdb.Error as error:
+                check_damage(error)
+                raise
 
     async def _change_over(self, path: Path) -> None:
         try:

@@ -67,6 +67,10 @@ class UnusableFileError(TollgateError):
     """The file is torn, of another format, or of another log; the text states which. It has to be rebuilt."""
 
 
+class DamagedModelError(FatalError):
+    """A block of the open file does not match its checksum; the text names it. The file has to be rebuilt."""
+
+
 class OtherLogError(UnusableFileError):
     """The file was built from another log."""
 
@@ -121,6 +125,9 @@ class Store:
         except duckdb.Error as error:
             connection.close()
             raise UnusableFileError(f"cannot be read: {str(error).splitlines()[0]}") from error
+        except DamagedModelError as error:
+            connection.close()
+            raise UnusableFileError(f"is damaged: {error}") from error
         except (UnusableFileError, FatalError):
             connection.close()
             raise
@@ -139,6 +146,7 @@ class Store:
             write_checkpoint(self._writer, checkpoint)
             self._writer.commit()
         except duckdb.Error as error:
+            check_damage(error)
             # No rollback: the connection may be unusable, and the next start continues from the last commit.
             raise FatalError(f"the read model cannot be written: {str(error).splitlines()[0]}") from error
         # After the rows: what a crash leaves out of the index is found in them at the next start.
@@ -256,7 +264,11 @@ class Store:
     def _read(self, query: str, parameters: list[object] | dict[str, object]) -> list[Any]:
         # Several threads query; a cursor serves one at a time.
         with self._reading:
-            return self._reader.execute(query, parameters).fetchall()
+            try:
+                return self._reader.execute(query, parameters).fetchall()
+            except duckdb.Error as error:
+                check_damage(error)
+                raise
 
     def _write(self, run: Sequence[Change]) -> None:
         match run[0]:
@@ -318,7 +330,15 @@ def encoded_rows(connection: duckdb.DuckDBPyConnection, position: int) -> Iterat
                 while rows := cursor.fetchmany(INDEXED_AT_ONCE):
                     yield rows
         except duckdb.Error as error:
+            check_damage(error)
             raise FatalError(f"the read model cannot be indexed: {str(error).splitlines()[0]}") from error
+
+
+def check_damage(error: duckdb.Error) -> None:
+    """Raises DamagedModelError if DuckDB has found a damaged block. It has no error of its own for that."""
+    first_line = str(error).partition("\n")[0]
+    if "computed checksum" in first_line:
+        raise DamagedModelError(f"the read model is damaged: {first_line}") from error
 
 
 def _bounds(cursor: duckdb.DuckDBPyConnection, position: int) -> list[int]:

@@ -1,6 +1,5 @@
 """A read model file for bulk writes. Nothing reads it before it is finished; an unfinished one is discarded."""
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from importlib import resources
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import apsw
 import duckdb
 import orjson
 
@@ -79,7 +79,7 @@ class BulkStore:
             if ids is not None:
                 bits = ids.part(0, filter_bytes)
                 known_filter.save(filter_of(self._path), self._log_identity, checkpoint.position, bits)
-        except (duckdb.Error, sqlite3.Error) as error:
+        except (duckdb.Error, apsw.Error) as error:
             raise _unwritable(error) from error
         self.close()
 
@@ -131,5 +131,5 @@ def _names(columns: tuple[Any, ...]) -> list[str]:
     return [f"c{number}" for number in range(len(columns))]
 
 
-def _unwritable(error: duckdb.Error | sqlite3.Error) -> FatalError:
+def _unwritable(error: duckdb.Error | apsw.Error) -> FatalError:
     return FatalError(f"the new read model cannot be written: {str(error).splitlines()[0]}")

@@ -24,9 +24,11 @@ from tollgate.messaging.connection import Broker
 from tollgate.messaging.history import REQUEST_SECONDS, Unread
 from tollgate.messaging.operator_command import CommandError, broker_for_command
 from tollgate.messaging.read_model_client import ReadModel
+from tollgate.projector.live.files import index_of
 from tollgate.projector.read.readonly import ModelFile, first_line, idle_model_file, model_file
 from tollgate.projector.settings import Settings, VerifySettings
 from tollgate.projector.verify.differences import Difference, Differences
+from tollgate.projector.verify.index_comparison import IndexComparison
 from tollgate.projector.verify.log_tables import LedgerTables, Window
 from tollgate.projector.verify.provider_records import ProviderRecords, ProviderRecordsUnreadableError
 from tollgate.projector.verify.reconciliation import Reconciliation
@@ -93,6 +95,14 @@ async def verify(settings: Settings, asking: VerifySettings, options: Options) -
     Raises CommandError, ProviderRecordsUnreadableError, ReadModelUnavailableError and BrokerError.
     """
     began_us = now_us()
+    # Opened before the read model is copied (verify/index_comparison.py).
+    with closing(IndexComparison(index_of(settings.model_files.current))) as index:
+        return await _verify(settings, asking, options, index, began_us=began_us)
+
+
+async def _verify(
+    settings: Settings, asking: VerifySettings, options: Options, index: IndexComparison, *, began_us: int
+) -> Outcome:
     async with broker_for_command(settings) as broker, model_file(settings) as model:
         with tempfile.TemporaryDirectory() as temporary, closing(LedgerTables(model.path, Path(temporary))) as tables:
             state = await broker.log_state(timeout_seconds=REQUEST_SECONDS)
@@ -101,6 +111,7 @@ async def verify(settings: Settings, asking: VerifySettings, options: Options) -
             log = await whole_log(broker, settings.archive_dir, missing_accepted=accepted)
             unread = await _read_log(log, tables, model)
             outcome = _compare_with_model(tables, model, options)
+            index.compare(model, outcome.differences)
             for first, last in unread.stretches:
                 outcome.differences.add(Difference(UNREADABLE, None, None, f"messages {first} to {last}"))
             outcome.archive_head = log.archive.head if log.archive is not None and log.archive.stretches else None

@@ -7,11 +7,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
+import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,10 +21,12 @@ from tollgate.contract.events import PROVIDERS
 from tollgate.projector.live import id_index
 from tollgate.projector.live import store as store_module
 from tollgate.projector.live.ended_payment import EndedPayment
-from tollgate.projector.live.files import index_of
+from tollgate.projector.live.files import discard_index, index_of
 from tollgate.projector.live.projection import Change, Cleared, RejectedRow, SettledRow
 from tollgate.projector.live.store import Checkpoint, Store
 
+RESERVED_BYTES_AT = 20
+"""Where the file holds how many bytes of each page are a checksum."""
 IDS = [str(UUID(int=number << 97)) for number in range(12)]
 
 
@@ -127,6 +130,35 @@ def test_a_spoilt_index_is_repaired_at_the_latest_by_the_second_start(
         assert [store.ended(one) for one in IDS] == [store.scan(one) for one in IDS]
     with closing(Store.open(path, "log")) as store:
         assert finds_what_a_scan_finds(store)
+
+
+def test_no_changed_byte_of_the_index_makes_a_known_payment_new(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "model.duckdb.ids"
+    known = {
+        str(UUID(int=number << 96 | 7)): EndedPayment("processed", 5, "default", [number]) for number in range(500)
+    }
+    rows = [(UUID(one).bytes, ended.encode()) for one, ended in known.items()]
+    id_index.write_index(path, "log", 500, [rows])
+    whole = path.read_bytes()
+    assert len(whole) > 4 * id_index.PAGE_BYTES, "the tree has two levels"
+    unread_pages = set()
+    # The beginning of each page, with the counts and pointers of the tree, and places between.
+    for place in {*range(0, len(whole), 509), *(begin + n for begin in range(0, len(whole), 4_096) for n in range(20))}:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        if place == RESERVED_BYTES_AT:
+            # It switches the checksums off, which is noticed when the file is opened.
+            with closing(id_index.connect(path)) as connection, pytest.raises(id_index.IndexUnusableError):
+                id_index.position_of(connection, "log")
+            continue
+        with suppress(id_index.IndexDamagedError, apsw.Error), closing(id_index.IdIndex(path, 500)) as index:
+            # Either the right answer, or an error.
+            assert {one: index.find(one) for one in known} == known, place
+            unread_pages.add(place // id_index.PAGE_BYTES)
+        discard_index(path)
+    assert len(unread_pages) <= 1, "only the page with the position, which is read when the file is opened"
+    assert "does not match its checksum" in caplog.text
 
 
 def test_the_index_of_a_log_before_its_purge_is_written_anew(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import duckdb
 import orjson
@@ -26,8 +26,11 @@ from tollgate.contract.events import (
 from tollgate.contract.read_model_api import Total
 from tollgate.contract.timestamps import format_us, now_us
 from tollgate.messaging.operator_command import CommandError
+from tollgate.messaging.read_model_client import ReadModel
+from tollgate.projector.live.files import index_of
 from tollgate.projector.verify import reconciliation
-from tollgate.projector.verify.command import SETTLE_US, Options, Outcome, verify
+from tollgate.projector.verify.command import SETTLE_US, Options, Outcome, show_verification, verify
+from tollgate.projector.verify.index_comparison import INDEX_DAMAGED, INDEX_DIFFERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -211,6 +214,8 @@ async def test_rows_that_the_file_lacks_holds_twice_or_holds_otherwise_are_named
             ("more than once in the read model", twice, None),
             ("differs in the read model", changed, None),
             ("in the read model, and not in the log", invented, None),
+            # The index of ids has what the rows were before.
+            *((INDEX_DIFFERS, one, None) for one in (lost, changed, invented)),
         ]
     )
     assert found(await stretch.verify()) == []
@@ -286,6 +291,53 @@ async def test_the_exit_status_is_1_for_differences_and_2_when_nothing_can_be_co
     untold = run(PAYMENT_PROCESSOR_URL_DEFAULT="http://127.0.0.1:1")
     assert (untold.returncode, untold.stdout, untold.stderr.count("\n")) == (2, "", 1)
     assert "default at http://127.0.0.1:1 gives no answer to /admin/payments-summary" in untold.stderr
+
+
+async def test_a_changed_byte_of_the_index_of_ids_is_found_with_its_page_and_its_payment(stretch: Stretch) -> None:
+    ids = sorted([await stretch.environment.pay(10) for _ in range(3)])
+    await stretch.verify()
+    projector = stretch.environment.projector
+    projector.stop()
+    path = index_of(projector.model_path)
+    content = path.read_bytes()
+    damaged = UUID(ids[1]).bytes
+    place = content.index(damaged)
+    path.write_bytes(content[:place] + bytes([damaged[0], damaged[1] ^ 1]) + content[place + 2 :])
+    try:
+        outcome = await stretch.verify()
+    finally:
+        projector.start()
+        await stretch.environment.answering()
+    assert (INDEX_DIFFERS, ids[1], None) in found(outcome)
+    (damage,) = [one for one in outcome.differences.named if one.what == INDEX_DAMAGED]
+    assert f"its page {place // 4_096 + 1}, from byte {place // 4_096 * 4_096} on" in damage.detail
+    # The running projector does not take it for a new payment, and its next start writes the index anew.
+    known = await ReadModel(stretch.environment.operator).payment(ids[1], timeout_seconds=10)
+    assert known is not None
+    assert known.state == "processed"
+    projector.stop()
+    projector.start()
+    await stretch.environment.answering()
+    assert found(await stretch.verify()) == []
+
+
+async def test_a_read_model_with_a_changed_byte_is_built_again(stretch: Stretch) -> None:
+    await stretch.environment.pay(10)
+    before = await stretch.verify()
+    projector = stretch.environment.projector
+    projector.stop()
+    with duckdb.connect(str(projector.model_path)) as model:
+        model.execute("CHECKPOINT")
+    content = projector.model_path.read_bytes()
+    place = content.index(b"default")
+    projector.model_path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(CommandError, match=r"computed checksum \d+ does not match stored checksum \d+ in block"):
+        await show_verification(stretch.environment.settings, stretch.environment.asking, Options(), as_json=False)
+    projector.start()
+    await stretch.environment.answering()
+    after = await stretch.verify()
+    assert (after.model, found(after)) == (before.model, [])
+    assert "rebuilding it from the log" in projector.log.read_text()
 
 
 async def test_a_changed_byte_of_the_log_is_found(tmp_path: Path) -> None:
