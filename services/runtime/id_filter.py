@@ -5,12 +5,14 @@ looked up. The more ids are added, the more others it contains, too: at 8 ids fo
 """
 
 from hashlib import blake2b
+from struct import Struct
 
 BYTES_IN_MB = 1 << 20
 HASHES = 4
 MERGED_BYTES = 65_536
 """Bytes that are merged at once: several copies of them are made."""
 _BITS_OF_HASH = 32
+_WORDS = Struct(f"<{HASHES}I")
 
 
 class IdFilter:
@@ -22,18 +24,16 @@ class IdFilter:
 
     def __contains__(self, correlation_id: object) -> bool:
         bits, size = self._bits, self.size_bytes << 3
-        digest = blake2b(str(correlation_id).encode(), digest_size=HASHES * _BITS_OF_HASH // 8).digest()
-        for begin in range(0, len(digest), 4):
-            bit = int.from_bytes(digest[begin : begin + 4], "little") * size >> _BITS_OF_HASH
+        for word in _WORDS.unpack(blake2b(str(correlation_id).encode(), digest_size=_WORDS.size).digest()):
+            bit = word * size >> _BITS_OF_HASH
             if not bits[bit >> 3] >> (bit & 7) & 1:
                 return False
         return True
 
     def add(self, correlation_id: str) -> None:
         bits, size = self._bits, self.size_bytes << 3
-        digest = blake2b(correlation_id.encode(), digest_size=HASHES * _BITS_OF_HASH // 8).digest()
-        for begin in range(0, len(digest), 4):
-            bit = int.from_bytes(digest[begin : begin + 4], "little") * size >> _BITS_OF_HASH
+        for word in _WORDS.unpack(blake2b(correlation_id.encode(), digest_size=_WORDS.size).digest()):
+            bit = word * size >> _BITS_OF_HASH
             bits[bit >> 3] |= 1 << (bit & 7)
 
     def fill(self) -> None:

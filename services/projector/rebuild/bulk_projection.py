@@ -24,14 +24,19 @@ _NUMBER = "([1-9][0-9]{0,15})"
 _STAMP = r'"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})\.([0-9]{6})Z"'
 _TEXT = r'"[ !#-\[\]-~]*"'
 
-_Matcher = Callable[[bytes], re.Match[bytes] | None]
+_Groups = tuple[bytes, ...]
+"""What an expression finds of a line; the first is the correlationId."""
+_Finder = Callable[[bytes], list[Any]]
+"""Finds the groups of all lines of a message that are spelled as `encode` spells them."""
 
 
-def _fields(kind: str, *fields: str) -> _Matcher:
-    return re.compile(f'{{"type":"{kind}",{",".join((_HEAD, *fields))}}}'.encode(), re.ASCII).fullmatch
+def _fields(kind: str, *fields: str) -> _Finder:
+    # No field may contain a line's end, so each match is a whole line.
+    line = f'^{{"type":"{kind}",{",".join((_HEAD, *fields))}}}$'
+    return re.compile(line.encode(), re.ASCII | re.MULTILINE).findall
 
 
-def _routed(provider: str) -> _Matcher:
+def _routed(provider: str) -> _Finder:
     return _fields(
         "PaymentRouted",
         f'"amountCents":{_NUMBER}',
@@ -42,7 +47,7 @@ def _routed(provider: str) -> _Matcher:
     )
 
 
-def _processed(provider: str) -> _Matcher:
+def _processed(provider: str) -> _Finder:
     return _fields(
         "PaymentProcessed",
         f'"amountCents":{_NUMBER}',
@@ -54,7 +59,7 @@ def _processed(provider: str) -> _Matcher:
 
 
 _SECONDS_MAX = 100_000
-"""Limit of seconds whose numbers are cached; at the limit the cache is cleared."""
+"""Limit of seconds whose numbers are cached; beyond it the cache is cleared before the next message."""
 _PLAIN_AGE_MAX_US = ACCEPTANCE_SECONDS_MAX * MICROSECONDS
 
 Row = tuple[Any, ...]
@@ -81,15 +86,15 @@ class Rows:
 class _Pattern:
     """How the plain events under a subject are spelled and projected."""
 
-    match: _Matcher
-    follow: Callable[[Any, int, re.Match[bytes], int], bool]
+    find: _Finder
+    follow: Callable[[Any, int, Sequence[_Groups], bytes, int], None]
     seconds: tuple[int, ...]
     """The groups that hold times to the second; the expression also matches some that are not valid times."""
 
 
-_Plain = tuple[int, int, bytes, int, bytes]
-"""A plain payment: sequence, microsecond stored and text of its request; sequence and text of its first intent (0 and
-empty while there is none)."""
+_Plain = tuple[int, int, bytes, int, int, bytes, int]
+"""A plain payment: sequence, microsecond stored, message and line of its request; sequence, message and line of its
+first intent (0, empty and 0 while there is none)."""
 
 
 class BulkProjection:
@@ -112,16 +117,14 @@ class BulkProjection:
     def apply(self, sequence: int, subject: str, payload: bytes, stored_at_us: int) -> None:
         """Applies the next message."""
         pattern = _PATTERNS.get(subject)
-        matches = None if pattern is None else self._plain_events(pattern, payload)
-        if pattern is None or matches is None:
+        found = None if pattern is None else self._plain_events(pattern, payload)
+        if pattern is None or found is None:
             events = self._valid_events(sequence, subject, payload)
             self.poison_events += events is None
             for event in events or ():
                 self._apply_any(sequence, event, stored_at_us)
             return
-        for match in matches:
-            if not pattern.follow(self, sequence, match, stored_at_us):
-                self._apply_any(sequence, decode(match[0]), stored_at_us)
+        pattern.follow(self, sequence, found, payload, stored_at_us)
 
     def take(self) -> Rows:
         """Returns the rows since the last call."""
@@ -142,62 +145,69 @@ class BulkProjection:
             self._apply_plain(plain)
         return dict(sorted(self._projection.open.items(), key=lambda one: one[1].sequences[0]))
 
-    def _plain_events(self, pattern: _Pattern, payload: bytes) -> list[re.Match[bytes]] | None:
-        """The events of a valid message all of whose lines are spelled as `encode` spells them; None for any other."""
-        if (match := pattern.match(payload)) is not None:
-            matches = [match]
-        else:
-            parts = split(payload)
-            if not 1 < len(parts) <= EVENTS_MAX:
-                return None
-            matches = [match for part in parts if (match := pattern.match(part)) is not None]
-            if len({match[1] for match in matches}) != len(parts):
-                return None
-        seconds = pattern.seconds
-        return None if any(self._second(match[one]) is None for match in matches for one in seconds) else matches
+    def _plain_events(self, pattern: _Pattern, payload: bytes) -> list[_Groups] | None:
+        """The events of a valid message all of whose lines are spelled as `encode` spells them; None for any other.
 
-    def _request(self, sequence: int, match: re.Match[bytes], stored_at_us: int) -> bool:
-        name, _, second, microsecond = match.groups()
-        correlation_id = name.decode()
-        if (
-            (second_us := self._second(second)) is None
-            or abs(stored_at_us - second_us - int(microsecond)) > _PLAIN_AGE_MAX_US
-            or correlation_id in self._plain
-            or correlation_id in self._projection.open
-            or correlation_id in self._projection.recently_ended
+        Of those, `_seconds` has all times.
+        """
+        found = pattern.find(payload)
+        lines = payload.count(b"\n") + 1
+        if len(found) != lines or lines > EVENTS_MAX or len({one[0] for one in found}) != lines:
+            return None
+        if len(self._seconds) > _SECONDS_MAX:
+            self._seconds.clear()
+        texts = {one[group] for one in found for group in pattern.seconds}
+        return found if all(self._is_time(text) for text in texts) else None
+
+    def _request(self, sequence: int, found: Sequence[_Groups], payload: bytes, stored_at_us: int) -> None:
+        plain, seconds = self._plain, self._seconds
+        may_be_known = self._projection.open, self._projection.recently_ended
+        for line, (name, _, second, microsecond) in enumerate(found):
+            correlation_id = name.decode()
+            if (
+                abs(stored_at_us - seconds[second] - int(microsecond)) > _PLAIN_AGE_MAX_US
+                or correlation_id in plain
+                or correlation_id in may_be_known[0]
+                or correlation_id in may_be_known[1]
+            ):
+                self._apply_line(sequence, payload, line, stored_at_us)
+            else:
+                plain[correlation_id] = (sequence, stored_at_us, payload, line, 0, b"", 0)
+
+    def _route(self, sequence: int, found: Sequence[_Groups], payload: bytes, stored_at_us: int) -> None:
+        for line, (name, *_) in enumerate(found):
+            correlation_id = name.decode()
+            plain = self._plain.get(correlation_id)
+            if plain is None or plain[4]:
+                self._apply_line(sequence, payload, line, stored_at_us)
+            else:
+                self._plain[correlation_id] = (*plain[:4], sequence, payload, line)
+
+    def _process(self, sequence: int, found: Sequence[_Groups], payload: bytes, stored_at_us: int) -> None:
+        seconds, remember_ended, settled = self._seconds, self._projection.remember_ended, self.rows.settled
+        for line, (name, amount_cents, attempt, provider, second, microsecond, then, then_microsecond) in enumerate(
+            found
         ):
-            return False
-        self._plain[correlation_id] = (sequence, stored_at_us, match[0], 0, b"")
-        return True
-
-    def _route(self, sequence: int, match: re.Match[bytes], _: int) -> bool:
-        correlation_id = match[1].decode()
-        plain = self._plain.get(correlation_id)
-        if plain is None or plain[3] or self._second(match[3]) is None:
-            return False
-        self._plain[correlation_id] = (plain[0], plain[1], plain[2], sequence, match[0])
-        return True
-
-    def _process(self, sequence: int, match: re.Match[bytes], _: int) -> bool:
-        name, amount_cents, attempt, provider, second, microsecond, then_second, then_microsecond = match.groups()
-        correlation_id = name.decode()
-        second_us, then_us = self._second(second), self._second(then_second)
-        if second_us is None or then_us is None or (plain := self._plain.pop(correlation_id, None)) is None:
-            return False
-        self._projection.remember_ended(correlation_id, "settled")
-        self.rows.settled.append(
-            (
-                correlation_id,
-                provider.decode(),
-                int(amount_cents),
-                second_us + int(microsecond),
-                then_us + int(then_microsecond),
-                int(attempt),
-                sequence,
-                [plain[0], plain[3], sequence] if plain[3] else [plain[0], sequence],
+            correlation_id = name.decode()
+            if (plain := self._plain.pop(correlation_id, None)) is None:
+                self._apply_line(sequence, payload, line, stored_at_us)
+                continue
+            remember_ended(correlation_id, "settled")
+            settled.append(
+                (
+                    correlation_id,
+                    provider.decode(),
+                    int(amount_cents),
+                    seconds[second] + int(microsecond),
+                    seconds[then] + int(then_microsecond),
+                    int(attempt),
+                    sequence,
+                    [plain[0], plain[4], sequence] if plain[4] else [plain[0], sequence],
+                )
             )
-        )
-        return True
+
+    def _apply_line(self, sequence: int, payload: bytes, line: int, stored_at_us: int) -> None:
+        self._apply_any(sequence, decode(split(payload)[line]), stored_at_us)
 
     def _apply_any(self, sequence: int, event: Event, stored_at_us: int) -> None:
         if isinstance(event, LedgerPurged):
@@ -224,23 +234,19 @@ class BulkProjection:
                 self.rows = Rows(purged_at=position)
 
     def _apply_plain(self, plain: _Plain) -> None:
-        request_sequence, request_stored_at_us, request, routed_sequence, intent = plain
-        self._projection.apply(request_sequence, decode(request), request_stored_at_us)
+        sequence, stored_at_us, message, line, routed_sequence, routed_message, routed_line = plain
+        self._projection.apply(sequence, decode(split(message)[line]), stored_at_us)
         if routed_sequence:
-            self._projection.apply(routed_sequence, decode(intent), 0)
+            self._projection.apply(routed_sequence, decode(split(routed_message)[routed_line]), 0)
 
-    def _second(self, text: bytes) -> int | None:
-        """Microseconds since the epoch of the second; None when it is not a valid time."""
-        second_us = self._seconds.get(text)
-        if second_us is None:
+    def _is_time(self, text: bytes) -> bool:
+        """Whether the text is a valid time; then `_seconds` has its microseconds since the epoch."""
+        if text not in self._seconds:
             try:
-                second_us = parse_us(f"{text.decode()}Z")
+                self._seconds[text] = parse_us(f"{text.decode()}Z")
             except InvalidTimestampError:
-                return None
-            if len(self._seconds) >= _SECONDS_MAX:
-                self._seconds.clear()
-            self._seconds[text] = second_us
-        return second_us
+                return False
+        return True
 
     def _ended_as_anywhere(self, correlation_id: str) -> EndedAs | None:
         known = self.rows.ended_as(correlation_id)
@@ -252,7 +258,7 @@ class BulkProjection:
 
 _REQUESTED = _fields("PaymentRequested", f'"amountCents":{_NUMBER}', f'"acceptedAt":{_STAMP}')
 _PATTERNS: dict[str, _Pattern] = {
-    REQUESTED: _Pattern(_REQUESTED, BulkProjection._request, (3,)),  # noqa: SLF001 - methods of this file
-    **{f"payments.routed.{one}": _Pattern(_routed(one), BulkProjection._route, (3,)) for one in PROVIDERS},  # noqa: SLF001
-    **{f"payments.processed.{one}": _Pattern(_processed(one), BulkProjection._process, (5, 7)) for one in PROVIDERS},  # noqa: SLF001
+    REQUESTED: _Pattern(_REQUESTED, BulkProjection._request, (2,)),  # noqa: SLF001 - methods of this file
+    **{f"payments.routed.{one}": _Pattern(_routed(one), BulkProjection._route, (2,)) for one in PROVIDERS},  # noqa: SLF001
+    **{f"payments.processed.{one}": _Pattern(_processed(one), BulkProjection._process, (4, 6)) for one in PROVIDERS},  # noqa: SLF001
 }
