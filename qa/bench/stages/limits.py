@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import nats
@@ -31,6 +34,14 @@ Section = dict[str, float]
 
 PAYER = [sys.executable, "-m", "qa.bench.stages.payer"]
 CONNECTIONS = 200
+_PROJECT = Path(__file__).resolve().parents[3]
+_EDGE = [
+    str(_PROJECT / "tools" / "timer-slack"),
+    str(BIN / "caddy"),
+    "run",
+    "--config",
+    str(_PROJECT / "caddy" / "Caddyfile"),
+]
 CALLS_AT_ONCE = 32
 FETCH_MESSAGES = 256
 _SUBJECT = "payments.requested"
@@ -50,6 +61,34 @@ async def empty_handler(kind: str, rate: float, seconds: float) -> Section:
         "p50_ms": paid.p50_ms,
         "p99_ms": paid.p99_ms,
         "generator_cpu_ms": 1e3 * paid.cpu_seconds / paid.accepted,
+    }
+
+
+async def edge(rate: float, seconds: float) -> Section:
+    """CPU of the product's edge and of an empty handler behind it, at a rate: what remains when nothing is stored."""
+    async with _server([sys.executable, "-m", "qa.bench.stages.empty_handler", "uvicorn"]) as (handler, behind):
+        upstream = f"127.0.0.1:{behind}"
+        with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as folder:
+            port = free_port()
+            environment = {
+                "TOLLGATE_SITE": f":{port}",
+                "TOLLGATE_UPSTREAM_1": upstream,
+                "TOLLGATE_UPSTREAM_2": upstream,
+                "GOMAXPROCS": "1",
+                "XDG_CONFIG_HOME": folder,
+                "XDG_DATA_HOME": folder,
+            }
+            async with _running([*_EDGE, "--adapter", "caddyfile"], port, environment) as caddy:
+                before = used_by([handler]), used_by([caddy])
+                paid = await pay_from_a_process(PAYER, Origin("127.0.0.1", port), rate, seconds, CONNECTIONS)
+                of_handler, of_edge = used_by([handler]) - before[0], used_by([caddy]) - before[1]
+    _require_all(paid)
+    return {
+        "cpu_ms": 1e3 * (of_edge.cpu_seconds + of_handler.cpu_seconds) / paid.accepted,
+        "edge_cpu_ms": 1e3 * of_edge.cpu_seconds / paid.accepted,
+        "edge_wake_ups": of_edge.wake_ups / paid.accepted,
+        "p50_ms": paid.p50_ms,
+        "p99_ms": paid.p99_ms,
     }
 
 
@@ -150,12 +189,21 @@ async def _repeat(call: Callable[[], Awaitable[None]], seconds: float) -> tuple[
 async def _server(command: list[str]) -> AsyncIterator[tuple[psutil.Process, int]]:
     """A server on a free port of loopback, which is the last argument of its command."""
     port = free_port()
+    async with _running([*command, str(port)], port) as process:
+        yield process, port
+
+
+@asynccontextmanager
+async def _running(
+    command: list[str], port: int, environment: dict[str, str] | None = None
+) -> AsyncIterator[psutil.Process]:
+    """A program that listens on this port of loopback; `environment` is added to our own."""
     process = subprocess.Popen(  # noqa: ASYNC220 - starting a process takes milliseconds
-        [*command, str(port)], stdout=subprocess.DEVNULL
+        command, env={**os.environ, **(environment or {})}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         await asyncio.to_thread(wait_for, port)
-        yield psutil.Process(process.pid), port
+        yield psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait()

@@ -57,6 +57,8 @@ async def measure(plan: Plan, say: Callable[[str], None]) -> Run:
     for kind in ("uvicorn", "blacksheep"):
         say(f"empty {kind} handler")
         run[f"empty {kind} handler"] = await limits.empty_handler(kind, plan.handler_rate, plan.limit_seconds)
+    say("edge before an empty handler")
+    run["edge before an empty handler"] = await limits.edge(plan.handler_rate, plan.limit_seconds)
     say("aiohttp client")
     run["aiohttp client"] = await limits.bare_client(plan.limit_seconds)
     for events in (1, 8, 32):
