@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -19,7 +19,15 @@ from tollgate.projector.live import rollup, store
 from tollgate.projector.live.files import index_of
 from tollgate.projector.live.follower import BATCH_MESSAGES_MAX
 from tollgate.projector.live.projection import Change, Cleared, RejectedRow, SettledRow
-from tollgate.projector.live.store import CONFIGURATION, Checkpoint, Store, Totals, UnusableFileError, prepare
+from tollgate.projector.live.store import (
+    CONFIGURATION,
+    Checkpoint,
+    DamagedModelError,
+    Store,
+    Totals,
+    UnusableFileError,
+    prepare,
+)
 from tollgate.projector.rebuild.bulk_store import BulkStore
 
 
@@ -197,3 +205,28 @@ SELECT md5_number(i::VARCHAR)::UHUGEINT::UUID, 'default', 1, i * 1000000, i * 10
        [i // 10 + 1, i // 10 + 2, i // 10 + 3]
 FROM range(?) AS rows(i)
 """
+
+
+def test_no_changed_byte_of_the_file_makes_a_summary_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "model.duckdb"
+    rows = [
+        SettledRow(
+            str(UUID(int=one << 96 | 7)), PROVIDERS[one % 2], one + 1, one * MICROSECONDS // 500, 8, 1, [one + 1]
+        )
+        for one in range(20_000)
+    ]
+    with closing(Store.open(path, "log")) as file:
+        file.commit(rows, Checkpoint(20_000, 20_001))
+    whole, question = path.read_bytes(), SummaryQuestion(MICROSECONDS // 2, 30 * MICROSECONDS)
+    with_error = 0
+    for place in range(2_000, len(whole), 100_003):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with suppress(UnusableFileError), closing(Store.open(path, "log")) as file:
+            try:
+                totals = file.totals(question, asked_at_us=10**15, log_end=20_000)
+            except DamagedModelError as error:
+                assert "in block at location" in str(error)  # noqa: PT017 - not each place raises it
+                with_error += 1
+            else:
+                assert totals == (counted(rows, question), 0), place
+    assert with_error > 0, "some blocks are read by the question only"
