@@ -61,3 +61,25 @@ def test_prometheus_accepts_the_files_and_every_alert_fires_and_clears(arguments
         [PROMTOOL, *arguments], cwd=MONITORING, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_dashboard_has_what_grafana_requires() -> None:
+    """The properties that Grafana's schema requires, ids of their own, panels that do not overlap, one data source."""
+    dashboard = json.loads((MONITORING / "grafana" / "dashboards" / "tollgate.json").read_text())
+    assert {"uid", "title", "schemaVersion", "templating", "annotations", "panels"} <= set(dashboard)
+    source = (MONITORING / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text()
+    uid = re.search(r"uid: (\w+)", source)
+    assert uid
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    places: set[tuple[int, int]] = set()
+    for panel in panels:
+        at = panel["gridPos"]
+        place = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert at["x"] + at["w"] <= 24
+        assert not place & places, panel["title"]
+        places |= place
+        targets = panel.get("targets", [])
+        assert bool(targets) == (panel["type"] != "row"), panel["title"]
+        assert len({target["refId"] for target in targets}) == len(targets)
+        assert all(panel["datasource"] == {"type": "prometheus", "uid": uid[1]} for _ in targets)
