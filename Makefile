@@ -16,7 +16,7 @@ TEST_WORKERS ?= 4
 DATA_DIR ?= data
 # `make scenario`, `make measure-compose`: preview, final, ramp, soak or spike. COURSE is its earlier name.
 SCENARIO ?= $(or $(COURSE),preview)
-# `make bench`: stages, rebuild, summaries, live, years, archive, kill or windows (LIMITS=1: with the CPU of docker-compose.yml).
+# `make bench`: stages, rebuild, summaries, live, years, archive, kill, watching or windows (LIMITS=1: with the CPU of docker-compose.yml).
 # For `stages`, RUNS sets how often it is measured (3), and QUICK=1 makes one short run into build/.
 WHAT ?= rebuild
 # `make chaos…`: the first seed, the number of runs, the seconds of faults in each, and the runs at the same time.
@@ -47,6 +47,7 @@ BENCH_archive := qa.bench.archive
 BENCH_sizes := qa.bench.sizes $(addprefix --payments ,$(SIZES)) --page docs/how-to/capacity.md
 BENCH_backlog := qa.bench.sizes.backlog --ended $(ENDED) --waiting $(PAYMENTS)
 BENCH_kill := qa.bench.kill_projector --kills 100
+BENCH_watching := qa.bench.watching
 BENCH_windows := qa.bench.windows --verbose $(if $(LIMITS),--limits)
 
 # Where to install is decided here, whatever somebody's pip is told otherwise.
@@ -122,8 +123,8 @@ measure-compose: install-dev ## Runs SCENARIO against the compose stack; what ea
 measure-startup: install-dev ## Measures from `compose up` to the first accepted payment.
 	@$(BIN)/python -m qa.load.startup
 
-bench: install-dev ## Measures WHAT=stages, sizes, backlog, rebuild, summaries, live, years, archive, kill or windows.
-	@test -n "$(BENCH_$(WHAT))" || { echo "make bench WHAT=stages|sizes|backlog|rebuild|summaries|live|years|archive|kill|windows" >&2; exit 2; }
+bench: install-dev ## Measures WHAT=stages|sizes|backlog|rebuild|summaries|live|years|archive|kill|watching|windows.
+	@test -n "$(BENCH_$(WHAT))" || { echo "make bench WHAT=stages|sizes|backlog|rebuild|summaries|live|years|archive|kill|watching|windows" >&2; exit 2; }
 	@$(BIN)/python -m $(BENCH_$(WHAT)) $(if $(filter stages sizes,$(WHAT)),,--json build/bench-$(WHAT).json)
 
 profile: install-dev ## Samples PROGRAM of a running stack for SECONDS, into build/profile-PROGRAM.svg.

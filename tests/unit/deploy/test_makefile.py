@@ -172,5 +172,5 @@ def test_an_unknown_benchmark_is_one_line(checkout: Path) -> None:
     assert ended.returncode == 2
     assert (
         ended.stderr.splitlines()[0]
-        == "make bench WHAT=stages|sizes|backlog|rebuild|summaries|live|years|archive|kill|windows"
+        == "make bench WHAT=stages|sizes|backlog|rebuild|summaries|live|years|archive|kill|watching|windows"
     )
