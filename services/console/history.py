@@ -11,6 +11,8 @@ from tollgate.contract.timestamps import MICROSECONDS
 
 SPANS: dict[str, tuple[int, int]] = {"5m": (300, 1), "1h": (3_600, 10), "24h": (86_400, 240)}
 """Seconds that a series covers, and seconds between two of its points."""
+_GAP_STEPS, _GAP_SECONDS = 3, 30.0
+"""After a pause that is longer than both, nothing is known of it: the machine slept, or the console was stopped."""
 _TOLERANCE_SECONDS = 0.4
 """A sample that comes earlier by less belongs to the next point: questions take unequal times."""
 
@@ -20,6 +22,7 @@ class Series:
 
     def __init__(self, span_seconds: int, step_seconds: int) -> None:
         self._span_us = span_seconds * MICROSECONDS
+        self._gap_us = max(step_seconds * _GAP_STEPS, _GAP_SECONDS) * MICROSECONDS
         self._step_us = (step_seconds - _TOLERANCE_SECONDS) * MICROSECONDS
         self._last: Sample | None = None
         self.points: deque[Point] = deque(maxlen=span_seconds // step_seconds + 1)
@@ -31,7 +34,8 @@ class Series:
             return None
         if sample.at_us - self._last.at_us < self._step_us:
             return None
-        point = point_between(self._last, sample)
+        is_after_gap = sample.at_us - self._last.at_us > self._gap_us
+        point = _unknown(sample) if is_after_gap else point_between(self._last, sample)
         self._last = sample
         self.points.append(point)
         while self.points[0].at_ms * 1_000 < sample.at_us - self._span_us:
@@ -43,6 +47,11 @@ class Series:
         names = [one.name for one in fields(Point)]
         rows = [asdict(point) for point in self.points]
         return {name: [row[name] for row in rows] for name in names}
+
+
+def _unknown(sample: Sample) -> Point:
+    """A point without values, which interrupts the lines of a chart."""
+    return Point(sample.at_us // 1_000, *[None] * (len(fields(Point)) - 1))
 
 
 class History:

@@ -1,6 +1,6 @@
 // The charts: uPlot, in the colours of the style sheet. A drag over one chooses a window.
 
-import { count, element, figure } from "./format.js";
+import { count, element, figure, tick, zone } from "./format.js";
 
 const COUNTS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 100000];
 const CHARTS = [
@@ -14,7 +14,6 @@ const POINTS_MAX = 400;
 // What a pointer does on one chart shows on the others, except for a drag.
 const SHARED = new Set(["mousemove", "mouseleave"]);
 
-const timeOfDay = (seconds) => new Date(seconds * 1000).toTimeString().slice(0, 5);
 const byId = (id) => document.getElementById(id);
 
 export class Charts {
@@ -82,6 +81,7 @@ export class Charts {
   #draw() {
     const times = this.#columns.at_ms.map((ms) => ms / 1000);
     const [fromMs, toMs] = this.shownMs;
+    byId("zone").textContent = zone(toMs);
     CHARTS.forEach((chart, index) => {
       const columns = chart.series.map(([name]) => this.#columns[name] ?? times.map(() => null));
       const plot = this.#plots[index];
@@ -105,7 +105,7 @@ export class Charts {
         cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 6 }, sync: { key: "time", filters: { pub: (type) => SHARED.has(type) } } },
         scales: { y: { range: (_, __, max) => [0, Math.max(max * 1.15, 1)] } },
         axes: [
-          { ...axis, size: 28, grid: { show: false }, incrs: [60, 300, 600, 1800, 3600, 7200, 14400], space: 60, values: (_, ticks) => ticks.map(timeOfDay) },
+          { ...axis, size: 28, grid: { show: false }, incrs: [60, 300, 600, 1800, 3600, 7200, 14400, 21600, 43200], space: 60, values: (_, ticks) => ticks.map((seconds) => tick(seconds * 1000)) },
           { ...axis, size: 44, space: 28, ...(chart.incrs && { incrs: chart.incrs }) },
         ],
         series: [{}, ...chart.series.map(([name, , variable]) => ({

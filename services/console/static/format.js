@@ -35,6 +35,22 @@ export const timeOfDay = (ms) => time.format(new Date(ms));
 
 export const preciseTime = (ms) => precise.format(new Date(ms));
 
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+
+/** The hour and minute of a tick of an axis; at midnight the date. */
+export const tick = (ms) => {
+  const text = new Date(ms).toTimeString().slice(0, 5);
+  return text === "00:00" ? day.format(new Date(ms)) : text;
+};
+
+/** This browser's time zone, as its difference from UTC at that time. */
+export const zone = (ms) => {
+  const minutes = -new Date(ms).getTimezoneOffset();
+  if (!minutes) return "UTC";
+  const rest = Math.abs(minutes) % 60;
+  return `UTC${minutes < 0 ? "−" : "+"}${Math.floor(Math.abs(minutes) / 60)}${rest ? `:${String(rest).padStart(2, "0")}` : ""}`;
+};
+
 export const bytes = (value) => {
   if (value == null) return UNKNOWN;
   const [unit, size] = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]].find(([, one]) => value >= one) ?? ["B", 1];

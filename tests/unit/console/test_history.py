@@ -42,3 +42,13 @@ def test_columns_are_as_long_as_the_series() -> None:
     columns = filled(11).series["5m"].columns()
     assert {len(column) for column in columns.values()} == {10}
     assert columns["at_ms"][0] == 1_000
+
+
+def test_a_pause_in_which_nothing_was_asked_is_a_gap() -> None:
+    history = filled(11)
+    after = history.add(Sample(3_600_000_000, accepted=9_000, queue=3))
+    assert after is not None
+    assert (after.accepted, after.queue) == (None, None)
+    later = history.add(Sample(3_601_000_000, accepted=9_010, queue=3))
+    assert later is not None
+    assert (later.accepted, later.queue) == (10.0, 3)
