@@ -89,6 +89,11 @@ class DedupIndex:
         """Whether the payment may have been requested; False only if it was not, up to `last_sequence`."""
         return correlation_id in self._known_ids
 
+    @property
+    def filter_bytes(self) -> int:
+        """The size of the filter of all ids."""
+        return self._known_ids.size_bytes
+
     def sequence_of(self, correlation_id: str) -> int | None:
         """The sequence of a recent request of the payment; None if there is none."""
         return self._recent.get(correlation_id)

@@ -58,11 +58,16 @@ class GatewayMetrics:
             registry=registry,
         )
 
+        self.filter_bytes = Gauge(
+            "tollgate_dedup_filter_bytes", "The size of the filter of all ids in memory.", registry=registry
+        )
+
     def watch(self, acceptance: Acceptance, ledger: Ledger, dedup_index: DedupIndex, clock: BrokerClock) -> None:
         """Reads the states from these whenever somebody asks."""
         watch(self.waiting, lambda: acceptance.in_flight)
         watch(self.is_ready, lambda: ledger.why_not_ready() is None)
         watch_clock(self.clock_offset, clock.offset)
+        watch(self.filter_bytes, lambda: dedup_index.filter_bytes)
         watch(self.log_last_sequence, lambda: dedup_index.last_sequence)
 
     def refuse(self, status: int) -> None:

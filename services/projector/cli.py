@@ -35,6 +35,7 @@ from tollgate.projector.settings import Settings
 from tollgate.projector.standby.standby import Standby
 from tollgate.projector.standby.turn import Turn
 from tollgate.projector.traced import ProjectionSpans
+from tollgate.projector.verify.last_verification import VerificationRecord
 from tollgate.runtime.cli import Group
 from tollgate.runtime.errors import BrokerError, FatalError, LogChangedError
 from tollgate.runtime.heartbeat import beat
@@ -82,17 +83,19 @@ async def serve(settings: Settings) -> None:
             files.note_owner(turn.instance)
             files.sweep()
             traces = traces_of(settings, program="projector", instance=turn.instance, now_us=broker.clock.now_us)
-            observer = None if traces is None else ProjectionSpans(traces)
+            registry = new_registry("projector")
+            metrics = ProjectorMetrics(registry)
+            observer: Observer = metrics if traces is None else ProjectionSpans(traces, metrics)
             model = await _open_model(broker, files, state, settings, observer)
             active_model = ActiveModel(broker, files, state.identity, model)
             snapshots = Snapshots(settings.snapshots_path)
             snapshots.clear()
-            registry = new_registry("projector")
-            metrics = ProjectorMetrics(registry)
             metrics.watch(active_model, broker.clock)
             metrics.watch_turn(turn)
             archive = ArchiveWatch(settings.archive_dir, active_model)
             metrics.watch_archive(archive)
+            verification = VerificationRecord(files.folder)
+            metrics.watch_verification(verification)
             service = QuestionService(
                 broker,
                 active_model,
@@ -112,6 +115,7 @@ async def serve(settings: Settings) -> None:
                     service.run(),
                     active_model.run(),
                     archive.run(),
+                    verification.run(),
                     Standby(broker, turn, service.is_current).run(),
                     ClockWatch(broker, consequence=CLOCK_LINE, too_far=CLOCK_LINE).run(),
                     _answer_statistics(broker, statistics_of(registry, "projector", turn.name)),

@@ -11,10 +11,11 @@ from tollgate.archive.last_run import LastRun
 from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.messaging.broker_clock import BrokerClock
 from tollgate.projector.live.active_model import ActiveModel, Model
-from tollgate.projector.live.projection import Projection
+from tollgate.projector.live.projection import Change, Projection
 from tollgate.projector.read.archive_watch import ArchiveWatch
 from tollgate.projector.read.inspection import file_bytes, oldest_chargeable_of
 from tollgate.projector.standby.turn import Turn
+from tollgate.projector.verify.last_verification import LastVerification, VerificationRecord
 from tollgate.runtime.metrics import SECONDS_BUCKETS, clock_gauge, watch, watch_clock
 
 T = TypeVar("T")
@@ -42,12 +43,18 @@ class ProjectorMetrics:
             "tollgate_payments_open", "Payments that have not ended, by state.", ["state"], registry=registry
         )
         self._open = {name: opened.labels(name) for name in _STATES}
-        of_all = (*_OF_MODEL.items(), *_AGES.items(), *_OF_ARCHIVE.items())
+        of_all = (*_OF_MODEL.items(), *_AGES.items(), *_OF_ARCHIVE.items(), *_OF_VERIFICATION.items())
         described = [(name, what) for name, (what, _) in of_all]
         self._active = Gauge(
             "tollgate_projector_active",
             "1 if this projector answers questions, 0 if it only follows the log.",
             registry=registry,
+        )
+        self._commit_seconds = Histogram(
+            "tollgate_commit_duration_seconds",
+            "From the beginning of a commit of the read model to its end on the disk.",
+            registry=registry,
+            buckets=SECONDS_BUCKETS,
         )
         self._states = {name: Gauge(name, what, registry=registry) for name, what in described}
 
@@ -57,6 +64,13 @@ class ProjectorMetrics:
         if is_refused:
             self._refused[question].inc()
 
+    def applied(self, _change: Change, _stored_at_us: int) -> None:
+        """A change of the rows; only commits are measured."""
+
+    def committed(self, seconds: float) -> None:
+        """A commit took so long."""
+        self._commit_seconds.observe(seconds)
+
     def watch_turn(self, turn: Turn) -> None:
         """Reads from it whether this projector answers questions."""
         watch(self._active, lambda: turn.is_mine)
@@ -65,6 +79,11 @@ class ProjectorMetrics:
         """Reads from it what is archived, and what the last run came to."""
         for name, (_, of_archive) in _OF_ARCHIVE.items():
             watch(self._states[name], partial(of_archive, archive))
+
+    def watch_verification(self, record: VerificationRecord) -> None:
+        """Reads from it what `projector verify` found last."""
+        for name, (_, of_record) in _OF_VERIFICATION.items():
+            watch(self._states[name], partial(_of_seen, of_record, record))
 
     def watch(self, active_model: ActiveModel, clock: BrokerClock) -> None:
         """Reads the states from these whenever somebody asks."""
@@ -86,6 +105,10 @@ class ProjectorMetrics:
 
 def _read(read: Callable[[T], float | None], of: Callable[[], T]) -> float | None:
     return read(of())
+
+
+def _of_seen(read: Callable[[LastVerification], float], record: VerificationRecord) -> float | None:
+    return None if record.seen is None else read(record.seen)
 
 
 def _age(since: Callable[[Projection], int | None], projection: Callable[[], Projection], clock: BrokerClock) -> float:
@@ -194,5 +217,15 @@ _OF_ARCHIVE: dict[str, tuple[str, Callable[[ArchiveWatch], float | None]]] = {
     "tollgate_archive_interval_seconds": (
         "How often `tollgate archive` runs (`--every`); not a number if the last run was a single one.",
         lambda archive: None if archive.last_run is None else archive.last_run.interval_seconds,
+    ),
+}
+_OF_VERIFICATION: dict[str, tuple[str, Callable[[LastVerification], float]]] = {
+    "tollgate_verification_differences": (
+        "Differences between log, read model and providers that the last `projector verify` found.",
+        lambda found: found.differences,
+    ),
+    "tollgate_verification_timestamp_seconds": (
+        "When the last `projector verify` ended; not a number before the first one.",
+        lambda found: found.ended_at_us / MICROSECONDS,
     ),
 }

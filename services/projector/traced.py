@@ -1,6 +1,7 @@
 """Records when the outcome of a payment was committed to the read model."""
 
 from tollgate.contract.timestamps import MICROSECONDS
+from tollgate.projector.live.follower import Observer
 from tollgate.projector.live.projection import Change, RejectedRow, SettledRow
 from tollgate.runtime.tracing import Kind, Span, Traces, messaging
 
@@ -9,19 +10,25 @@ AGE_SECONDS_MAX = 3_600
 
 
 class ProjectionSpans:
-    """An observer of the follower: the outcomes that were applied, and the commit that ends their spans."""
+    """An observer of the follower: the outcomes that were applied, and the commit that ends their spans.
 
-    def __init__(self, traces: Traces) -> None:
+    `also` is another observer, which is told the same.
+    """
+
+    def __init__(self, traces: Traces, also: Observer) -> None:
         self._traces = traces
+        self._also = also
         self._applied: list[tuple[SettledRow | RejectedRow, int]] = []
 
     def applied(self, change: Change, stored_at_us: int) -> None:
         """The outcome that the broker stored then was applied."""
+        self._also.applied(change, stored_at_us)
         if isinstance(change, SettledRow | RejectedRow) and self._traces.samples(change.correlation_id):
             self._applied.append((change, stored_at_us))
 
-    def committed(self) -> None:
+    def committed(self, seconds: float) -> None:
         """Everything that was applied is in the file."""
+        self._also.committed(seconds)
         if not self._applied:
             return
         now_us = self._traces.now_us()

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -31,6 +32,7 @@ from tollgate.contract.subjects import REQUESTED, STREAM
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log, LogLimits
 from tollgate.messaging.validity import valid_events
+from tollgate.projector.verify.last_verification import LastVerification, VerificationRecord
 from tollgate.stack.credentials import ensure_credentials
 
 SOMETIMES = re.compile(r"> 0$")
@@ -61,6 +63,17 @@ class Scene:
         url = f"{self.stack.simulator_urls[provider]}/admin/{path}"
         async with self.session.put(url, json=fields, headers=TOKEN) as answer:
             assert answer.status < 300
+
+    async def verified(self) -> int:
+        """Runs `projector verify`. Returns its exit status."""
+        default, fallback = self.stack.simulator_urls
+        variables = {
+            "DATA_DIR": str(self.stack.data),
+            "ARCHIVE_DIR": str(self.archive),
+            "PAYMENT_PROCESSOR_URL_DEFAULT": default,
+            "PAYMENT_PROCESSOR_URL_FALLBACK": fallback,
+        }
+        return (await asyncio.to_thread(lambda: run_command("projector", "verify", folder=None, **variables))).status
 
     async def archived(self, *options: str) -> int:
         """Runs `tollgate archive`. Returns its exit status."""
@@ -164,6 +177,19 @@ async def lost_archive(scene: Scene) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def foreign_charge(scene: Scene) -> AsyncIterator[None]:
+    """A charge in a provider's records that Tollgate has not made."""
+    stamp = (datetime.now(UTC) - timedelta(minutes=1)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    charge = {"correlationId": str(uuid.uuid4()), "amount": 19.90, "requestedAt": stamp}
+    async with scene.session.post(f"{scene.stack.simulator_urls[0]}/payments", json=charge) as answer:
+        assert answer.status == 200
+    assert await scene.verified() == 1
+    yield
+    # The alert clears with a record without differences; only the benchmark's purge would remove the charge.
+    VerificationRecord(scene.stack.data / "projector").write(LastVerification(0, 0))
+
+
+@asynccontextmanager
 async def small_log(scene: Scene) -> AsyncIterator[None]:
     """A log whose limit is near."""
     async with Broker(scene.url("projector"), name="projector") as broker:
@@ -254,6 +280,7 @@ FAULTS: dict[str, Fault] = {
     "TollgateMessagesSetAside": forged_message,
     "TollgateArchiveFails": broken_chain,
     "TollgateArchiveUnusable": lost_archive,
+    "TollgateVerificationDiffers": foreign_charge,
     "TollgateLogNearlyFull": small_log,
     "TollgateRefusesPayments": lambda scene: slow_disk(scene, "nats-server", 4),
     "TollgateAcceptsNothing": lambda scene: stopped(scene, "nats-server"),

@@ -54,11 +54,14 @@ UNCOMMITTED_EVENTS_MAX = 50_000
 
 
 class Observer(Protocol):
-    """Is told of each change of the rows, with the time at which the broker stored its event, and of each commit."""
+    """Is told of each change of the rows, with the time at which the broker stored its event, and of each commit.
+
+    `seconds` is how long the commit took.
+    """
 
     def applied(self, change: Change, stored_at_us: int) -> None: ...
 
-    def committed(self) -> None: ...
+    def committed(self, seconds: float) -> None: ...
 
 
 class Follower:
@@ -313,14 +316,16 @@ class Follower:
             else:
                 checkpoint = Checkpoint(before.position, replay_from, before.stored_at_us)
             loop = asyncio.get_running_loop()
+            began = time.monotonic()
             await loop.run_in_executor(self._thread, self._store.commit, self._changes, checkpoint)
+            seconds = time.monotonic() - began
             self._checkpointed = self._read
             if self._read == checkpoint.position:
                 self._snapshots.begin_if_due(checkpoint, self.projection.open)
             self._changes = []
             self._uncommitted = {}
             if self._observer is not None:
-                self._observer.committed()
+                self._observer.committed(seconds)
         if self.position != self._read:
             self.position, self.moved_at = self._read, time.monotonic()
         async with self._moved:

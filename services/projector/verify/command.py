@@ -29,6 +29,7 @@ from tollgate.projector.read.readonly import ModelFile, first_line, idle_model_f
 from tollgate.projector.settings import Settings, VerifySettings
 from tollgate.projector.verify.differences import Difference, Differences
 from tollgate.projector.verify.index_comparison import IndexComparison
+from tollgate.projector.verify.last_verification import LastVerification, VerificationRecord
 from tollgate.projector.verify.log_tables import LedgerTables, Window
 from tollgate.projector.verify.provider_records import ProviderRecords, ProviderRecordsUnreadableError
 from tollgate.projector.verify.reconciliation import Reconciliation
@@ -85,6 +86,10 @@ async def show_verification(settings: Settings, asking: VerifySettings, options:
         raise CommandError(
             f"the read model in {settings.model_files.folder} cannot be read: {first_line(error)}"
         ) from None
+    if outcome.differences.count or (options.from_us is None and options.to_us is None):
+        # A part of the time that has no differences does not settle what was found before.
+        found = LastVerification(now_us(), outcome.differences.count)
+        VerificationRecord(settings.model_files.folder).write(found)
     click.echo(as_json_text(outcome) if as_json else as_table(outcome))
     return 1 if outcome.differences.count else 0
 

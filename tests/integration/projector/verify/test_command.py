@@ -31,6 +31,7 @@ from tollgate.projector.live.files import index_of
 from tollgate.projector.verify import reconciliation
 from tollgate.projector.verify.command import SETTLE_US, Options, Outcome, show_verification, verify
 from tollgate.projector.verify.index_comparison import INDEX_DAMAGED, INDEX_DIFFERS
+from tollgate.projector.verify.last_verification import LastVerification, VerificationRecord
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -72,6 +73,30 @@ async def test_what_is_as_it_should_be_is_equal(stretch: Stretch) -> None:
     assert found(outcome) == []
     expected = {"default": Total(3, 100_000_001_991), "fallback": Total(1, 50)}
     assert outcome.log == outcome.model == outcome.provider_records == expected
+
+
+async def test_what_was_found_is_recorded_and_a_part_of_the_time_does_not_settle_it(
+    stretch: Stretch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = stretch.environment
+    record = VerificationRecord(made.settings.model_files.folder)
+
+    async def recorded(options: Options) -> LastVerification:
+        await show_verification(made.settings, made.asking, options, as_json=False)
+        assert capsys.readouterr().out
+        seen = record.read()
+        assert seen is not None
+        return seen
+
+    await made.charge(str(uuid4()), "fallback", 1_990, made.stamp())
+    until_us = made.stamp()
+    differs = await recorded(Options(stretch.from_us, until_us))
+    assert differs.differences == 1
+    assert await recorded(Options(until_us, made.stamp())) == differs
+    # Everything is compared, with what the other tests left.
+    later = await recorded(Options())
+    assert later.ended_at_us > differs.ended_at_us
+    assert later.differences >= 1
 
 
 async def test_payments_whose_events_share_messages_are_equal_too(stretch: Stretch) -> None:
