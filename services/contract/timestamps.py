@@ -11,7 +11,7 @@ MICROSECONDS = 1_000_000
 TEXT_CHARACTERS_MAX = 64
 
 _ISO_8601 = re.compile(
-    r"\d{4}-?\d\d-?\d\dT\d\d:?\d\d(:?\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)?", re.ASCII | re.IGNORECASE
+    r"\d{4}-?\d\d-?\d\dT(?!24)\d\d:?\d\d(:?\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)?", re.ASCII | re.IGNORECASE
 )
 _NANOSECONDS = re.compile(r"[.,]\d{6}(\d{1,3})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,7 +38,8 @@ def parse_us(text: str) -> int:
 
     Digits finer than a microsecond are dropped. Raises InvalidTimestampError.
     """
-    # Checked first: `fromisoformat` also accepts week dates, and some texts that are no dates.
+    # Checked first: `fromisoformat` also accepts week dates, some texts that are no dates, and from
+    # Python 3.14 on 24:00 as the next midnight: the same text has to be the same payment to every version.
     if not _ISO_8601.fullmatch(text[: TEXT_CHARACTERS_MAX + 1]):
         raise InvalidTimestampError(f"not an ISO 8601 date and time: {text[:TEXT_CHARACTERS_MAX]!r}")
     try:

@@ -52,7 +52,11 @@ def log_uncaught_exceptions() -> None:
 
     def while_ignored(found: "sys.UnraisableHookArgs") -> None:
         if found.exc_value is not None:
-            _uncaught(found.exc_type, found.exc_value, found.exc_traceback, f", ignored in {found.object!r}")
+            place = f"in {found.object!r}"
+            # Python 3.14 names a finaliser in this text, and has no object.
+            if found.object is None and found.err_msg:
+                place = found.err_msg.removeprefix("Exception ignored ")
+            _uncaught(found.exc_type, found.exc_value, found.exc_traceback, f", ignored {place}")
 
     sys.excepthook = in_main
     threading.excepthook = in_thread
