@@ -4,12 +4,12 @@ python -m qa.bench.stages --runs 3 --page docs/explanation/performance.md
 """
 
 import os
-import platform
 from pathlib import Path
 
 import click
 import uvloop
 
+from qa.bench.stages.interpreter import interpreter
 from qa.bench.stages.measure import DEFAULT, QUICK, Run, measure
 from qa.bench.stages.summary import as_json, as_markdown, chart, placed
 
@@ -33,7 +33,7 @@ def main(runs: int, quick: bool, page: Path) -> None:
         done.append(uvloop.run(measure(QUICK if quick else DEFAULT, lambda what: click.echo(f"  {what}"))))
     conditions = {
         "Cores": str(os.cpu_count()),
-        "Python": platform.python_version(),
+        "Python": interpreter(),
         "Plan": "quick" if quick else "default",
     }
     page.parent.mkdir(parents=True, exist_ok=True)

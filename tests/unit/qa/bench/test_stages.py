@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import platform
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from qa.bench.stages.counters import Used, differences, used_by, wake_ups
+from qa.bench.stages.interpreter import interpreter, optimisations
 from qa.bench.stages.limits import Section
 from qa.bench.stages.measure import HIGHEST, IDLE, Run, highest, is_held, of_programs, search
 from qa.bench.stages.payer import Paid
@@ -165,3 +167,17 @@ def test_only_the_figures_of_a_page_are_replaced() -> None:
 
 def test_the_page_of_the_documentation_has_a_place_for_figures() -> None:
     assert "new" in placed((PROJECT / "docs/explanation/performance.md").read_text(), "new")
+
+
+@pytest.mark.parametrize(
+    ("config_args", "text"),
+    [
+        ("'--enable-optimizations' '--with-lto' 'CFLAGS=-g -O2'", "configured with --enable-optimizations --with-lto"),
+        ("'--with-lto=thin' '--enable-optimizations'", "configured with --enable-optimizations --with-lto"),
+        ("'--prefix=/usr' 'CFLAGS=--enable-optimizations'", "configured without --enable-optimizations"),
+        ("'--enable-optimizations=no'", "configured without --enable-optimizations"),
+    ],
+)
+def test_the_conditions_name_the_optimisations_of_the_interpreter(config_args: str, text: str) -> None:
+    assert optimisations(config_args) == text
+    assert interpreter().startswith(f"{platform.python_version()}, configured with")
