@@ -103,8 +103,11 @@ class ReadModel:
 
     @property
     def meaning(self) -> tuple[object, ...]:
-        """Rows and memory without the places of events in the log."""
-        rows = [replace(row, sequences=[]) for row in self.rows]
+        """Rows and memory without the places of events in the log: the rows of each payment in their order.
+
+        A manual resolution that was void may take effect when it is said again, before other payments end.
+        """
+        rows = sorted((replace(row, sequences=[]) for row in self.rows), key=lambda row: row.correlation_id)
         payments = {
             payment: (known.amount_cents, known.accepted_at_us, _without_place(known.payment_state))
             for payment, known in self.projection.open.items()
