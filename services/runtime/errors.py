@@ -4,6 +4,7 @@ TollgateError (contract/errors.py)
   ├─ FatalError                         the service cannot go on; it exits, and the supervisor restarts it
   │    ├─ SettingError                  a setting has a value that cannot be used
   │    ├─ ArchiveError                  the archive cannot be read, written or used
+  │    ├─ DamagedModelError             a block of the open read model does not match its checksum
   │    └─ LogChangedError               the log went back or was replaced; what was read of it is void
   ├─ BrokerError                        the broker did not do what was asked
   │    ├─ BrokerUnavailableError        no answer inside the bound; whether an event was stored is unknown
@@ -38,7 +39,7 @@ TollgateError (contract/errors.py)
   │    ├─ UnusableFileError             a read-model file has to be rebuilt
   │    │    └─ OtherLogError            the file was made from another log
   │    ├─ IndexDamagedError             the index of ids cannot be read any more
-  │    ├─ _UnusableError                the index of ids has to be written anew
+  │    ├─ IndexUnusableError            the index of ids has to be written anew
   │    ├─ LockedError                   another process holds a file's lock
   │    ├─ TooManySnapshotsError         as many copies of the read model as allowed are in use
   │    ├─ CannotAnswerError             an inspection query cannot be answered now

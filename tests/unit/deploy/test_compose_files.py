@@ -46,7 +46,9 @@ def test_the_contest_s_file_does_and_says_nothing_else() -> None:
     contest = services(CONTEST)
     assert [contest[name]["environment"]["ALLOW_PURGE"] for name in ("gateway-1", "gateway-2")] == ["true", "true"]
     assert contest["nats"]["environment"] == {"NATS_CONFIG": "nats-purge.conf"}
-    assert contest.keys() == {"gateway-1", "gateway-2", "nats", "processor"}
+    exchanging = ("gateway-1", "gateway-2", "projector")
+    assert len({contest[name]["environment"]["KNOWN_IDS_FILTER_MB"] for name in exchanging}) == 1, "filters of one size"
+    assert contest.keys() == {"gateway-1", "gateway-2", "nats", "processor", "projector"}
 
 
 @pytest.mark.parametrize("service", ["processor", "operator"])

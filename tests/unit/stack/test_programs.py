@@ -128,8 +128,7 @@ def test_with_a_broker_elsewhere_every_service_takes_the_url_as_it_is() -> None:
 )
 def test_the_broker_lets_gateways_purge_only_where_purging_is_on(allow_purge: str, config: str) -> None:
     command = choose(ALLOW_PURGE=allow_purge)["nats-server"].command
-    assert command[1] == "--config"
-    assert command[2].endswith(f"/{config}")
+    assert command[command.index("--config") + 1].endswith(f"/{config}")
 
 
 def test_the_fee_of_the_fallback_is_the_dear_one() -> None:
