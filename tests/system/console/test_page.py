@@ -148,7 +148,14 @@ async def check_accessible(page: Page) -> None:
     """No violation of axe's rules, and nothing that is cut off at the side."""
     found = await Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert await page.evaluate(_CUT_OFF) == []
+
+
+_CUT_OFF = """
+document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("*")]
+  .filter((one) => one.getBoundingClientRect().right > innerWidth)
+  .map((one) => `${one.tagName}#${one.id}.${one.className}: ${one.getBoundingClientRect().right} of ${innerWidth}`)
+"""
 
 
 async def test_payments_are_seen_to_flow_with_their_provider_and_money(page: Page, stack: Stack) -> None:
