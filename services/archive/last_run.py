@@ -1,10 +1,9 @@
 """What the last run of `tollgate archive` came to: a file in the archive's folder, for whoever has to be told."""
 
-import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
+from tollgate.runtime.records import read_record, replace_record
 
 LAST_RUN_FILE = "last-run.json"
 
@@ -21,11 +20,7 @@ class LastRun:
 
 def read_last_run(folder: Path) -> LastRun | None:
     """The last run that was recorded in the folder; None if none was, or the record cannot be used. Blocks."""
-    try:
-        return LastRun(**orjson.loads((folder / LAST_RUN_FILE).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        # No archive depends on it: the next run writes it anew.
-        return None
+    return read_record(LastRun, folder / LAST_RUN_FILE)
 
 
 def record_run(folder: Path, *, ended_at_us: int, error: str | None, interval_seconds: float | None) -> None:
@@ -33,7 +28,4 @@ def record_run(folder: Path, *, ended_at_us: int, error: str | None, interval_se
     earlier = read_last_run(folder)
     succeeded_at_us = ended_at_us if error is None else earlier.succeeded_at_us if earlier is not None else None
     record = LastRun(ended_at_us, succeeded_at_us, error, interval_seconds)
-    unfinished = folder / (LAST_RUN_FILE + ".new")
-    with contextlib.suppress(OSError):
-        unfinished.write_bytes(orjson.dumps(asdict(record)) + b"\n")
-        unfinished.replace(folder / LAST_RUN_FILE)
+    replace_record(folder / LAST_RUN_FILE, record)

@@ -1,11 +1,10 @@
 """What the last `projector verify` found: a file beside the read model, from which the projector makes metrics."""
 
 import asyncio
-import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
+from tollgate.runtime.records import read_record, replace_record
 
 LOOK_SECONDS = 10.0
 
@@ -33,14 +32,8 @@ class VerificationRecord:
 
     def read(self) -> LastVerification | None:
         """The record; None if there is none that can be used. Blocks."""
-        try:
-            return LastVerification(**orjson.loads(self._path.read_bytes()))
-        except (OSError, ValueError, TypeError):
-            return None
+        return read_record(LastVerification, self._path)
 
     def write(self, found: LastVerification) -> None:
         """Replaces the record. What cannot be written is left out: the age of the last one shows it. Blocks."""
-        unfinished = self._path.with_suffix(".new")
-        with contextlib.suppress(OSError):
-            unfinished.write_bytes(orjson.dumps(asdict(found)) + b"\n")
-            unfinished.replace(self._path)
+        replace_record(self._path, found)
