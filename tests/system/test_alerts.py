@@ -128,10 +128,10 @@ async def losing_answers(scene: Scene) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def slow_disk(scene: Scene, program: str, seconds: float) -> AsyncIterator[None]:
-    """Each sync of the program takes so long, as on a disk that hangs."""
-    delay = f"inject=fsync,fdatasync:delay_enter={seconds * 1e6:.0f}"
-    options = ("-qq", "-f", "-e", "trace=fsync,fdatasync", "-e", delay, "-o", "/dev/null")
+async def slow_calls(scene: Scene, program: str, calls: str, seconds: float) -> AsyncIterator[None]:
+    """Each of these system calls of the program takes so long."""
+    delay = f"inject={calls}:delay_enter={seconds * 1e6:.0f}"
+    options = ("-qq", "-f", "-e", f"trace={calls}", "-e", delay, "-o", "/dev/null")
     pid = str(scene.stack.pid(program))
     process = await asyncio.create_subprocess_exec("strace", *options, "-p", pid, stderr=subprocess.DEVNULL)
     try:
@@ -139,6 +139,11 @@ async def slow_disk(scene: Scene, program: str, seconds: float) -> AsyncIterator
     finally:
         process.terminate()
         await process.wait()
+
+
+def slow_disk(scene: Scene, program: str, seconds: float) -> AbstractAsyncContextManager[None]:
+    """Each sync of the program takes so long, as on a disk that hangs."""
+    return slow_calls(scene, program, "fsync,fdatasync", seconds)
 
 
 @asynccontextmanager
@@ -247,8 +252,12 @@ async def clock_off(scene: Scene) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def competitor(scene: Scene) -> AsyncIterator[None]:
-    """Somebody who routes each payment before the processor does."""
+    """Somebody who routes each payment while the processor's own intent is on its way to the broker, for 20 ms longer.
+
+    An intent that is stored before the processor decides is no void one: the processor sees it, and writes none.
+    """
     async with (
+        slow_calls(scene, "processor", "write,writev,sendto,sendmsg", 0.02),
         Broker(scene.url("operator"), name="operator") as reader,
         Broker(scene.url("processor"), name="processor") as writer,
     ):
@@ -257,6 +266,8 @@ async def competitor(scene: Scene) -> AsyncIterator[None]:
         async def route(message: Msg) -> None:
             for event in valid_events(1, REQUESTED, message.data) or ():
                 assert isinstance(event, PaymentRequested)
+                # The processor decides about what it gathered in some tens of milliseconds.
+                await asyncio.sleep(0.05)
                 stamp_us = writer.clock.now_us()
                 routed = PaymentRouted(event.correlation_id, event.amount_cents, 1, "default", stamp_us, "test")
                 await log.append(routed, timeout_seconds=5)
@@ -313,10 +324,13 @@ async def used_scene(folder: Path) -> AsyncIterator[Scene]:
     environment = {"ARCHIVE_DIR": str(folder / "archive")}
     async with Stack(folder / "data", environment=environment) as stack, aiohttp.ClientSession() as session:
         using = asyncio.ensure_future(use(stack, session))
-        async with Prometheus.running(stack, folder / "prometheus") as prometheus:
-            yield Scene(stack, session, prometheus, folder)
-        assert not using.done()
-        using.cancel()
+        try:
+            async with Prometheus.running(stack, folder / "prometheus") as prometheus:
+                yield Scene(stack, session, prometheus, folder)
+            assert not using.done()
+        finally:
+            using.cancel()
+            await asyncio.gather(using, return_exceptions=True)
 
 
 async def is_shown(prometheus: Prometheus, panel: str, expression: str) -> None:
