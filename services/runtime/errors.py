@@ -34,7 +34,8 @@ TollgateError (contract/errors.py)
   │    ├─ UnknownPaymentError           the log has no request for the payment
   │    ├─ CannotResolveError            a manual resolution was not recorded
   │    ├─ UnreadableHealthError         an answer is not a health report (ValueError)
-  │    └─ _NotSentError                 a health call must not be made, or not again
+  │    ├─ NotSentError                  no byte of a request to a provider was sent
+  │    └─ CutOffError                   a request to a provider was sent, and has no whole answer
   ├─ projector
   │    ├─ UnusableFileError             a read-model file has to be rebuilt
   │    │    └─ OtherLogError            the file was made from another log

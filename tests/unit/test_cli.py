@@ -63,8 +63,8 @@ def test_a_service_needs_no_supervisor(command: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("module", ["gateway.cli", "projector.cli", "console.cli", "ops.cli"])
-def test_a_program_that_makes_no_http_requests_imports_no_aiohttp(module: str) -> None:
+@pytest.mark.parametrize("module", ["gateway.cli", "processor.cli", "projector.cli", "console.cli", "ops.cli"])
+def test_a_program_that_makes_no_requests_with_aiohttp_does_not_import_it(module: str) -> None:
     """It would cost a third of the start and 9 MB: nats-py imports it where it is installed."""
     script = f"import sys, tollgate.{module}; print(sorted({{'aiohttp', 'nats'}} & sys.modules.keys()))"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)

@@ -12,6 +12,7 @@ import tollgate
 
 ROOT = Path(tollgate.__file__).parent
 FRAMEWORKS = {
+    "aiohappyeyeballs",
     "aiohttp",
     "blacksheep",
     "click",

@@ -1,6 +1,5 @@
 """When an answer arrived at this machine. A busy replica, or one that its CPU limit has stopped, reads it later."""
 
-import asyncio
 import socket
 import struct
 
@@ -10,13 +9,12 @@ _LAST_RECEIVED_MS = struct.Struct("=52xI")
 """The field `tcpi_last_data_recv` of Linux's `struct tcp_info`."""
 
 
-def seconds_since_arrival(transport: asyncio.BaseTransport | None) -> float:
+def seconds_since_arrival(connection: socket.socket) -> float:
     """How long ago the connection's last bytes arrived, to within a tick of the kernel's clock (1 to 10 ms).
 
     0 where the system does not tell: then an answer counts as arrived when it was read.
     """
-    connection = None if transport is None else transport.get_extra_info("socket")
-    if connection is None or _TCP_INFO is None:
+    if _TCP_INFO is None:
         return 0.0
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _BYTES)

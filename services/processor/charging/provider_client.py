@@ -1,17 +1,12 @@
 """The HTTP client of both providers: sends attempts, looks payments up, and maps the answers by contract."""
 
-import errno
 import time
 from collections.abc import Callable, Mapping
-from typing import Self
-
-import aiohttp
-from aiohttp.connector import Connection
 
 from tollgate.contract.events import ProviderName
 from tollgate.contract.money import format_cents
 from tollgate.contract.timestamps import MICROSECONDS, format_us
-from tollgate.processor.charging.arrival import seconds_since_arrival
+from tollgate.processor.charging.http_client import CutOffError, HttpClient, NotSentError, Origin
 from tollgate.processor.charging.outcomes import (
     Answer,
     Attempt,
@@ -24,29 +19,10 @@ from tollgate.processor.charging.outcomes import (
 )
 from tollgate.processor.charging.ports import ProviderNotes
 from tollgate.processor.charging.provider import Provider
-from tollgate.processor.charging.provider_contract import Reply
 from tollgate.processor.charging.provider_log import of_attempt
 from tollgate.runtime.log_fields import about
 
-ANSWER_BYTES_MAX = 65_536
-"""A longer answer is cut off, and treated as not received in full."""
-KEEPALIVE_SECONDS = 4.0
-"""Idle connections are dropped before common servers drop theirs (5 s): a reused dead one would cost a doubt."""
-CONNECT_TIMEOUT_SECONDS = 2.0
 LOOKUP_TIMEOUT_SECONDS = 5.0
-
-
-class _Response(aiohttp.ClientResponse):
-    """Notes when it arrived, by the monotonic clock."""
-
-    arrived_at = 0.0
-
-    async def start(self, connection: Connection) -> Self:
-        # Taken first: a short answer gives its connection back before this returns.
-        transport = connection.transport
-        await super().start(connection)
-        self.arrived_at = time.monotonic() - seconds_since_arrival(transport)
-        return self
 
 
 class ProviderClient:
@@ -61,42 +37,34 @@ class ProviderClient:
         connections_max: int,
         on_status: Callable[[int], None] | None = None,
     ) -> None:
-        self._providers = providers
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=KEEPALIVE_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Content-Type": "application/json"},
-            response_class=_Response,
-        )
+        self._contracts = {name: provider.contract for name, provider in providers.items()}
+        self._origins = {name: Origin.of(provider.url, provider.headers) for name, provider in providers.items()}
+        self._timeout_seconds = timeout_seconds
+        self._client = HttpClient(connections_max=connections_max)
         self._provider_log = provider_log
         self._on_status = on_status
 
     async def close(self) -> None:
-        await self._session.close()
+        self._client.close()
 
     async def send(self, attempt: Attempt) -> Answer:
         """Sends the attempt, the same bytes each time. Never raises for the network."""
-        provider, began = self._providers[attempt.provider], time.monotonic()
+        origin, began = self._origins[attempt.provider], time.monotonic()
+        request = origin.post("/payments", attempt_body(attempt))
         try:
-            async with self._session.post(
-                f"{provider.url}/payments",
-                data=attempt_body(attempt),
-                headers=provider.headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-            ) as response:
-                answer = provider.contract.payment_answer(await self._reply_of(response))
-                if isinstance(answer, Charged) and isinstance(response, _Response):
-                    # Not before it was asked for: earlier bytes of the connection would be of another answer.
-                    seconds_ago = time.monotonic() - max(response.arrived_at, began)
-                    answer = Charged(round(seconds_ago * MICROSECONDS))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return NotReached(f"no connection: {error_name(error)}")
+            received = await self._client.ask(origin, request, timeout_seconds=self._timeout_seconds)
+        except NotSentError as error:
+            return NotReached(f"no connection: {error}")
         except TimeoutError:
             return Unknown("no answer in time")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Unknown(f"cut off: {error_name(error)}")
+        except CutOffError as error:
+            return Unknown(f"cut off: {error}")
+        self._note_status(received.reply.status)
+        answer = self._contracts[attempt.provider].payment_answer(received.reply)
+        if isinstance(answer, Charged):
+            # Not before it was asked for: earlier bytes of the connection would be of another answer.
+            seconds_ago = time.monotonic() - max(received.arrived_at, began)
+            return Charged(round(seconds_ago * MICROSECONDS))
         if isinstance(answer, OutsideContract):
             what = f"{answer.why}; in doubt ({attempt.correlation_id})"
             self._provider_log.note(attempt.provider, "answer_outside_contract", what, of_attempt(attempt, answer.why))
@@ -104,28 +72,26 @@ class ProviderClient:
 
     async def look_up(self, provider: ProviderName, correlation_id: str) -> LookupAnswer:
         """Looks the payment up at the provider. Never raises for the network."""
-        asked = self._providers[provider]
+        origin = self._origins[provider]
+        request = origin.get(f"/payments/{correlation_id}")
         try:
-            async with self._session.get(
-                f"{asked.url}/payments/{correlation_id}",
-                headers=asked.headers,
-                timeout=aiohttp.ClientTimeout(total=LOOKUP_TIMEOUT_SECONDS),
-                allow_redirects=False,
-            ) as response:
-                answer = asked.contract.lookup_answer(await self._reply_of(response), correlation_id)
+            received = await self._client.ask(
+                origin, request, timeout_seconds=LOOKUP_TIMEOUT_SECONDS, is_repeatable=True
+            )
         except TimeoutError:
             return NoAnswer("lookup not answered in time")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return NoAnswer(f"lookup failed: {error_name(error)}")
+        except (NotSentError, CutOffError) as error:
+            return NoAnswer(f"lookup failed: {error}")
+        self._note_status(received.reply.status)
+        answer = self._contracts[provider].lookup_answer(received.reply, correlation_id)
         if isinstance(answer, OutsideContract):
             fields = about(correlation_id=correlation_id, reason=answer.why)
             self._provider_log.note(provider, "lookup_outside_contract", answer.why, fields)
         return answer
 
-    async def _reply_of(self, response: aiohttp.ClientResponse) -> Reply:
+    def _note_status(self, status: int) -> None:
         if self._on_status is not None:
-            self._on_status(response.status)
-        return await reply_of(response)
+            self._on_status(status)
 
 
 def attempt_body(attempt: Attempt) -> bytes:
@@ -135,22 +101,3 @@ def attempt_body(attempt: Attempt) -> bytes:
         f'"amount":{format_cents(attempt.amount_cents)},'
         f'"requestedAt":"{format_us(attempt.requested_at_us)}"}}'
     ).encode()
-
-
-async def reply_of(response: aiohttp.ClientResponse) -> Reply:
-    """The whole answer. Raises ValueError for one of more than ANSWER_BYTES_MAX bytes."""
-    return Reply(response.status, await read_whole(response), response.headers)
-
-
-async def read_whole(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
-            raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
-    return bytes(body)
-
-
-def error_name(error: BaseException) -> str:
-    number = error.errno if isinstance(error, OSError) else None
-    return errno.errorcode.get(number or 0, type(error).__name__)
