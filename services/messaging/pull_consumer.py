@@ -100,19 +100,24 @@ class Deliveries:
         self.is_open = True
         return state
 
-    async def pull(self, count: int, *, expires_seconds: float = PULL_EXPIRES_SECONDS) -> None:
-        """Asks for `count` more deliveries, within `expires_seconds`."""
+    async def pull(self, count: int, *, expires_seconds: float = PULL_EXPIRES_SECONDS, is_once: bool = False) -> None:
+        """Asks for `count` more deliveries, within `expires_seconds`.
+
+        With `is_once` the pull ends with what waits in the queue, or else with the next message. Then it must be the
+        only one that is open, because the broker does not name the number of deliveries that will not come.
+        """
         self._pulls.append(_Pull(count, asyncio.get_running_loop().time() + expires_seconds + PULL_GRACE_SECONDS))
         await self._broker.client.publish(
             consumer_api("MSG.NEXT", self._queue.consumer),
-            b'{"batch":%d,"expires":%d}' % (count, int(expires_seconds * 1e9)),
+            _PULL[is_once] % (count, int(expires_seconds * 1e9)),
             reply=self._inbox,
         )
 
     async def _on_message(self, message: Msg) -> None:
         headers = message.headers
         if headers is not None and "Status" in headers:
-            self._settle(int(headers.get("Nats-Pending-Messages", 0)))
+            pending = headers.get("Nats-Pending-Messages")
+            self._settle(self.owed if pending is None else int(pending))
             if headers["Status"] in _CONSUMER_GONE:
                 self.is_open = False
             self._on_pull_ended(headers["Status"] == _NOTHING_CAME)
@@ -139,6 +144,7 @@ class _Pull:
     ends_at: float
 
 
+_PULL = (b'{"batch":%d,"expires":%d}', b'{"batch":%d,"expires":%d,"no_wait":true}')
 _NOTHING_CAME = "408"
 _CONSUMER_GONE = ("503", "409")
 """No responders; conflict (consumer deleted, server shutting down). Opening it again is harmless in each case."""

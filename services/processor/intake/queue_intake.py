@@ -24,6 +24,8 @@ OPEN_PAUSE_SECONDS_MIN = 0.05
 """The shortest pause between two tries to open the queue: a broker that keeps answering that there is no consumer must
 not be polled in a tight loop."""
 OPEN_PAUSE_SECONDS_MAX = 5.0
+FULL_PULL_MIN = 16
+"""After a pull that brought all that it asked for, and at least so many messages, the next is sent without a pause."""
 
 
 class Rule(Protocol):
@@ -38,7 +40,8 @@ class Rule(Protocol):
 
     @property
     def gather_seconds(self) -> float:
-        """How long a delivery waits for others that begin with it."""
+        """How long messages gather in the queue after others were taken. They are then delivered with one pull, and
+        begin together. If 0, each is delivered and begins at once."""
 
     def opened(self, state: QueueState, now: float) -> None:
         """The queue was opened. Raises FatalError if this replica cannot take from it."""
@@ -74,6 +77,9 @@ class QueueIntake:
         self._tasks = DeliveryTasks(handle, what=queue.consumer)
         self._gathered: list[Delivery] = []
         self._gathered_events = 0
+        self._begin_at_last: asyncio.TimerHandle | None = None
+        self._asked_for = 0
+        self._pull_at = float("-inf")
         self._stopping = False
 
     @property
@@ -110,13 +116,20 @@ class QueueIntake:
             return generation
 
     async def _pull_what_fits(self) -> None:
-        if not self._broker.is_connected:
+        now = time.monotonic()
+        if not self._broker.is_connected or now < self._pull_at:
             return
-        count = self._rule.room(len(self._tasks), self._gathered_events, self._deliveries.owed, time.monotonic())
+        count = self._rule.room(len(self._tasks), self._gathered_events, self._deliveries.owed, now)
         if count > 0:
-            await self._deliveries.pull(count, expires_seconds=self._rule.pull_seconds)
+            self._asked_for = count
+            is_once = self._rule.gather_seconds > 0
+            await self._deliveries.pull(count, expires_seconds=self._rule.pull_seconds, is_once=is_once)
 
     async def _until_changed(self) -> None:
+        if (pause_seconds := self._pull_at - time.monotonic()) > 0:
+            # Each payment that ends meanwhile would end another wait in vain.
+            await asyncio.sleep(pause_seconds)
+            return
         self._tasks.changed.clear()
         await set_within(self._tasks.changed, seconds_to_tick(self._rule.poll_seconds(self._deliveries.owed)))
 
@@ -127,29 +140,45 @@ class QueueIntake:
         events: Sequence[Event] = valid_events(delivery.info.sequence, delivery.subject, delivery.payload) or ()
         if not events:
             await delivery.ack()
-            return
-        if not self._tasks.take(delivery, events):
-            return
-        self._rule.delivered(delivery, len(events), time.monotonic())
+        elif self._tasks.take(delivery, events):
+            self._rule.delivered(delivery, len(events), time.monotonic())
+            self._begin_or_gather(delivery, len(events))
+        if self._rule.gather_seconds and not self._deliveries.owed:
+            self._on_batch(self._asked_for >= FULL_PULL_MIN)
+
+    def _begin_or_gather(self, delivery: Delivery, events: int) -> None:
         if not self._rule.gather_seconds:
             self._tasks.begin(delivery)
             return
         if not self._gathered:
-            asyncio.get_running_loop().call_later(self._rule.gather_seconds, self._begin)
+            # The end of the pull can be lost with the connection.
+            loop = asyncio.get_running_loop()
+            self._begin_at_last = loop.call_later(self._rule.gather_seconds, self._begin_gathered)
         self._gathered.append(delivery)
-        self._gathered_events += len(events)
-
-    def _begin(self) -> None:
-        for delivery in self._gathered:
-            self._tasks.begin(delivery)
-        self._gathered.clear()
-        self._gathered_events = 0
+        self._gathered_events += events
 
     def _on_pull_ended(self, is_empty: bool) -> None:
         if is_empty and not self._tasks:
             self._rule.none_delivered()
-        # The next pull is sent at once: what arrives between two pulls waits.
+        if self._rule.gather_seconds:
+            self._on_batch(may_be_more=False)
+        # Without a pause the next pull is sent at once: what arrives between two pulls waits.
         self._tasks.changed.set()
+
+    def _on_batch(self, may_be_more: bool) -> None:
+        """A pull has brought all that it will."""
+        if not may_be_more:
+            self._pull_at = time.monotonic() + self._rule.gather_seconds
+        self._begin_gathered()
+        self._tasks.changed.set()
+
+    def _begin_gathered(self) -> None:
+        if self._begin_at_last is not None:
+            self._begin_at_last.cancel()
+        for delivery in self._gathered:
+            self._tasks.begin(delivery)
+        self._gathered.clear()
+        self._gathered_events = 0
 
     async def _put_back_gathered(self) -> None:
         for delivery in self._gathered:

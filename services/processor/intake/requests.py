@@ -14,8 +14,9 @@ from tollgate.processor.routing import Router
 from tollgate.runtime.errors import FatalError
 
 GATHER_SECONDS = 0.04
-"""How long a delivery waits for others. Requests that begin together are written, stored and read back together, for a
-fifth less CPU in broker and replica; no client waits for a charge (docs/decisions/0018, 0049)."""
+"""How long requests gather in the queue after others were taken. Those that begin together are delivered, written,
+stored and read back together, for a fifth less CPU in broker and replica; no client waits for a charge
+(docs/decisions/0018, 0049, 0052)."""
 POLL_SECONDS = 0.5
 """The pause between two checks for room while a pull is open, and payments go to the provider with the lower fee."""
 PROBE_POLL_SECONDS = 0.05
@@ -23,9 +24,6 @@ PROBE_POLL_SECONDS = 0.05
 IN_HAND_FACTOR = 1.25
 """Payments in hand per call that may be under way. The rest are payments before their call, or after it until their
 outcome is stored. In one bound with the calls, a slow provider's payments would take the places of the fast one's."""
-PULL_MIN = 16
-"""The smallest pull, so that one pull serves many payments; smaller only when none is open, or when fewer messages have
-the payments that there is room for."""
 OWED_MAX = 64
 """The most messages that are asked for at once: they hold at most 2,048 payments more than there is room for, if each
 has many where the ones before had one. Those that cannot be routed then go back to the queue."""
@@ -63,9 +61,10 @@ class RequestRule:
     def room(self, in_hand: int, gathered: int, owed: int, now: float) -> int:
         if not (self._clock.is_right and self._handler.may_take):
             return 0
+        if owed:
+            return 0
         payments = min(self._router.room(now) - gathered, self._in_hand_max - in_hand)
-        free = min(ceil(payments / self._router.payments_per_delivery), OWED_MAX) - owed
-        return free if free >= PULL_MIN or (free > 0 and not owed) else 0
+        return min(ceil(payments / self._router.payments_per_delivery), OWED_MAX)
 
     def delivered(self, delivery: Delivery, events: int, now: float) -> None:
         self._router.observe_delivery(

@@ -43,8 +43,8 @@ class Queue:
     async def open(self) -> QueueState:
         return QueueState(floor=0, waiting=0)
 
-    async def pull(self, count: int, *, expires_seconds: float) -> None:
-        del expires_seconds
+    async def pull(self, count: int, *, expires_seconds: float, is_once: bool) -> None:
+        del expires_seconds, is_once
         for _ in range(count):
             self._delivered += 1
             number = self._delivered
