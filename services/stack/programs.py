@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tollgate.stack.broker import broker_arguments, broker_environment, store_environment
+from tollgate.stack.broker import GO_RUNTIME, broker_arguments, broker_environment, store_environment
 from tollgate.stack.credentials import Credentials
 from tollgate.stack.settings import Settings
 
@@ -165,8 +165,7 @@ def _caddy(settings: Settings) -> Program:
         {
             "TOLLGATE_SITE": f":{settings.edge_port}",
             **upstreams,
-            "GOMEMLIMIT": "64MiB",
-            "GOMAXPROCS": "1",
+            **GO_RUNTIME,
             # Caddy writes files of its own; keep them out of the home directory.
             "XDG_CONFIG_HOME": own,
             "XDG_DATA_HOME": own,

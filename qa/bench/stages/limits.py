@@ -28,6 +28,7 @@ from tollgate.contract.batch import join
 from tollgate.contract.codec import encode
 from tollgate.contract.events import PaymentRequested
 from tollgate.contract.timestamps import format_us, now_us
+from tollgate.stack.broker import GO_RUNTIME
 
 Section = dict[str, float]
 """Figures of one part of a run. Names end with their unit; a program's are `<figure> <program>`."""
@@ -74,7 +75,7 @@ async def edge(rate: float, seconds: float) -> Section:
                 "TOLLGATE_SITE": f":{port}",
                 "TOLLGATE_UPSTREAM_1": upstream,
                 "TOLLGATE_UPSTREAM_2": upstream,
-                "GOMAXPROCS": "1",
+                **GO_RUNTIME,
                 "XDG_CONFIG_HOME": folder,
                 "XDG_DATA_HOME": folder,
             }
