@@ -78,6 +78,14 @@ class BrokerTime:
         now = self._at(after_us)
         return ClockOffset(wall_us - after_us - now.high_us, wall_us - before_us - now.low_us)
 
+    def agrees(self, difference_us: int, bound_seconds: float) -> bool:
+        """Whether a wall clock that is now `difference_us` ahead of the monotonic clock is within the bound for sure.
+
+        False may be wrong: drift is left out, so the range is narrower than that of `offset`.
+        """
+        bound_us = bound_seconds * MICROSECONDS
+        return difference_us - self.high_us <= bound_us and difference_us - self.low_us >= -bound_us
+
     def _at(self, monotonic_us: int) -> "BrokerTime":
         """The same at a later time: wider, by what the clocks may have drifted since."""
         drift_us = _drift_us(monotonic_us - self.measured_at_us)

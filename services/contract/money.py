@@ -6,6 +6,7 @@ from tollgate.contract.errors import TollgateError
 
 AMOUNT_CENTS_MAX = 100_000_000_000
 """The largest amount of one payment, in cents (1,000,000,000.00)."""
+_SHIFTED = (1, 10, 100)
 
 
 class InvalidAmountError(TollgateError, ValueError):
@@ -25,8 +26,12 @@ def cents_from_decimal(amount: Decimal) -> int:
     if amount > AMOUNT_CENTS_MAX // 100:
         raise InvalidAmountError(f"amount must be at most {format_cents(AMOUNT_CENTS_MAX)}")
     # Integers from here on: a decimal context would round digits beyond its precision.
-    digits = amount.as_tuple().digits
-    coefficient, shift = int("".join(map(str, digits))), int(amount.as_tuple().exponent) + 2
+    _, digits, exponent = amount.as_tuple()
+    shift = int(exponent) + 2
+    if shift in (0, 1, 2):
+        # The usual form, 19.90: its text holds all digits, and no exponent.
+        return int(str(amount).replace(".", "")) * _SHIFTED[shift]
+    coefficient = int("".join(map(str, digits)))
     if shift >= 0:
         return coefficient * int(10**shift)
     cents, rest = divmod(coefficient, 10**-shift) if -shift <= len(digits) else (0, coefficient)

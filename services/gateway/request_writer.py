@@ -7,7 +7,7 @@ which the broker checks (docs/decisions/0030).
 import asyncio
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tollgate.contract.batch import EVENTS_MAX, part_of
 from tollgate.contract.codec import decode
@@ -27,11 +27,15 @@ NOT_NAMED_PAUSE_SECONDS = 0.005
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A request that is not known to be stored. The future's result is the amount under which the payment is stored."""
+    """A request that is not known to be stored, and who waits for it.
+
+    A future's result is the amount under which the payment is stored. Each caller has its own: one that is cancelled
+    does not cancel the others.
+    """
 
     request: PaymentRequested
     deadline: float
-    stored_cents: asyncio.Future[int]
+    stored_cents: list[asyncio.Future[int]] = field(default_factory=list)
 
 
 class RequestWriter:
@@ -54,17 +58,18 @@ class RequestWriter:
         Raises BrokerUnavailableError at the timeout (the request may be in the log nevertheless), and LogFullError.
         """
         correlation_id = request.correlation_id
+        loop = asyncio.get_running_loop()
         waiting = self._waiting.get(correlation_id) or self._group.get(correlation_id)
         if waiting is None:
-            loop = asyncio.get_running_loop()
-            waiting = _Waiting(request, loop.time() + timeout_seconds, loop.create_future())
+            waiting = _Waiting(request, loop.time() + timeout_seconds)
             self._waiting[correlation_id] = waiting
             if len(self._waiting) >= EVENTS_MAX:
                 self._is_whole_group.set()
             if self._writing is None:
                 self._writing = asyncio.create_task(self._write())
-        # A cancelled caller must not cancel the others that wait for the same payment.
-        return await asyncio.shield(waiting.stored_cents)
+        stored_cents: asyncio.Future[int] = loop.create_future()
+        waiting.stored_cents.append(stored_cents)
+        return await stored_cents
 
     async def _write(self) -> None:
         try:
@@ -143,13 +148,13 @@ class RequestWriter:
     @staticmethod
     def _fail(requests: dict[str, _Waiting], error: BrokerError) -> None:
         for waiting in requests.values():
-            if not waiting.stored_cents.done():
-                waiting.stored_cents.set_exception(error)
-                # Its waiter may have been cancelled; asyncio would log the exception as never retrieved.
-                waiting.stored_cents.exception()
+            for stored_cents in waiting.stored_cents:
+                if not stored_cents.done():
+                    stored_cents.set_exception(error)
         requests.clear()
 
 
 def _answer(waiting: _Waiting, amount_cents: int) -> None:
-    if not waiting.stored_cents.done():
-        waiting.stored_cents.set_result(amount_cents)
+    for stored_cents in waiting.stored_cents:
+        if not stored_cents.done():
+            stored_cents.set_result(amount_cents)

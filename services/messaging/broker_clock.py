@@ -43,7 +43,12 @@ class BrokerClock:
 
     def now_us(self) -> int:
         """The wall clock's time, corrected if it differs by more than CLOCK_OFFSET_SECONDS_WARNED."""
-        wall_us, offset = self._wall(), self.offset()
+        wall_us = self._wall()
+        if self._broker_time is not None and self._broker_time.agrees(
+            wall_us - self._monotonic(), CLOCK_OFFSET_SECONDS_WARNED
+        ):
+            return wall_us
+        offset = self.offset()
         if offset is None or not offset.exceeds(CLOCK_OFFSET_SECONDS_WARNED):
             return wall_us
         return wall_us - offset.middle_us

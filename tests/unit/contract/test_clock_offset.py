@@ -157,3 +157,28 @@ def _exceeds(clock: BrokerClock, bound_seconds: float) -> bool:
     offset = clock.offset()
     assert offset is not None
     return offset.exceeds(bound_seconds)
+
+
+@given(
+    there_us=DELAYS,
+    back_us=DELAYS,
+    ahead_us=st.integers(-MICROSECONDS, MICROSECONDS),
+    later_us=st.integers(0, 60 * MICROSECONDS),
+    reading_us=st.integers(0, 1_000),
+)
+def test_a_clock_that_agrees_at_a_glance_exceeds_no_bound_when_it_is_looked_at_closely(
+    there_us: int, back_us: int, ahead_us: int, later_us: int, reading_us: int
+) -> None:
+    known = answer(0, there_us, back_us)
+    before_us = known.measured_at_us + later_us
+    wall_us = BROKER_MINUS_MONOTONIC_US + before_us + ahead_us
+    if known.agrees(wall_us - before_us, CLOCK_OFFSET_SECONDS_WARNED):
+        closely = known.offset(before_us, wall_us, before_us + reading_us)
+        assert not closely.exceeds(CLOCK_OFFSET_SECONDS_WARNED)
+
+
+def test_a_clock_that_is_right_agrees_at_a_glance_and_one_that_was_set_does_not() -> None:
+    known = answer(0, 200, 200)
+    for ahead_seconds, agrees in ((0.0, True), (0.2, True), (-0.2, True), (0.3, False), (-0.3, False)):
+        difference_us = BROKER_MINUS_MONOTONIC_US + round(ahead_seconds * MICROSECONDS)
+        assert known.agrees(difference_us, CLOCK_OFFSET_SECONDS_WARNED) is agrees
