@@ -26,7 +26,7 @@ from tollgate.contract.timestamps import now_us
 
 BEGIN_US = 1_700_000_000_000_000
 TOGETHER = 8
-"""Events in one message: about as many as from a processor at some hundred payments a second."""
+"""Events in one message: about as many as from a gateway or a processor at some hundred payments a second."""
 _BARRIER_MESSAGES = 2_000
 """Messages between awaited acknowledgements: the broker silently drops what it cannot store fast enough."""
 
@@ -102,7 +102,7 @@ def _messages(payments: Iterator[list[Event]], at_once: int, together: int) -> I
         for turn in range(max(map(len, block))):
             by_subject: dict[str, list[Event]] = {}
             for event in (payment[turn] for payment in block if turn < len(payment)):
-                if not isinstance(event, PaymentRouted | PaymentProcessed):
+                if not isinstance(event, PaymentRequested | PaymentRouted | PaymentProcessed):
                     yield [event]
                     continue
                 group = by_subject.setdefault(subject_of(event), [])

@@ -96,14 +96,15 @@ async def _bare_rate(url: str, written: Written) -> float:
 
 
 async def _rebuild(running: Projector) -> tuple[float, float]:
-    """Seconds until the rebuilt file is in place, and the largest resident memory of the rebuild in MB."""
+    """Seconds until the rebuilt file is in place, and the largest memory of the rebuild's processes in MB."""
     began = time.monotonic()
     process = running.rebuild()
     peak = 0
     watched = psutil.Process(process.pid)
     while process.poll() is None:
         try:
-            peak = max(peak, watched.memory_info().rss)
+            both = [watched, *watched.children()]
+            peak = max(peak, sum(one.memory_full_info().pss for one in both))
         except psutil.Error:
             break
         await asyncio.sleep(0.02)

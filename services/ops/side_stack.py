@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from tollgate.ops.errors import ReplayError
-from tollgate.stack.lifeline import die_with_parent
+from tollgate.runtime.lifeline import die_with_parent
 from tollgate.stack.settings import read_settings
 from tollgate.stack.tail import last_lines
 

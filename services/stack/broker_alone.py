@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
+from tollgate.runtime.lifeline import die_with_parent
 from tollgate.stack.broker import broker_arguments, broker_environment, store_environment
 from tollgate.stack.credentials import ensure_credentials
 from tollgate.stack.errors import StackError
-from tollgate.stack.lifeline import die_with_parent
 from tollgate.stack.lock import data_dir_lock
 from tollgate.stack.ports import check_free, needed_ports
 from tollgate.stack.preconditions import check_machine

@@ -22,7 +22,7 @@ from supervisor.poller import Poller
 from supervisor.states import ProcessStates
 from supervisor.supervisord import Supervisor
 
-from tollgate.stack.lifeline import die_with_parent
+from tollgate.runtime.lifeline import die_with_parent
 from tollgate.stack.tail import last_lines
 
 _POLL_SECONDS_MAX = 1.0

@@ -242,9 +242,15 @@ class Projection:
 
     def remember_ended(self, correlation_id: str, how: EndedAs) -> None:
         """Keeps how a payment ended, and drops the one that ended longest ago."""
-        self.recently_ended[correlation_id] = how
-        if len(self.recently_ended) > RECENTLY_ENDED_MAX:
-            self.recently_ended.popitem(last=False)
+        self.remember_all_ended((correlation_id,), how)
+
+    def remember_all_ended(self, correlation_ids: Iterable[str], how: EndedAs) -> None:
+        """The same for several payments, in the order in which they ended."""
+        recently_ended = self.recently_ended
+        for correlation_id in correlation_ids:
+            recently_ended[correlation_id] = how
+            if len(recently_ended) > RECENTLY_ENDED_MAX:
+                recently_ended.popitem(last=False)
 
     def _end(self, correlation_id: str) -> OpenPayment | None:
         self.open_attempts.pop(correlation_id, None)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,13 +17,14 @@ from tollgate.messaging.validity import valid_events
 from tollgate.projector.live.open_snapshot import SNAPSHOT_MESSAGES_MIN, SnapshotWriter
 from tollgate.projector.live.projection import EndedAs, Unread
 from tollgate.projector.live.store import Checkpoint
-from tollgate.projector.rebuild.bulk_projection import BulkProjection, Rows
+from tollgate.projector.rebuild.bulk_projection import BulkProjection, Rows, Stretch
 from tollgate.projector.rebuild.bulk_store import BulkStore
+from tollgate.projector.rebuild.store_process import StoreProcess
 from tollgate.runtime.errors import FatalError, UnreadableMessageError
 
 STATE_SECONDS = 30.0
-ROWS_AT_ONCE = 2_048
-"""The approximate number of rows in a transaction."""
+ROWS_AT_ONCE = 8_192
+"""About so many rows are inserted at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +45,24 @@ async def build(
     missing_accepted: int = 0,
     archive: Archive | None = None,
     filter_bytes: int = 0,
+    process: StoreProcess | None = None,
 ) -> Built:
     """Writes the file, up to an end of the log at a time after all earlier messages were read.
 
     `broker` is a separate connection. What is in the `archive` is read from there, and the rest from the stream.
-    Beside the file a filter of ids of `filter_bytes` is written, unless that is 0.
+    Beside the file a filter of ids of `filter_bytes` is written, unless that is 0. With a `process`, that one writes.
     `on_progress` receives the counts of messages read and of messages that remain.
     Raises FatalError when the log is replaced meanwhile, or when more than `missing_accepted` of its messages cannot be
     read.
     """
-    with closing(BulkStore(path, log_identity)) as bulk_store:
+    opened = (
+        BulkStore(path, log_identity, filter_bytes=filter_bytes)
+        if process is None
+        else process.open(path, log_identity, filter_bytes)
+    )
+    with closing(opened) as bulk_store:
         snapshots = SnapshotWriter(path, log_identity, 0, messages_min=SNAPSHOT_MESSAGES_MIN)
-        building = _Building(bulk_store, broker, missing_accepted, archive, filter_bytes=filter_bytes)
+        building = _Building(bulk_store, broker, missing_accepted, archive)
         return await building.run(log_identity, on_progress, snapshots)
 
 
@@ -65,14 +71,11 @@ class _Building:
 
     def __init__(
         self,
-        bulk_store: BulkStore,
+        bulk_store: BulkStore | StoreProcess,
         broker: Broker,
         missing_accepted: int,
         archive: Archive | None = None,
-        *,
-        filter_bytes: int = 0,
     ) -> None:
-        self._filter_bytes = filter_bytes
         self._archive = archive
         self._broker = broker
         self._missing_accepted = missing_accepted
@@ -119,8 +122,7 @@ class _Building:
             position = self._position or max(state.first_sequence - 1, 0)
             oldest = self._projection.oldest_open_sequence()
             checkpoint = Checkpoint(position, position + 1 if oldest is None else oldest, self._stored_at_us)
-            finish = partial(self._bulk_store.finish, checkpoint, self._unread, filter_bytes=self._filter_bytes)
-            await loop.run_in_executor(thread, finish)
+            await loop.run_in_executor(thread, self._bulk_store.finish, checkpoint, self._unread)
             await loop.run_in_executor(thread, snapshots.write_if_due, checkpoint, self._projection.open_payments())
         return Built(position, self._messages, self._projection.poison_events)
 
@@ -148,17 +150,14 @@ class _Building:
             )
 
     def _apply_archived(self, messages: list[StoredMessage]) -> None:
-        for one in messages:
-            self._projection.apply(one.sequence, one.subject, one.payload, one.stored_at_us)
+        columns = [[one.sequence, one.subject, one.payload, one.stored_at_us] for one in messages]
+        self._projection.apply(Stretch(*map(list, zip(*columns, strict=True))))
         self._position, self._stored_at_us = messages[-1].sequence, messages[-1].stored_at_us
         self._messages += len(messages)
 
     def _apply(self, batch: Batch) -> None:
-        apply = self._projection.apply
-        for sequence, subject, payload, stored_at_ns in zip(
-            batch.sequences, batch.subjects, batch.payloads, batch.stored_at_ns, strict=True
-        ):
-            apply(sequence, subject, payload, stored_at_ns // 1000)
+        stored_at_us = [stored_at_ns // 1000 for stored_at_ns in batch.stored_at_ns]
+        self._projection.apply(Stretch(batch.sequences, batch.subjects, batch.payloads, stored_at_us))
         self._position, self._stored_at_us = batch.sequences[-1], batch.stored_at_ns[-1] // 1000
         self._messages += len(batch.sequences)
 

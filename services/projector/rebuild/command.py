@@ -19,6 +19,7 @@ from tollgate.projector.live.files import LockedError, ModelFiles, discard, lock
 from tollgate.projector.live.store import Store, UnusableFileError
 from tollgate.projector.rebuild.builder import Built, build
 from tollgate.projector.rebuild.progress_report import ProgressReport
+from tollgate.projector.rebuild.store_process import StoreProcess
 from tollgate.projector.settings import Settings
 from tollgate.projector.verify.comparison import Comparison, NotComparableError, compare
 from tollgate.runtime.cli import Command
@@ -47,12 +48,17 @@ def rebuild(*, accept_differences: bool) -> None:
     gc.disable()
     # As the projector does: only the owner may read the file.
     os.umask(0o077)
-    run_command(lambda: _rebuild(load_for_command(Settings, user="projector"), accepts_differences=accept_differences))
+    with StoreProcess() as process:
+        run_command(
+            lambda: _rebuild(
+                load_for_command(Settings, user="projector"), process, accepts_differences=accept_differences
+            )
+        )
 
 
-async def _rebuild(settings: Settings, *, accepts_differences: bool) -> int:
+async def _rebuild(settings: Settings, process: StoreProcess, *, accepts_differences: bool) -> int:
     try:
-        await rebuild_model(settings, accepts_differences=accepts_differences)
+        await rebuild_model(settings, process, accepts_differences=accepts_differences)
     except asyncio.CancelledError:
         click.echo(
             "interrupted: the read model is unchanged, unless the projector had already changed to the new one",
@@ -62,7 +68,7 @@ async def _rebuild(settings: Settings, *, accepts_differences: bool) -> int:
     return 0
 
 
-async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> None:
+async def rebuild_model(settings: Settings, process: StoreProcess, *, accepts_differences: bool) -> None:
     """Builds, compares, replaces, and prints the findings. Raises FatalError when the new one is not in place."""
     files = settings.model_files
     try:
@@ -86,6 +92,7 @@ async def rebuild_model(settings: Settings, *, accepts_differences: bool) -> Non
                                 missing_accepted=settings.log_missing_accepted,
                                 archive=archive,
                                 filter_bytes=settings.known_ids_filter_mb * BYTES_IN_MB,
+                                process=process,
                             )
                         _print_built(built, time.monotonic() - began)
                         progress.compares()

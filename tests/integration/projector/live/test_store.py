@@ -190,8 +190,8 @@ def test_three_million_payments_fit_into_duckdbs_memory(tmp_path: Path) -> None:
         prepare(connection, "log")
         connection.execute(_MANY, [3_000_000])
         connection.execute("INSERT INTO checkpoint VALUES (300010, 300011)")
-    bulk_store = BulkStore(path, "log")
-    bulk_store.finish(Checkpoint(300_011, 300_012), filter_bytes=1 << 20)
+    bulk_store = BulkStore(path, "log", filter_bytes=1 << 20)
+    bulk_store.finish(Checkpoint(300_011, 300_012))
     index_of(path).unlink()
     with closing(Store.open(path, "log")) as file:
         assert len(file.recently_ended(25_000)) == 25_000

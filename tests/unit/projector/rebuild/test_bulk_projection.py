@@ -17,7 +17,7 @@ from tollgate.contract.subjects import subject_of
 from tollgate.messaging.validity import valid_events
 from tollgate.projector.live import projection
 from tollgate.projector.live.projection import Cleared, EndedAs, Projection, RejectedRow, SettledRow
-from tollgate.projector.rebuild.bulk_projection import BulkProjection, Rows
+from tollgate.projector.rebuild.bulk_projection import BulkProjection, Rows, Stretch
 
 Message = tuple[int, str, bytes, int]
 
@@ -75,11 +75,10 @@ class Bulk:
         return self.rows.ended_as(correlation_id)
 
     def read(self, messages: list[Message], *, take_every: int) -> None:
-        for number, message in enumerate(messages):
-            self._projection.apply(*message)
-            if number % take_every == 0:
-                self._take()
-        self._take()
+        for begin in range(0, len(messages), take_every):
+            columns = zip(*messages[begin : begin + take_every], strict=True)
+            self._projection.apply(Stretch(*map(list, columns)))
+            self._take()
 
     def _take(self) -> None:
         rows = self._projection.take()
