@@ -48,16 +48,16 @@ class ColumnsOfRows:
 
 
 def columns_of(rows: Rows) -> ColumnsOfRows:
-    """The rows as columns."""
-    tables = {"settled": rows.settled, "rejected": rows.rejected}
-    return ColumnsOfRows(
-        {
-            table: [column(values) for column, values in zip(_COLUMNS[table], zip(*some, strict=True), strict=True)]
-            for table, some in tables.items()
-            if some
-        },
-        rows.purged_at,
-    )
+    """The rows as columns. Raises FatalError when a number is too large for any column."""
+    columns: dict[str, Sequence[Column]] = {}
+    try:
+        for table, some in (("settled", rows.settled), ("rejected", rows.rejected)):
+            if some:
+                kinds = zip(_COLUMNS[table], zip(*some, strict=True), strict=True)
+                columns[table] = [column(values) for column, values in kinds]
+    except OverflowError as error:
+        raise _unwritable(error) from error
+    return ColumnsOfRows(columns, rows.purged_at)
 
 
 class BulkStore:
@@ -167,5 +167,5 @@ class BulkStore:
             self._connection.unregister("added")
 
 
-def _unwritable(error: duckdb.Error | apsw.Error) -> FatalError:
+def _unwritable(error: duckdb.Error | apsw.Error | OverflowError) -> FatalError:
     return FatalError(f"the new read model cannot be written: {str(error).splitlines()[0]}")

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import duckdb
 import orjson
+import psutil
 import pytest
 
 from qa.bench.history import histories, write
@@ -226,6 +227,20 @@ async def test_a_killed_rebuild_changes_nothing_and_the_next_one_starts_from_the
     with Rebuild(nats_server.url, tmp_path) as rebuild:
         assert await rebuild.status() == 0, rebuild.output()
     assert await answering(filled) == counted
+
+
+async def test_a_rebuild_whose_writing_process_is_killed_ends_with_one_line(
+    nats_server: NatsServer, tmp_path: Path, log: Log, files: ModelFiles
+) -> None:
+    with Rebuild(nats_server.url, tmp_path) as rebuild:
+        nats_server.pause()
+        await eventually(lambda: _is(files.rebuild_lock.exists()), what="it has begun")
+        (writing,) = psutil.Process(rebuild.pid).children()
+        writing.kill()
+        nats_server.resume()
+        assert await rebuild.status() == 1
+    assert rebuild.output().splitlines() == ["the process that writes the new read model has ended"]
+    assert not files.current.exists()
 
 
 async def test_an_interrupted_rebuild_reports_it(
