@@ -34,11 +34,11 @@ from qa.load.provider_records import PROVIDERS, read_summary, read_totals
 from qa.load.window import Window
 
 COMPOSE_CPUS = {
-    "caddy": 0.30,
+    "caddy": 0.32,
     "gateway-1": 0.28,
     "gateway-2": 0.10,
-    "processor": 0.42,
-    "projector": 0.11,
+    "processor": 0.37,
+    "projector": 0.14,
     "nats-server": 0.29,
 }
 CONTEST = {
