@@ -75,8 +75,11 @@ class BrokerTime:
 
     def offset(self, before_us: int, wall_us: int, after_us: int) -> ClockOffset:
         """The offset of a wall clock that was read between these two times of the monotonic clock."""
-        now = self._at(after_us)
-        return ClockOffset(wall_us - after_us - now.high_us, wall_us - before_us - now.low_us)
+        drift_us = _drift_us(after_us - self.measured_at_us)
+        # What `_at(after_us)` says, without making that object: a processor asks four times for each payment.
+        return ClockOffset(
+            wall_us - after_us - (self.high_us + drift_us), wall_us - before_us - (self.low_us - drift_us)
+        )
 
     def agrees(self, difference_us: int, bound_seconds: float) -> bool:
         """Whether a wall clock that is now `difference_us` ahead of the monotonic clock is within the bound for sure.

@@ -138,26 +138,25 @@ class ProcessorMetrics:
         self._void[provider].inc()
 
     def stored(self, events: Sequence[Event]) -> None:
-        """The broker has acknowledged these events."""
-        for event in events:
-            match event:
-                case PaymentProcessed():
-                    self._settle(event)
-                case PaymentRouted(provider=provider):
-                    self._routed[provider].inc()
-                case PaymentInDoubt(provider=provider):
-                    self._in_doubt[provider].inc()
-                case PaymentReleased(provider=provider):
-                    self._released[provider].inc()
-                case PaymentRejected():
-                    self._rejected.inc()
+        """The broker has acknowledged these events of one message: they have the same type and provider."""
+        count = len(events)
+        match events[0]:
+            case PaymentProcessed(provider=provider):
+                self._settle(provider, [event.amount_cents for event in events if isinstance(event, PaymentProcessed)])
+            case PaymentRouted(provider=provider):
+                self._routed[provider].inc(count)
+            case PaymentInDoubt(provider=provider):
+                self._in_doubt[provider].inc(count)
+            case PaymentReleased(provider=provider):
+                self._released[provider].inc(count)
+            case PaymentRejected():
+                self._rejected.inc(count)
 
-    def _settle(self, event: PaymentProcessed) -> None:
-        name, cents = event.provider, event.amount_cents
-        self._settled[name].inc()
-        self._cents[name].inc(cents)
-        self._fees[name].inc(fee_cents(name, cents))
-        self._saved.inc(max(saved_cents(name, cents), 0))
+    def _settle(self, provider: ProviderName, amounts_cents: Sequence[int]) -> None:
+        self._settled[provider].inc(len(amounts_cents))
+        self._cents[provider].inc(sum(amounts_cents))
+        self._fees[provider].inc(sum(fee_cents(provider, cents) for cents in amounts_cents))
+        self._saved.inc(sum(max(saved_cents(provider, cents), 0) for cents in amounts_cents))
 
 
 def _breaker_state(provider: ProviderState) -> int:

@@ -26,7 +26,20 @@ class _Group:
     timeout_seconds: float
     events: dict[str, Event] = field(default_factory=dict)
     is_closed: asyncio.Event = field(default_factory=asyncio.Event)
-    storing: asyncio.Task[Appended] = field(init=False)
+    callers: list[asyncio.Future[Appended]] = field(default_factory=list)
+
+    def ended(self, storing: asyncio.Task[Appended]) -> None:
+        """Gives the outcome to each caller that still waits."""
+        error = None if storing.cancelled() else storing.exception()
+        for caller in self.callers:
+            if caller.done():
+                continue
+            if storing.cancelled():
+                caller.cancel()
+            elif error is not None:
+                caller.set_exception(error)
+            else:
+                caller.set_result(storing.result())
 
 
 class GroupCommit:
@@ -35,6 +48,7 @@ class GroupCommit:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._open: dict[str, _Group] = {}
+        self._storing: set[asyncio.Task[Appended]] = set()
 
     async def append(self, event: Event, *, timeout_seconds: float) -> Appended:
         """Stores the event durably. Raises as `Log.append` does.
@@ -51,13 +65,17 @@ class GroupCommit:
             group = None
         if group is None:
             group = self._open[subject] = _Group(timeout_seconds)
-            group.storing = asyncio.create_task(self._store(subject, group, LINGER_SECONDS[type(event)]))
-            group.storing.add_done_callback(_consume_result)
+            storing = asyncio.create_task(self._store(subject, group, LINGER_SECONDS[type(event)]))
+            self._storing.add(storing)
+            storing.add_done_callback(self._storing.discard)
+            storing.add_done_callback(group.ended)
         group.events[event.correlation_id] = event
         if len(group.events) == EVENTS_MAX:
             self._close(subject)
-        # A cancelled caller must not cancel the append of the others.
-        return await asyncio.shield(group.storing)
+        # One for each caller: a cancelled one must not cancel the append of the others.
+        caller: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        group.callers.append(caller)
+        return await caller
 
     def _close(self, subject: str) -> None:
         self._open.pop(subject).is_closed.set()
@@ -69,9 +87,3 @@ class GroupCommit:
         if len(events) == 1:
             return await self._log.append(events[0], timeout_seconds=group.timeout_seconds)
         return Appended(await self._log.append_together(events, timeout_seconds=group.timeout_seconds))
-
-
-def _consume_result(storing: asyncio.Task[Appended]) -> None:
-    """Consumes the result, also if every waiter was cancelled; asyncio would log it as never retrieved."""
-    if not storing.cancelled():
-        storing.exception()
