@@ -3,6 +3,7 @@
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from tollgate.contract.errors import TollgateError
 
@@ -15,7 +16,7 @@ _ISO_8601 = re.compile(
 )
 _NANOSECONDS = re.compile(r"[.,]\d{6}(\d{1,3})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - formats three times faster; the Z is written by hand
+_SECOND_CHARACTERS = len("1970-01-01T00:00:00")
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -30,7 +31,14 @@ def now_us() -> int:
 
 def format_us(timestamp_us: int) -> str:
     """2026-01-31T12:00:00.000001Z, always with six decimals, so that the text sorts as the time does."""
-    return (_NAIVE_EPOCH + timedelta(microseconds=timestamp_us)).isoformat(timespec="microseconds") + "Z"
+    second, microsecond = divmod(timestamp_us, MICROSECONDS)
+    return f"{_format_second(second)}.{microsecond:06d}Z"
+
+
+@lru_cache(maxsize=32)
+def _format_second(second: int) -> str:
+    """2026-01-31T12:00:00. Cached, because most stamps that are written are of the last few seconds."""
+    return (_EPOCH + timedelta(seconds=second)).isoformat()[:_SECOND_CHARACTERS]
 
 
 def parse_us(text: str) -> int:

@@ -16,6 +16,7 @@ from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.validity import valid_events
 from tollgate.processor.charging.state_cache import StateCache
 from tollgate.runtime.errors import BrokerUnavailableError
+from tollgate.runtime.tasks import result_within
 
 BATCH_MESSAGES_MAX = 1_000
 _OUTCOMES = tuple(subject for subject in SUBJECTS if subject != REQUESTED)
@@ -54,14 +55,16 @@ class Follower:
         """Waits until the cache holds everything up to `sequence`. Raises BrokerUnavailableError at the bound."""
         if self.position >= sequence and self._watch.is_sure:
             return
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future, deadline = loop.create_future(), loop.time() + timeout_seconds
         heapq.heappush(self._waiting, (sequence, next(self._order), future))
         self._wake()
         try:
-            async with asyncio.timeout(timeout_seconds):
-                await future
+            await result_within(future, deadline)
+            if not self._watch.is_sure:
                 # In a log that went back, the position means nothing.
-                await self._watch.sure()
+                async with asyncio.timeout_at(deadline):
+                    await self._watch.sure()
         except TimeoutError:
             raise BrokerUnavailableError(f"the log could not be read up to {sequence} in time") from None
 

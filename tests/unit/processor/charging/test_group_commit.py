@@ -1,6 +1,7 @@
 """Which events share a message, and the result that each caller gets."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from typing import cast
 
@@ -19,7 +20,7 @@ TIMEOUT_SECONDS = 5.0
 class MessageLog:
     """Collects the messages that it is given, and stores them when the test releases them."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: BaseException | None = None) -> None:
         self.messages: list[list[Event]] = []
         self.was_given_one = asyncio.Event()
         self.stores = asyncio.Event()
@@ -123,3 +124,25 @@ async def test_a_cancelled_caller_does_not_cancel_the_append_of_the_others() -> 
     log.stores.set()
     assert await kept == Appended(1)
     assert given_up.cancelled()
+
+
+async def test_every_caller_is_cancelled_when_the_append_is() -> None:
+    log = MessageLog(asyncio.CancelledError())
+    callers = appending(committing_to(log), routed(1), routed(2))
+    await asyncio.wait(callers, timeout=TIMEOUT_SECONDS)
+    assert [caller.cancelled() for caller in callers] == [True, True]
+
+
+async def test_an_error_that_no_caller_waits_for_any_more_is_consumed(caplog: pytest.LogCaptureFixture) -> None:
+    log = MessageLog(BrokerUnavailableError("away"))
+    log.stores.clear()
+    (given_up,) = appending(committing_to(log), routed(1))
+    await log.was_given_one.wait()
+    given_up.cancel()
+    await asyncio.wait([given_up])
+    log.stores.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    # asyncio logs an error that was never retrieved when its task is collected.
+    gc.collect()
+    assert not caplog.records
