@@ -105,6 +105,11 @@ class Environment:
         for _ in range(count):
             await self._log.append(PaymentRequested(str(uuid.uuid4()), 1990, now_us()), timeout_seconds=10)
 
+    async def request_together(self, count: int) -> None:
+        """In one message, so that all are routed at the same moment."""
+        requests = [PaymentRequested(str(uuid.uuid4()), 1990, now_us()) for _ in range(count)]
+        await self._log.append_together(requests, timeout_seconds=10)
+
     async def events(self) -> list[Event]:
         """The whole log."""
         state = await self._broker.log_state(timeout_seconds=10)
@@ -178,7 +183,7 @@ async def test_the_answers_of_an_ingress_reject_nothing_open_the_breaker_and_are
 ) -> None:
     environment.ingress.statuses = cycle(INGRESS_STATUSES)
     with environment.replica() as replica:
-        await environment.request(3)
+        await environment.request_together(3)
         await environment.until(PaymentInDoubt, 3)
         # Its breaker is open now: what comes goes to fallback, but for the probes.
         await environment.request(40)
