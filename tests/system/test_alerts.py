@@ -1,6 +1,7 @@
 """A real Prometheus on a real stack: every panel has data, each alert fires on its fault and clears after it."""
 
 import asyncio
+import itertools
 import json
 import math
 import re
@@ -262,12 +263,13 @@ async def competitor(scene: Scene) -> AsyncIterator[None]:
         Broker(scene.url("processor"), name="processor") as writer,
     ):
         log = Log(writer)
+        delays = itertools.cycle((0.005, 0.01, 0.02, 0.04, 0.05))
 
         async def route(message: Msg) -> None:
             for event in valid_events(1, REQUESTED, message.data) or ():
                 assert isinstance(event, PaymentRequested)
-                # The processor decides about what it gathered in some tens of milliseconds.
-                await asyncio.sleep(0.05)
+                # When the processor decides depends on whether it gathers requests: at once, or after 40 ms.
+                await asyncio.sleep(next(delays))
                 stamp_us = writer.clock.now_us()
                 routed = PaymentRouted(event.correlation_id, event.amount_cents, 1, "default", stamp_us, "test")
                 await log.append(routed, timeout_seconds=5)
