@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import orjson
 import pytest
 
 from tests.support.conditions import eventually
@@ -19,6 +20,7 @@ from tollgate.contract.batch import split
 from tollgate.contract.codec import decode, encode
 from tollgate.contract.events import Event, LedgerPurged, PaymentProcessed, PaymentRequested, PaymentRouted
 from tollgate.contract.payment_state import Open, PaymentState, Unrouted, evolve
+from tollgate.contract.subjects import REQUESTED
 from tollgate.contract.timestamps import now_us, parse_us
 from tollgate.messaging.connection import Broker
 from tollgate.messaging.log import Log
@@ -129,7 +131,11 @@ class Environment:
 
         async def is_redelivered() -> bool:
             info = await self.broker.request("$JS.API.CONSUMER.INFO.PAYMENTS.processor", b"", timeout_seconds=5)
-            return int(info["num_redelivered"]) > 0
+            filtered = orjson.dumps({"subjects_filter": REQUESTED})
+            stream = await self.broker.request("$JS.API.STREAM.INFO.PAYMENTS", filtered, timeout_seconds=5)
+            # Not `num_redelivered`: it is 0 again once what was redelivered is acknowledged.
+            delivered_first = stream["state"]["subjects"][REQUESTED] - info["num_pending"]
+            return bool(info["delivered"]["consumer_seq"] > delivered_first)
 
         await eventually(is_redelivered, what="a redelivery")
 
