@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Self
 
@@ -52,8 +53,12 @@ class Program:
             self._process.wait()
 
     def pause(self) -> None:
-        """SIGSTOP: it stays alive but does nothing."""
+        """SIGSTOP: it stays alive but does nothing. Returns once each of its threads has stopped."""
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        while self.is_running and not _is_stopped(self.pid):
+            assert time.monotonic() < deadline, "it does not stop"
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """SIGCONT."""
@@ -76,3 +81,9 @@ class Program:
     def _signal(self, number: signal.Signals) -> None:
         if self.is_running:
             self._process.send_signal(number)  # type: ignore[union-attr]
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether all threads of the process are stopped. The state follows the name, which is in parentheses."""
+    states = (one.read_text().rpartition(") ")[2][0] for one in Path(f"/proc/{pid}/task").glob("*/stat"))
+    return all(state == "T" for state in states)
