@@ -24,6 +24,7 @@ from pathlib import Path
 
 import click
 import uvloop
+import yaml
 
 from qa.bench.cpu_limits import cpu_limits, throttled_share
 from qa.bench.report import Figures, publish, quantile
@@ -33,14 +34,16 @@ from qa.load.client import Answer, NoAnswerError, Origin, Pool
 from qa.load.provider_records import PROVIDERS, read_summary, read_totals
 from qa.load.window import Window
 
-COMPOSE_CPUS = {
-    "caddy": 0.32,
-    "gateway-1": 0.28,
-    "gateway-2": 0.10,
-    "processor": 0.37,
-    "projector": 0.14,
-    "nats-server": 0.29,
+_COMPOSE_FILE = Path(__file__).resolve().parents[2] / "docker-compose.yml"
+_SERVICES = {
+    "caddy": "caddy",
+    "gateway-1": "gateway-1",
+    "gateway-2": "gateway-2",
+    "processor": "processor",
+    "projector": "projector",
+    "nats-server": "nats",
 }
+"""The name of each program in the compose file."""
 CONTEST = {
     "GOMAXPROCS": "1",
     "PROCESSOR_CONCURRENCY": "800",
@@ -68,6 +71,13 @@ class Compared:
     too_many: int | None
     """None: an answer is missing."""
     answer_ms: float
+
+
+def compose_cpus() -> dict[str, float]:
+    """The CPUs of each program in docker-compose.yml."""
+    services = yaml.safe_load(_COMPOSE_FILE.read_text())["services"]
+    limits = {program: services[name]["deploy"]["resources"]["limits"] for program, name in _SERVICES.items()}
+    return {program: float(one["cpus"]) for program, one in limits.items()}
 
 
 class Judge:
@@ -191,7 +201,7 @@ async def measure(cycles: int, count: int, seed: int, *, has_limits: bool) -> tu
     with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as folder, port_block() as first_port:
         async with running_stack(Path(folder), first_port, CONTEST) as stack:
             pids = {name: [one.pid for one in found] for name, found in stack.programs.find().items()}
-            with cpu_limits(COMPOSE_CPUS if has_limits else {}, pids, f"tollgate-{first_port}") as groups:
+            with cpu_limits(compose_cpus() if has_limits else {}, pids, f"tollgate-{first_port}") as groups:
                 async with users(stack, count):
                     compared = await judged(stack, cycles, seed)
                 throttled = {f"{name} throttled": throttled_share(group) for name, group in groups.items()}

@@ -6,6 +6,7 @@ from itertools import islice
 from tollgate.contract.known_ids import KNOWN_IDS_MAX, Known
 from tollgate.gateway.dedup import DedupIndex
 from tollgate.messaging.read_model_client import QuestionRefusedError, ReadModel, ReadModelUnavailableError
+from tollgate.runtime.tasks import set_errors, set_results
 
 
 class KnownIds:
@@ -37,7 +38,7 @@ class KnownIds:
                 await self._ask_group()
         finally:
             self._asking = None
-            _fail(self._waiting, ReadModelUnavailableError("no more questions are asked"))
+            set_errors(self._waiting.values(), ReadModelUnavailableError("no more questions are asked"))
             self._waiting = {}
 
     async def _ask_group(self) -> None:
@@ -48,18 +49,8 @@ class KnownIds:
         try:
             known = await self._read_model.known(list(group), up_to=up_to, timeout_seconds=self._timeout_seconds)
         except (ReadModelUnavailableError, QuestionRefusedError, ValueError) as error:
-            _fail(group, ReadModelUnavailableError(str(error)))
+            set_errors(group.values(), ReadModelUnavailableError(str(error)))
         else:
-            for answer in group.values():
-                if not answer.done():
-                    answer.set_result(known)
+            set_results(group.values(), known)
         finally:
-            _fail(group, ReadModelUnavailableError("the question was not answered"))
-
-
-def _fail(answers: dict[str, asyncio.Future[Known]], error: ReadModelUnavailableError) -> None:
-    for answer in answers.values():
-        if not answer.done():
-            answer.set_exception(error)
-            # Its waiter may have been cancelled; asyncio would log the exception as never retrieved.
-            answer.exception()
+            set_errors(group.values(), ReadModelUnavailableError("the question was not answered"))

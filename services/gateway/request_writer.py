@@ -16,7 +16,7 @@ from tollgate.gateway.dedup import DedupIndex
 from tollgate.messaging.log import Log
 from tollgate.messaging.log_reader import LogMessage
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogMovedOnError
-from tollgate.runtime.tasks import set_within
+from tollgate.runtime.tasks import set_errors, set_results, set_within
 
 INTERVAL_SECONDS = 0.005
 """From the start of a group to the start of the next, unless a whole group is waiting. So a request after a pause is
@@ -117,7 +117,7 @@ class RequestWriter:
         else:
             self._dedup_index.note_stored(after, sequence, group)
             for waiting in self._group.values():
-                _answer(waiting, waiting.request.amount_cents)
+                set_results(waiting.stored_cents, waiting.request.amount_cents)
             self._group = {}
 
     async def _until_read(self, last_sequence: int | None, deadline: float) -> None:
@@ -143,18 +143,10 @@ class RequestWriter:
                 continue
             event = part_of(message.subject, message.payload, correlation_id)
             if event is not None and isinstance(stored := decode(event), PaymentRequested):
-                _answer(requests.pop(correlation_id), stored.amount_cents)
+                set_results(requests.pop(correlation_id).stored_cents, stored.amount_cents)
 
     @staticmethod
     def _fail(requests: dict[str, _Waiting], error: BrokerError) -> None:
         for waiting in requests.values():
-            for stored_cents in waiting.stored_cents:
-                if not stored_cents.done():
-                    stored_cents.set_exception(error)
+            set_errors(waiting.stored_cents, error)
         requests.clear()
-
-
-def _answer(waiting: _Waiting, amount_cents: int) -> None:
-    for stored_cents in waiting.stored_cents:
-        if not stored_cents.done():
-            stored_cents.set_result(amount_cents)

@@ -1,6 +1,7 @@
-"""Ends tasks reliably, and waits with a bound."""
+"""Ends tasks reliably, waits with a bound, and answers those who wait."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -32,8 +33,23 @@ async def result_within(future: asyncio.Future[T], deadline: float) -> T:
 
 
 def _expire(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
+    set_errors((future,), TimeoutError())
+
+
+def set_results(futures: Iterable[asyncio.Future[T]], result: T) -> None:
+    """Gives the result to each future that is not done. One whose waiter was cancelled is."""
+    for future in futures:
+        if not future.done():
+            future.set_result(result)
+
+
+def set_errors(futures: Iterable[asyncio.Future[Any]], error: BaseException) -> None:
+    """The same with an error, which is raised by those that await the futures."""
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
+            # If its waiter is cancelled before it runs on, asyncio would log the exception as never retrieved.
+            future.exception()
 
 
 async def end(task: asyncio.Future[Any], *, again_seconds: float = AGAIN_SECONDS) -> None:

@@ -12,7 +12,7 @@ from tollgate.contract.batch import EVENTS_MAX
 from tollgate.contract.events import Event, PaymentProcessed, PaymentRouted
 from tollgate.contract.subjects import subject_of
 from tollgate.messaging.log import Appended, Log
-from tollgate.runtime.tasks import set_within
+from tollgate.runtime.tasks import set_errors, set_results, set_within
 
 LINGER_SECONDS: Mapping[type[Event], float] = {PaymentRouted: 0.0, PaymentProcessed: 0.04}
 """The events that are grouped, and how long the first of a group waits for others. Intents are written together
@@ -30,16 +30,13 @@ class _Group:
 
     def ended(self, storing: asyncio.Task[Appended]) -> None:
         """Gives the outcome to each caller that still waits."""
-        error = None if storing.cancelled() else storing.exception()
-        for caller in self.callers:
-            if caller.done():
-                continue
-            if storing.cancelled():
+        if storing.cancelled():
+            for caller in self.callers:
                 caller.cancel()
-            elif error is not None:
-                caller.set_exception(error)
-            else:
-                caller.set_result(storing.result())
+        elif (error := storing.exception()) is not None:
+            set_errors(self.callers, error)
+        else:
+            set_results(self.callers, storing.result())
 
 
 class GroupCommit:

@@ -22,6 +22,7 @@ import httptools
 from tollgate.processor.charging.arrival import seconds_since_arrival
 from tollgate.processor.charging.provider_contract import Reply
 from tollgate.runtime.errors import TollgateError
+from tollgate.runtime.tasks import set_errors
 
 ANSWER_BYTES_MAX = 65_536
 """A longer body is not read to its end; its answer counts as not received."""
@@ -61,7 +62,7 @@ class Origin:
     host: str
     port: int
     is_secure: bool
-    path: str
+    path: bytes
     head: bytes
 
     @classmethod
@@ -78,18 +79,20 @@ class Origin:
             **headers,
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        return cls(parts.hostname or "", port, parts.scheme == "https", parts.path, head.encode("ascii"))
+        return cls(
+            parts.hostname or "", port, parts.scheme == "https", parts.path.encode("ascii"), head.encode("ascii")
+        )
 
     def post(self, path: str, body: bytes) -> bytes:
         """The bytes of a POST of JSON."""
         return b"POST %s%s HTTP/1.1\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
-            *(self.path.encode(), path.encode(), self.head),
+            *(self.path, path.encode(), self.head),
             *(len(body), body),
         )
 
     def get(self, path: str) -> bytes:
         """The bytes of a GET."""
-        return b"GET %s%s HTTP/1.1\r\n%s\r\n" % (self.path.encode(), path.encode(), self.head)
+        return b"GET %s%s HTTP/1.1\r\n%s\r\n" % (self.path, path.encode(), self.head)
 
 
 class HttpClient:
@@ -295,7 +298,7 @@ class _Connection(asyncio.Protocol):
         self._is_whole = False
         self._received_bytes = 0
         self._begin_message()
-        expiring = loop.call_at(deadline, self._expire)
+        expiring = loop.call_at(deadline, self._end, TimeoutError())
         try:
             self._transport.write(request)
             return await self._answer
@@ -372,13 +375,11 @@ class _Connection(asyncio.Protocol):
         )
 
     def _fail(self, why: str) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(CutOffError(why))
-        self.close()
+        self._end(CutOffError(why))
 
-    def _expire(self) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(TimeoutError())
+    def _end(self, error: Exception) -> None:
+        if self._answer is not None:
+            set_errors((self._answer,), error)
         self.close()
 
 

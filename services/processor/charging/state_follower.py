@@ -16,7 +16,7 @@ from tollgate.messaging.log_watch import LogWatch
 from tollgate.messaging.validity import valid_events
 from tollgate.processor.charging.state_cache import StateCache
 from tollgate.runtime.errors import BrokerUnavailableError
-from tollgate.runtime.tasks import result_within
+from tollgate.runtime.tasks import result_within, set_results
 
 BATCH_MESSAGES_MAX = 1_000
 _OUTCOMES = tuple(subject for subject in SUBJECTS if subject != REQUESTED)
@@ -101,6 +101,4 @@ class Follower:
 
     def _wake(self) -> None:
         while self._waiting and self._waiting[0][0] <= self.position:
-            future = heapq.heappop(self._waiting)[2]
-            if not future.done():
-                future.set_result(None)
+            set_results((heapq.heappop(self._waiting)[2],), None)
