@@ -38,6 +38,7 @@ SOMETIMES = {
     "doubt": "PaymentInDoubt",
     "doubt, then charged": "a payment in doubt that was found or charged after all",
     "taken over": "an attempt found open in the log, by another process or a later delivery",
+    "intent void": "an intent of an attempt that another replica had recorded before",
     "redelivered": "deliveries beyond the first of each request",
     "two attempts": "payments that were routed more than once",
     "rejected": "PaymentRejected",
@@ -116,6 +117,11 @@ def _in_the_log(history: History) -> dict[str, int]:
         "released": sum(isinstance(logged.event, PaymentReleased) for logged in history.log),
         "doubt": len(doubts),
         "doubt, then charged": len(doubted & ledger.processed.keys()),
+        # An intent that was stored twice, after an acknowledgement was lost, is the same one.
+        "intent void": len(
+            {(event.correlation_id, event.attempt, event.provider, event.requested_at_us) for event in routed}
+        )
+        - len({(event.correlation_id, event.attempt) for event in routed}),
         "taken over": sum("found open" in event.why for event in doubts),
         "two attempts": len({event.correlation_id for event in routed if event.attempt > 1}),
         "rejected": len(ledger.rejected),

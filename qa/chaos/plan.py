@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from qa.chaos.proxy import Mode
+from tollgate.messaging.durable_consumer import ACK_WAIT_SECONDS
 
 BROKER = "nats-server"
 GATEWAYS = ("gateway-1", "gateway-2")
@@ -298,16 +299,33 @@ def _at_the_limit(rng: random.Random, at: float) -> list[Fault]:
 
 
 def _overtaken(rng: random.Random, at: float) -> list[Fault]:
-    """One replica's messages are stalled until its deliveries went to the other, which finds the default failing.
+    """A replica is cut off or stopped while it holds a delivery of many payments, until that went to the other one.
 
-    The fallback is slow when the messages arrive, so that the other replica is still charging there.
+    A replica that is cut off gets one more delivery at most (docs/decisions/0052). So that this one is of many
+    payments, requests first gather in the gateways, which do not get the broker's answers. Meanwhile the queue becomes
+    empty, and the pull of each replica stays open for the groups that follow.
+
+    The other replica cannot reach the default, and the fallback is slow by then: it is still charging there when the
+    first one continues, which can reach the default.
     """
-    replica = rng.choice(PROCESSORS)
-    seconds = rng.uniform(3.8, 4.8)
+    replica, other = rng.sample(PROCESSORS, 2)
+    gathered_at = at + 0.7
+    overtaken_at = gathered_at + ACK_WAIT_SECONDS
+    away_at, back_at = at + 0.3, overtaken_at + rng.uniform(0.15, 0.5)
+    away = rng.choice(
+        (
+            Fault(away_at, "link", f"{replica}-{BROKER}", mode=Mode.MUTE),
+            Fault(away_at, "link", f"{replica}-{BROKER}", mode=Mode.BLACKHOLE),
+            Fault(away_at, "stop", replica),
+        )
+    )
+    unreachable_at = at + 1.0
     return [
-        Fault(at, "link", f"{replica}-{BROKER}", seconds, rng.choice((Mode.MUTE, Mode.MUTE, Mode.BLACKHOLE))),
-        Fault(at + 1.0, "processor", SIMULATORS[0], seconds - 1.3, mood={"failing": True}),
-        Fault(at + 2.5, "processor", SIMULATORS[1], seconds - 2.0, mood={"delay_ms": 1_000}),
+        *(Fault(at, "link", f"{gateway}-{BROKER}", gathered_at - at, Mode.DEAF) for gateway in GATEWAYS),
+        replace(away, seconds=back_at - away_at),
+        Fault(unreachable_at, "link", f"{other}-default", back_at + 0.5 - unreachable_at, Mode.REFUSE),
+        # Not earlier: calls that time out would open its circuit before the delivery comes.
+        Fault(overtaken_at - 0.4, "processor", SIMULATORS[1], 1.4, mood={"delay_ms": 1_000}),
     ]
 
 

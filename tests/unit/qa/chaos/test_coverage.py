@@ -54,6 +54,9 @@ def test_everything_that_can_be_reached_is_counted() -> None:
         ],
         log=logged(
             PaymentRouted(A, 1, 1, "default", T0, "cheapest"),
+            # The same intent, stored twice, and another replica's.
+            PaymentRouted(A, 1, 1, "default", T0, "cheapest"),
+            PaymentRouted(A, 1, 1, "default", T0 + 1, "cheapest"),
             PaymentReleased(A, 1, "default", "refused"),
             PaymentRouted(A, 1, 2, "fallback", T0, "default is down"),
             PaymentInDoubt(A, 2, "fallback", "found open in the log"),
