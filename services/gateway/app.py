@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import parse_qs
@@ -14,17 +13,16 @@ from blacksheep.exceptions import MessageAborted
 
 from tollgate.contract.read_model_api import SummaryQuestion
 from tollgate.contract.timestamps import now_us
-from tollgate.gateway.accept import Acceptance
-from tollgate.gateway.metrics import GatewayMetrics
+from tollgate.gateway.answer import Answer, answer_of
 from tollgate.gateway.openapi import OPERATIONS, documentation
-from tollgate.gateway.problems import RETRY_AFTER_SECONDS, Problem, malformed, unavailable
+from tollgate.gateway.payment_endpoint import PaymentEndpoint
+from tollgate.gateway.problems import FAILED, STOPPING, Problem, malformed, unavailable
 from tollgate.gateway.query import Ledger
 from tollgate.gateway.readiness import Readiness
-from tollgate.gateway.requests import BODY_BYTES_MAX, parse_correlation_id, parse_order, too_large
+from tollgate.gateway.requests import BODY_BYTES_MAX, parse_correlation_id, too_large
 from tollgate.gateway.responses import render_payment, render_summary
 from tollgate.gateway.routes import Routes
 from tollgate.gateway.windows import parse_window
-from tollgate.runtime.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -36,46 +34,20 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Handlers:
     """The handlers, with the use cases as their only dependencies."""
 
-    def __init__(
-        self,
-        acceptance: Acceptance,
-        ledger: Ledger,
-        readiness: Readiness,
-        metrics: GatewayMetrics,
-        *,
-        allow_purge: bool,
-    ) -> None:
-        self._metrics = metrics
+    def __init__(self, payments: PaymentEndpoint, ledger: Ledger, readiness: Readiness, *, allow_purge: bool) -> None:
+        self._payments = payments
         self._readiness = readiness
-        self._acceptance = acceptance
         self._ledger = ledger
         self._allow_purge = allow_purge
 
     async def post_payment(self, request: Request) -> Response:
-        began = time.perf_counter()
+        """For requests that the connection's protocol leaves to the framework (docs/decisions/0056)."""
         try:
-            response = await self._accept(request)
+            body = await _body(request)
         except Problem as problem:
-            self._metrics.refuse(problem.status)
-            if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-                why = problem.detail
-                logger.warning("a payment is refused: %s", why, extra=about(event="payment_refused", reason=why))
-            raise
-        self._metrics.accepted.inc()
-        self._metrics.accept_seconds.observe(time.perf_counter() - began)
-        return response
-
-    async def _accept(self, request: Request) -> Response:
+            return _response(self._payments.refuse(problem))
         content_type, content_encoding = _header(request, b"content-type"), _header(request, b"content-encoding")
-        order = parse_order(content_type, content_encoding, await _body(request))
-        await self._acceptance.accept(order)
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug(
-                "payment %s is accepted",
-                order.correlation_id,
-                extra=about(event="payment_accepted", correlation_id=order.correlation_id),
-            )
-        return Response(202, [(b"location", f"/payments/{order.correlation_id}".encode())])
+        return _response(await self._payments.answer(content_type, content_encoding, body))
 
     async def get_payment(self, request: Request) -> Response:
         correlation_id = parse_correlation_id((request.route_values or {}).get("correlation_id"))
@@ -140,7 +112,8 @@ def create_app(handlers: Handlers) -> Application:
 def _not_found(router: Routes) -> Handler:
     async def not_found(request: Request) -> Response:
         if allowed := router.methods_of(request.path):
-            return _answer(Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"only {allowed} is served here"), allowed)
+            problem = Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"only {allowed} is served here")
+            return _response(answer_of(problem, (b"allow", allowed.encode())))
         raise Problem(HTTPStatus.NOT_FOUND, "there is nothing here; /docs lists what is")
 
     return not_found
@@ -154,27 +127,25 @@ def _guarded(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except Problem as problem:
-            return _answer(problem)
+            return _response(answer_of(problem))
         except asyncio.CancelledError:
-            # Only a stop of the service cancels; without an answer the server would send a 500.
-            return _answer(unavailable("the gateway is stopping; send it again"))
+            # Without an answer the server would send a 500.
+            return _response(answer_of(STOPPING))
         except Exception:
             logger.exception("%s %s failed", request.method, request.url.path)
-            return _answer(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed; see its program log"))
+            return _response(answer_of(FAILED))
 
     return guarded
 
 
 async def _body(request: Request) -> bytes:
     """The body, read no further than its limit. Raises Problem (413, 400)."""
-    length = request.headers.get_first(b"content-length")
+    length = request.headers.get_first(b"content-length") or b"0"
+    # More digits than Python converts are refused as well.
+    if length.isdigit() and int(length.lstrip(b"0")[: len(str(BODY_BYTES_MAX)) + 1] or 0) > BODY_BYTES_MAX:
+        raise too_large()
     body = bytearray()
     try:
-        if length is not None and length.isdigit():
-            if int(length) > BODY_BYTES_MAX:
-                raise too_large()
-            # The server reads no more than the length.
-            return await request.read() or b""
         async for chunk in request.stream():  # type: ignore[attr-defined]
             body += chunk
             if len(body) > BODY_BYTES_MAX:
@@ -202,10 +173,6 @@ def _json(body: bytes, *headers: tuple[bytes, bytes]) -> Response:
     return Response(200, list(headers), Content(b"application/json", body))
 
 
-def _answer(problem: Problem, allow: str | None = None) -> Response:
-    headers: list[tuple[bytes, bytes]] = []
-    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
-    if allow is not None:
-        headers.append((b"allow", allow.encode()))
-    return Response(problem.status, headers, Content(b"application/problem+json", problem.body()))
+def _response(answer: Answer) -> Response:
+    content = Content(answer.content_type, answer.body) if answer.content_type else None
+    return Response(answer.status, list(answer.headers), content)

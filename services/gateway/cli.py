@@ -12,6 +12,7 @@ from tollgate.gateway.dedup import DedupIndex
 from tollgate.gateway.filter_start import load_filter
 from tollgate.gateway.metered_log import MeteredLog
 from tollgate.gateway.metrics import GatewayMetrics
+from tollgate.gateway.payment_endpoint import PaymentEndpoint
 from tollgate.gateway.query import Ledger
 from tollgate.gateway.readiness import Readiness
 from tollgate.gateway.server import serve_http
@@ -63,12 +64,12 @@ async def serve(settings: Settings) -> None:
             traced_log, read_model, dedup_index, broker.clock, timeout_seconds=timeout_seconds, traces=traces
         )
     ledger = Ledger(broker, log, read_model, dedup_index)
-    app = create_app(
-        Handlers(acceptance, ledger, Readiness(read_model, broker.clock), metrics, allow_purge=settings.allow_purge)
-    )
+    payments = PaymentEndpoint(acceptance, metrics)
+    readiness = Readiness(read_model, broker.clock)
+    app = create_app(Handlers(payments, ledger, readiness, allow_purge=settings.allow_purge))
     metrics.watch(acceptance, ledger, dedup_index, broker.clock)
     await run_together(
-        serve_http(app, settings),
+        serve_http(app, payments, settings),
         _stay_connected(broker, log, dedup_index, statistics_of(registry, "gateway", settings.gateway_name)),
         serve_metrics(registry, settings, program="gateway"),
         beat(settings.heartbeat_file, lambda: ledger.why_not_ready() is None),

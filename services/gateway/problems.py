@@ -38,3 +38,9 @@ def invalid(detail: str) -> Problem:
 def unavailable(detail: str) -> Problem:
     """503: the request cannot be served now; it may be sent again unchanged."""
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+
+
+STOPPING = unavailable("the gateway is stopping; send it again")
+"""For a request that a stop of the service cancels."""
+FAILED = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the gateway failed; see its program log")
+"""For errors that are not a problem; it reveals nothing internal."""

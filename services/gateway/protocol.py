@@ -1,15 +1,37 @@
-"""The gateway's HTTP/1.1 protocol: requests one after the other, and no upgrade to another protocol."""
+"""The gateway's HTTP/1.1 protocol: requests one after the other, no upgrade, and payments without the framework.
+
+A `POST /payments` of the usual form is answered here. Through uvicorn's request cycle and the framework's request and
+response it would take a third more CPU time (docs/decisions/0056). Everything else is theirs.
+"""
 
 from http import HTTPStatus
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tollgate.gateway.problems import Problem
+from tollgate.gateway.answer import answer_of, in_http_1_1
+from tollgate.gateway.payment_endpoint import PaymentEndpoint
+from tollgate.gateway.problems import Problem, malformed
+from tollgate.gateway.requests import BODY_BYTES_MAX
 from tollgate.runtime.errors import TollgateError
+
+LENGTH_DIGITS_MAX = len(str(BODY_BYTES_MAX))
 
 
 class UpgradeRefusedError(TollgateError):
     """The request asks to upgrade the connection to another protocol."""
+
+
+class PaymentCycle:
+    """A `POST /payments` under way. uvicorn reads and sets the two flags as it does those of its own cycles."""
+
+    def __init__(self, content_type: bytes | None, content_encoding: bytes | None) -> None:
+        self.content_type = _text(content_type)
+        self.content_encoding = _text(content_encoding)
+        self.body = bytearray()
+        self.response_complete = False
+        self.keep_alive = True
+        """False once the server stops."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -19,11 +41,44 @@ class Protocol(HttpToolsProtocol):
     and, fed again, for the next request, so a request hidden in a body would be served. The edge removes Upgrade.
     """
 
+    def __init__(self, payments: PaymentEndpoint, **given: Any) -> None:
+        super().__init__(**given)
+        self._payments = payments
+        self._reading: PaymentCycle | None = None
+        """The payment whose body is being read."""
+
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             # httptools turns it into a parser error, which uvicorn answers with 400.
             raise UpgradeRefusedError
-        super().on_headers_complete()
+        self._reading = self._usual_payment()
+        if self._reading is None:
+            super().on_headers_complete()
+        else:
+            self.cycle = self._reading  # type: ignore[assignment]
+
+    def on_body(self, body: bytes) -> None:
+        if self._reading is None:
+            super().on_body(body)
+        else:
+            self._reading.body += body
+
+    def on_message_complete(self) -> None:
+        if self._reading is None:
+            super().on_message_complete()
+            return
+        task = self.loop.create_task(self._answer(self._reading))
+        # The server waits for these when it stops.
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        self._reading = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._reading is not None:
+            self._payments.refuse(malformed("the connection ended before the body was whole"))
+        if isinstance(self.cycle, PaymentCycle):
+            self.cycle = None  # type: ignore[assignment]
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         # Bytes that arrive after the answer that ended the connection are not a request.
@@ -33,16 +88,45 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answers and closes; only closes while an earlier request is open, whose client would get it."""
         if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(_answer(msg))
+            answer = answer_of(Problem(HTTPStatus.BAD_REQUEST, msg))
+            self.transport.write(in_http_1_1(answer, keep_alive=False))
         self.transport.close()
 
+    def _usual_payment(self) -> PaymentCycle | None:
+        """The payment whose header was read; None if it is anything that uvicorn has to look after.
 
-def _answer(detail: str) -> bytes:
-    body = Problem(HTTPStatus.BAD_REQUEST, detail).body()
-    head = (
-        b"HTTP/1.1 400 Bad Request",
-        b"content-type: application/problem+json",
-        b"content-length: %d" % len(body),
-        b"connection: close",
-    )
-    return b"\r\n".join((*head, b"", body))
+        That is a request behind one that is not answered, or of HTTP/1.0, one that ends the connection or waits for
+        `100 Continue`, and one whose length is unknown or over the limit.
+        """
+        is_open = self.cycle is not None and not self.cycle.response_complete
+        if self.url != b"/payments" or self.parser.get_method() != b"POST" or is_open:
+            return None
+        if self.expect_100_continue or self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
+            return None
+        # The first of several counts, as in the framework.
+        headers = dict(reversed(self.headers))
+        length = headers.get(b"content-length", b"")
+        # httptools has checked that it is a number.
+        if not 0 < len(length) <= LENGTH_DIGITS_MAX or int(length) > BODY_BYTES_MAX:
+            return None
+        return PaymentCycle(headers.get(b"content-type"), headers.get(b"content-encoding"))
+
+    async def _answer(self, payment: PaymentCycle) -> None:
+        answer = await self._payments.answer(payment.content_type, payment.content_encoding, bytes(payment.body))
+        if self.flow.write_paused:
+            await self.flow.drain()
+        payment.response_complete = True
+        if isinstance(self.cycle, PaymentCycle):
+            # Otherwise it is the cycle of a request that waits behind this one.
+            self.cycle = None  # type: ignore[assignment]
+        if self.transport.is_closing():
+            return
+        date = self.server_state.default_headers
+        self.transport.write(in_http_1_1(answer, *date, keep_alive=payment.keep_alive))
+        if not payment.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("latin-1")

@@ -1,7 +1,10 @@
 """Serves the gateway's application."""
 
+from functools import partial
+
 from blacksheep import Application
 
+from tollgate.gateway.payment_endpoint import PaymentEndpoint
 from tollgate.gateway.protocol import Protocol
 from tollgate.gateway.settings import Settings
 from tollgate.runtime.http_server import serve, server_config
@@ -13,14 +16,14 @@ DRAIN_SECONDS = 2
 """How long a stopping server lets requests finish."""
 
 
-async def serve_http(app: Application, settings: Settings) -> None:
+async def serve_http(app: Application, payments: PaymentEndpoint, settings: Settings) -> None:
     """Serves until cancelled, then lets requests finish. Raises FatalError when it cannot listen."""
     config = server_config(
         app,
         uds=settings.gateway_uds or None,
         host=settings.gateway_host,
         port=settings.gateway_port,
-        http=Protocol,
+        http=partial(Protocol, payments),
         lifespan="on",
         backlog=CONNECTIONS_BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

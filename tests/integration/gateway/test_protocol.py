@@ -77,3 +77,73 @@ async def test_a_body_that_is_cut_off_is_no_payment_and_no_fault_of_the_gateway(
 
     await eventually(is_one, what="only the whole one is in the log")
     assert "Traceback" not in gateway.output()
+
+
+FORMS = ("usual", "byte by byte", "chunked", "closing", "HTTP/1.0", "expecting", "behind another")
+"""The first two are answered without the framework, the others through it (docs/decisions/0056)."""
+
+
+def _in_form(form: str, body: bytes) -> tuple[bytes, ...]:
+    header, _ = post(body)
+    match form:
+        case "byte by byte":
+            return tuple(bytes((byte,)) for byte in header + body)
+        case "chunked":
+            return (head("POST /payments", {**JSON, "Transfer-Encoding": "chunked"}), chunk(body) + chunk(b""))
+        case "closing":
+            return (post(body, {"Connection": "close"})[0], body)
+        case "HTTP/1.0":
+            return (header.replace(b"HTTP/1.1", b"HTTP/1.0"), body)
+        case "expecting":
+            return (post(body, {"Expect": "100-continue"})[0], body)
+        case "behind another":
+            return (b"".join(post(payment(str(uuid.uuid4())))) + header + body,)
+    return (header, body)
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_every_form_of_a_request_gets_the_same_answer(gateway: Gateway, broker: Broker, form: str) -> None:
+    known = str(uuid.uuid4())
+    statuses = {
+        payment(known): 202,
+        payment(known, "2.00"): 409,
+        payment("no id"): 422,
+        payment(known) + b"x": 400,
+        payment(known).ljust(65_537): 413,
+    }
+    for body, status in statuses.items():
+        if form == "byte by byte" and status == 413:
+            continue
+        async with await RawConnection.open(gateway.port) as connection:
+            await connection.send(*_in_form(form, body), apart_seconds=0.001 if form == "byte by byte" else 0.02)
+            if form == "behind another":
+                assert (await connection.answer()).status == 202
+            answer = await connection.answer()
+        assert answer.status == status
+        assert "date" in answer.headers
+        if status == 202:
+            assert answer.headers["location"] == f"/payments/{known}"
+            assert (answer.headers["content-length"], answer.body) == ("0", b"")
+        else:
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert orjson.loads(answer.body)["status"] == status
+        assert (answer.headers.get("connection") == "close") == (form in ("closing", "HTTP/1.0"))
+    stored = await _accepted(broker)
+    assert stored == 1 if form != "behind another" else stored > 1
+
+
+async def test_a_connection_carries_payments_of_both_ways_and_queries_in_turn(gateway: Gateway) -> None:
+    async with await RawConnection.open(gateway.port) as connection:
+        for form in ("usual", "chunked", "usual", "expecting", "usual"):
+            await connection.send(*_in_form(form, payment(str(uuid.uuid4()))), apart_seconds=0.02)
+            assert (await connection.answer()).status == 202
+            await connection.send(head("GET /livez"))
+            assert (await connection.answer()).status == 204
+
+
+async def test_payments_sent_without_waiting_are_answered_in_their_order(gateway: Gateway) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(20)]
+    async with await RawConnection.open(gateway.port) as connection:
+        await connection.send(b"".join(b"".join(post(payment(one))) for one in ids))
+        for one in ids:
+            assert (await connection.answer()).headers["location"] == f"/payments/{one}"
