@@ -59,13 +59,16 @@ class Acceptance:
             raise unavailable("too many payments are waiting for the log")
         self._in_flight += 1
         try:
-            await self._dedup_index.looked(timeout_seconds=self._timeout_seconds)
+            if not self._dedup_index.is_current:
+                await self._dedup_index.looked(timeout_seconds=self._timeout_seconds)
             if (fault := self._dedup_index.log_fault) is not None:
                 # A repeat of a payment whose request is missing from the log would be charged again.
                 raise unavailable(fault)
             if not self._dedup_index.is_current:
                 raise unavailable("the gateway has not read the log yet, which tells new payments from repeats")
-            known_cents = await self._known_cents(order)
+            known_cents = None
+            if order.correlation_id in self._dedup_index:
+                known_cents = await self._known_cents(order)
             if known_cents is None:
                 known_cents = await self._store(order)
         finally:
@@ -77,12 +80,10 @@ class Acceptance:
             )
 
     async def _known_cents(self, order: PaymentOrder) -> int | None:
-        """The amount of an earlier request; None if the payment is new.
+        """The amount of an earlier request; None if the payment, which may be a repeat, is new.
 
         When it returns None, no request of the payment was read so far, up to the dedup index's `last_sequence`.
         """
-        if order.correlation_id not in self._dedup_index:
-            return None
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_SECONDS):
                 return await self._looked_up_cents(order.correlation_id)

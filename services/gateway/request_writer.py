@@ -16,7 +16,7 @@ from tollgate.gateway.dedup import DedupIndex
 from tollgate.messaging.log import Log
 from tollgate.messaging.log_reader import LogMessage
 from tollgate.runtime.errors import BrokerError, BrokerUnavailableError, LogMovedOnError
-from tollgate.runtime.tasks import set_errors, set_results, set_within
+from tollgate.runtime.tasks import set_errors, set_results
 
 INTERVAL_SECONDS = 0.005
 """From the start of a group to the start of the next, unless a whole group is waiting. So a request after a pause is
@@ -46,7 +46,8 @@ class RequestWriter:
         self._dedup_index = dedup_index
         self._waiting: dict[str, _Waiting] = {}
         self._group: dict[str, _Waiting] = {}
-        self._is_whole_group = asyncio.Event()
+        self._whole_group: asyncio.Future[None] | None = None
+        """While the start of a group is awaited: done at its time, or as soon as a whole group is waiting."""
         self._next_group_at = 0.0
         self._writing: asyncio.Task[None] | None = None
         dedup_index.on_requests = self._on_requests
@@ -63,8 +64,8 @@ class RequestWriter:
         if waiting is None:
             waiting = _Waiting(request, loop.time() + timeout_seconds)
             self._waiting[correlation_id] = waiting
-            if len(self._waiting) >= EVENTS_MAX:
-                self._is_whole_group.set()
+            if len(self._waiting) >= EVENTS_MAX and self._whole_group is not None:
+                set_results((self._whole_group,), None)
             if self._writing is None:
                 self._writing = asyncio.create_task(self._write())
         stored_cents: asyncio.Future[int] = loop.create_future()
@@ -85,9 +86,11 @@ class RequestWriter:
 
     async def _until_next_group(self) -> None:
         loop = asyncio.get_running_loop()
-        if len(self._waiting) < EVENTS_MAX:
-            self._is_whole_group.clear()
-            await set_within(self._is_whole_group, self._next_group_at - loop.time())
+        if len(self._waiting) < EVENTS_MAX and self._next_group_at > loop.time():
+            self._whole_group = loop.create_future()
+            timer = loop.call_at(self._next_group_at, set_results, (self._whole_group,), None)
+            await self._whole_group
+            timer.cancel()
         self._next_group_at = loop.time() + INTERVAL_SECONDS
 
     def _next_group(self) -> dict[str, _Waiting]:

@@ -85,20 +85,15 @@ FORMS = ("usual", "byte by byte", "chunked", "closing", "HTTP/1.0", "expecting",
 
 def _in_form(form: str, body: bytes) -> tuple[bytes, ...]:
     header, _ = post(body)
-    match form:
-        case "byte by byte":
-            return tuple(bytes((byte,)) for byte in header + body)
-        case "chunked":
-            return (head("POST /payments", {**JSON, "Transfer-Encoding": "chunked"}), chunk(body) + chunk(b""))
-        case "closing":
-            return (post(body, {"Connection": "close"})[0], body)
-        case "HTTP/1.0":
-            return (header.replace(b"HTTP/1.1", b"HTTP/1.0"), body)
-        case "expecting":
-            return (post(body, {"Expect": "100-continue"})[0], body)
-        case "behind another":
-            return (b"".join(post(payment(str(uuid.uuid4())))) + header + body,)
-    return (header, body)
+    parts: dict[str, tuple[bytes, ...]] = {
+        "byte by byte": tuple(bytes((byte,)) for byte in header + body),
+        "chunked": (head("POST /payments", {**JSON, "Transfer-Encoding": "chunked"}), chunk(body) + chunk(b"")),
+        "closing": post(body, {"Connection": "close"}),
+        "HTTP/1.0": (header.replace(b"HTTP/1.1", b"HTTP/1.0"), body),
+        "expecting": post(body, {"Expect": "100-continue"}),
+        "behind another": (b"".join(post(payment(str(uuid.uuid4())))) + header + body,),
+    }
+    return parts.get(form, (header, body))
 
 
 @pytest.mark.parametrize("form", FORMS)

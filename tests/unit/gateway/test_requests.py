@@ -312,3 +312,23 @@ def test_an_id_in_a_path_is_read_by_the_same_rule() -> None:
         with pytest.raises(Problem) as refused:
             parse_correlation_id(value)
         assert refused.value.status == HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+@given(
+    id_=st.sampled_from((ID, ID.upper(), ID[:-1], ID + "0", "")),
+    amount=st.one_of(
+        st.from_regex(r"-?[0-9]{1,14}(\.[0-9]{0,4})?([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+        st.sampled_from(("0", "0.00", "0.01", "1000000000.00", "1000000000.01", "999999999999.99", "00.10", "1.", "٣")),
+    ),
+    space=st.sampled_from(("", " ", "  ", "\n")),
+)
+def test_a_body_of_the_usual_form_is_read_as_the_parser_of_json_reads_it(id_: str, amount: str, space: str) -> None:
+    body = f'{{"correlationId":{space}"{id_}",{space}"amount":{space}{amount}}}'.encode()
+    assert _result(body) == _result(body + b" ")
+
+
+def _result(body: bytes) -> PaymentOrder | tuple[int, str]:
+    try:
+        return parse(body)
+    except Problem as problem:
+        return problem.status, problem.detail
