@@ -7,6 +7,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Literal
 
 from tollgate.contract.events import (
@@ -246,11 +247,9 @@ class Projection:
 
     def remember_all_ended(self, correlation_ids: Iterable[str], how: EndedAs) -> None:
         """The same for several payments, in the order in which they ended."""
-        recently_ended = self.recently_ended
-        for correlation_id in correlation_ids:
-            recently_ended[correlation_id] = how
-            if len(recently_ended) > RECENTLY_ENDED_MAX:
-                recently_ended.popitem(last=False)
+        self.recently_ended.update(zip(correlation_ids, repeat(how)))
+        while len(self.recently_ended) > RECENTLY_ENDED_MAX:
+            self.recently_ended.popitem(last=False)
 
     def _end(self, correlation_id: str) -> OpenPayment | None:
         self.open_attempts.pop(correlation_id, None)

@@ -29,8 +29,9 @@ def integers(values: Sequence[int]) -> Column:
 
 def texts(values: Sequence[str]) -> Column:
     """A VARCHAR each."""
-    encoded = [one.encode() for one in values]
-    return Column(b"u", len(values), [_offsets(encoded), array("B", b"".join(encoded))])
+    joined = "".join(values)
+    offsets = _offsets(values if joined.isascii() else [one.encode() for one in values])
+    return Column(b"u", len(values), [offsets, array("B", joined.encode())])
 
 
 def texts_of(column: Column) -> Iterator[str]:

@@ -17,8 +17,9 @@ from tollgate.messaging.validity import valid_events
 from tollgate.projector.live.open_snapshot import SNAPSHOT_MESSAGES_MIN, SnapshotWriter
 from tollgate.projector.live.projection import EndedAs, Unread
 from tollgate.projector.live.store import Checkpoint
-from tollgate.projector.rebuild.bulk_projection import BulkProjection, Rows, Stretch
+from tollgate.projector.rebuild.bulk_projection import BulkProjection, Rows
 from tollgate.projector.rebuild.bulk_store import BulkStore
+from tollgate.projector.rebuild.plain_lines import Stretch
 from tollgate.projector.rebuild.store_process import StoreProcess
 from tollgate.runtime.errors import FatalError, UnreadableMessageError
 

@@ -1,88 +1,27 @@
 """The projection of a long log: the same rows as from `Projection`, many times faster. Pure.
 
-Nearly every payment is plain: requested, routed once, processed. The events of plain payments are projected here from
-their text as `encode` writes it under their own subject, a stretch of the log at once and as columns, without a step of
-Python for each event. Payments do not affect each other; all events of any other payment (another event, a repeat,
-another spelling) go one by one, in the log's order, through `valid_events` and `Projection`, the earlier events of the
-payment first.
+Nearly every payment is plain: requested, routed once, processed. Its events are projected here from their text, a
+stretch of the log at once and as columns (plain_lines.py). Payments do not affect each other; all events of any other
+payment (another event, a repeat, another spelling) go one by one, in the log's order, through `valid_events` and
+`Projection`, the earlier events of the payment first.
 """
 
-import re
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
 from typing import Any
 
 from tollgate.contract.batch import EVENTS_MAX, split
-from tollgate.contract.codec import VERSION, decode
-from tollgate.contract.events import PROVIDERS, Event, LedgerPurged
+from tollgate.contract.codec import decode
+from tollgate.contract.events import Event, LedgerPurged
 from tollgate.contract.payment_state import ACCEPTANCE_SECONDS_MAX
-from tollgate.contract.subjects import PURGED, REQUESTED
-from tollgate.contract.timestamps import MICROSECONDS, InvalidTimestampError, parse_us
+from tollgate.contract.subjects import PURGED
+from tollgate.contract.timestamps import MICROSECONDS
 from tollgate.projector.live.projection import Cleared, EndedAs, OpenPayment, Projection, RejectedRow, SettledRow
+from tollgate.projector.rebuild.plain_lines import Lines, Place, PlainLines, StoredMessage, Stretch
 
-_HEAD = rf'"version":{VERSION},"correlationId":"([0-9a-f-]{{36}})"'
-_ID_CHARACTERS = 36
-_DASHES = (8, 13, 18, 23)
-# Amounts and attempts of more digits are valid, but not plain.
-_NUMBER = "[1-9][0-9]{0,15}"
-_STAMP = r'"([0-9T:-]{19})\.([0-9]{6})Z"'
-_TEXT = r'"[ !#-\[\]-~]*"'
-_PROVIDER = f'"({"|".join(PROVIDERS)})"'
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """How the plain events of one type are spelled. The first group of `find` is the correlationId."""
-
-    find: Callable[[str], list[Any]]
-    """Finds the groups of all lines that are spelled as `encode` spells them."""
-    seconds: tuple[int, ...]
-    """The groups that hold times to the second; the expression also matches some that are not valid times."""
-    provider: int | None = None
-    """The group that holds the provider, which has to be that of the subject."""
-
-
-def _kind(name: str, *fields: str, seconds: tuple[int, ...], provider: int | None = None) -> _Kind:
-    # No field may contain a line's end, so each match is a whole line.
-    line = f'^{{"type":"{name}",{",".join((_HEAD, *fields))}}}$'
-    return _Kind(re.compile(line, re.ASCII | re.MULTILINE).findall, seconds, provider)
-
-
-_REQUEST = _kind("PaymentRequested", f'"amountCents":{_NUMBER}', f'"acceptedAt":{_STAMP}', seconds=(1,))
-_INTENT = _kind(
-    "PaymentRouted",
-    f'"amountCents":{_NUMBER}',
-    f'"attempt":({_NUMBER})',
-    f'"processor":{_PROVIDER}',
-    f'"requestedAt":{_STAMP}',
-    f'"why":{_TEXT}',
-    seconds=(3,),
-    provider=2,
-)
-_CHARGE = _kind(
-    "PaymentProcessed",
-    f'"amountCents":({_NUMBER})',
-    f'"attempt":({_NUMBER})',
-    f'"processor":{_PROVIDER}',
-    f'"requestedAt":{_STAMP}',
-    f'"processedAt":{_STAMP}',
-    seconds=(4, 6),
-    provider=3,
-)
-_KINDS: dict[str, tuple[_Kind, str]] = {
-    REQUESTED: (_REQUEST, ""),
-    **{f"payments.routed.{one}": (_INTENT, one) for one in PROVIDERS},
-    **{f"payments.processed.{one}": (_CHARGE, one) for one in PROVIDERS},
-}
-"""Subject -> the type of its plain events, and their provider."""
-
-MESSAGES_AT_ONCE = 1_024
-"""More do not gain anything: their texts do not fit into the processor's cache."""
-_SECONDS_MAX = 100_000
-"""Limit of seconds whose numbers are cached; beyond it the cache is cleared before the next stretch."""
+MESSAGES_AT_ONCE = 256
+"""With more, what is made of their texts does not fit into the processor's cache, beside a second process."""
 _PLAIN_AGE_MAX_US = ACCEPTANCE_SECONDS_MAX * MICROSECONDS
 
 Row = tuple[Any, ...]
@@ -106,60 +45,12 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Messages in the log's order, as one list per property, all of the same length."""
-
-    sequences: Sequence[int]
-    subjects: Sequence[str]
-    payloads: Sequence[bytes]
-    stored_at_us: Sequence[int]
-
-    def slice(self, begin: int, end: int) -> "Stretch":
-        return Stretch(
-            self.sequences[begin:end], self.subjects[begin:end], self.payloads[begin:end], self.stored_at_us[begin:end]
-        )
-
-
-_Place = tuple[int, int]
-"""The index of a message in its stretch, and the line."""
-
-
-@dataclass(slots=True)
-class _Lines:
-    """The plain lines of one type in a stretch, in the log's order, each list with one item for each line."""
-
-    ids: list[str] = field(default_factory=list)
-    found: list[Any] = field(default_factory=list)
-    """The groups of the expression; the first is the id."""
-    messages: list[int] = field(default_factory=list)
-    """Indices in the stretch."""
-    lines: list[int] = field(default_factory=list)
-    """Numbers of the lines in their message."""
-
-    def place(self, index: int) -> _Place:
-        return self.messages[index], self.lines[index]
-
-    def take(self, ids: set[str]) -> Iterator[_Place]:
-        """Removes the lines of these payments, and yields their places."""
-        for index in reversed([index for index, one in enumerate(self.ids) if one in ids]):
-            yield self.place(index)
-            del self.ids[index], self.found[index], self.messages[index], self.lines[index]
-
-
-@dataclass(frozen=True, slots=True)
 class _Single:
     """An event that is applied one by one."""
 
-    place: _Place
-    sequence: int
+    place: Place
+    message: StoredMessage
     event: Event
-    stored_at_us: int
-
-
-_Intent = tuple[int, bytes, int]
-"""Sequence of an intent, its message, and the line."""
-_Request = tuple[int, bytes, int, int]
-"""The same of a request, and the microsecond at which it was stored."""
 
 
 class BulkProjection:
@@ -174,11 +65,11 @@ class BulkProjection:
         self._valid_events = valid_events
         self._ended_as = ended_as
         self._projection = Projection(self._ended_as_anywhere)
-        self._requests: dict[str, _Request] = {}
-        """The requests of plain payments that have not ended, oldest first."""
-        self._intents: dict[str, _Intent] = {}
-        """The intents of those of them that have one."""
-        self._seconds: dict[str, int] = {}
+        self._plain = PlainLines()
+        self._requests: dict[str, StoredMessage] = {}
+        """The plain payments that have not ended, oldest first, and the messages with their requests."""
+        self._intents: dict[str, StoredMessage] = {}
+        """Those of them that have an intent."""
         self.poison_events = 0
         """Count of messages set aside because they are not valid."""
 
@@ -186,15 +77,6 @@ class BulkProjection:
         """Applies the next messages."""
         for begin in range(0, len(stretch.sequences), MESSAGES_AT_ONCE):
             self._apply_part(stretch.slice(begin, begin + MESSAGES_AT_ONCE))
-
-    def _apply_part(self, stretch: Stretch) -> None:
-        begin = 0
-        for index in [index for index, subject in enumerate(stretch.subjects) if subject == PURGED]:
-            self._apply(stretch.slice(begin, index))
-            for event in self._events(stretch, index):
-                self._apply_any(stretch.sequences[index], event, stretch.stored_at_us[index])
-            begin = index + 1
-        self._apply(stretch.slice(begin, len(stretch.subjects)) if begin else stretch)
 
     def take(self) -> Rows:
         """Returns the rows since the last call."""
@@ -214,138 +96,73 @@ class BulkProjection:
             self._leave_plain(correlation_id)
         return dict(sorted(self._projection.open.items(), key=lambda one: one[1].sequences[0]))
 
+    def _apply_part(self, stretch: Stretch) -> None:
+        begin = 0
+        for index in [index for index, subject in enumerate(stretch.subjects) if subject == PURGED]:
+            self._apply(stretch.slice(begin, index))
+            for event in self._events(stretch, index):
+                self._apply_single(stretch.sequences[index], event, stretch.stored_at_us[index])
+            begin = index + 1
+        self._apply(stretch.slice(begin, len(stretch.subjects)) if begin else stretch)
+
     def _apply(self, stretch: Stretch) -> None:
         """Applies messages without a purge."""
-        if len(self._seconds) > _SECONDS_MAX:
-            self._seconds.clear()
-        (requests, intents, charges), singles = self._plain_lines(stretch)
-        ids = {one.event.correlation_id for one in singles if not isinstance(one.event, LedgerPurged)}
-        ids |= self._not_plain(stretch, requests, intents, charges)
-        for lines in (requests, intents, charges):
-            singles += self._decoded(stretch, lines.take(ids))
-        self._request(stretch, requests)
-        self._intend(stretch, intents)
-        charged = self._charge(stretch, charges)
-        self._merge(charges, charged, sorted(singles, key=lambda one: one.place))
-
-    def _plain_lines(self, stretch: Stretch) -> tuple[tuple[_Lines, _Lines, _Lines], list[_Single]]:
-        """The lines of requests, intents and charges that are spelled as `encode` spells them, and all other events."""
-        by_kind: dict[int, list[int]] = {id(kind): [] for kind in (_REQUEST, _INTENT, _CHARGE)}
-        others: list[int] = []
-        where = {subject: by_kind[id(kind)] for subject, (kind, _) in _KINDS.items()}
-        for index, subject in enumerate(stretch.subjects):
-            where.get(subject, others).append(index)
-        requests, intents, charges = (_Lines(), _Lines(), _Lines())
-        for kind, lines in ((_REQUEST, requests), (_INTENT, intents), (_CHARGE, charges)):
-            self._find(stretch, kind, by_kind[id(kind)], lines, others)
+        requests, intents, charges, others = self._plain.find(stretch)
+        messages = stretch.messages()
         singles = [
-            _Single((index, line), stretch.sequences[index], event, stretch.stored_at_us[index])
-            for index in sorted(others)
+            _Single(index * EVENTS_MAX + line, messages[index], event)
+            for index in others
             for line, event in enumerate(self._events(stretch, index))
         ]
-        return (requests, intents, charges), singles
+        not_plain = {one.event.correlation_id for one in singles if not isinstance(one.event, LedgerPurged)}
+        not_plain |= self._not_plain(messages, requests, intents, charges)
+        for lines in (requests, intents, charges):
+            singles += _decoded(messages, lines.take(not_plain))
+        self._requests.update(zip(requests.places, _messages_of(messages, requests), strict=True))
+        self._intents.update(zip(intents.places, _messages_of(messages, intents), strict=True))
+        rows = self._charge(messages, charges)
+        self._merge(list(charges.places.values()), rows, sorted(singles, key=lambda one: one.place))
 
-    def _find(self, stretch: Stretch, kind: _Kind, indices: list[int], lines: _Lines, others: list[int]) -> None:
-        """Adds the lines of those messages all of whose lines are plain; the indices of the other messages to `others`.
-
-        One expression finds the lines of all messages. Only where it does not, halves of them are searched.
-        """
-        if not indices:
-            return
-        payloads = [stretch.payloads[index] for index in indices]
-        counts = [payload.count(b"\n") + 1 for payload in payloads]
-        found = kind.find(b"\n".join(payloads).decode("latin-1"))
-        messages = list(chain.from_iterable(map(repeat, indices, counts)))
-        ids = [one[0] for one in found]
-        if (
-            len(found) == len(messages)
-            and max(counts) <= EVENTS_MAX
-            and self._is_plain(stretch, kind, ids, found, messages)
-        ):
-            lines.ids += ids
-            lines.found += found
-            lines.messages += messages
-            lines.lines += chain.from_iterable(map(range, counts))
-        elif len(indices) == 1:
-            others += indices
-        else:
-            middle = len(indices) // 2
-            self._find(stretch, kind, indices[:middle], lines, others)
-            self._find(stretch, kind, indices[middle:], lines, others)
-
-    def _is_plain(self, stretch: Stretch, kind: _Kind, ids: list[str], found: list[Any], messages: list[int]) -> bool:
-        """Whether these lines are plain: what the expression does not check. Then `_seconds` has all times."""
-        if not _are_ids(ids):
-            return False
-        if len(set(ids)) != len(ids) and len(set(zip(messages, ids, strict=True))) != len(ids):
-            # Two events of one payment in one message.
-            return False
-        if kind.provider is not None:
-            subjects = map(stretch.subjects.__getitem__, messages)
-            if [_KINDS[subject][1] for subject in subjects] != [one[kind.provider] for one in found]:
-                return False
-        texts = {one[group] for group in kind.seconds for one in found}
-        return all(self._is_time(text) for text in texts)
-
-    def _not_plain(self, stretch: Stretch, requests: _Lines, intents: _Lines, charges: _Lines) -> set[str]:
+    def _not_plain(self, messages: list[StoredMessage], requests: Lines, intents: Lines, charges: Lines) -> set[str]:
         """The payments whose events must be applied one by one, although these are spelled as `encode` spells them."""
+        requested, intended = requests.places, intents.places
         known, open_, recently_ended = self._requests, self._projection.open, self._projection.recently_ended
-        requested_at = dict(zip(requests.ids, requests.messages, strict=True))
-        intended_at = dict(zip(intents.ids, intents.messages, strict=True))
-        found = _repeated(requests.ids) | _repeated(intents.ids) | _repeated(charges.ids)
-        found.update(one for one in requests.ids if one in known or one in open_ or one in recently_ended)
-        found.update(self._late(stretch, requests))
-        found.update(one for one in intents.ids if one in self._intents)
-        found.update(one[0] for one in intents.found if one[1] != "1")
+        found = {one for lines in (requests, intents, charges) for one, _ in lines.repeats}
+        found |= requested.keys() & known.keys() | requested.keys() & open_.keys()
+        found |= requested.keys() & recently_ended.keys()
+        found |= intended.keys() & self._intents.keys()
+        found.update(one[0] for one in intents.found if one[1])
+        found.update(self._late(messages, requests))
         for lines in (intents, charges):
             # Their request is not known, or comes later.
             found.update(
-                one
-                for one, message in zip(lines.ids, lines.messages, strict=True)
-                if requested_at.get(one, -1 if one in known else message) >= message
+                one for one, place in lines.places.items() if requested.get(one, -1 if one in known else place) >= place
             )
-        found.update(
-            one
-            for one, message in zip(charges.ids, charges.messages, strict=True)
-            if intended_at.get(one, -1) > message
-        )
+        found.update(one for one, place in charges.places.items() if intended.get(one, -1) > place)
         return found
 
-    def _late(self, stretch: Stretch, requests: _Lines) -> Iterator[str]:
-        """The requests that were stored so long after their acceptance that they may be repeats."""
-        seconds = {self._seconds[second] for second in {one[1] for one in requests.found}}
-        stored_at_us = stretch.stored_at_us
-        if not seconds or (
-            max(stored_at_us) - min(seconds) <= _PLAIN_AGE_MAX_US
-            and max(seconds) + MICROSECONDS - min(stored_at_us) <= _PLAIN_AGE_MAX_US
-        ):
+    def _late(self, messages: list[StoredMessage], requests: Lines) -> Iterator[str]:
+        """The requests that were stored so long before or after their acceptance that they may be repeats."""
+        if not requests.found:
             return
-        for (correlation_id, second, microsecond), message in zip(requests.found, requests.messages, strict=True):
-            if abs(stretch.stored_at_us[message] - self._seconds[second] - int(microsecond)) > _PLAIN_AGE_MAX_US:
-                yield correlation_id
+        seconds = self._plain.seconds
+        accepted = [seconds[one] for one in {one[1] for one in requests.found}]
+        stored = [stored_at_us for _, _, stored_at_us in messages]
+        if _are_fresh(min(accepted), max(stored)) and _are_fresh(max(accepted), min(stored)):
+            return
+        for one in requests.found:
+            _, _, stored_at_us = messages[requests.places[one[0]] // EVENTS_MAX]
+            if not _are_fresh(seconds[one[1]], stored_at_us):
+                yield one[0]
 
-    def _request(self, stretch: Stretch, requests: _Lines) -> None:
-        sequences, payloads, stored_at_us = stretch.sequences, stretch.payloads, stretch.stored_at_us
-        self._requests.update(
-            (one[0], (sequences[message], payloads[message], line, stored_at_us[message]))
-            for one, message, line in zip(requests.found, requests.messages, requests.lines, strict=True)
-        )
-
-    def _intend(self, stretch: Stretch, intents: _Lines) -> None:
-        sequences, payloads = stretch.sequences, stretch.payloads
-        self._intents.update(
-            (one[0], (sequences[message], payloads[message], line))
-            for one, message, line in zip(intents.found, intents.messages, intents.lines, strict=True)
-        )
-
-    def _charge(self, stretch: Stretch, charges: _Lines) -> list[Row]:
-        """The rows of the charges."""
-        requests, intents, seconds, sequences = self._requests, self._intents, self._seconds, stretch.sequences
+    def _charge(self, messages: list[StoredMessage], charges: Lines) -> list[Row]:
+        """The rows of the charges, whose payments end."""
+        requests, intents, seconds = self._requests, self._intents, self._plain.seconds
         rows: list[Row] = []
-        for one, message in zip(charges.found, charges.messages, strict=True):
-            name, amount_cents, attempt, provider, second, microsecond, then, then_microsecond = one
-            sequence = sequences[message]
-            requested, intended = requests.pop(name)[0], intents.pop(name, None)
+        for groups, place in zip(charges.found, charges.places.values(), strict=True):
+            name, amount_cents, attempt, provider, second, microsecond, then, then_microsecond = groups
+            sequence = messages[place // EVENTS_MAX][0]
+            request, intent = requests.pop(name), intents.pop(name, None)
             rows.append(
                 (
                     name,
@@ -355,19 +172,21 @@ class BulkProjection:
                     seconds[then] + int(then_microsecond),
                     int(attempt),
                     sequence,
-                    [requested, sequence] if intended is None else [requested, intended[0], sequence],
+                    [request[0], sequence] if intent is None else [request[0], intent[0], sequence],
                 )
             )
         return rows
 
-    def _merge(self, charges: _Lines, rows: list[Row], singles: list[_Single]) -> None:
-        """Adds the rows of the charges and applies the other events, in the log's order."""
+    def _merge(self, places: list[Place], rows: list[Row], singles: list[_Single]) -> None:
+        """Adds the rows of the charges at these places and applies the other events, in the log's order."""
         begin = 0
         for single in singles:
-            end = bisect_left(range(len(rows)), single.place, begin, key=charges.place)
-            self._settle(rows[begin:end])
-            begin = end
-            self._apply_any(single.sequence, single.event, single.stored_at_us)
+            end = bisect_left(places, single.place, begin)
+            if end > begin:
+                self._settle(rows[begin:end])
+                begin = end
+            sequence, _, stored_at_us = single.message
+            self._apply_single(sequence, single.event, stored_at_us)
         self._settle(rows[begin:] if begin else rows)
 
     def _settle(self, rows: list[Row]) -> None:
@@ -380,12 +199,7 @@ class BulkProjection:
         self.poison_events += events is None
         return events or ()
 
-    def _decoded(self, stretch: Stretch, places: Iterable[_Place]) -> Iterator[_Single]:
-        for message, line in places:
-            event = decode(split(stretch.payloads[message])[line])
-            yield _Single((message, line), stretch.sequences[message], event, stretch.stored_at_us[message])
-
-    def _apply_any(self, sequence: int, event: Event, stored_at_us: int) -> None:
+    def _apply_single(self, sequence: int, event: Event, stored_at_us: int) -> None:
         if isinstance(event, LedgerPurged):
             self._requests.clear()
             self._intents.clear()
@@ -412,20 +226,11 @@ class BulkProjection:
 
     def _leave_plain(self, correlation_id: str) -> None:
         """Applies the events so far of a plain payment one by one."""
-        sequence, message, line, stored_at_us = self._requests.pop(correlation_id)
-        self._projection.apply(sequence, decode(split(message)[line]), stored_at_us)
-        if (intent := self._intents.pop(correlation_id, None)) is not None:
-            sequence, message, line = intent
-            self._projection.apply(sequence, decode(split(message)[line]), 0)
-
-    def _is_time(self, text: str) -> bool:
-        """Whether the text is a valid time; then `_seconds` has its microseconds since the epoch."""
-        if text not in self._seconds:
-            try:
-                self._seconds[text] = parse_us(f"{text}Z")
-            except InvalidTimestampError:
-                return False
-        return True
+        request, intent = self._requests.pop(correlation_id), self._intents.pop(correlation_id, None)
+        for message in (request, intent):
+            if message is not None:
+                sequence, payload, stored_at_us = message
+                self._projection.apply(sequence, _event_of(correlation_id, payload), stored_at_us)
 
     def _ended_as_anywhere(self, correlation_id: str) -> EndedAs | None:
         known = self.rows.ended_as(correlation_id)
@@ -435,17 +240,26 @@ class BulkProjection:
         return before if before == "settled" else known or before
 
 
-def _are_ids(ids: list[str]) -> bool:
-    """Whether texts of 36 digits and dashes are ids: the dashes are where they belong, and nowhere else."""
-    text = "".join(ids)
-    dashes = "-" * len(ids)
-    return text.count("-") == len(_DASHES) * len(ids) and all(
-        text[place::_ID_CHARACTERS] == dashes for place in _DASHES
+def _messages_of(messages: list[StoredMessage], lines: Lines) -> list[StoredMessage]:
+    """The message of each line."""
+    return [messages[place // EVENTS_MAX] for place in lines.places.values()]
+
+
+def _decoded(messages: list[StoredMessage], places: Iterable[Place]) -> Iterator[_Single]:
+    for place in places:
+        index, line = divmod(place, EVENTS_MAX)
+        yield _Single(place, messages[index], decode(split(messages[index][1])[line]))
+
+
+def _event_of(correlation_id: str, payload: bytes) -> Event:
+    """The payment's event in a message whose lines are plain."""
+    name = correlation_id.encode()
+    return decode(next(line for line in split(payload) if name in line))
+
+
+def _are_fresh(accepted_second_us: int, stored_at_us: int) -> bool:
+    """Whether a request that was accepted within that second is no repeat for sure."""
+    return (
+        stored_at_us - accepted_second_us <= _PLAIN_AGE_MAX_US
+        and accepted_second_us + MICROSECONDS - stored_at_us <= _PLAIN_AGE_MAX_US
     )
-
-
-def _repeated(ids: list[str]) -> set[str]:
-    """Those that are there more than once."""
-    if len(set(ids)) == len(ids):
-        return set()
-    return {one for one, count in Counter(ids).items() if count > 1}

@@ -17,7 +17,8 @@ from tollgate.contract.subjects import subject_of
 from tollgate.messaging.validity import valid_events
 from tollgate.projector.live import projection
 from tollgate.projector.live.projection import Cleared, EndedAs, Projection, RejectedRow, SettledRow
-from tollgate.projector.rebuild.bulk_projection import BulkProjection, Rows, Stretch
+from tollgate.projector.rebuild.bulk_projection import BulkProjection, Rows
+from tollgate.projector.rebuild.plain_lines import Stretch
 
 Message = tuple[int, str, bytes, int]
 
@@ -241,7 +242,7 @@ def test_plain_payments_are_projected_without_the_live_projection(monkeypatch: p
     def must_not(*_: object) -> None:
         raise AssertionError("the plain path was left")
 
-    monkeypatch.setattr(BulkProjection, "_apply_any", must_not)
+    monkeypatch.setattr(BulkProjection, "_apply_single", must_not)
     bulk = Bulk()
     name = PAYMENTS[0]
     plain: list[Event] = [
