@@ -41,14 +41,21 @@ class BrokerClock:
         before_us, wall_us = self._monotonic(), self._wall()
         return self._broker_time.offset(before_us, wall_us, self._monotonic())
 
+    def is_off_by(self, seconds: float) -> bool:
+        """Whether the wall clock differs by more for sure."""
+        return self._is_off(self._wall(), seconds)
+
     def now_us(self) -> int:
         """The wall clock's time, corrected if it differs by more than CLOCK_OFFSET_SECONDS_WARNED."""
         wall_us = self._wall()
-        if self._broker_time is not None and self._broker_time.agrees(
-            wall_us - self._monotonic(), CLOCK_OFFSET_SECONDS_WARNED
-        ):
+        if not self._is_off(wall_us, CLOCK_OFFSET_SECONDS_WARNED):
             return wall_us
         offset = self.offset()
-        if offset is None or not offset.exceeds(CLOCK_OFFSET_SECONDS_WARNED):
-            return wall_us
-        return wall_us - offset.middle_us
+        return wall_us if offset is None else wall_us - offset.middle_us
+
+    def _is_off(self, wall_us: int, seconds: float) -> bool:
+        """Whether the wall clock, read just now, is off. Each payment asks several times."""
+        if self._broker_time is None or self._broker_time.agrees(wall_us - self._monotonic(), seconds):
+            return False
+        offset = self.offset()
+        return offset is not None and offset.exceeds(seconds)

@@ -46,7 +46,7 @@ class ClockWatch:
     @property
     def is_right(self) -> bool:
         """Whether there is no sign that the clock is off by more than CLOCK_OFFSET_SECONDS_MAX."""
-        return not self._suspected.is_set() and _grade(self.offset) != "too far off"
+        return not (self._suspected.is_set() or self._broker.clock.is_off_by(CLOCK_OFFSET_SECONDS_MAX))
 
     def now_us(self) -> int:
         """The wall clock's time, corrected if it is off."""

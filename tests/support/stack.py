@@ -104,7 +104,8 @@ class Stack:
         self.data.mkdir(parents=True, exist_ok=True)
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                self._command,
+                # Tests that run under nohup would pass on that they ignore SIGHUP.
+                ("env", "--default-signal=HUP", *self._command),
                 env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,

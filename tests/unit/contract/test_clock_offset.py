@@ -135,6 +135,7 @@ def test_below_the_bound_the_time_of_day_is_the_wall_clocks_own() -> None:
 def test_before_the_first_answer_there_is_no_offset_and_no_correction() -> None:
     clocks = Clocks()
     clock = BrokerClock(wall=clocks.wall, monotonic=clocks.monotonic)
+    assert not clock.is_off_by(0)
     assert (clock.offset(), clock.measured_at_us, clock.now_us()) == (None, None, clocks.wall())
 
 
@@ -156,7 +157,19 @@ def test_a_program_that_is_stopped_between_its_two_clocks_does_not_take_that_for
 def _exceeds(clock: BrokerClock, bound_seconds: float) -> bool:
     offset = clock.offset()
     assert offset is not None
+    assert clock.is_off_by(bound_seconds) is offset.exceeds(bound_seconds)
     return offset.exceeds(bound_seconds)
+
+
+@given(ahead_us=st.integers(-1_200_000, 1_200_000), later_seconds=st.integers(0, 10**6))
+def test_the_short_way_says_the_same_as_the_offset_at_any_time_after_a_measurement(
+    ahead_us: int, later_seconds: int
+) -> None:
+    clocks = Clocks()
+    clock = measured(clocks)
+    clocks.ahead_us = ahead_us
+    clocks.monotonic_us += later_seconds * MICROSECONDS
+    assert clock.is_off_by(1.0) is _exceeds(clock, 1.0)
 
 
 @given(
