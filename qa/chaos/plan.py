@@ -298,20 +298,30 @@ def _at_the_limit(rng: random.Random, at: float) -> list[Fault]:
     ]
 
 
+GATHER_SECONDS = 0.7
+"""How long requests gather in the gateways."""
+EMPTY_SECONDS = 0.3
+"""After so long no request waits in the queue, and each replica's pull is open."""
+
+
+def _gathered(at: float) -> list[Fault]:
+    """Requests gather in the gateways, which do not get the broker's answers, and are then stored in large groups.
+
+    A replica that is cut off gets one more delivery at most, if its pull is open then (docs/decisions/0052). Cut off
+    while requests gather, it gets a delivery of many payments.
+    """
+    return [Fault(at, "link", f"{gateway}-{BROKER}", GATHER_SECONDS, Mode.DEAF) for gateway in GATEWAYS]
+
+
 def _overtaken(rng: random.Random, at: float) -> list[Fault]:
     """A replica is cut off or stopped while it holds a delivery of many payments, until that went to the other one.
-
-    A replica that is cut off gets one more delivery at most (docs/decisions/0052). So that this one is of many
-    payments, requests first gather in the gateways, which do not get the broker's answers. Meanwhile the queue becomes
-    empty, and the pull of each replica stays open for the groups that follow.
 
     The other replica cannot reach the default, and the fallback is slow by then: it is still charging there when the
     first one continues, which can reach the default.
     """
     replica, other = rng.sample(PROCESSORS, 2)
-    gathered_at = at + 0.7
-    overtaken_at = gathered_at + ACK_WAIT_SECONDS
-    away_at, back_at = at + 0.3, overtaken_at + rng.uniform(0.15, 0.5)
+    overtaken_at = at + GATHER_SECONDS + ACK_WAIT_SECONDS
+    away_at, back_at = at + EMPTY_SECONDS, overtaken_at + rng.uniform(0.15, 0.5)
     away = rng.choice(
         (
             Fault(away_at, "link", f"{replica}-{BROKER}", mode=Mode.MUTE),
@@ -321,7 +331,7 @@ def _overtaken(rng: random.Random, at: float) -> list[Fault]:
     )
     unreachable_at = at + 1.0
     return [
-        *(Fault(at, "link", f"{gateway}-{BROKER}", gathered_at - at, Mode.DEAF) for gateway in GATEWAYS),
+        *_gathered(at),
         replace(away, seconds=back_at - away_at),
         Fault(unreachable_at, "link", f"{other}-default", back_at + 0.5 - unreachable_at, Mode.REFUSE),
         # Not earlier: calls that time out would open its circuit before the delivery comes.
@@ -336,12 +346,13 @@ def _belated(rng: random.Random, at: float) -> list[Fault]:
 
 
 def _alone_and_unheard(rng: random.Random, at: float) -> list[Fault]:
-    """The messages of the only running replica are stalled for longer than it waits for the log."""
+    """The messages of the only running replica, which holds many payments, are stalled for longer than it waits."""
     unheard, stopped = rng.sample(PROCESSORS, 2)
-    seconds = rng.uniform(5.3, 6.3)
+    seconds = rng.uniform(5.6, 6.6)
     return [
         Fault(at, "stop", stopped, seconds + 1.0),
-        Fault(at + 0.3, "link", f"{unheard}-{BROKER}", seconds, Mode.MUTE),
+        *_gathered(at),
+        Fault(at + EMPTY_SECONDS, "link", f"{unheard}-{BROKER}", seconds, Mode.MUTE),
     ]
 
 
