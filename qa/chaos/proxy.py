@@ -213,6 +213,7 @@ def _is_whole(request: bytes) -> bool:
 def _reset(writer: asyncio.StreamWriter) -> None:
     """Ends the connection with a reset, like a firewall."""
     found = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError, AttributeError):
+    # uvloop raises ValueError where the connection was reset before.
+    with contextlib.suppress(OSError, AttributeError, ValueError):
         found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

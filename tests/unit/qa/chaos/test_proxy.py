@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from qa.chaos.proxy import Link, Mode, Server
 from tests.support.conditions import eventually
@@ -170,3 +171,19 @@ async def test_a_gateway_timeout_comes_while_the_server_has_the_whole_request() 
 
 async def _is(truth: bool) -> bool:
     return truth
+
+
+def test_a_link_is_cut_again_before_its_connections_are_gone() -> None:
+    async def cut_twice() -> None:
+        async with linked() as (link, _, connect):
+            reader, writer = await connect()
+            writer.write(b"hello")
+            assert await said(reader) == b"echo hello"
+            await link.set(Mode.CUT)
+            await asyncio.sleep(0)
+            await link.set(Mode.REFUSE)
+            assert link.mode is Mode.REFUSE
+
+    # The runs use uvloop, whose sockets differ from asyncio's.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(cut_twice())
