@@ -79,6 +79,7 @@ PURE = [
     "projector.live.projection",
     "projector.live.rollup",
     "projector.rebuild.bulk_projection",
+    "projector.rebuild.plain_lines",
     "projector.standby.election",
     "status.answers",
     "status.screen",

@@ -177,48 +177,23 @@ class IdIndex:
             raise _unwritable(error) from error
 
 
-class NewIndex:
-    """A new file that takes the place of the one at `path` when it is finished. Raises apsw.Error.
-
-    Rows that were added later may have any ids: each call of `add` writes about all pages again if it has many rows.
-    """
-
-    def __init__(self, path: Path, log_identity: str) -> None:
-        discard_index(path)
-        self._path, self._unfinished = path, path.with_name(path.name + ".new")
-        discard_index(self._unfinished)
-        self._connection = connect(self._unfinished)
-        # Without a journal: an unfinished file is discarded. Until it is renamed nobody reads it.
-        self._connection.pragma("journal_mode", "OFF")
-        self._connection.pragma("synchronous", "OFF")
-        self._connection.reserve_bytes("main", CHECKSUM_BYTES)
-        for statement in _SCHEMA:
-            self._connection.execute(statement)
-        self._connection.execute("INSERT INTO meta VALUES (?, ?, 0)", [FORMAT, log_identity])
-
-    def add(self, rows: Iterable[list[Encoded]], position: int) -> None:
-        """Adds rows, which are best sorted by id; with all so far they hold everything up to the position."""
-        _fill(self._connection, rows, position)
-
-    def clear(self) -> None:
-        self._connection.execute("DELETE FROM ids")
-
-    def finish(self) -> None:
-        """Puts the file in place, durably."""
-        self._connection.pragma("synchronous", "FULL")
-        self._connection.pragma("journal_mode", "WAL")
-        self._connection.close()
-        self._unfinished.rename(self._path)
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 def write_index(path: Path, log_identity: str, position: int, rows: Iterable[list[Encoded]]) -> None:
     """Writes a new file in place of the one at `path`. Raises apsw.Error, and what `rows` raises."""
-    with closing(NewIndex(path, log_identity)) as index:
-        index.add(rows, position)
-        index.finish()
+    discard_index(path)
+    unfinished = path.with_name(path.name + ".new")
+    discard_index(unfinished)
+    with closing(connect(unfinished)) as connection:
+        # Without a journal: an unfinished file is discarded. Until it is renamed nobody reads it.
+        connection.pragma("journal_mode", "OFF")
+        connection.pragma("synchronous", "OFF")
+        connection.reserve_bytes("main", CHECKSUM_BYTES)
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        connection.execute("INSERT INTO meta VALUES (?, ?, 0)", [FORMAT, log_identity])
+        _fill(connection, rows, position)
+        connection.pragma("synchronous", "FULL")
+        connection.pragma("journal_mode", "WAL")
+    unfinished.rename(path)
 
 
 def position_of(connection: apsw.Connection, log_identity: str) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -14,12 +13,12 @@ import duckdb
 
 from tollgate.projector.live import known_filter
 from tollgate.projector.live.files import filter_of, index_of
+from tollgate.projector.live.id_index import write_index
 from tollgate.projector.live.projection import EndedAs, Unread
 from tollgate.projector.live.rollup import CHUNK_SEQUENCES
 from tollgate.projector.live.store import CONFIGURATION, Checkpoint, encoded_rows, prepare, write_checkpoint
 from tollgate.projector.rebuild.arrow_table import ArrowTable, Column, integers, lists, texts, texts_of
 from tollgate.projector.rebuild.bulk_projection import Rows
-from tollgate.projector.rebuild.index_builder import IndexBuilder
 from tollgate.runtime.errors import FatalError
 from tollgate.runtime.id_filter import IdFilter
 
@@ -31,7 +30,6 @@ COMMITTED_AT_ONCE = 65_536
 ROLLED_UP_AT_ONCE = 1_000_000
 """Rows whose sums are sorted by one query: payments of years have as many seconds, which do not fit into DuckDB's
 memory, although it spills."""
-_LAST_SETTLED = "SELECT coalesce(max(processed_sequence), 0) FROM settled"
 _COLUMNS: dict[str, Sequence[Callable[[Any], Column]]] = {
     "settled": (texts, texts, integers, integers, integers, integers, integers, lists),
     "rejected": (texts, integers, texts, lists),
@@ -74,9 +72,7 @@ class BulkStore:
         try:
             self._connection = duckdb.connect(str(path), config=CONFIGURATION)
             prepare(self._connection, log_identity)
-            rows_after = partial(encoded_rows, self._connection.cursor())
-            self._index = IndexBuilder(index_of(path), log_identity, rows_after)
-        except (duckdb.Error, apsw.Error) as error:
+        except duckdb.Error as error:
             raise _unwritable(error) from error
         self._using = Lock()
         """Held while the connection is in use: `write` is called by another thread than `ended_as`."""
@@ -99,7 +95,7 @@ class BulkStore:
                     self._insert(table, columns)
                 if self._uncommitted >= COMMITTED_AT_ONCE:
                     self._commit()
-        except (duckdb.Error, apsw.Error) as error:
+        except duckdb.Error as error:
             raise _unwritable(error) from error
         if self._ids is not None:
             for columns in rows.tables.values():
@@ -109,7 +105,7 @@ class BulkStore:
     def finish(self, checkpoint: Checkpoint, unread: Sequence[Unread] = ()) -> None:
         """Adds the rollup, the unread stretches and the checkpoint durably, and closes the file.
 
-        Beside it the index of ids is finished, and the filter of ids is written.
+        Beside it the index of ids is written, and the filter of ids.
         """
         try:
             # First: before, the rows have no numbers by which the rollup could be split.
@@ -121,7 +117,8 @@ class BulkStore:
                 self._connection.execute("INSERT INTO unread VALUES (?, ?)", list(astuple(stretch)))
             self._connection.commit()
             self._connection.execute("CHECKPOINT")
-            self._index.finish(checkpoint.position)
+            rows = encoded_rows(self._connection, 0)
+            write_index(index_of(self._path), self._log_identity, checkpoint.position, rows)
             if self._ids is not None:
                 bits = self._ids.part(0, self._ids.size_bytes)
                 known_filter.save(filter_of(self._path), self._log_identity, checkpoint.position, bits)
@@ -132,8 +129,6 @@ class BulkStore:
     def _commit(self) -> None:
         if self._uncommitted:
             self._connection.commit()
-            ((position,),) = self._connection.execute(_LAST_SETTLED).fetchall()
-            self._index.note_committed(self._uncommitted, position)
             self._uncommitted = 0
 
     def _roll_up(self) -> None:
@@ -144,7 +139,6 @@ class BulkStore:
             self._connection.execute(_ROLL_UP, {"chunk_sequences": CHUNK_SEQUENCES, **rows})
 
     def close(self) -> None:
-        self._index.close()
         self._connection.close()
 
     def ended_as(self, correlation_id: str) -> EndedAs | None:
@@ -158,8 +152,6 @@ class BulkStore:
         return None
 
     def _clear(self, purged_at: int) -> None:
-        # First: it waits until the rows are not read any more.
-        self._index.clear()
         for table in ("settled", "rejected", "purged"):
             self._connection.execute(f"TRUNCATE {table}")
         self._connection.execute("INSERT INTO purged VALUES (?)", [purged_at])
