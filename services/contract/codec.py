@@ -29,6 +29,9 @@ from tollgate.contract.upcasting import PRESENT_VERSION, UnreadableVersionError,
 
 VERSION = PRESENT_VERSION
 """The version that is written, and the newest that can be read. Older ones are upcast."""
+NUMBER_MAX = 2**63 - 1
+ATTEMPT_MAX = 2**31 - 1
+"""What the read model's columns hold. A larger number would end every projector that reads it."""
 
 
 class MalformedEventError(TollgateError, ValueError):
@@ -126,29 +129,27 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "PaymentRouted": lambda f: PaymentRouted(
         _id(f),
         _positive(f, "amountCents"),
-        _positive(f, "attempt"),
+        _attempt(f),
         _provider(f),
         _time(f, "requestedAt"),
         _text(f, "why"),
     ),
     "PaymentInDoubt": lambda f: PaymentInDoubt(
-        *(_id(f), _positive(f, "attempt"), _provider(f), _text(f, "why"), _resolution(f)),
+        *(_id(f), _attempt(f), _provider(f), _text(f, "why"), _resolution(f)),
         _positive(f, "requestSequence") if "requestSequence" in f else None,
     ),
-    "PaymentReleased": lambda f: PaymentReleased(
-        _id(f), _positive(f, "attempt"), _provider(f), _text(f, "why"), _resolution(f)
-    ),
+    "PaymentReleased": lambda f: PaymentReleased(_id(f), _attempt(f), _provider(f), _text(f, "why"), _resolution(f)),
     "PaymentProcessed": lambda f: PaymentProcessed(
         _id(f),
         _positive(f, "amountCents"),
-        _positive(f, "attempt"),
+        _attempt(f),
         _provider(f),
         _time(f, "requestedAt"),
         _time(f, "processedAt"),
         _resolution(f),
     ),
     "PaymentRejected": lambda f: PaymentRejected(
-        _id(f), _positive(f, "amountCents"), _text(f, "reason"), _positive(f, "attempt") if "attempt" in f else None
+        _id(f), _positive(f, "amountCents"), _text(f, "reason"), _attempt(f) if "attempt" in f else None
     ),
     "LedgerPurged": lambda f: LedgerPurged(_text(f, "who"), _time(f, "purgedAt")),
 }
@@ -168,11 +169,15 @@ def _text(fields: dict[str, Any], name: str) -> str:
     return value
 
 
-def _positive(fields: dict[str, Any], name: str) -> int:
+def _attempt(fields: dict[str, Any]) -> int:
+    return _positive(fields, "attempt", ATTEMPT_MAX)
+
+
+def _positive(fields: dict[str, Any], name: str, largest: int = NUMBER_MAX) -> int:
     value = fields[name]
     # `type`, not isinstance: a bool is an int to isinstance, and a float must never become money.
-    if type(value) is not int or value < 1:
-        raise MalformedEventError(f"field {name!r} is not a whole number above zero: {value!r}")
+    if type(value) is not int or not 0 < value <= largest:
+        raise MalformedEventError(f"field {name!r} is not a whole number from 1 to {largest}: {value!r}")
     return value
 
 

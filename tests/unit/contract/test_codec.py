@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.contract.event_strategies import BY_KIND, EXAMPLES, events
-from tollgate.contract.codec import VERSION, MalformedEventError, decode, encode
+from tollgate.contract.codec import ATTEMPT_MAX, NUMBER_MAX, VERSION, MalformedEventError, decode, encode
 from tollgate.contract.events import Event, PaymentRequested
 from tollgate.contract.subjects import MESSAGE_BYTES_MAX
 
@@ -99,6 +99,14 @@ def test_only_a_whole_number_above_zero_becomes_money_or_an_attempt(
 ) -> None:
     with pytest.raises(MalformedEventError, match=name):
         decode(orjson.dumps({**fields_of(kind), name: value}))
+
+
+@pytest.mark.parametrize(("kind", "name"), [one for one in FIELDS if one[1] in WHOLE_NUMBERS])
+def test_a_number_that_the_read_model_cannot_hold_is_refused(kind: type[Event], name: str) -> None:
+    largest = {"amountCents": NUMBER_MAX, "attempt": ATTEMPT_MAX}[name]
+    assert decode(orjson.dumps({**fields_of(kind), name: largest}))
+    with pytest.raises(MalformedEventError, match=name):
+        decode(orjson.dumps({**fields_of(kind), name: largest + 1}))
 
 
 @pytest.mark.parametrize("value", ["", "Default", "both", "default ", 0])

@@ -18,8 +18,8 @@ from tests.support.nats_server import GuardedNatsServer, NatsServer
 from tests.support.old_events import as_version_0
 from tests.support.programs import Program
 from tests.support.services import Projector
-from tollgate.contract.codec import encode
-from tollgate.contract.events import LedgerPurged, PaymentProcessed
+from tollgate.contract.codec import ATTEMPT_MAX, NUMBER_MAX, encode
+from tollgate.contract.events import Event, LedgerPurged, PaymentProcessed, PaymentRejected
 from tollgate.contract.read_model_api import SummaryQuestion
 from tollgate.contract.subjects import subject_of
 from tollgate.contract.timestamps import now_us
@@ -201,15 +201,21 @@ async def test_a_rebuild_sets_aside_what_the_projector_does(
     forged = encode(PaymentProcessed(str(uuid4()), 5, 1, "default", 1, 2))
     await filled.ask("payments.requested", forged, timeout_seconds=5)
     await filled.ask("payments.rejected", encode(LedgerPurged("nobody", 1)), timeout_seconds=5)
+    too_large: list[Event] = [
+        PaymentRejected(str(uuid4()), NUMBER_MAX + 1, "forged"),
+        PaymentProcessed(str(uuid4()), 5, ATTEMPT_MAX + 1, "default", 1, 2),
+    ]
+    for event in too_large:
+        await filled.ask(subject_of(event), encode(event), timeout_seconds=5)
     # A question waits until the projector has read them; otherwise the rebuilt model may replace its own before.
     assert await answering(filled) == counted
     with Rebuild(nats_server.url, tmp_path) as rebuild:
         assert await rebuild.status() == 0, rebuild.output()
     # Of lines of one kind the first is written at once, and the newest when the program ends.
-    for one in (sequence, sequence + 2):
+    for one in (sequence, sequence + 4):
         assert f"message {one} of the log is not valid" in rebuild.output()
     assert f"message {sequence} of the log is not valid" in projector.output()
-    assert "set aside: 3 messages" in rebuild.output()
+    assert "set aside: 5 messages" in rebuild.output()
     assert "0 differences" in rebuild.output()
     assert files.current.name != "model.duckdb"
     assert await answering(filled) == counted
