@@ -37,7 +37,7 @@ class GatewayMetrics:
         self._refused = {status: refused.labels(reason) for status, reason in REFUSALS.items()}
         self.accept_seconds = Histogram(
             "tollgate_accept_duration_seconds",
-            "From the request's headers to the answer 202.",
+            "From the whole request to the answer 202.",
             registry=registry,
             buckets=SECONDS_BUCKETS,
         )
