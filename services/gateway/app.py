@@ -19,7 +19,7 @@ from tollgate.gateway.payment_endpoint import PaymentEndpoint
 from tollgate.gateway.problems import FAILED, STOPPING, Problem, malformed, unavailable
 from tollgate.gateway.query import Ledger
 from tollgate.gateway.readiness import Readiness
-from tollgate.gateway.requests import BODY_BYTES_MAX, parse_correlation_id, too_large
+from tollgate.gateway.requests import BODY_BYTES_MAX, is_too_long, parse_correlation_id, too_large
 from tollgate.gateway.responses import render_payment, render_summary
 from tollgate.gateway.routes import Routes
 from tollgate.gateway.windows import parse_window
@@ -46,7 +46,8 @@ class Handlers:
             body = await _body(request)
         except Problem as problem:
             return _response(self._payments.refuse(problem))
-        content_type, content_encoding = _header(request, b"content-type"), _header(request, b"content-encoding")
+        headers = request.headers
+        content_type, content_encoding = headers.get_first(b"content-type"), headers.get_first(b"content-encoding")
         return _response(await self._payments.answer(content_type, content_encoding, body))
 
     async def get_payment(self, request: Request) -> Response:
@@ -140,9 +141,8 @@ def _guarded(handler: Handler) -> Handler:
 
 async def _body(request: Request) -> bytes:
     """The body, read no further than its limit. Raises Problem (413, 400)."""
-    length = request.headers.get_first(b"content-length") or b"0"
-    # More digits than Python converts are refused as well.
-    if length.isdigit() and int(length.lstrip(b"0")[: len(str(BODY_BYTES_MAX)) + 1] or 0) > BODY_BYTES_MAX:
+    length = request.headers.get_first(b"content-length")
+    if length is not None and length.isdigit() and is_too_long(length):
         raise too_large()
     body = bytearray()
     try:
@@ -162,11 +162,6 @@ def _window(request: Request) -> SummaryQuestion:
     except ValueError:
         raise malformed(f"more than {QUERY_FIELDS_MAX} parameters") from None
     return parse_window(query)
-
-
-def _header(request: Request, name: bytes) -> str | None:
-    value = request.headers.get_first(name)
-    return None if value is None else value.decode("latin-1")
 
 
 def _json(body: bytes, *headers: tuple[bytes, bytes]) -> Response:

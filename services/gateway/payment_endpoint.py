@@ -22,11 +22,11 @@ class PaymentEndpoint:
         self._acceptance = acceptance
         self._metrics = metrics
 
-    async def answer(self, content_type: str | None, content_encoding: str | None, body: bytes) -> Answer:
-        """The answer to a request with these headers and this body. Raises nothing."""
+    async def answer(self, content_type: bytes | None, content_encoding: bytes | None, body: bytes) -> Answer:
+        """The answer to a request with these headers, as received, and this body. Raises nothing."""
         began = time.perf_counter()
         try:
-            order = parse_order(content_type, content_encoding, body)
+            order = parse_order(_text(content_type), _text(content_encoding), body)
             await self._acceptance.accept(order)
         except Problem as problem:
             return self.refuse(problem)
@@ -52,3 +52,7 @@ class PaymentEndpoint:
             why = problem.detail
             logger.warning("a payment is refused: %s", why, extra=about(event="payment_refused", reason=why))
         return answer_of(problem)
+
+
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("latin-1")

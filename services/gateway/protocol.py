@@ -1,21 +1,18 @@
 """The gateway's HTTP/1.1 protocol: requests one after the other, no upgrade, and payments without the framework.
 
 A `POST /payments` of the usual form is answered here. Through uvicorn's request cycle and the framework's request and
-response it would take a third more CPU time (docs/decisions/0056). Everything else is theirs.
+response it would take a sixth more CPU time (docs/decisions/0056). Everything else is theirs.
 """
 
-from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tollgate.gateway.answer import answer_of, in_http_1_1
 from tollgate.gateway.payment_endpoint import PaymentEndpoint
-from tollgate.gateway.problems import Problem, malformed
-from tollgate.gateway.requests import BODY_BYTES_MAX
+from tollgate.gateway.problems import malformed
+from tollgate.gateway.requests import is_too_long
 from tollgate.runtime.errors import TollgateError
-
-LENGTH_DIGITS_MAX = len(str(BODY_BYTES_MAX))
 
 
 class UpgradeRefusedError(TollgateError):
@@ -26,8 +23,8 @@ class PaymentCycle:
     """A `POST /payments` under way. uvicorn reads and sets the two flags as it does those of its own cycles."""
 
     def __init__(self, content_type: bytes | None, content_encoding: bytes | None) -> None:
-        self.content_type = _text(content_type)
-        self.content_encoding = _text(content_encoding)
+        self.content_type = content_type
+        self.content_encoding = content_encoding
         self.body = bytearray()
         self.response_complete = False
         self.keep_alive = True
@@ -88,8 +85,7 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answers and closes; only closes while an earlier request is open, whose client would get it."""
         if self.cycle is None or self.cycle.response_complete:
-            answer = answer_of(Problem(HTTPStatus.BAD_REQUEST, msg))
-            self.transport.write(in_http_1_1(answer, keep_alive=False))
+            self.transport.write(in_http_1_1(answer_of(malformed(msg)), keep_alive=False))
         self.transport.close()
 
     def _usual_payment(self) -> PaymentCycle | None:
@@ -107,7 +103,7 @@ class Protocol(HttpToolsProtocol):
         headers = dict(reversed(self.headers))
         length = headers.get(b"content-length", b"")
         # httptools has checked that it is a number.
-        if not 0 < len(length) <= LENGTH_DIGITS_MAX or int(length) > BODY_BYTES_MAX:
+        if not length or is_too_long(length):
             return None
         return PaymentCycle(headers.get(b"content-type"), headers.get(b"content-encoding"))
 
@@ -126,7 +122,3 @@ class Protocol(HttpToolsProtocol):
         if not payment.keep_alive:
             self.transport.close()
         self.on_response_complete()
-
-
-def _text(header: bytes | None) -> str | None:
-    return None if header is None else header.decode("latin-1")

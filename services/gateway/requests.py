@@ -16,6 +16,7 @@ BODY_BYTES_MAX = 65_536
 NUMBER_CHARACTERS_MAX = 64
 """Longer number literals are refused before they are converted: no amount needs them."""
 
+_LENGTH_DIGITS_MAX = len(str(BODY_BYTES_MAX))
 _UTF_8 = ("utf-8", "utf8", "us-ascii")
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
@@ -51,6 +52,12 @@ def parse_correlation_id(value: object) -> str:
     if not _UUID.fullmatch(value):
         raise invalid("correlationId must be a UUID such as 4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3")
     return value.lower()
+
+
+def is_too_long(length: bytes) -> bool:
+    """Whether a Content-Length in digits is over the limit, however many digits it has."""
+    digits = length.lstrip(b"0")
+    return len(digits) > _LENGTH_DIGITS_MAX or int(digits or b"0") > BODY_BYTES_MAX
 
 
 def too_large() -> Problem:

@@ -43,19 +43,17 @@ class BrokerClock:
 
     def is_off_by(self, seconds: float) -> bool:
         """Whether the wall clock differs by more for sure."""
-        return self._is_off(self._wall(), seconds)
+        return self._offset_beyond(seconds, self._wall()) is not None
 
     def now_us(self) -> int:
         """The wall clock's time, corrected if it differs by more than CLOCK_OFFSET_SECONDS_WARNED."""
         wall_us = self._wall()
-        if not self._is_off(wall_us, CLOCK_OFFSET_SECONDS_WARNED):
-            return wall_us
-        offset = self.offset()
+        offset = self._offset_beyond(CLOCK_OFFSET_SECONDS_WARNED, wall_us)
         return wall_us if offset is None else wall_us - offset.middle_us
 
-    def _is_off(self, wall_us: int, seconds: float) -> bool:
-        """Whether the wall clock, read just now, is off. Each payment asks several times."""
+    def _offset_beyond(self, seconds: float, wall_us: int) -> ClockOffset | None:
+        """The offset if it exceeds the bound for sure; `wall_us` was read just now. Each payment asks several times."""
         if self._broker_time is None or self._broker_time.agrees(wall_us - self._monotonic(), seconds):
-            return False
+            return None
         offset = self.offset()
-        return offset is not None and offset.exceeds(seconds)
+        return offset if offset is not None and offset.exceeds(seconds) else None

@@ -15,6 +15,7 @@ from tollgate.gateway.requests import (
     BODY_BYTES_MAX,
     NUMBER_CHARACTERS_MAX,
     PaymentOrder,
+    is_too_long,
     parse_correlation_id,
     parse_order,
 )
@@ -332,3 +333,11 @@ def _result(body: bytes) -> PaymentOrder | tuple[int, str]:
         return parse(body)
     except Problem as problem:
         return problem.status, problem.detail
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 5_000])
+def test_a_length_is_compared_as_a_number_however_it_is_written(zeros: int) -> None:
+    assert not is_too_long(b"0" * zeros + b"%d" % BODY_BYTES_MAX)
+    assert is_too_long(b"0" * zeros + b"%d" % (BODY_BYTES_MAX + 1))
+    assert is_too_long(b"9" * (zeros + 6)), "more digits than Python converts"
+    assert not is_too_long(b"0")
