@@ -138,7 +138,9 @@ async def test_a_connection_carries_payments_of_both_ways_and_queries_in_turn(ga
 
 async def test_payments_sent_without_waiting_are_answered_in_their_order(gateway: Gateway) -> None:
     ids = [str(uuid.uuid4()) for _ in range(20)]
+    refused_at_once = b"".join(post(payment("no id")))
     async with await RawConnection.open(gateway.port) as connection:
-        await connection.send(b"".join(b"".join(post(payment(one))) for one in ids))
+        await connection.send(b"".join(b"".join(post(payment(one))) + refused_at_once for one in ids))
         for one in ids:
             assert (await connection.answer()).headers["location"] == f"/payments/{one}"
+            assert (await connection.answer()).status == 422
